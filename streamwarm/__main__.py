@@ -1,0 +1,3 @@
+from streamwarm.cli import main
+
+main()

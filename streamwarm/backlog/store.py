@@ -1,0 +1,225 @@
+"""What every store does: keep jobs, hand them out under a lease, and tell what changed, in order.
+
+A method that writes returns only after its write is durable (decision 7). Every method raises `StoreUnavailable` if
+the store cannot be reached or cannot write; then nothing of that call is committed. Times are the store's own
+(decision: leases follow the store's clock), so no method takes `now`.
+
+One conformance suite (`tests/backlog/`) runs over every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from streamwarm.errors import JobError
+from streamwarm.model import (
+    Claim,
+    Event,
+    Job,
+    JsonObject,
+    Kind,
+    Lease,
+    NewJob,
+    QueuedJob,
+    SeenObject,
+    State,
+    WarmRecord,
+)
+
+
+@frozen
+class Pushed:
+    """What became of one job of a push.
+
+    `duplicate`: no new work was made; the id, state and result are those of the job or warm record that was there.
+    """
+
+    id: str
+    state: State
+    duplicate: bool
+    result: JsonObject | None = None
+
+
+@frozen
+class Refused:
+    """A job the store would not take: `id_conflict` or `queue_full` (contract, section 5)."""
+
+    code: str
+    message: str
+
+
+@frozen
+class Done:
+    """The attempt succeeded: the job ends `done` and its media key becomes warm, in one transaction."""
+
+    lease: Lease
+    result: JsonObject
+    sha256: str
+    bytes: int
+
+
+@frozen
+class Failed:
+    """The attempt failed for good: the job ends `state`, `failed` or (answer lost, policy `hold`) `unknown`."""
+
+    lease: Lease
+    error: JobError
+    state: State = State.FAILED
+
+
+@frozen
+class Again:
+    """The attempt failed and another follows at `retry_at` (Unix seconds): the job goes to `waiting`.
+
+    `counts` False gives the attempt number back. `possible_duplicate` marks the job where the answer was lost.
+    """
+
+    lease: Lease
+    error: JobError
+    retry_at: float
+    counts: bool = True
+    possible_duplicate: bool = False
+
+
+@frozen
+class GivenBack:
+    """The attempt was interrupted (shutdown): the job is `queued` again at once, with its attempt number given back."""
+
+    lease: Lease
+
+
+Settlement = Done | Failed | Again | GivenBack
+
+
+@frozen
+class Filter:
+    """Which jobs; None means any."""
+
+    state: State | None = None
+    destination: str | None = None
+
+
+@frozen
+class Page:
+    """A page of jobs, newest first. `next` is the `after` of the following page, or None."""
+
+    jobs: Sequence[Job]
+    next: int | None
+
+
+@frozen
+class Counts:
+    """The backlog at a glance. `oldest_queued_at` is None when nothing is queued."""
+
+    by_state: dict[State, int]
+    by_destination: dict[str, dict[State, int]]
+    oldest_queued_at: float | None
+
+
+@frozen
+class Due:
+    """What `wake_due` did: how many jobs became `queued`, and when it should be called next (None: nothing waits)."""
+
+    woken: int
+    next_at: float | None
+
+
+class Store(Protocol):
+    """A durable backlog. Implementations: `sqlite.py`, `memory.py`."""
+
+    async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
+        """Store jobs, all in one transaction; one answer a job, in order. One bad job never refuses the others.
+
+        In this order: the same `id` with the same content returns that job (and queues it again if it was `done` and
+        its warm record has been forgotten since); with other content it is `id_conflict`; a warm media key answers
+        with its record; a live one (`lifecycle.LIVE`) with its job; beyond `max_pending` jobs that are queued, waiting
+        or running, `queue_full`; else the job is stored as `queued`. Jobs of one push see each other.
+        """
+        ...
+
+    async def get(self, job_id: str) -> Job | None: ...
+
+    async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page: ...
+
+    async def find(
+        self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
+    ) -> WarmRecord | None:
+        """The ready record for exactly this media key, else the newest one of the same destination and kind whose
+        object had that digest or that key: a bot may look up by either, whichever the job was pushed with."""
+        ...
+
+    async def forget(
+        self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
+    ) -> bool:
+        """Drop every record that `find` could answer with, so that the next push warms again; False if none was."""
+        ...
+
+    async def cancel(self, job_id: str) -> Job | None:
+        """Cancel a live job (its lease, if any, becomes void); a job that has ended is returned as it is."""
+        ...
+
+    async def retry(self, job_id: str) -> Job | None:
+        """Queue a failed, unknown or cancelled job again with attempt 0; any other is returned as it is.
+
+        If another live job owns the media key by now, or it is warm, the job stays as it is.
+        """
+        ...
+
+    async def queued(self, limit: int) -> list[QueuedJob]:
+        """The best `limit` queued jobs by the seed's score and arrival (contract, section 4)."""
+        ...
+
+    async def claim(self, job_ids: Sequence[str]) -> list[Claim]:
+        """Make queued jobs `running`, each under a new lease of `lease_s`, and count the attempt.
+
+        Jobs that are not `queued` any more are left out.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Extend leases by `lease_s`; returns those that are lost (expired and rescued, or cancelled)."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """End attempts. False where the lease was lost: that one changed nothing (fault 20)."""
+        ...
+
+    async def record_seen(self, seen: SeenObject) -> None:
+        """Remember an object's size, ETag and type in `media_store`."""
+        ...
+
+    async def wake_due(self) -> Due:
+        """Queue every `waiting` job whose `retry_at` has passed."""
+        ...
+
+    async def rescue(self, *, everything: bool = False) -> int:
+        """Queue jobs whose lease ran out; those at `max_attempts` become `failed` with `worker_lost`.
+
+        `everything`: the caller owns the store alone and no attempt can be alive (start after a crash).
+        """
+        ...
+
+    async def prune(self) -> int:
+        """Delete jobs that ended longer ago than they are kept, and events older than any job; warm records stay."""
+        ...
+
+    async def events_after(self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None) -> list[Event]:
+        """Committed events with a higher `seq`, in order."""
+        ...
+
+    async def last_seq(self) -> int:
+        """The newest event's `seq`, 0 if there is none."""
+        ...
+
+    async def wait_for_event(self, seq: int) -> None:
+        """Return once an event with a higher `seq` is committed."""
+        ...
+
+    async def counts(self) -> Counts: ...
+
+    async def check_writable(self) -> None:
+        """Raise `StoreUnavailable` unless a write would be taken now."""
+        ...

@@ -1,0 +1,51 @@
+"""Where objects come from, as the transfer sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from attrs import frozen
+
+
+@frozen
+class ObjectInfo:
+    """What the answer's head tells before the first byte.
+
+    `bytes` is the exact size of the stored object. `content_encoding` is None for identity. `last_modified` is the
+    header's text.
+    """
+
+    r2_key: str
+    bytes: int
+    etag: str | None
+    content_type: str | None
+    content_encoding: str | None = None
+
+
+class SourceObject(Protocol):
+    """An object open for one reading, front to back."""
+
+    @property
+    def info(self) -> ObjectInfo: ...
+
+    @property
+    def origin(self) -> str:
+        """Where the bytes come from: `stream` (the bucket) or `cache`."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The object's bytes, in order, exactly `info.bytes` of them; anything else raises `SourceError`.
+
+        A piece may be a view of a reused buffer: it is valid until the next one is asked for.
+        """
+        ...
+
+
+class Source(Protocol):
+    """A bucket."""
+
+    def open_object(self, r2_key: str) -> AbstractAsyncContextManager[SourceObject]:
+        """Open the object of exactly this name. Raises `SourceError` with the reason; holds one connection while open."""
+        ...

@@ -1,0 +1,66 @@
+"""Where objects go, as the transfer and the intake see it. Writing another destination means writing one of these."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from attrs import frozen
+
+from streamwarm.model import JsonObject, Kind
+
+
+@frozen
+class Media:
+    """The object to deliver and how. `bytes` is exact: the upload's length is computed from it (decision 2)."""
+
+    job_id: str
+    kind: Kind
+    r2_key: str
+    bytes: int
+    content_type: str | None
+    options: JsonObject
+    sha256: str | None = None
+
+
+class Body(Protocol):
+    """The object's bytes on their way out, exactly `Media.bytes` of them.
+
+    The last piece is held back until the digest agrees (decision 3), so a body that breaks off must never be
+    completed by its destination: it raises `SourceError`, and the destination lets that pass.
+    """
+
+    @property
+    def bytes_out(self) -> int:
+        """How many bytes the network has taken."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """True once every byte was handed over: from then on a lost answer is `delivery_unknown`."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Destination(Protocol):
+    """A named place that objects are streamed to."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check_options(self, kind: Kind, options: JsonObject) -> None:
+        """Raise `InvalidOptions` naming the option and what is allowed. Called before a job is stored."""
+        ...
+
+    def max_bytes(self, kind: Kind) -> int | None:
+        """The largest object of this kind it takes, None for no limit. Called before a byte is uploaded."""
+        ...
+
+    async def deliver(self, media: Media, body: Body) -> JsonObject:
+        """Stream the object there and return the reference that came back (contract, section 5, without `sha256`,
+        `bytes`, `source` and `elapsed_ms`, which the transfer adds).
+
+        Raises `DestinationError`. A `SourceError` out of `body` passes through as it is.
+        """
+        ...
