@@ -1,0 +1,226 @@
+"""What happens inside streamwarm, as frozen observations. Each sink (`logs.py`, `metrics.py`) reads them its own way.
+
+A stage gets one `Observer` passed in and calls it; it never knows who listens. An observation holds no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from streamwarm.errors import ErrorCode
+from streamwarm.model import Kind
+
+
+@frozen
+class WorkersStarted:
+    concurrency: int
+    max_queue_size: int
+
+
+@frozen
+class PoolOpened:
+    connections: int
+    keepalive_s: float
+
+
+@frozen
+class JobAdded:
+    """A push stored a new job."""
+
+    id: str
+    destination: str
+    kind: Kind
+    r2_key: str
+
+
+@frozen
+class QueueFull:
+    """A push was refused because the backlog holds `max_pending` jobs already."""
+
+    refused: int
+    max_pending: int
+
+
+@frozen
+class QueueReordered:
+    """Waiting changed the score of `jobs` jobs."""
+
+    jobs: int
+
+
+@frozen
+class AttemptStarted:
+    id: str
+    destination: str
+    kind: Kind
+    r2_key: str
+    attempt: int
+    worker: int
+    queue_wait_s: float
+
+
+@frozen
+class CacheHit:
+    id: str
+    r2_key: str
+    bytes: int
+
+
+@frozen
+class CacheMissed:
+    id: str
+    r2_key: str
+
+
+@frozen
+class SourceReopened:
+    """The source broke off at `offset` and was opened again there, under the same upload."""
+
+    r2_key: str
+    offset: int
+
+
+@frozen
+class BytesMoved:
+    """`direction`: `source` (from the bucket), `cache` (from the download cache) or `destination`."""
+
+    direction: str
+    bytes: int
+
+
+@frozen
+class AttemptSucceeded:
+    id: str
+    destination: str
+    kind: Kind
+    r2_key: str
+    attempt: int
+    bytes: int
+    transfer_s: float
+    warm_s: float
+
+
+@frozen
+class AttemptFailed:
+    """`final`: the job ends here; `outcome` is its state after (`failed`, `unknown`, `waiting`)."""
+
+    id: str
+    destination: str
+    kind: Kind
+    r2_key: str
+    attempt: int
+    code: ErrorCode
+    message: str
+    outcome: str
+    final: bool
+
+
+@frozen
+class RetryScheduled:
+    id: str
+    destination: str
+    code: ErrorCode
+    attempt: int
+    in_s: float
+
+
+@frozen
+class DestinationPaused:
+    """The destination asked for silence (429) or is out until somebody mends it (`for_s` None)."""
+
+    destination: str
+    reason: str
+    for_s: float | None
+
+
+@frozen
+class LateResult:
+    """A worker finished after its lease was lost; nothing was changed (fault 20)."""
+
+    id: str
+    destination: str
+    outcome: str
+
+
+@frozen
+class BatchDone:
+    """The backlog ran empty."""
+
+    count: int
+    ok: int
+    failed: int
+    seconds: float
+
+
+@frozen
+class SigningKeyDerived:
+    date: str
+
+
+@frozen
+class ClientConnected:
+    """A websocket client passed the handshake."""
+
+
+@frozen
+class ClientDisconnected:
+    """A websocket client went; `reason` says why, where streamwarm closed it."""
+
+    reason: str
+
+
+@frozen
+class ConnectionRefused:
+    """A handshake was refused or malformed; the connection is closed, the service goes on."""
+
+    reason: str
+
+
+@frozen
+class StoreTrouble:
+    """The store failed; what depends on it waits and tries again."""
+
+    where: str
+    message: str
+
+
+@frozen
+class Lifecycle:
+    """The service came up, drains or stops; `phase` says which."""
+
+    phase: str
+    detail: str = ""
+
+
+Observation = (
+    WorkersStarted
+    | PoolOpened
+    | JobAdded
+    | QueueFull
+    | QueueReordered
+    | AttemptStarted
+    | CacheHit
+    | CacheMissed
+    | SourceReopened
+    | BytesMoved
+    | AttemptSucceeded
+    | AttemptFailed
+    | RetryScheduled
+    | DestinationPaused
+    | LateResult
+    | BatchDone
+    | SigningKeyDerived
+    | ClientConnected
+    | ClientDisconnected
+    | ConnectionRefused
+    | StoreTrouble
+    | Lifecycle
+)
+
+Observer = Callable[[Observation], None]
+
+
+def unobserved(_: Observation) -> None:
+    """The observer of those who do not care."""
