@@ -1,0 +1,52 @@
+"""The seed's score: which queued job goes first (contract, section 4). Pure: waiting time is passed in."""
+
+from __future__ import annotations
+
+from streamwarm.model import Kind
+
+BASE = 100
+
+# (below this many bytes, points); first match wins, so ascending. KB = 1000 bytes, as in the contract.
+_SIZE_POINTS = ((100_000, 50), (1_000_000, 30), (5_000_000, 10))
+_LARGE_BYTES = 20_000_000
+_LARGE_POINTS = -20
+
+_KIND_POINTS = {Kind.PHOTO: 20, Kind.VIDEO: -10}
+
+FRESH_S = 60.0
+FRESH_POINTS = 15
+STALE_S = 600.0
+STALE_POINTS = -5
+
+
+def base_score(kind: Kind, size_bytes: int | None) -> int:
+    """The part of the score that never changes; an unknown size earns nothing."""
+    return BASE + _KIND_POINTS.get(kind, 0) + _size_points(size_bytes)
+
+
+def age_points(waited_s: float) -> int:
+    """The part that changes as a job waits: twice, at `FRESH_S` and after `STALE_S`."""
+    if waited_s < FRESH_S:
+        return FRESH_POINTS
+    return STALE_POINTS if waited_s > STALE_S else 0
+
+
+def score(kind: Kind, size_bytes: int | None, waited_s: float) -> int:
+    """The whole score; higher goes first, ties by arrival."""
+    return base_score(kind, size_bytes) + age_points(waited_s)
+
+
+def next_change_s(waited_s: float) -> float | None:
+    """The waiting time at which the score changes next, None once it is final."""
+    if waited_s < FRESH_S:
+        return FRESH_S
+    return STALE_S if waited_s <= STALE_S else None
+
+
+def _size_points(size_bytes: int | None) -> int:
+    if size_bytes is None:
+        return 0
+    for limit, points in _SIZE_POINTS:
+        if size_bytes < limit:
+            return points
+    return _LARGE_POINTS if size_bytes > _LARGE_BYTES else 0
