@@ -63,7 +63,7 @@ class AttemptError(Exception):
 
     `permanent`: another attempt cannot succeed; by default what `PERMANENT` says of the code.
     `retry_after_s`: the far side said how long to stay away; None leaves it to the back-off.
-    `counts`: False where the attempt was not used up (a 429, a stale keep-alive connection).
+    `counts`: False where the attempt was not used up (a 429, a revoked token).
     """
 
     def __init__(
@@ -109,6 +109,13 @@ class DestinationError(AttemptError):
     ) -> None:
         super().__init__(code, message, permanent=permanent, retry_after_s=retry_after_s, counts=counts)
         self.pauses_destination = pauses_destination
+
+
+class StaleConnection(DestinationError):
+    """The connection was gone before it took a byte, as a kept-alive one may be: worth one fresh try at once."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.DESTINATION_UNAVAILABLE, message)
 
 
 class StoreUnavailable(Exception):

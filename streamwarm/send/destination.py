@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
 
 from attrs import frozen
 
@@ -40,7 +40,9 @@ class Body(Protocol):
         """True once every byte was handed over: from then on a lost answer is `delivery_unknown`."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The bytes, once. A piece is valid until the next is asked for. Close it (`contextlib.aclosing`)."""
+        ...
 
 
 class Destination(Protocol):
@@ -48,6 +50,16 @@ class Destination(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def on_unknown(self) -> Literal["retry", "hold"]:
+        """What follows `delivery_unknown`: another attempt, flagged `possible_duplicate`, or a person's decision."""
+        ...
+
+    @property
+    def answer_timeout_s(self) -> float:
+        """How long its answer may take after the last byte."""
+        ...
 
     def check_options(self, kind: Kind, options: JsonObject) -> None:
         """Raise `InvalidOptions` naming the option and what is allowed. Called before a job is stored."""

@@ -1,0 +1,55 @@
+"""`multipart/form-data` around one streamed file: the bytes before it, the bytes after it, and the exact length.
+
+Pure. RFC 7578, with names escaped as browsers do (https://html.spec.whatwg.org/#multipart-form-data), so that a
+hostile file name or caption stays a name or a caption and never becomes another header or field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+
+
+@frozen
+class Frame:
+    """What stands around the file's bytes."""
+
+    head: bytes
+    tail: bytes
+    content_type: str
+
+    def content_length(self, file_bytes: int) -> int:
+        """The whole request body's exact length, for a file of that many bytes."""
+        return len(self.head) + file_bytes + len(self.tail)
+
+
+def frame_file(
+    fields: Iterable[tuple[str, str]],
+    *,
+    file_field: str,
+    file_name: str,
+    file_type: str,
+    boundary: str,
+) -> Frame:
+    """Frame a file that comes last, after plain text fields.
+
+    `boundary` must be random (128 bits or more): the file's bytes are not searched for it.
+    """
+    head = b"".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{_escape(name)}"\r\n\r\n'.encode()
+        + value.encode()
+        + b"\r\n"
+        for name, value in fields
+    )
+    head += (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{_escape(file_field)}"; '
+        f'filename="{_escape(file_name)}"\r\nContent-Type: {file_type}\r\n\r\n'
+    ).encode()
+    return Frame(head, f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}")
+
+
+def _escape(name: str) -> str:
+    return name.translate(_ESCAPES)

@@ -1,0 +1,185 @@
+"""Every setting, its default and what it allows (contract, section 3). How they are found is in `configure.py`.
+
+The tables under `[destinations.<name>]` stay as they were read: each destination type has its own settings class
+beside its code (`send/`), so that writing another destination touches nothing here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attrs import Attribute, field, frozen
+from typed_settings.types import SecretStr
+
+KEEP_DONE_S = 7 * 86400.0
+KEEP_FAILED_S = 30 * 86400.0
+
+
+class BadValue(ValueError):
+    """A value that a setting does not allow; the message says what is allowed and never quotes the value."""
+
+
+_Validator = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+def at_least(minimum: float) -> _Validator:
+    def check(_: object, __: Attribute[Any], value: float) -> None:
+        if not value >= minimum:  # written so that NaN fails too
+            raise BadValue(f"must be at least {minimum:g}")
+
+    return check
+
+
+def above_zero(_: object, __: Attribute[Any], value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise BadValue("must be greater than 0")
+
+
+def one_of(*allowed: str) -> _Validator:
+    def check(_: object, __: Attribute[Any], value: str) -> None:
+        if value not in allowed:
+            raise BadValue(f"must be one of: {', '.join(allowed)}")
+
+    return check
+
+
+class Address(NamedTuple):
+    """`HOST:PORT`, where an IPv6 host stands in brackets and port 0 picks a free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise BadValue("must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8787")
+        return cls(host, int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _check_endpoint(_: object, __: Attribute[Any], value: str | None) -> None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise BadValue("must be a URL that starts with https:// (or http://)")
+
+
+def _check_store_url(_: object, __: Attribute[Any], value: str) -> None:
+    if value != "memory:" and not value.startswith(("sqlite:///", "postgresql://")):
+        raise BadValue("must be sqlite:///PATH, postgresql://… or memory:")
+
+
+@frozen(kw_only=True)
+class ServeSettings:
+    listen: Address = Address("127.0.0.1", 8787)
+    http: Address = Address("127.0.0.1", 8788)
+    ready_file: Path | None = None
+    processes: int = field(default=1, validator=at_least(1))
+    drain_s: float = field(default=30.0, validator=at_least(0))
+
+
+@frozen(kw_only=True)
+class AuthSettings:
+    tokens: tuple[SecretStr, ...] = ()
+    tokens_file: Path | None = None
+    origins: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class StoreSettings:
+    url: str = field(default="sqlite:///streamwarm.db", validator=_check_store_url)
+
+
+@frozen(kw_only=True)
+class QueueSettings:
+    workers: int = field(default=5, validator=at_least(1))
+    max_queue: int = field(default=500, validator=at_least(1))
+    max_pending: int = field(default=100_000, validator=at_least(1))
+    max_attempts: int = field(default=5, validator=at_least(1))
+    max_wait_s: float = field(default=900.0, validator=above_zero)
+    lease_s: float = field(default=30.0, validator=at_least(1))
+    keep_done_s: float = field(default=KEEP_DONE_S, validator=at_least(0))
+    keep_failed_s: float = field(default=KEEP_FAILED_S, validator=at_least(0))
+
+
+@frozen(kw_only=True)
+class R2Settings:
+    account_id: str | None = None
+    endpoint_url: str | None = field(default=None, validator=_check_endpoint)
+    bucket: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    secret_access_key_file: Path | None = None
+    region: str = "auto"
+
+    @property
+    def resolved_endpoint(self) -> str | None:
+        """`endpoint_url`, or R2's own for `account_id`."""
+        if self.endpoint_url:
+            return self.endpoint_url.rstrip("/")
+        return f"https://{self.account_id}.r2.cloudflarestorage.com" if self.account_id else None
+
+    def missing(self) -> list[str]:
+        """The settings without which no object can be read, by name."""
+        lacking = [] if self.resolved_endpoint else ["r2.account_id (or r2.endpoint_url)"]
+        for name in ("bucket", "access_key_id", "secret_access_key"):
+            if not getattr(self, name):
+                lacking.append(f"r2.{name}")
+        return lacking
+
+
+@frozen(kw_only=True)
+class PoolSettings:
+    connections: int = field(default=50, validator=at_least(1))
+    keepalive_s: float = field(default=150.0, validator=at_least(0))
+    connect_timeout_s: float = field(default=10.0, validator=above_zero)
+    headers_timeout_s: float = field(default=30.0, validator=above_zero)
+    body_timeout_s: float = field(default=60.0, validator=above_zero)
+    ca_file: Path | None = None
+
+
+@frozen(kw_only=True)
+class CacheSettings:
+    ttl_s: float = field(default=300.0, validator=at_least(0))
+    max_entries: int = field(default=50, validator=at_least(0))
+    max_bytes: int = field(default=1 << 30, validator=at_least(0))
+    dir: Path | None = None
+
+
+@frozen(kw_only=True)
+class SigningSettings:
+    key_ttl_s: float = field(default=82800.0, validator=at_least(0))
+
+
+@frozen(kw_only=True)
+class LogSettings:
+    format: str = field(default="auto", validator=one_of("auto", "console", "json"))
+    level: str = field(default="info", validator=one_of("debug", "info", "warning", "error"))
+
+
+@frozen(kw_only=True)
+class Settings:
+    """All of it. `destinations` maps a name to its table, as read."""
+
+    serve: ServeSettings = ServeSettings()
+    auth: AuthSettings = AuthSettings()
+    store: StoreSettings = StoreSettings()
+    queue: QueueSettings = QueueSettings()
+    r2: R2Settings = R2Settings()
+    pool: PoolSettings = PoolSettings()
+    cache: CacheSettings = CacheSettings()
+    signing: SigningSettings = SigningSettings()
+    log: LogSettings = LogSettings()
+    destinations: Mapping[str, Mapping[str, Any]] = field(factory=dict)
