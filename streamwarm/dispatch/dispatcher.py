@@ -1,0 +1,142 @@
+"""Hands queued jobs to idle workers: the best first, and only where their destination may be sent to now.
+
+A worker that is free releases one permit; only then is a job chosen, so the choice is as late as it can be. The claim
+is committed before the job goes out over the memory channel, so the channel needs no buffer and no job is in it when
+the service stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from attrs import define, field
+
+from streamwarm.backlog.store import GivenBack, Store
+from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.errors import DestinationError, StoreUnavailable
+from streamwarm.model import Claim, QueuedJob
+from streamwarm.watch.events import DestinationPaused, Observer, QueueReordered, StoreTrouble
+
+POLL_S = 2.0
+"""How often the store is asked though nobody woke us: jobs that other processes pushed or whose retry came due."""
+
+REFRESH_S = 0.1
+"""While there are jobs at hand, new pushes are looked at this often: at most ten reads a second, however many come."""
+
+TROUBLE_S = 1.0
+"""The pause after the store failed."""
+
+GIVE_BACK_S = 5.0
+"""How long a stopped dispatcher may take to give back what no worker has yet."""
+
+
+@define
+class Dispatcher:
+    """One task (`run`), and what others may call: `idle`, `wake`, `pause`. `now` is the store's clock."""
+
+    store: Store
+    queue: ReadyQueue
+    limits: Limits
+    claims: trio.MemorySendChannel[Claim]
+    now: Callable[[], float]
+    observe: Observer
+    _idle: trio.Semaphore = field(factory=lambda: trio.Semaphore(0))
+    _wake: trio.Event = field(factory=trio.Event)
+    _refreshed_at: float = float("-inf")
+    _scope: trio.CancelScope = field(factory=trio.CancelScope)
+    claiming: bool = False
+
+    def idle(self) -> None:
+        """A worker can take one more job."""
+        self._idle.release()
+
+    def wake(self) -> None:
+        """There may be new jobs, or a pause has changed."""
+        self._wake.set()
+
+    def pause(self, destination: str, error: DestinationError) -> None:
+        """Send nothing there until the deadline that the error names."""
+        for_s = error.retry_after_s
+        until = None if for_s is None else self.now() + for_s
+        self.limits.pause(destination, Pause(until, error.message))
+        self.observe(DestinationPaused(destination, error.message, for_s))
+
+    def stop(self) -> None:
+        """Claim no more. Workers finish what they have and then find the channel closed."""
+        self.claiming = False
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Serve idle workers until stopped; then the channel is closed."""
+        with self._scope, self.claims:
+            self.claiming = True
+            while True:
+                await self._idle.acquire()
+                permits = 1
+                try:
+                    jobs = await self._choose()
+                    permits = len(jobs)
+                    claims = await self.store.claim([job.id for job in jobs])
+                except StoreUnavailable as exc:
+                    self.observe(StoreTrouble("claiming jobs", str(exc)))
+                    self._release(permits)
+                    await trio.sleep(TROUBLE_S)
+                    continue
+                self._release(permits - len(claims))
+                await self._hand_out(claims)
+
+    async def _choose(self) -> list[QueuedJob]:
+        """The best job, waited for, and one more for each further worker that is idle by then."""
+        while (first := await self._next_job()) is None:
+            await self._sleep_until_something_changes()
+        jobs = [first]
+        while self._idle.value and (job := await self._next_job()) is not None:
+            self._idle.acquire_nowait()
+            jobs.append(job)
+        return jobs
+
+    async def _next_job(self) -> QueuedJob | None:
+        await self._refresh_if_due()
+        now = self.now()
+        changed = self.queue.reorder(now)
+        if changed:
+            self.observe(QueueReordered(changed))
+        return self.queue.pop_best(now, lambda job: self.limits.may_send(job.destination, now))
+
+    async def _refresh_if_due(self) -> None:
+        since_s = trio.current_time() - self._refreshed_at
+        woken = self._wake.is_set()
+        if (woken and (since_s >= REFRESH_S or not self.queue)) or since_s >= POLL_S:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        self._wake = trio.Event()  # before the read: a push that comes during it is not missed
+        self._refreshed_at = trio.current_time()
+        jobs = await self.store.queued(self.queue.max_queue)
+        self.queue.replace(jobs, self.now())
+        if len(jobs) == self.queue.max_queue:
+            self._wake.set()  # there is more where these came from
+
+    async def _sleep_until_something_changes(self) -> None:
+        pause_ends_at = self.limits.next_change_at(self.now())
+        wait_s = POLL_S if pause_ends_at is None else min(POLL_S, pause_ends_at - self.now())
+        with trio.move_on_after(max(wait_s, 0.0)):
+            if self.queue:  # held back by a pause: what is new is looked at again, but not at once
+                await trio.sleep(REFRESH_S)
+            await self._wake.wait()
+
+    def _release(self, permits: int) -> None:
+        for _ in range(permits):
+            self._idle.release()
+
+    async def _hand_out(self, claims: list[Claim]) -> None:
+        for number, claim in enumerate(claims):
+            try:
+                await self.claims.send(claim)
+            except BaseException:
+                # Stopped between claim and worker: give back what nobody has, or its lease would have to run out.
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
+                    await self.store.settle([GivenBack(claim.lease) for claim in claims[number:]])
+                raise

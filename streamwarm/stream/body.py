@@ -1,0 +1,69 @@
+"""The object's bytes on their way from source to destination: metered, watched, and withheld at the end until the
+digest agrees (decision 3)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+
+from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.fetch.source import SourceObject
+from streamwarm.stream.meter import Meter
+from streamwarm.stream.watchdog import Watchdog
+
+
+class VerifiedBody:
+    """A `send.destination.Body` over an open object.
+
+    One piece is in flight: the next is read when the destination has taken the last. The kernel's socket buffers keep
+    both sides busy meanwhile, and memory stays at one piece whatever the object's size or either side's speed.
+    """
+
+    def __init__(
+        self,
+        source: SourceObject,
+        meter: Meter,
+        watchdog: Watchdog,
+        *,
+        expected_sha256: str | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._meter = meter
+        self._watchdog = watchdog
+        self._expected_sha256 = expected_sha256
+        self._clock = clock
+
+    @property
+    def bytes_out(self) -> int:
+        return self._meter.bytes_out
+
+    @property
+    def finished(self) -> bool:
+        return self._meter.bytes_out == self._meter.total
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        meter, watchdog, clock = self._meter, self._watchdog, self._clock
+        watchdog.expect_source()
+        async for piece in self._source.pieces():
+            size = len(piece)
+            meter.took(piece, clock())
+            if meter.whole:
+                self._check_digest()
+            watchdog.expect_destination()
+            yield piece
+            meter.gave(size, clock())
+            watchdog.expect_source()
+        if not self.finished:
+            raise SourceError(
+                ErrorCode.SOURCE_TRUNCATED, f"{meter.bytes_in} of {meter.total} bytes came from the source"
+            )
+        watchdog.expect_answer()
+
+    def _check_digest(self) -> None:
+        """Called before the last piece goes out, so that a wrong object is never completed at the destination."""
+        expected, actual = self._expected_sha256, self._meter.sha256
+        if expected is not None and actual != expected:
+            raise SourceError(
+                ErrorCode.SHA256_MISMATCH,
+                f"the object's digest is {actual}, the job names {expected}: the object was replaced, or the job is wrong",
+            )

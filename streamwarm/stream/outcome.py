@@ -1,0 +1,38 @@
+"""What becomes of a job after a failed attempt: a pure decision."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from streamwarm.backlog.store import Again, Failed, Settlement
+from streamwarm.errors import AttemptError, ErrorCode, JobError
+from streamwarm.model import Claim, State
+from streamwarm.retry import retry_at
+
+
+def after_failure(
+    claim: Claim,
+    error: AttemptError,
+    *,
+    on_unknown: Literal["retry", "hold"],
+    max_attempts: int,
+    now: float,
+    random: float,
+) -> Settlement:
+    """Another attempt, or the end: `failed`, or `unknown` where the answer was lost and the policy is to hold.
+
+    `now` is the store's time, Unix seconds.
+    """
+    attempt = claim.job.attempt
+    answer_lost = error.code is ErrorCode.DELIVERY_UNKNOWN
+    if answer_lost and on_unknown == "hold":
+        return Failed(claim.lease, error.as_job_error(), State.UNKNOWN)
+    when = retry_at(error, attempt=attempt, max_attempts=max_attempts, now=now, random=random)
+    if when is not None:
+        return Again(
+            claim.lease, error.as_job_error(), when, counts=error.counts, possible_duplicate=answer_lost
+        )
+    if error.permanent:
+        return Failed(claim.lease, error.as_job_error())
+    message = f"{error.message} (attempt {attempt} of {max_attempts})"
+    return Failed(claim.lease, JobError(error.code, message, permanent=False))

@@ -1,0 +1,96 @@
+"""The attempts that run now: what `stats` and progress show, and whose leases are renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import trio
+from attrs import define, field, frozen
+
+from streamwarm.backlog.store import Store
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import Claim, Lease, Progress
+from streamwarm.stream.transfer import Attempt
+from streamwarm.watch.events import Observer, StoreTrouble
+
+
+@frozen
+class _Entry:
+    worker: int
+    claim: Claim
+    attempt: Attempt
+    lost_lease: trio.CancelScope
+
+
+@define
+class Running:
+    """One entry per busy worker, so it is bounded by their number."""
+
+    _entries: dict[Lease, _Entry] = field(factory=dict)
+    busy_peak: int = 0
+
+    @contextmanager
+    def register(
+        self, worker: int, claim: Claim, attempt: Attempt, lost_lease: trio.CancelScope
+    ) -> Iterator[None]:
+        """The attempt is running inside this block; `lost_lease` is cancelled if its lease is lost."""
+        self._entries[claim.lease] = _Entry(worker, claim, attempt, lost_lease)
+        self.busy_peak = max(self.busy_peak, len(self._entries))
+        try:
+            yield
+        finally:
+            del self._entries[claim.lease]
+
+    @property
+    def busy(self) -> int:
+        return len(self._entries)
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """How far every running attempt has come, by job id."""
+        return {
+            entry.claim.job.id: entry.attempt.meter.progress(entry.claim.job.id)
+            for entry in self._entries.values()
+            if entry.attempt.meter is not None
+        }
+
+    def streams(self) -> list[dict[str, object]]:
+        """What each busy worker streams now, by worker number, as `stats` shows it."""
+        now = trio.current_time()
+        return [_stream(e, now) for e in sorted(self._entries.values(), key=lambda e: e.worker)]
+
+    async def renew_leases(self, store: Store, *, every_s: float, observe: Observer) -> None:
+        """Keep the leases of what runs here; cancel an attempt whose lease is lost (cancelled, or rescued elsewhere).
+
+        An attempt is in the table only while its own watchdogs let it live, and those are fed by bytes moved: a slow
+        transfer keeps its lease, a stalled one ends by itself, and a process that hangs renews nothing (decision 6).
+        """
+        while True:
+            await trio.sleep(every_s)
+            try:
+                lost = await store.renew(list(self._entries)) if self._entries else []
+            except StoreUnavailable as exc:
+                observe(StoreTrouble("renewing leases", str(exc)))
+                continue
+            for lease in lost:
+                if lease in self._entries:
+                    self._entries[lease].lost_lease.cancel()
+
+
+def _stream(entry: _Entry, now: float) -> dict[str, object]:
+    job, meter = entry.claim.job, entry.attempt.meter
+    seconds = max(now - entry.attempt.started_at, 0.001)
+    return {
+        "worker": entry.worker,
+        "id": job.id,
+        "destination": job.destination,
+        "kind": job.kind,
+        "r2_key": job.r2_key,
+        "attempt": job.attempt,
+        "bytes_in": meter.bytes_in if meter else 0,
+        "bytes_out": meter.bytes_out if meter else 0,
+        "total": meter.total if meter else None,
+        "bytes_per_s": round(meter.bytes_out / seconds) if meter else 0,
+        "elapsed_s": round(seconds, 3),
+    }

@@ -1,0 +1,106 @@
+"""One attempt, start to end: open the object, learn its size, stream it to its destination, take the reference home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from attrs import define
+
+from streamwarm.errors import DestinationError, ErrorCode, SourceError
+from streamwarm.fetch.source import ObjectInfo, Source
+from streamwarm.model import Job, JsonObject
+from streamwarm.send.destination import Destination, Media
+from streamwarm.stream.body import VerifiedBody
+from streamwarm.stream.meter import Meter
+from streamwarm.stream.watchdog import Watchdog
+
+
+@define
+class Attempt:
+    """One attempt while it runs, as its neighbours see it: `stats` and progress read the meter, the heartbeat asks
+    `alive`."""
+
+    job: Job
+    started_at: float
+    meter: Meter | None = None
+    info: ObjectInfo | None = None
+
+
+@define
+class Delivered:
+    """An attempt that succeeded: the reference, and what was delivered."""
+
+    result: JsonObject
+    info: ObjectInfo
+    sha256: str
+    bytes: int
+
+
+async def transfer(
+    attempt: Attempt,
+    source: Source,
+    destination: Destination,
+    *,
+    body_timeout_s: float,
+    clock: Callable[[], float],
+) -> Delivered:
+    """Stream the job's object to its destination. Raises `SourceError` or `DestinationError`.
+
+    `clock` is monotonic. Nothing of the attempt outlives the call: both connections are back in their pools or closed.
+    """
+    job = attempt.job
+    async with source.open_object(job.r2_key) as opened:
+        info = attempt.info = opened.info
+        _check_size(job, info, destination)
+        meter = attempt.meter = Meter(total=info.bytes, moved_at=clock())
+        watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)
+        body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock)
+        with _watched(watchdog, meter):
+            reference = await destination.deliver(_media(job, info), body)
+        if not body.finished:
+            raise DestinationError(
+                ErrorCode.DESTINATION_UNAVAILABLE,
+                f"the destination answered after {meter.bytes_out} of {meter.total} bytes",
+            )
+    result = {
+        **reference,
+        "sha256": meter.sha256,
+        "bytes": meter.total,
+        "source": opened.origin,
+        "elapsed_ms": round((clock() - attempt.started_at) * 1000),
+    }
+    return Delivered(result, info, meter.sha256, meter.total)
+
+
+@contextmanager
+def _watched(watchdog: Watchdog, meter: Meter) -> Iterator[None]:
+    with watchdog.scope:
+        yield
+    if watchdog.scope.cancelled_caught:
+        raise watchdog.verdict(meter.bytes_out)
+
+
+def _check_size(job: Job, info: ObjectInfo, destination: Destination) -> None:
+    """Refuse before a byte is uploaded (fault 8)."""
+    if info.bytes == 0:
+        raise SourceError(ErrorCode.SOURCE_EMPTY, f"{job.r2_key} is empty; no destination takes an empty file")
+    limit = destination.max_bytes(job.kind)
+    if limit is not None and info.bytes > limit:
+        raise DestinationError(
+            ErrorCode.TOO_LARGE,
+            f"{job.r2_key} has {info.bytes} bytes; {destination.name} takes a {job.kind} of at most {limit}. "
+            "A local Bot API server (local_server = true) takes up to 2000 MB; a photo may go as a document",
+        )
+
+
+def _media(job: Job, info: ObjectInfo) -> Media:
+    return Media(
+        job_id=job.id,
+        kind=job.kind,
+        r2_key=job.r2_key,
+        bytes=info.bytes,
+        content_type=info.content_type,
+        options=job.options,
+        sha256=job.sha256,
+    )

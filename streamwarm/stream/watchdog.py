@@ -1,0 +1,53 @@
+"""Ends an attempt in which nothing moves. One cancel scope whose deadline is pushed ahead as bytes move: no timer,
+no task, and no cost per piece beyond setting a number."""
+
+from __future__ import annotations
+
+import trio
+from attrs import define, field
+
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
+
+
+@define
+class Watchdog:
+    """Who is being waited for, and until when.
+
+    Enter `scope` around the attempt; afterwards, if `scope.cancelled_caught`, raise `verdict()`.
+    `body_timeout_s`: longest time without a byte. `answer_timeout_s`: longest wait for the answer after the last byte.
+    """
+
+    body_timeout_s: float
+    answer_timeout_s: float
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    _awaited: str = "the destination's connection"
+
+    def __attrs_post_init__(self) -> None:
+        self._expect(self._awaited, self.body_timeout_s)
+
+    def expect_source(self) -> None:
+        self._expect("the source", self.body_timeout_s)
+
+    def expect_destination(self) -> None:
+        self._expect("the destination", self.body_timeout_s)
+
+    def expect_answer(self) -> None:
+        self._expect("the answer", self.answer_timeout_s)
+
+    def verdict(self, moved_bytes: int) -> AttemptError:
+        """The error that the silence amounts to."""
+        if self._awaited == "the answer":
+            return DestinationError(
+                ErrorCode.DELIVERY_UNKNOWN,
+                f"every byte was sent and no answer came for {self.answer_timeout_s:g} s: "
+                "the file may have been delivered",
+            )
+        kind = SourceError if self._awaited == "the source" else DestinationError
+        return kind(
+            ErrorCode.TIMEOUT,
+            f"{self._awaited} moved no byte for {self.body_timeout_s:g} s after {moved_bytes} bytes",
+        )
+
+    def _expect(self, whom: str, seconds: float) -> None:
+        self._awaited = whom
+        self.scope.deadline = trio.current_time() + seconds

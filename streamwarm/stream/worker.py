@@ -1,0 +1,143 @@
+"""One of five: takes a claimed job, makes one attempt, hands the outcome on. It waits for nothing but bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+from attrs import frozen
+
+from streamwarm.backlog.store import Done, GivenBack, Settlement
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
+from streamwarm.fetch.source import Source
+from streamwarm.model import Claim
+from streamwarm.send.destination import Destination
+from streamwarm.stream.outcome import after_failure
+from streamwarm.stream.running import Running
+from streamwarm.stream.transfer import Attempt, Delivered, transfer
+from streamwarm.watch.events import AttemptStarted, Observer, UnexpectedError
+
+HANDOVER_S = 5.0
+"""How long a cancelled worker may take to hand its attempt back; after that its lease runs out instead."""
+
+UNCONFIGURED_PAUSE_S = 300.0
+"""How often a job is tried whose destination has left the configuration: seldom, and without using up attempts."""
+
+
+@frozen
+class Finished:
+    """What a worker hands to the completer: how the attempt ended, and what it was."""
+
+    claim: Claim
+    settlement: Settlement
+    transfer_s: float
+    delivered: Delivered | None = None
+    error: AttemptError | None = None
+
+
+@frozen
+class WorkerTools:
+    """What all workers share. `now` is the store's clock (Unix seconds), `random` uniform in [0, 1)."""
+
+    source: Source
+    destinations: Mapping[str, Destination]
+    running: Running
+    finish: Callable[[Finished], Awaitable[None]]
+    pause: Callable[[str, DestinationError], None]
+    idle: Callable[[], None]
+    observe: Observer
+    now: Callable[[], float]
+    random: Callable[[], float]
+    max_attempts: int
+    body_timeout_s: float
+
+
+async def run_worker(number: int, claims: trio.MemoryReceiveChannel[Claim], tools: WorkerTools) -> None:
+    """Serve claims until the channel is closed; `tools.idle` is called each time one more can be taken."""
+    tools.idle()
+    async for claim in claims:
+        with trio.CancelScope() as lost_lease:
+            await _work(number, claim, tools, lost_lease)
+        tools.idle()
+
+
+async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.CancelScope) -> None:
+    started_at = trio.current_time()
+    attempt = Attempt(claim.job, started_at)
+    finished: Finished | None = None
+    with tools.running.register(number, claim, attempt, lost_lease):
+        tools.observe(_started(number, claim, tools.now()))
+        try:
+            finished = await _attempt(claim, attempt, tools)
+        finally:
+            if finished is None:
+                finished = Finished(claim, GivenBack(claim.lease), trio.current_time() - started_at)
+            # Cancelled, or a bug: the attempt is given back, whatever happens to this task.
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + HANDOVER_S):
+                await tools.finish(finished)
+
+
+async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finished:
+    destination = tools.destinations.get(claim.job.destination)
+    try:
+        if destination is None:
+            raise _no_such_destination(claim.job.destination)
+        delivered = await _transfer_with_one_fresh_try(attempt, destination, tools)
+    except AttemptError as error:
+        return _failed(claim, attempt, destination, error, tools)
+    except Exception as exc:  # a bug of ours: it costs this attempt, never the service
+        tools.observe(UnexpectedError(f"attempt {claim.job.attempt} at job {claim.job.id}", exc))
+        lost = AttemptError(
+            ErrorCode.WORKER_LOST, f"streamwarm failed unexpectedly ({type(exc).__name__}); its log has the details"
+        )
+        return _failed(claim, attempt, destination, lost, tools)
+    done = Done(claim.lease, delivered.result, delivered.sha256, delivered.bytes)
+    return Finished(claim, done, trio.current_time() - attempt.started_at, delivered=delivered)
+
+
+def _failed(
+    claim: Claim, attempt: Attempt, destination: Destination | None, error: AttemptError, tools: WorkerTools
+) -> Finished:
+    if isinstance(error, DestinationError) and error.pauses_destination:
+        tools.pause(claim.job.destination, error)
+    settlement = after_failure(
+        claim,
+        error,
+        on_unknown=destination.on_unknown if destination else "retry",
+        max_attempts=tools.max_attempts,
+        now=tools.now(),
+        random=tools.random(),
+    )
+    return Finished(claim, settlement, trio.current_time() - attempt.started_at, error=error)
+
+
+def _no_such_destination(name: str) -> DestinationError:
+    return DestinationError(
+        ErrorCode.DESTINATION_UNAVAILABLE,
+        f"no destination {name} is configured any more; add [destinations.{name}], or cancel its jobs",
+        retry_after_s=UNCONFIGURED_PAUSE_S,
+        counts=False,
+        pauses_destination=True,
+    )
+
+
+async def _transfer_with_one_fresh_try(
+    attempt: Attempt, destination: Destination, tools: WorkerTools
+) -> Delivered:
+    """A kept-alive connection may be closed by its peer at the moment of reuse (fault 14): that costs no attempt."""
+    try:
+        return await _transfer(attempt, destination, tools)
+    except StaleConnection:
+        return await _transfer(attempt, destination, tools)
+
+
+async def _transfer(attempt: Attempt, destination: Destination, tools: WorkerTools) -> Delivered:
+    return await transfer(
+        attempt, tools.source, destination, body_timeout_s=tools.body_timeout_s, clock=trio.current_time
+    )
+
+
+def _started(number: int, claim: Claim, now: float) -> AttemptStarted:
+    job = claim.job
+    waited_s = max(0.0, now - job.created_at)
+    return AttemptStarted(job.id, job.destination, job.kind, job.r2_key, job.attempt, number, waited_s)
