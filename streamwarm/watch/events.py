@@ -187,6 +187,14 @@ class StoreTrouble:
 
 
 @frozen
+class UnexpectedError:
+    """A bug of ours: what was being done, and the exception. Logged with its (redacted) traceback."""
+
+    where: str
+    exception: BaseException
+
+
+@frozen
 class Lifecycle:
     """The service came up, drains or stops; `phase` says which."""
 
@@ -216,6 +224,7 @@ Observation = (
     | ClientDisconnected
     | ConnectionRefused
     | StoreTrouble
+    | UnexpectedError
     | Lifecycle
 )
 

@@ -1,0 +1,121 @@
+"""Writes outcomes down: batched, retried while the store is away, and finished even when the service is stopping.
+
+Workers hand over and go on. What waits here is bounded; when the store is away for long, workers wait at the channel,
+and that is right: what cannot be recorded should not be started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, field
+
+from streamwarm.backlog.store import Store
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import State
+from streamwarm.settle.report import Tally, observations_of
+from streamwarm.stream.worker import Finished
+from streamwarm.watch.events import LateResult, Observer, StoreTrouble
+
+BATCH = 64
+RETRY_S = 1.0
+DRAIN_S = 10.0
+"""How long the last outcomes may take when the service stops; after that their leases run out and the work is redone."""
+
+
+@asynccontextmanager
+async def open_completer(
+    store: Store, *, now: Callable[[], float], observe: Observer, wake: Callable[[], None]
+) -> AsyncIterator[Completer]:
+    """A completer at work inside this block; on the way out it settles what it was handed, for at most `DRAIN_S`.
+
+    `now` is the store's clock; `wake` is called after every batch.
+    """
+    completer = Completer(store, now, observe, wake)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(completer._run)
+        try:
+            yield completer
+        finally:
+            completer._close()
+
+
+@define
+class Completer:
+    """`finish` takes outcomes; open it with `open_completer`."""
+
+    _store: Store
+    _now: Callable[[], float]
+    _observe: Observer
+    _wake: Callable[[], None]
+    _tally: Tally = field(factory=Tally)
+    # Cancellation must not lose outcomes that are in hand; `_close` gives this shield its deadline.
+    _shield: trio.CancelScope = field(factory=lambda: trio.CancelScope(shield=True))
+    _send: trio.MemorySendChannel[Finished] = field(init=False)
+    _receive: trio.MemoryReceiveChannel[Finished] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[Finished](BATCH)
+
+    async def finish(self, finished: Finished) -> None:
+        """Hand an outcome over; waits only while `BATCH` others wait already."""
+        try:
+            await self._send.send(finished)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            # Past the drain deadline: the lease runs out and the attempt is made again.
+            self._observe(LateResult(finished.claim.job.id, finished.claim.job.destination, "dropped at shutdown"))
+
+    def _close(self) -> None:
+        self._send.close()
+        self._shield.deadline = trio.current_time() + DRAIN_S
+
+    async def _run(self) -> None:
+        with self._shield, self._receive:
+            async for first in self._receive:
+                await self._settle([first, *self._waiting()])
+
+    def _waiting(self) -> list[Finished]:
+        batch: list[Finished] = []
+        while len(batch) < BATCH:
+            try:
+                batch.append(self._receive.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+        return batch
+
+    async def _settle(self, batch: list[Finished]) -> None:
+        for finished, kept in zip(batch, await self._write(batch), strict=True):
+            self._report(finished, kept)
+        self._wake()
+        await self._report_when_empty()
+
+    async def _write(self, batch: list[Finished]) -> list[bool]:
+        while True:
+            try:
+                return await self._store.settle([finished.settlement for finished in batch])
+            except StoreUnavailable as exc:
+                self._observe(StoreTrouble("recording outcomes", str(exc)))
+                await trio.sleep(RETRY_S)
+
+    def _report(self, finished: Finished, kept: bool) -> None:
+        if not kept:
+            job = finished.claim.job
+            self._observe(LateResult(job.id, job.destination, type(finished.settlement).__name__))
+            return
+        self._tally.add(finished, self._now())
+        for observation in observations_of(finished, self._now()):
+            self._observe(observation)
+
+    async def _report_when_empty(self) -> None:
+        """`BatchDone` once nothing is queued, waiting or running any more."""
+        if self._tally.count and not await self._has_live_jobs():
+            self._observe(self._tally.finish(self._now()))
+
+    async def _has_live_jobs(self) -> bool:
+        try:
+            by_state = (await self._store.counts()).by_state
+        except StoreUnavailable:
+            return True  # nobody knows; the next batch asks again
+        return any(by_state.get(state) for state in (State.QUEUED, State.WAITING, State.RUNNING))

@@ -1,0 +1,81 @@
+"""Tells followers what changed: tails the store's events into a short memory that all followers share."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import trio
+from attrs import define, field
+
+from streamwarm.backlog.store import Store
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import Event, Progress
+from streamwarm.watch.events import Observer, StoreTrouble
+
+KEPT = 4096
+"""Events kept in memory: what followers that keep up ask for. Those that lag read from the store."""
+
+READ = 512
+TROUBLE_S = 1.0
+
+
+@define
+class Publisher:
+    """The `Feed`; `run` is its one task. `read_progress` tells what is being streamed now."""
+
+    store: Store
+    read_progress: Callable[[], Mapping[str, Progress]]
+    observe: Observer
+    _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT))
+    _last_seq: int = 0
+    _published: trio.Event = field(factory=trio.Event)
+
+    @property
+    def last_seq(self) -> int:
+        return self._last_seq
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        return self.read_progress()
+
+    async def after(self, seq: int, *, limit: int = 1000) -> list[Event]:
+        if seq >= self._last_seq:
+            return []
+        if self._recent and self._recent[0].seq <= seq + 1:
+            return _slice(self._recent, seq, limit)
+        return await self.store.events_after(seq, limit=limit)
+
+    async def wait(self, seq: int) -> None:
+        while self._last_seq <= seq:
+            await self._published.wait()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Publish what is committed from now on, until cancelled."""
+        self._last_seq = await self.store.last_seq()
+        task_status.started()
+        while True:
+            try:
+                await self.store.wait_for_event(self._last_seq)
+                self._publish(await self.store.events_after(self._last_seq, limit=READ))
+            except StoreUnavailable as exc:
+                self.observe(StoreTrouble("reading events", str(exc)))
+                await trio.sleep(TROUBLE_S)
+
+    def _publish(self, events: list[Event]) -> None:
+        if events:
+            self._recent.extend(events)
+            self._last_seq = events[-1].seq
+            self._published.set()
+            self._published = trio.Event()
+
+
+def _slice(recent: deque[Event], seq: int, limit: int) -> list[Event]:
+    """The events after `seq`; looked for from the newest end, where followers that keep up are."""
+    found: list[Event] = []
+    for event in reversed(recent):
+        if event.seq <= seq:
+            break
+        found.append(event)
+    found.reverse()
+    return found[:limit]

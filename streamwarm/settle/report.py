@@ -1,0 +1,75 @@
+"""What a settled attempt tells its observers. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+
+from streamwarm.backlog.store import Again, Failed
+from streamwarm.model import State
+from streamwarm.stream.worker import Finished
+from streamwarm.watch.events import (
+    AttemptFailed,
+    AttemptSucceeded,
+    BatchDone,
+    Observation,
+    RetryScheduled,
+)
+
+
+def observations_of(finished: Finished, now: float) -> list[Observation]:
+    """What to observe of an attempt whose outcome is committed; `now` is the store's time."""
+    job, settlement = finished.claim.job, finished.settlement
+    about: dict[str, Any] = {"id": job.id, "destination": job.destination, "kind": job.kind, "r2_key": job.r2_key}
+    if finished.delivered is not None:
+        return [
+            AttemptSucceeded(
+                **about,
+                attempt=job.attempt,
+                bytes=finished.delivered.bytes,
+                transfer_s=finished.transfer_s,
+                warm_s=max(0.0, now - job.created_at),
+            )
+        ]
+    if finished.error is None:
+        return []  # given back at shutdown: nothing has happened to the job
+    code = finished.error.code
+    state = settlement.state if isinstance(settlement, Failed) else State.WAITING
+    failed = AttemptFailed(
+        **about,
+        attempt=job.attempt,
+        code=code,
+        message=finished.error.message,
+        outcome=state.value,
+        final=state is not State.WAITING,
+    )
+    if isinstance(settlement, Again):
+        return [failed, RetryScheduled(job.id, job.destination, code, job.attempt, max(0.0, settlement.retry_at - now))]
+    return [failed]
+
+
+@define
+class Tally:
+    """What ended since the backlog was last empty."""
+
+    ok: int = 0
+    failed: int = 0
+    started_at: float = float("inf")
+
+    @property
+    def count(self) -> int:
+        return self.ok + self.failed
+
+    def add(self, finished: Finished, now: float) -> None:
+        self.started_at = min(self.started_at, now - finished.transfer_s)
+        if finished.delivered is not None:
+            self.ok += 1
+        elif isinstance(finished.settlement, Failed):
+            self.failed += 1
+
+    def finish(self, now: float) -> BatchDone:
+        """The summary; counting starts afresh."""
+        summary = BatchDone(self.count, self.ok, self.failed, max(0.0, now - self.started_at))
+        self.ok, self.failed, self.started_at = 0, 0, float("inf")
+        return summary

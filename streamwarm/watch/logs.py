@@ -1,0 +1,100 @@
+"""Observations as log lines: the seed's tags as event text, with key=value fields (contract, section 7)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO
+
+import attrs
+import structlog
+
+from streamwarm.watch import events
+from streamwarm.watch.redact import redact_value
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+# Observation → (level, event text). Those that are not here are figures, not news: metrics alone show them.
+_LINES: dict[type, tuple[str, str]] = {
+    events.WorkersStarted: ("info", "[MEDIA][PREWARM][WORKER][START]"),
+    events.PoolOpened: ("info", "[R2][AGENT]"),
+    events.JobAdded: ("info", "[MEDIA][PREWARM][QUEUE][ADD]"),
+    events.QueueFull: ("warning", "[MEDIA][PREWARM][QUEUE][FULL]"),
+    events.QueueReordered: ("debug", "[MEDIA][PREWARM][QUEUE][REORDER]"),
+    events.AttemptStarted: ("info", "[MEDIA][PREWARM][START]"),
+    events.CacheHit: ("info", "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]"),
+    events.SourceReopened: ("warning", "[R2][REOPEN]"),
+    events.AttemptSucceeded: ("info", "[MEDIA][PREWARM][OK]"),
+    events.AttemptFailed: ("error", "[MEDIA][PREWARM][ERR]"),
+    events.RetryScheduled: ("warning", "[MEDIA][PREWARM][RETRY]"),
+    events.BatchDone: ("info", "[MEDIA][PREWARM][BATCH][DONE]"),
+    events.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),
+    events.LateResult: ("warning", "[MEDIA][PREWARM][LATE]"),
+    events.SigningKeyDerived: ("debug", "[R2][SIGNING_KEY]"),
+    events.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),
+    events.ClientDisconnected: ("debug", "[WEBSOCKET][CLOSED]"),
+    events.StoreTrouble: ("error", "[STORE][TROUBLE]"),
+    events.UnexpectedError: ("error", "[UNEXPECTED]"),
+    events.Lifecycle: ("info", "[SERVICE]"),
+}
+
+Redact = Callable[[str], str]
+
+
+def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None = None) -> events.Observer:
+    """An observer that writes one line an observation to `stream` (standard error).
+
+    `form` is `console`, `json` or `auto` (console on a terminal). Every text passes `redact` on its way out.
+    """
+    stream = stream or sys.stderr
+    console = form == "console" or (form == "auto" and stream.isatty())
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=40)
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _redactor(redact),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+    )
+    quiet_libraries()
+
+    def observe(observation: events.Observation) -> None:
+        line = _LINES.get(type(observation))
+        if line is not None:
+            getattr(logger, line[0])(line[1], **_fields(observation))
+
+    return observe
+
+
+def quiet_libraries() -> None:
+    """httpx logs whole URLs at INFO, and a bot's token is in them."""
+    for name in ("httpx", "httpcore", "httpcore2", "hypercorn", "trio-websocket"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _redactor(redact: Redact) -> structlog.typing.Processor:
+    def process(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: redact_value(redact, value) for key, value in fields.items()}
+
+    return process
+
+
+def _fields(observation: events.Observation) -> dict[str, Any]:
+    if isinstance(observation, events.UnexpectedError):
+        lines = traceback.format_exception(observation.exception)
+        return {"where": observation.where, "traceback": "".join(lines)}
+    values = attrs.asdict(observation)
+    return {
+        key: round(value, 3) if isinstance(value, float) else value
+        for key, value in values.items()
+        if value is not None and value != ""
+    }

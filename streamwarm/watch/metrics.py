@@ -1,0 +1,117 @@
+"""Observations as Prometheus metrics (contract, section 7). One registry per service; nothing is global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from streamwarm.watch import events
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+"""From a small photo on a near network to a 2 GB video on a slow one."""
+
+
+class Metrics:
+    """An observer with counters. Gauges that mirror other parts' state are set when the page is rendered."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._make_job_metrics()
+        self._make_transfer_metrics()
+        self._make_service_metrics()
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
+            events.AttemptStarted: lambda e: self._queue_wait.observe(e.queue_wait_s),
+            events.AttemptSucceeded: self._succeeded,
+            events.AttemptFailed: self._failed,
+            events.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
+            events.DestinationPaused: lambda e: self._rate_limited.labels(e.destination).inc(),
+            events.BytesMoved: lambda e: self._bytes.labels(e.direction).inc(e.bytes),
+            events.CacheHit: self._cache_hit,
+            events.CacheMissed: lambda _: self._cache_requests.labels("miss").inc(),
+            events.SourceReopened: lambda _: self._reopens.inc(),
+            events.SigningKeyDerived: lambda _: self._signing_keys.inc(),
+            events.WorkersStarted: lambda e: self._workers.set(e.concurrency),
+            events.ClientConnected: lambda _: self._clients.inc(),
+            events.ClientDisconnected: lambda _: self._clients.dec(),
+        }
+
+    def observe(self, observation: events.Observation) -> None:
+        handler = self._handlers.get(type(observation))
+        if handler is not None:
+            handler(observation)
+
+    def render(
+        self,
+        *,
+        depth: Mapping[str, int],
+        oldest_s: float,
+        busy: int,
+        busy_peak: int,
+        pool: Mapping[str, int],
+    ) -> tuple[bytes, str]:
+        """The page and its content type; the arguments are the gauges' values now."""
+        for state, count in depth.items():
+            self._depth.labels(state).set(count)
+        for state, count in pool.items():
+            self._pool.labels(state).set(count)
+        self._oldest.set(oldest_s)
+        self._busy.set(busy)
+        self._busy_peak.set(busy_peak)
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _make_job_metrics(self) -> None:
+        r = self.registry
+        self._jobs = Counter("streamwarm_jobs", "Jobs that ended.", ["destination", "kind", "outcome"], registry=r)
+        self._retries = Counter("streamwarm_retries", "Attempts that will be made again.", ["code"], registry=r)
+        self._unknown = Counter(
+            "streamwarm_unknown_outcomes", "Uploads whose answer was lost after the last byte.", registry=r
+        )
+        self._depth = Gauge("streamwarm_queue_depth", "Stored jobs by state.", ["state"], registry=r)
+        self._oldest = Gauge("streamwarm_queue_oldest_seconds", "Age of the oldest queued job.", registry=r)
+
+    def _make_transfer_metrics(self) -> None:
+        r = self.registry
+        self._warm = Histogram("streamwarm_warm_seconds", "From push to done.", buckets=_SECONDS, registry=r)
+        self._queue_wait = Histogram(
+            "streamwarm_queue_wait_seconds", "From push to attempt.", buckets=_SECONDS, registry=r
+        )
+        self._transfer = Histogram(
+            "streamwarm_transfer_seconds", "One successful attempt.", buckets=_SECONDS, registry=r
+        )
+        self._bytes = Counter("streamwarm_bytes", "Bytes moved.", ["direction"], registry=r)
+        self._cache_requests = Counter("streamwarm_cache_requests", "Objects asked for.", ["result"], registry=r)
+        self._signing_keys = Counter("streamwarm_signing_keys_derived", "SigV4 signing keys derived.", registry=r)
+        self._reopens = Counter(
+            "streamwarm_source_reopens", "Broken downloads continued at their offset.", registry=r
+        )
+        self._rate_limited = Counter(
+            "streamwarm_rate_limited", "Times a destination asked for silence.", ["destination"], registry=r
+        )
+        for direction in ("source", "destination", "cache"):
+            self._bytes.labels(direction)
+
+    def _make_service_metrics(self) -> None:
+        r = self.registry
+        self._workers = Gauge("streamwarm_workers", "Workers.", registry=r)
+        self._busy = Gauge("streamwarm_workers_busy", "Workers that stream now.", registry=r)
+        self._busy_peak = Gauge("streamwarm_workers_busy_peak", "Most workers that streamed at once.", registry=r)
+        self._pool = Gauge("streamwarm_pool_connections", "Connections of the R2 pool.", ["state"], registry=r)
+        self._clients = Gauge("streamwarm_websocket_clients", "Connected websocket clients.", registry=r)
+
+    def _succeeded(self, event: events.AttemptSucceeded) -> None:
+        self._jobs.labels(event.destination, event.kind.value, "done").inc()
+        self._warm.observe(event.warm_s)
+        self._transfer.observe(event.transfer_s)
+
+    def _failed(self, event: events.AttemptFailed) -> None:
+        if event.final:
+            self._jobs.labels(event.destination, event.kind.value, event.outcome).inc()
+        if event.code.value == "delivery_unknown":
+            self._unknown.inc()
+
+    def _cache_hit(self, event: events.CacheHit) -> None:
+        self._cache_requests.labels("hit").inc()
+        self._bytes.labels("cache").inc(event.bytes)

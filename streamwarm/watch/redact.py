@@ -1,0 +1,46 @@
+"""Keeps secrets out of everything that is written: a last line of defence behind code that does not print them.
+
+The service's own secrets are known, so they are looked for as they are. Presigned URLs and bot tokens of others are
+recognised by their form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+MASK = "***"
+SHORTEST = 6
+"""Shorter secrets are not masked: they would blot out ordinary words. Such a secret protects nothing anyway."""
+
+_FORMS = re.compile(
+    r"(?P<bot>\bbot)?[0-9]{6,12}:[A-Za-z0-9_-]{30,}"
+    r"|(?P<query>[?&]X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+"
+    r"|(?P<bearer>\bBearer\s+)[A-Za-z0-9._~+/=-]{6,}"
+)
+
+
+def make_redactor(secrets: Iterable[str]) -> Callable[[str], str]:
+    """A function that masks every secret in a text, also where it was percent-encoded."""
+    known = {s for secret in secrets if len(secret) >= SHORTEST for s in (secret, quote(secret, safe=""))}
+    exact = re.compile("|".join(re.escape(s) for s in sorted(known, key=len, reverse=True))) if known else None
+
+    def redact(text: str) -> str:
+        if exact is not None:
+            text = exact.sub(MASK, text)
+        return _FORMS.sub(lambda m: f"{m['bot'] or m['query'] or m['bearer'] or ''}{MASK}", text)
+
+    return redact
+
+
+def redact_value(redact: Callable[[str], str], value: Any) -> Any:
+    """The value with every text in it redacted; containers are rebuilt, other types pass."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: redact_value(redact, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_value(redact, item) for item in value]
+    return value

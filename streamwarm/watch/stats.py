@@ -1,0 +1,96 @@
+"""What `stats`, `/readyz` and `/metrics` tell: the state of every part, read when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import frozen
+
+from streamwarm.backlog.store import Store
+from streamwarm.dispatch.limits import Limits
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import JsonObject, State
+from streamwarm.stream.running import Running
+from streamwarm.watch.metrics import Metrics
+
+
+@frozen
+class Stats:
+    """Read-only views of the running parts. `now` is the store's clock; `pool` tells connections by state;
+    `is_claiming` is false before the dispatcher runs and while the service drains."""
+
+    store: Store
+    running: Running
+    limits: Limits
+    destinations: Mapping[str, str]
+    workers: int
+    pool: Callable[[], Mapping[str, int]]
+    is_claiming: Callable[[], bool]
+    metrics: Metrics
+    now: Callable[[], float]
+
+    async def read(self) -> JsonObject:
+        """The answer of `GET /v1/stats`. Raises `StoreUnavailable`."""
+        counts = await self.store.counts()
+        now = self.now()
+        pauses = self.limits.active(now)
+        return {
+            "queue": {
+                **{state.value: counts.by_state.get(state, 0) for state in State},
+                "oldest_s": _age_s(counts.oldest_queued_at, now),
+            },
+            "workers": {
+                "size": self.workers,
+                "busy": self.running.busy,
+                "busy_peak": self.running.busy_peak,
+                "streams": self.running.streams(),
+            },
+            "pool": dict(self.pool()),
+            "destinations": {
+                name: {
+                    "type": kind,
+                    "queue": {s.value: n for s, n in counts.by_destination.get(name, {}).items()},
+                    "paused": _pause_view(pauses[name].until, pauses[name].reason) if name in pauses else None,
+                }
+                for name, kind in self.destinations.items()
+            },
+        }
+
+    async def render_metrics(self) -> tuple[bytes, str]:
+        """The page of `/metrics` and its content type. While the store is away, its gauges keep their values."""
+        depth: dict[str, int] = {}
+        oldest_s = 0.0
+        try:
+            counts = await self.store.counts()
+            depth = {state.value: counts.by_state.get(state, 0) for state in State}
+            oldest_s = _age_s(counts.oldest_queued_at, self.now())
+        except StoreUnavailable:
+            oldest_s = float("nan")
+        return self.metrics.render(
+            depth=depth,
+            oldest_s=oldest_s,
+            busy=self.running.busy,
+            busy_peak=self.running.busy_peak,
+            pool=self.pool(),
+        )
+
+    async def why_not_ready(self) -> str | None:
+        """None while the store takes writes and jobs are being claimed, else the reason."""
+        if not self.is_claiming():
+            return "jobs are not being claimed: the service is starting or shutting down"
+        try:
+            await self.store.check_writable()
+        except StoreUnavailable:
+            return "the store cannot be written; the service's log says why"
+        return None
+
+
+def _age_s(since: float | None, now: float) -> float:
+    return 0.0 if since is None else round(max(0.0, now - since), 3)
+
+
+def _pause_view(until: float | None, reason: str) -> dict[str, Any]:
+    when = None if until is None else datetime.fromtimestamp(until, UTC).isoformat(timespec="milliseconds")
+    return {"until": when, "reason": reason}
