@@ -1,0 +1,233 @@
+"""One HTTP/1.1 exchange on a connection: heads through h11, bodies around it.
+
+Theory. h11 is sans-I/O and strict, and a head is worth its price. A body is not: h11 copies every received
+byte three times (into its buffer and twice out of it). So each exchange gets a fresh `h11.Connection`. It
+frames the request, whose body it only counts (`send_with_data_passthrough` hands back the very object it was
+given), and reads the answer's head. A body with a Content-Length is then counted here and goes straight from
+the socket to the caller; the rare others (chunked, or ended by the connection) take h11's road.
+
+Reuse. A connection may serve again if our message was sent in full, theirs was read in full with nothing
+after it, and neither side asked to close. h11 knows the first and the last: only then is `our_state` left at
+`DONE`.
+
+An early answer. A server may refuse an upload (401, 413) before it has read it. So before each further piece
+the socket is asked whether something has come, and again when a write fails. A final answer that is not a
+success ends the upload; the connection is not used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+
+import h11
+import httpcore2
+import httpx
+import trio
+from attrs import define, field, frozen
+
+from streamwarm.net.stream import READ_BYTES
+from streamwarm.net.translate import translated
+
+HEAD_BYTES = 100 * 1024
+"""The longest head that is read, the same as httpcore's."""
+
+JOIN_BYTES = 64 * 1024
+"""A first piece that fits here leaves together with the head: one system call and one TLS record fewer."""
+
+
+@frozen
+class Limits:
+    """Seconds; None is no limit.
+
+    `answer_s`: from the end of an upload to the head of its answer; `head_s`: the same where nothing was
+    uploaded; `read_s` and `write_s`: without a byte.
+    """
+
+    answer_s: float | None
+    head_s: float | None
+    read_s: float | None
+    write_s: float | None
+
+
+@frozen
+class OutgoingRequest:
+    method: bytes
+    target: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    body: AsyncIterable[bytes]
+
+
+@define(eq=False)
+class Exchange:
+    """A request and its answer. After any exception, cancellation included, `reusable` is False.
+
+    Raises httpx's `TransportError`s throughout; what the request's body iterator raises passes through.
+    """
+
+    _stream: httpcore2.AsyncNetworkStream
+    _limits: Limits
+    _h11: h11.Connection = field(init=False)
+    _expected: int | None = field(default=None, init=False)
+    _received: int = field(default=0, init=False)
+    _leading: bytes = field(default=b"", init=False)
+    _surplus: bool = field(default=False, init=False)
+    _complete: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer was read to its end."""
+        return self._complete
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection may carry another exchange."""
+        return self._complete and not self._surplus and self._h11.our_state is h11.DONE
+
+    async def send(self, request: OutgoingRequest) -> h11.Response:
+        """Send the request and return the answer's head."""
+        with translated:
+            head = self._h11.send(
+                h11.Request(method=request.method, target=request.target, headers=list(request.headers))
+            )
+        async with _closing(aiter(request.body)) as pieces:
+            answer = await self._upload(head, pieces)
+        self._frame(request.method, answer)
+        return answer
+
+    async def _upload(self, head: bytes, pieces: AsyncIterator[bytes]) -> h11.Response:
+        """Send head and body, and return the answer. A success counts only once everything is sent."""
+        early: h11.Response | None = None
+        unsent = head
+        async for piece in pieces:
+            if not piece:
+                continue
+            with translated:
+                parts = self._h11.send_with_data_passthrough(h11.Data(data=piece)) or []
+            if not unsent and early is None:
+                early = await self._answer_so_far()
+            elif unsent and len(unsent) + len(piece) <= JOIN_BYTES:
+                parts = [b"".join([unsent, *parts])]
+            elif unsent:
+                parts = [unsent, *parts]
+            unsent = b""
+            refusal = early if _refuses(early) else await self._write(parts, early)
+            if refusal:
+                return refusal
+        with translated:
+            ending = self._h11.send(h11.EndOfMessage())
+        refusal = await self._write([part for part in (unsent, ending) if part], early)
+        within_s = self._limits.head_s if unsent else self._limits.answer_s
+        return refusal or early or await self._read_head(within_s)
+
+    async def _write(self, parts: Sequence[bytes], early: h11.Response | None) -> h11.Response | None:
+        """Send. If the far side does not take it but has said why, return that answer."""
+        try:
+            with translated:
+                for part in parts:
+                    await self._stream.write(part, self._limits.write_s)
+        except (httpx.WriteError, httpx.WriteTimeout):
+            last_words = await self._last_words() if early is None else None
+            if not _refuses(last_words):
+                raise
+            return last_words
+        return None
+
+    async def _last_words(self) -> h11.Response | None:
+        try:
+            return await self._answer_so_far()
+        except httpx.TransportError:
+            return None
+
+    async def _answer_so_far(self) -> h11.Response | None:
+        """The final answer's head, if it has come. TLS session tickets, too, make a socket readable."""
+        while self._stream.get_extra_info("is_readable"):
+            try:
+                with translated:
+                    data = await self._stream.read(READ_BYTES, 0)
+            except httpx.ReadTimeout:
+                return None
+            if answer := self._parse_head(data):
+                return answer
+        return None
+
+    async def _read_head(self, within_s: float | None) -> h11.Response:
+        try:
+            with trio.fail_after(float("inf") if within_s is None else within_s):
+                while True:
+                    with translated:
+                        data = await self._stream.read(READ_BYTES, None)
+                    if answer := self._parse_head(data):
+                        return answer
+        except trio.TooSlowError:
+            raise httpx.ReadTimeout(f"the far side did not answer within {within_s:g} s") from None
+
+    def _parse_head(self, data: bytes) -> h11.Response | None:
+        """The final answer's head once it is whole; informational answers (1xx) are read over."""
+        if not data:
+            raise httpx.RemoteProtocolError("the far side closed the connection without answering")
+        with translated:
+            self._h11.receive_data(data)
+            while (event := self._h11.next_event()) is not h11.NEED_DATA:
+                if isinstance(event, h11.Response):
+                    return event
+        return None
+
+    def _frame(self, method: bytes, answer: h11.Response) -> None:
+        """Decide which road the answer's body takes (RFC 9112, section 6.3)."""
+        headers = dict(answer.headers)
+        if method == b"HEAD" or answer.status_code in (204, 304):
+            self._expected = 0
+        elif b"transfer-encoding" not in headers and b"content-length" in headers:
+            self._expected = int(headers[b"content-length"])
+        else:
+            return
+        self._leading = self._h11.trailing_data[0]
+        self._surplus = len(self._leading) > self._expected
+        self._complete = self._expected == 0
+
+    async def read_body(self) -> bytes:
+        """The next piece of the answer's body, as large as has arrived; `b""` at the end.
+
+        A body that ends before its Content-Length is an error.
+        """
+        if self._complete:
+            return b""
+        if self._expected is None:
+            return await self._read_body_by_h11()
+        if self._leading:
+            piece, self._leading = self._leading[: self._expected], b""
+        else:
+            with translated:
+                piece = await self._stream.read(
+                    min(READ_BYTES, self._expected - self._received), self._limits.read_s
+                )
+        if not piece:
+            raise httpx.RemoteProtocolError(
+                f"the far side closed the connection after {self._received} of {self._expected} bytes"
+            )
+        self._received += len(piece)
+        self._complete = self._received == self._expected
+        return piece
+
+    async def _read_body_by_h11(self) -> bytes:
+        with translated:
+            while (event := self._h11.next_event()) is h11.NEED_DATA:
+                self._h11.receive_data(await self._stream.read(READ_BYTES, self._limits.read_s))
+        if isinstance(event, h11.Data):
+            return bytes(event.data)
+        self._complete = True
+        self._surplus = self._h11.trailing_data != (b"", False)
+        return b""
+
+
+def _refuses(answer: h11.Response | None) -> bool:
+    return answer is not None and answer.status_code >= 300
+
+
+def _closing(pieces: AsyncIterator[bytes]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    """httpx wraps bodies in generators; one left half-way must be closed by us, not by the collector."""
+    return aclosing(pieces) if isinstance(pieces, AsyncGenerator) else nullcontext(pieces)

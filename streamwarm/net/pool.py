@@ -1,0 +1,75 @@
+"""The one tuned HTTP client. Every stage that speaks HTTP gets it from here.
+
+What it does not do, on purpose: follow redirects (a destination could point at a private address), read
+proxies and credentials from the environment, keep cookies (workers share it and destinations are not to know
+of each other), ask for compression (bytes are counted and digested as stored), speak HTTP/2, retry. An
+attempt is retried as a whole, by those who know what it means.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+
+import httpcore2
+import httpx
+
+from streamwarm import __version__
+from streamwarm.net.connections import Connections
+from streamwarm.net.stream import TCPBackend
+from streamwarm.net.tls import client_context
+from streamwarm.net.transport import PooledTransport
+
+ANSWER_S = 600.0
+"""How long an upload's answer may take. A local Bot API server gives up after 500 s of passing a file on to
+Telegram; who knows better sets a cancel scope of their own. This is the backstop."""
+
+
+class PooledClient(httpx.AsyncClient):
+    """httpx's client, which can also tell how its connections stand."""
+
+    def __init__(self, transport: PooledTransport, timeout: httpx.Timeout) -> None:
+        super().__init__(
+            transport=transport,
+            timeout=timeout,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"User-Agent": f"streamwarm/{__version__}", "Accept-Encoding": "identity"},
+        )
+        self.stats = transport.stats
+
+
+def open_client(
+    *,
+    connections: int = 50,
+    keepalive_s: float = 150.0,
+    connect_timeout_s: float = 10.0,
+    headers_timeout_s: float = 30.0,
+    body_timeout_s: float = 60.0,
+    ca_file: Path | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    network_backend: httpcore2.AsyncNetworkBackend | None = None,
+) -> PooledClient:
+    """Open the client; `async with` or `aclose()` closes it and its connections.
+
+    `connections` are all there may be, idle ones included; an idle one is kept for `keepalive_s` seconds.
+    Time limits, in seconds: `connect_timeout_s` for connecting and the TLS handshake together;
+    `headers_timeout_s` for a free connection, and for the head of an answer to a request without a body;
+    `body_timeout_s` without a byte of a body, up or down. An upload is answered within `ANSWER_S`. Each
+    raises its own `httpx.TimeoutException`.
+
+    `ca_file` (PEM) replaces the system's roots, `ssl_context` all of it; `network_backend` replaces TCP.
+    Raises `SettingsError` if `ca_file` can't be used.
+    """
+    pooled = Connections(
+        connections,
+        keepalive_s,
+        client_context(ca_file) if ssl_context is None else ssl_context,
+        TCPBackend() if network_backend is None else network_backend,
+    )
+    return PooledClient(
+        PooledTransport(pooled, headers_timeout_s, body_timeout_s),
+        httpx.Timeout(connect=connect_timeout_s, read=ANSWER_S, write=body_timeout_s, pool=headers_timeout_s),
+    )

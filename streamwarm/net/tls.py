@@ -1,0 +1,180 @@
+"""TLS for the HTTP client: many records per call, fixed buffers.
+
+Theory. OpenSSL works here on two memory BIOs. What the socket has goes into the incoming one in a single
+piece of up to 256 KiB, and is then decrypted record after record into one flat buffer, so that a read costs
+one system call, one copy out and one trip through trio for sixteen records instead of one. A write is
+encrypted whole and leaves in one piece.
+
+Memory. The two scratch buffers belong to the backend and are shared (see `stream.py` for why that is safe). A
+connection itself holds only what OpenSSL keeps: at most one incomplete record in use, and the incoming BIO's
+capacity, which grows to what one read brought (256 KiB) and stays.
+
+The end. A peer that closes without `close_notify` is an error, because an attacker can forge a plain TCP end
+and cut a body that carries no length. We ourselves close without waiting for the peer's `close_notify`, as
+HTTPS clients do (RFC 9112, section 9.8: a length makes the end of a message known).
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import httpcore2
+import trio
+from attrs import define, frozen
+
+from streamwarm.errors import SettingsError
+
+if TYPE_CHECKING:
+    from streamwarm.net.stream import TCPStream
+
+RECORD_BYTES = 16 * 1024
+"""The most plaintext a TLS record holds (RFC 8446, section 5.1)."""
+
+WRITE_BYTES = 256 * 1024
+"""The most plaintext that is encrypted at a time: it bounds what a single huge piece makes the outgoing BIO
+hold."""
+
+
+@frozen
+class Scratch:
+    """Buffers that any connection may use between two checkpoints.
+
+    `plain` has room for one record more than `wire`: the tail of a record that an earlier read left
+    incomplete.
+    """
+
+    wire: memoryview
+    plain: memoryview
+
+    @classmethod
+    def of(cls, read_bytes: int) -> Scratch:
+        return cls(memoryview(bytearray(read_bytes)), memoryview(bytearray(read_bytes + RECORD_BYTES)))
+
+
+def client_context(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, certificate and host name verified, against `ca_file` or else the system's roots.
+
+    Raises `SettingsError` if `ca_file` can't be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise SettingsError(
+            f"pool.ca_file: {ca_file} can't be used ({error.strerror or error}); "
+            "it must be a readable PEM file of certificates"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@define(eq=False)
+class TLSStream(httpcore2.AsyncNetworkStream):
+    """An encrypted connection over a `TCPStream`, which it owns. One task reads or writes at a time."""
+
+    _tcp: TCPStream
+    _tls: ssl.SSLObject
+    _incoming: ssl.MemoryBIO
+    _outgoing: ssl.MemoryBIO
+    _scratch: Scratch
+    _more: bool = False
+    _ended: bool = False
+
+    @classmethod
+    def over(
+        cls, tcp: TCPStream, context: ssl.SSLContext, server_hostname: str | None, scratch: Scratch
+    ) -> TLSStream:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=False, server_hostname=server_hostname)
+        return cls(tcp, tls, incoming, outgoing, scratch)
+
+    async def do_handshake(self) -> None:
+        """Raises `ConnectError` with OpenSSL's reason, such as a certificate that does not verify."""
+        try:
+            while True:
+                try:
+                    self._tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    await self._flush(None)
+                    await self._feed(None)
+                else:
+                    await self._flush(None)
+                    return
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            raise httpcore2.ConnectError(f"the TLS handshake failed: {error}") from error
+        except (httpcore2.ReadError, httpcore2.WriteError) as error:
+            raise httpcore2.ConnectError(f"the TLS handshake was cut: {error}") from error
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """Up to `max_bytes` of plaintext; `b""` after the peer's `close_notify`.
+
+        Raises `ReadTimeout` after `timeout` seconds without a byte, `ReadError` if the connection is cut or
+        broken.
+        """
+        if self._more or self._ended:
+            await trio.lowlevel.checkpoint()
+            if plain := self._decrypt(max_bytes):
+                return plain
+        while not self._ended:
+            await self._feed(timeout)
+            plain = self._decrypt(max_bytes)
+            if self._outgoing.pending:
+                await self._flush(timeout)
+            if plain:
+                return plain
+        return b""
+
+    def _decrypt(self, max_bytes: int) -> bytes:
+        """What can be decrypted now, at most `max_bytes`; may be empty. Notes the end."""
+        plain = self._scratch.plain[:max_bytes]
+        filled = 0
+        self._more = True
+        try:
+            while filled < len(plain):
+                count = cast(int, self._tls.read(len(plain) - filled, plain[filled:]))
+                if not count:
+                    self._more, self._ended = False, True
+                    break
+                filled += count
+        except ssl.SSLWantReadError:
+            self._more = False
+        except ssl.SSLZeroReturnError:
+            self._more, self._ended = False, True
+        except ssl.SSLError as error:
+            raise httpcore2.ReadError(f"the TLS connection broke: {error.reason or error}") from error
+        return bytes(plain[:filled])
+
+    async def write(self, buffer: bytes | memoryview, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Encrypt and send all of `buffer`. Raises `WriteTimeout`, `WriteError`; then the stream is of no
+        more use."""
+        view = memoryview(buffer)
+        for start in range(0, len(view), WRITE_BYTES):
+            try:
+                self._tls.write(view[start : start + WRITE_BYTES])
+            except ssl.SSLError as error:
+                raise httpcore2.WriteError(f"the TLS connection broke: {error.reason or error}") from error
+            await self._flush(timeout)
+
+    async def _feed(self, within_s: float | None) -> None:
+        count = await self._tcp.receive_into(self._scratch.wire, within_s)
+        if count:
+            self._incoming.write(self._scratch.wire[:count])
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self, within_s: float | None) -> None:
+        if self._outgoing.pending:
+            await self._tcp.write(self._outgoing.read(), within_s)
+
+    async def aclose(self) -> None:
+        await self._tcp.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "ssl_object":
+            return self._tls
+        if info == "is_readable":
+            unread = self._ended or self._tls.pending() > 0 or self._incoming.pending > 0
+            return unread or self._tcp.get_extra_info(info)
+        return self._tcp.get_extra_info(info)

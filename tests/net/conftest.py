@@ -1,0 +1,61 @@
+"""Far sides for the client, and a certificate for those that speak TLS."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from net_far_side import FarSide, Handler, MemoryNetwork
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for `localhost` and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-keyout", key, "-out", certificate, "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
+@pytest.fixture(scope="session")
+def ca_file(certificate: tuple[Path, Path]) -> Path:
+    return certificate[0]
+
+
+@pytest.fixture
+def server_context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+@pytest.fixture
+def start(nursery: trio.Nursery, server_context: ssl.SSLContext) -> Callable[..., Awaitable[FarSide]]:
+    """`await start(handler, tls=False)` serves on a free port of loopback."""
+
+    async def start(handler: Handler, *, tls: bool = False) -> FarSide:
+        side = FarSide(handler)
+        serve = partial(side.serve_tls, server_context) if tls else side.serve_connection
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        side.port = listeners[0].socket.getsockname()[1]
+        return side
+
+    return start
+
+
+@pytest.fixture
+def memory(nursery: trio.Nursery) -> Callable[[Handler], MemoryNetwork]:
+    return lambda handler: MemoryNetwork.to(handler, nursery)
