@@ -1,0 +1,221 @@
+"""Reads what S3 answers: heads, errors and listings into values or `SourceError`s. Pure: no socket, no clock.
+
+XML goes through the standard library's ElementTree. That is acceptable here because a page is cut off at
+`MAX_PAGE_BYTES` before it is parsed, a document type is refused before the parser sees it (so there are no
+entities to expand), and ElementTree fetches nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree
+
+from attrs import frozen
+
+from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.fetch.source import ObjectInfo
+
+MAX_PAGE_BYTES = 8 * 1024 * 1024
+"""The most of an answer that is read as XML. S3 lists at most 1000 keys a page, each at most 1024 bytes,
+which percent-encoding triples: some 3.5 MB with the other fields."""
+
+MAX_RETRY_AFTER_S = 86_400.0
+"""A server that asks for more than a day is taken to mean a day: a typing error must not park a job for
+years."""
+
+_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BUSY_CODES = frozenset(
+    {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "TooManyRequests"}
+)
+
+_REMEDIES = {
+    "SignatureDoesNotMatch": "check r2.secret_access_key and r2.region",
+    "InvalidAccessKeyId": "check r2.access_key_id",
+    "RequestTimeTooSkewed": "this host's clock is wrong; set it (NTP)",
+    "AccessDenied": "give the access key read and list permission on this bucket",
+    "Unauthorized": "check r2.access_key_id and r2.secret_access_key",
+    "InvalidObjectState": "the object is archived; restore it first",
+}
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+
+
+@frozen
+class ListedObject:
+    """One line of a listing."""
+
+    r2_key: str
+    bytes: int
+    etag: str
+
+
+@frozen
+class ListPage:
+    """Up to 1000 objects. `next_token` asks for the following page; None on the last."""
+
+    objects: tuple[ListedObject, ...]
+    next_token: str | None
+
+
+@frozen
+class ContentRange:
+    """`Content-Range: bytes start-end/total`, the end inclusive."""
+
+    start: int
+    end: int
+    total: int
+
+
+@frozen
+class Head:
+    """What matters here of an answer's head. `length_bytes` is None where none is given (chunked)."""
+
+    status: int
+    length_bytes: int | None
+    etag: str | None
+    content_type: str | None
+    content_encoding: str | None
+    content_range: ContentRange | None
+    retry_after: str | None
+
+    @classmethod
+    def of(cls, status: int, headers: Mapping[str, str]) -> Head:
+        """Read a head; `headers` answers lower-case names. Values that make no sense count as absent."""
+        length = headers.get("content-length", "")
+        encoding = headers.get("content-encoding", "").strip().lower()
+        return cls(
+            status=status,
+            length_bytes=int(length) if re.fullmatch(r"\d{1,19}", length, re.ASCII) else None,
+            etag=headers.get("etag") or None,
+            content_type=headers.get("content-type") or None,
+            content_encoding=encoding if encoding not in {"", "identity"} else None,
+            content_range=parse_content_range(headers.get("content-range", "")),
+            retry_after=headers.get("retry-after"),
+        )
+
+    def info(self, r2_key: str, size_bytes: int) -> ObjectInfo:
+        return ObjectInfo(r2_key, size_bytes, self.etag, self.content_type, self.content_encoding)
+
+
+def parse_content_range(text: str) -> ContentRange | None:
+    match = _CONTENT_RANGE.fullmatch(text.strip())
+    return ContentRange(*map(int, match.groups())) if match else None
+
+
+def is_strong(etag: str | None) -> bool:
+    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.3): `If-Match` never matches a weak one."""
+    return etag is not None and not etag.startswith("W/")
+
+
+def parse_retry_after(text: str | None, *, now: float) -> float | None:
+    """Seconds to stay away, from either form of `Retry-After` (RFC 9110, section 10.2.3), at most a day."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:9]), MAX_RETRY_AFTER_S)
+    try:
+        at = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, at - now), MAX_RETRY_AFTER_S)
+
+
+def error_of(head: Head, body: bytes, *, bucket: str, r2_key: str, now: float) -> SourceError:
+    """The error for an answer other than the one asked for. `body` may be empty (HEAD) or cut off."""
+    code, detail = _read_error(body)
+    what = f"object {r2_key!r} in bucket {bucket!r}" if r2_key else f"bucket {bucket!r}"
+    said = f"the server answered {head.status}" + (f" {code}" if code else "") + f" for {what}"
+    if code == "NoSuchBucket":
+        return SourceError(ErrorCode.SOURCE_REFUSED, f"there is no bucket {bucket!r}; check r2.bucket")
+    if head.status == 404 and r2_key:
+        return SourceError(
+            ErrorCode.SOURCE_NOT_FOUND,
+            f"there is no {what}; upload it, or push the key as the bucket lists it",
+        )
+    if head.status in {412, 416}:
+        return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was replaced while it was read")
+    if head.status in _BUSY or code in _BUSY_CODES:
+        return SourceError(
+            ErrorCode.SOURCE_UNAVAILABLE,
+            f"{said}; it will be asked again",
+            retry_after_s=parse_retry_after(head.retry_after, now=now),
+        )
+    return SourceError(ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}")
+
+
+def parse_list_page(body: bytes) -> ListPage:
+    """Read a ListObjectsV2 answer (`encoding-type=url`). Raises `SourceError` for anything else."""
+    root = _parse_xml(body)
+    if root is None or _name(root) != "ListBucketResult":
+        raise _bad_listing("it is not a ListBucketResult")
+    encoded = _text(root, "EncodingType") == "url"
+    objects = tuple(_listed(item, encoded=encoded) for item in root if _name(item) == "Contents")
+    token = _text(root, "NextContinuationToken")
+    if _text(root, "IsTruncated") != "true":
+        return ListPage(objects, None)
+    if not token:
+        raise _bad_listing("it is cut short and names no continuation token")
+    return ListPage(objects, token)
+
+
+def _listed(item: ElementTree.Element, *, encoded: bool) -> ListedObject:
+    key, size = _text(item, "Key"), _text(item, "Size")
+    if not key or not re.fullmatch(r"\d{1,19}", size, re.ASCII):
+        raise _bad_listing("an entry has no key or no size")
+    # S3 writes a space as `+` and a plus as `%2B` here, as HTML forms do.
+    return ListedObject(unquote_plus(key) if encoded else key, int(size), _text(item, "ETag"))
+
+
+def _bad_listing(why: str) -> SourceError:
+    return SourceError(
+        ErrorCode.SOURCE_REFUSED,
+        f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API",
+    )
+
+
+def _remedy(status: int, code: str) -> str:
+    if code in _REMEDIES:
+        return _REMEDIES[code]
+    if 300 <= status < 400:
+        return "a redirect is not followed; check r2.endpoint_url and r2.region"
+    if status in {401, 403}:
+        return "check the access key, its permissions and this host's clock"
+    if status == 404:
+        return "check r2.endpoint_url and r2.bucket"
+    return "check the key and r2.endpoint_url"
+
+
+def _read_error(body: bytes) -> tuple[str, str]:
+    """S3's code and, in brackets, its message: printable, short, both empty where the body is no S3 error."""
+    root = _parse_xml(body)
+    if root is None or _name(root) != "Error":
+        return "", ""
+    code = re.sub(r"[^A-Za-z0-9.]", "", _text(root, "Code"))[:64]
+    message = "".join(c for c in _text(root, "Message") if c.isprintable())[:200]
+    return code, f" ({message})" if message else ""
+
+
+def _parse_xml(body: bytes) -> ElementTree.Element | None:
+    text = body.decode("utf-8", "replace")
+    if "<!DOCTYPE" in text.upper():
+        return None
+    try:
+        return ElementTree.fromstring(text)  # noqa: S314 - bounded and without a document type, see the module's head
+    except (ElementTree.ParseError, ValueError):
+        return None
+
+
+def _name(element: ElementTree.Element) -> str:
+    """The tag without its namespace: S3 sends one, some servers none."""
+    return element.tag.rpartition("}")[2]
+
+
+def _text(parent: ElementTree.Element, name: str) -> str:
+    for child in parent:
+        if _name(child) == name:
+            return child.text or ""
+    return ""

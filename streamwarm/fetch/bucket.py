@@ -1,0 +1,286 @@
+"""Signed requests to one bucket, and their answers as they arrive: the thin layer between S3 and httpx.
+
+Time limits. The whole way to an answer's head (a pool slot, the connection, the request, the wait) is bounded
+by `headers_timeout_s` in one cancel scope. For the body a scope a piece would cost about 25 µs, 6 % of what a
+gigabyte costs, so the transport's own read limit is used for silence (it is armed only while nothing has
+arrived) and `Pace` for a trickle. The read limit holds before the head too: no wait for a byte is longer than
+`body_timeout_s`.
+
+Closing. httpx hands a body out through nested async generators and closes only the outermost when a reader
+stops early; the rest would be left to the garbage collector. `Answer.aclose` unwinds them all by cancelling
+one read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
+
+import httpx
+import trio
+from attrs import Attribute, define, field, frozen
+
+from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.fetch.answers import Head, error_of
+from streamwarm.fetch.pace import Pace
+from streamwarm.fetch.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
+
+MAX_ERROR_BYTES = 64 * 1024
+"""S3's error documents are under 1 KiB; a proxy's page is read no further than this for its `<Code>`."""
+
+_HEADER_WORD = re.compile(r"[!-~]{1,256}", re.ASCII)
+
+
+def _check_endpoint(_: object, __: Attribute[str], value: str) -> None:
+    try:
+        url = httpx.URL(value)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"endpoint_url is not a URL: {error}") from None
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
+        raise ValueError("endpoint_url must be https://HOST or http://HOST:PORT, without a user name")
+    if url.raw_path != b"/" or url.fragment:
+        raise ValueError("endpoint_url must end after the host: give the bucket as r2.bucket, not in the URL")
+
+
+def _check_header_word(_: object, attribute: Attribute[str], value: str) -> None:
+    if not _HEADER_WORD.fullmatch(value):
+        raise ValueError(f"{attribute.name} must be printable ASCII without spaces, not empty")
+
+
+@frozen
+class Bucket:
+    """Where a bucket is and who asks. `endpoint_url` is scheme, host and port only; R2's region is `auto`.
+
+    Raises `ValueError` for an endpoint with a path, and for words that can't stand in a header.
+    """
+
+    endpoint_url: str = field(validator=_check_endpoint)
+    bucket: str = field(validator=_check_header_word)
+    region: str = field(validator=_check_header_word)
+    access_key_id: str = field(validator=_check_header_word)
+    secret_access_key: str = field(repr=False)
+
+
+@define(eq=False)
+class Answer:
+    """An answer whose body is still on the wire; it holds a connection until `aclose`."""
+
+    head: Head
+    _response: httpx.Response
+    _pieces: AsyncIterator[bytes]
+    _pace: Pace
+
+    async def piece(self) -> bytes:
+        """The next piece as the transport gives it, not decoded; `b""` at the end.
+
+        Raises `SourceError`: `source_unavailable` where the connection broke, `timeout` where nothing came.
+        """
+        asked_at = trio.current_time()
+        try:
+            piece = await anext(self._pieces, b"")
+        except httpx.TimeoutException as error:
+            raise _stalled(self._pace.window_s) from error
+        except httpx.TransportError as error:
+            raise _broken(error) from error
+        if self._pace.is_stalled_after(trio.current_time() - asked_at, len(piece)):
+            raise _stalled(self._pace.window_s)
+        return piece
+
+    async def read(self, max_bytes: int) -> bytes:
+        """The whole body, cut off once `max_bytes` have come."""
+        body = bytearray()
+        while len(body) < max_bytes and (piece := await self.piece()):
+            body += piece
+        return bytes(body[:max_bytes])
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end."""
+        try:
+            await self._unwind()
+        finally:
+            await self._response.aclose()
+
+    async def _unwind(self) -> None:
+        """End every generator of the body. What is buffered already may come out first; it is dropped."""
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                while await anext(self._pieces, b""):
+                    pass
+            except httpx.TransportError:
+                return  # broken is closed
+
+
+@define(eq=False)
+class BucketClient:
+    """Sends signed requests to one bucket. `now` gives Unix seconds; `client` is shared and stays open."""
+
+    client: httpx.AsyncClient
+    bucket: Bucket
+    signing_keys: SigningKeys
+    now: Callable[[], float]
+    headers_timeout_s: float
+    body_timeout_s: float
+
+    async def ask(
+        self,
+        method: str,
+        r2_key: str = "",
+        *,
+        expect: frozenset[int],
+        query: tuple[tuple[str, str], ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask without a body and return the answer, to be closed by the caller, if its status is expected.
+
+        Raises `SourceError` for any other. A connection that dies before the head is tried once more: the
+        server may have closed it, idle, at the moment it was reused, and a request without a body loses
+        nothing.
+        """
+        s3_request = self._s3_request(method, r2_key, query=query, headers=headers or {})
+        try:
+            answer = await self._send(self._build(s3_request))
+        except _ConnectionLostError:
+            answer = await self._send(self._build(s3_request))
+        return await self._expected(answer, r2_key, expect)
+
+    @asynccontextmanager
+    async def asking(
+        self,
+        method: str,
+        r2_key: str = "",
+        *,
+        expect: frozenset[int],
+        query: tuple[tuple[str, str], ...] = (),
+    ) -> AsyncIterator[Answer]:
+        """`ask`, closed at the end of the block."""
+        answer = await self.ask(method, r2_key, expect=expect, query=query)
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+
+    async def put(
+        self,
+        r2_key: str,
+        body: bytes | AsyncIterable[bytes],
+        *,
+        length_bytes: int,
+        content_type: str,
+        payload_hash: str,
+    ) -> Head:
+        """Store an object and return the answer's head. The upload may take as long as it moves."""
+        s3_request = self._s3_request(
+            "PUT", r2_key, headers={"content-type": content_type}, payload_hash=payload_hash
+        )
+        request = self._build(s3_request, body=body, length_bytes=length_bytes)
+        answer = await self._expected(
+            await self._send(request, timeout_s=float("inf")), r2_key, frozenset({200})
+        )
+        await answer.aclose()
+        return answer.head
+
+    def _s3_request(
+        self,
+        method: str,
+        r2_key: str,
+        *,
+        query: tuple[tuple[str, str], ...] = (),
+        headers: Mapping[str, str],
+        payload_hash: str = EMPTY_PAYLOAD,
+    ) -> S3Request:
+        path = object_path(self.bucket.bucket, r2_key)
+        host = httpx.URL(self.bucket.endpoint_url).netloc.decode("ascii")
+        return S3Request(method, host, path, query, headers, payload_hash)
+
+    def _build(
+        self,
+        s3_request: S3Request,
+        *,
+        body: bytes | AsyncIterable[bytes] | None = None,
+        length_bytes: int | None = None,
+    ) -> httpx.Request:
+        signer = Signer(
+            self.bucket.access_key_id, self.bucket.secret_access_key, self.signing_keys, self.bucket.region
+        )
+        headers = signer.headers(s3_request, now=self.now())
+        # Not signed: a proxy may rewrite them.
+        headers["accept-encoding"] = "identity"
+        if length_bytes is not None:
+            headers["content-length"] = str(length_bytes)
+        limits = self.client.timeout
+        # httpx tidies `..` out of a URL's path. The `target` extension keeps it; a transport that does not
+        # know the extension sends what was not signed, and is refused.
+        return self.client.build_request(
+            s3_request.method,
+            httpx.URL(self.bucket.endpoint_url).copy_with(raw_path=s3_request.target),
+            headers=headers,
+            content=body,
+            timeout=httpx.Timeout(
+                connect=limits.connect,
+                pool=limits.pool,
+                write=self.body_timeout_s,
+                read=self.body_timeout_s,
+            ),
+            extensions={"target": s3_request.target},
+        )
+
+    async def _send(self, request: httpx.Request, *, timeout_s: float | None = None) -> Answer:
+        try:
+            with trio.fail_after(self.headers_timeout_s if timeout_s is None else timeout_s):
+                response = await self.client.send(request, stream=True, auth=None, follow_redirects=False)
+        except (trio.TooSlowError, httpx.TimeoutException) as error:
+            raise SourceError(
+                ErrorCode.TIMEOUT,
+                f"{self.bucket.endpoint_url} gave no answer in time; it will be asked again",
+            ) from error
+        except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+            raise _ConnectionLostError(error) from error
+        except httpx.TransportError as error:
+            raise _broken(error) from error
+        head = Head.of(response.status_code, response.headers)
+        return Answer(
+            head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s)
+        )
+
+    async def _expected(self, answer: Answer, r2_key: str, expect: frozenset[int]) -> Answer:
+        if answer.head.status in expect:
+            return answer
+        try:
+            body = await self._error_body(answer)
+        finally:
+            await answer.aclose()
+        raise error_of(answer.head, body, bucket=self.bucket.bucket, r2_key=r2_key, now=self.now())
+
+    async def _error_body(self, answer: Answer) -> bytes:
+        """What can be had of an error's document; without it the status still says enough."""
+        with trio.move_on_after(self.headers_timeout_s):
+            try:
+                return await answer.read(MAX_ERROR_BYTES)
+            except SourceError:
+                return b""
+        return b""
+
+
+class _ConnectionLostError(SourceError):
+    """The connection ended before an answer's head."""
+
+    def __init__(self, error: httpx.TransportError) -> None:
+        super().__init__(ErrorCode.SOURCE_UNAVAILABLE, _broken(error).message)
+
+
+def _stalled(window_s: float) -> SourceError:
+    return SourceError(
+        ErrorCode.TIMEOUT, f"the source sent next to nothing for {window_s:g} s; it will be asked again"
+    )
+
+
+def _broken(error: httpx.TransportError) -> SourceError:
+    # h11 quotes the header it will not send, and one of ours is the signature.
+    detail = "" if isinstance(error, httpx.LocalProtocolError) else f": {error}"
+    return SourceError(
+        ErrorCode.SOURCE_UNAVAILABLE,
+        f"the connection to the bucket failed ({type(error).__name__}{detail}); it will be tried again",
+    )

@@ -1,0 +1,188 @@
+"""A Cloudflare R2 bucket, or any S3 bucket, as a source of objects."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import httpx
+from attrs import define, field
+
+from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.fetch.answers import MAX_PAGE_BYTES, Head, ListedObject, ListPage, parse_list_page
+from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
+from streamwarm.fetch.resume import ResumingObject
+from streamwarm.fetch.sigv4 import SigningKeys
+from streamwarm.fetch.source import ObjectInfo, Source, SourceObject
+from streamwarm.watch.events import Observer, unobserved
+
+__all__ = ["Bucket", "ListedObject", "R2Source"]
+
+MAX_KEY_BYTES = 1024
+"""S3's limit for a key in UTF-8, and R2's."""
+
+_OK = frozenset({200})
+_OK_OR_PARTIAL = frozenset({200, 206})
+
+
+class R2Source(Source):
+    """Reads, lists and checks one bucket. Raises `SourceError` and nothing else.
+
+    `client` is shared and stays open; `now` gives Unix seconds; `uniform` gives jitter in [0, 1).
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        bucket: Bucket,
+        *,
+        signing_keys: SigningKeys,
+        now: Callable[[], float],
+        headers_timeout_s: float = 30.0,
+        body_timeout_s: float = 60.0,
+        observe: Observer = unobserved,
+        uniform: Callable[[], float] = random.random,
+    ) -> None:
+        self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s)
+        self._observe = observe
+        self._uniform = uniform
+
+    @asynccontextmanager
+    async def open_object(self, r2_key: str) -> AsyncIterator[SourceObject]:
+        """Open the object of exactly this name; its bytes come as stored, over as many connections as it
+        takes."""
+        answer = await self._bucket.ask("GET", _named(r2_key), expect=_OK)
+        try:
+            info = await self._describe(r2_key, answer.head)
+        except BaseException:
+            await answer.aclose()
+            raise
+        reopen = partial(self._reopen, info)
+        source_object = ResumingObject(info, answer, reopen, self._observe, self._uniform)
+        try:
+            yield source_object
+        finally:
+            await source_object.aclose()
+
+    async def head_object(self, r2_key: str) -> ObjectInfo:
+        """What a HEAD tells: size (0 is possible here), ETag, type, stored encoding."""
+        async with self._bucket.asking("HEAD", _named(r2_key), expect=_OK) as answer:
+            head = answer.head
+        if head.length_bytes is None:
+            raise SourceError(
+                ErrorCode.SOURCE_REFUSED,
+                f"the server does not tell the size of {r2_key!r}; check r2.endpoint_url",
+            )
+        return head.info(r2_key, head.length_bytes)
+
+    def list_objects(self, prefix: str = "") -> AsyncIterator[ListedObject]:
+        """Every object whose key starts with `prefix`, in the bucket's order, a page of 1000 at a time.
+
+        Holds no connection between items, so it may be left at any point.
+        """
+        _check_text(prefix, "prefix")
+        return _Listing(partial(self._list_page, prefix))
+
+    async def check(self) -> None:
+        """Return if the bucket can be listed with these credentials; raise `SourceError` with the remedy if
+        not."""
+        await self._list_page("", None, max_keys=1)
+
+    async def _list_page(self, prefix: str, token: str | None, *, max_keys: int = 1000) -> ListPage:
+        query = (
+            ("list-type", "2"),
+            ("encoding-type", "url"),
+            ("max-keys", str(max_keys)),
+            ("prefix", prefix),
+            *((("continuation-token", token),) if token else ()),
+        )
+        async with self._bucket.asking("GET", expect=_OK, query=query) as answer:
+            body = await answer.read(MAX_PAGE_BYTES)
+        return parse_list_page(body)
+
+    async def _reopen(self, info: ObjectInfo, offset: int) -> Answer:
+        headers = {"range": f"bytes={offset}-", "if-match": info.etag or ""}
+        return await self._bucket.ask("GET", info.r2_key, expect=_OK_OR_PARTIAL, headers=headers)
+
+    async def _describe(self, r2_key: str, head: Head) -> ObjectInfo:
+        """The object's exact size and encoding, from HEAD where GET's own head does not settle them.
+
+        An encoding counts as stored, and is handed out as it is, only if HEAD names the same one and the same
+        size; anything else was made on the way, and is refused.
+        """
+        if head.length_bytes is not None and head.content_encoding is None:
+            return _not_empty(head.info(r2_key, head.length_bytes))
+        stored = await self.head_object(r2_key)
+        if stored.etag != head.etag:
+            raise SourceError(ErrorCode.SOURCE_CHANGED, f"object {r2_key!r} was replaced while it was opened")
+        if stored.content_encoding != head.content_encoding or head.length_bytes not in {None, stored.bytes}:
+            sent = head.content_encoding or "identity"
+            raise SourceError(
+                ErrorCode.SOURCE_REFUSED,
+                f"object {r2_key!r} was sent with Content-Encoding {sent} but is stored with "
+                f"{stored.content_encoding or 'identity'}, so these are not the stored bytes; "
+                "store it without Content-Encoding",
+            )
+        return _not_empty(stored)
+
+
+@define(eq=False)
+class _Listing:
+    """Walks the pages of a listing; a class, so that leaving it early leaves no generator behind."""
+
+    _fetch_page: Callable[[str | None], Awaitable[ListPage]]
+    _objects: deque[ListedObject] = field(factory=deque, init=False)
+    _token: str | None = field(default=None, init=False)
+    _finished: bool = field(default=False, init=False)
+
+    def __aiter__(self) -> AsyncIterator[ListedObject]:
+        return self
+
+    async def __anext__(self) -> ListedObject:
+        while not self._objects:
+            if self._finished:
+                raise StopAsyncIteration
+            page = await self._fetch_page(self._token)
+            if page.next_token is not None and page.next_token == self._token:
+                raise SourceError(
+                    ErrorCode.SOURCE_REFUSED,
+                    "the bucket's listing repeats a page; check that r2.endpoint_url is an S3 API",
+                )
+            self._objects.extend(page.objects)
+            self._token, self._finished = page.next_token, page.next_token is None
+        return self._objects.popleft()
+
+
+def _named(r2_key: str) -> str:
+    """The key, if an object can have it. Raises `SourceError` before anything is asked for."""
+    if not r2_key:
+        # An empty key would address the bucket itself.
+        raise SourceError(ErrorCode.SOURCE_NOT_FOUND, "the key is empty, and no object has an empty name")
+    _check_text(r2_key, "key")
+    return r2_key
+
+
+def _check_text(text: str, what: str) -> None:
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError:
+        why = "is not valid Unicode"
+    else:
+        if size_bytes <= MAX_KEY_BYTES:
+            return
+        why = f"is {size_bytes} bytes long, over S3's limit of {MAX_KEY_BYTES}"
+    raise SourceError(
+        ErrorCode.SOURCE_NOT_FOUND, f"the {what} {text[:40]!r}… {why}, so no object has such a name"
+    )
+
+
+def _not_empty(info: ObjectInfo) -> ObjectInfo:
+    if info.bytes == 0:
+        raise SourceError(
+            ErrorCode.SOURCE_EMPTY,
+            f"object {info.r2_key!r} is empty, and no destination takes that; upload it again",
+        )
+    return info

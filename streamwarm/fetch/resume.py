@@ -1,0 +1,162 @@
+"""Reads one object to its end over as many connections as it takes.
+
+Theory. A destination's request is open while the source streams, so a source that breaks off must not break
+the upload (decision 4). The reader knows how far it has come and which object it is reading (its strong
+ETag), and asks for the rest: `Range: bytes=N-` with `If-Match`. The answer must prove that it continues the
+same bytes: 206, a `Content-Range` that starts at N and ends at the same total, the same ETag and encoding.
+Anything else ends the attempt, because bytes spliced from two objects are worse than none. Without a strong
+ETag nothing could be proved, so there is no reopening at all.
+
+A clean end of a stream is never believed: the bytes are counted against the object's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import trio
+from attrs import define, field
+
+from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.fetch.answers import ContentRange, Head, is_strong
+from streamwarm.fetch.bucket import Answer
+from streamwarm.fetch.source import ObjectInfo
+from streamwarm.watch.events import Observer, SourceReopened
+
+MAX_REOPENS = 5
+"""Reopens in a row without progress. With `reopen_wait_s` they span about six seconds: enough for a restarted
+proxy, and a tenth of the silence (`body_timeout_s`) that we ourselves bear from a peer."""
+
+PROGRESS_BYTES = 1024 * 1024
+"""Bytes that count as progress and renew the budget: a link that carries a mebibyte between breaks gets
+there."""
+
+LONGEST_WAIT_S = 5.0
+"""A source that asks for a longer silence (`Retry-After`) ends the attempt: the upload must not idle that
+long."""
+
+
+def reopen_wait_s(failures: int, random: float) -> float:
+    """Seconds before reopen number `failures` (from 1): 0.2 doubling, half of it jittered by `random` in [0,
+    1)."""
+    full = 0.2 * 2.0 ** (failures - 1)
+    return full / 2 + random * full / 2
+
+
+def check_continuation(head: Head, info: ObjectInfo, offset: int) -> None:
+    """Raise `SourceError` unless an answer to `Range: bytes=offset-` continues the object from there."""
+    if head.etag != info.etag:
+        raise SourceError(
+            ErrorCode.SOURCE_CHANGED,
+            f"object {info.r2_key!r} was replaced while it was read: its ETag is another",
+        )
+    if head.status != 206:
+        raise _unresumable(info, offset, f"the server ignored the range (status {head.status})")
+    found = head.content_range
+    if found is not None and found.total != info.bytes:
+        raise SourceError(
+            ErrorCode.SOURCE_CHANGED,
+            f"object {info.r2_key!r} was replaced while it was read: {info.bytes} bytes, now {found.total}",
+        )
+    if found != ContentRange(offset, info.bytes - 1, info.bytes):
+        raise _unresumable(info, offset, "the server answered with another range")
+    if head.length_bytes not in {None, info.bytes - offset}:
+        raise _unresumable(info, offset, "the answer's length is not that of its range")
+    if head.content_encoding != info.content_encoding:
+        raise _unresumable(info, offset, f"the rest is encoded as {head.content_encoding or 'identity'}")
+
+
+@define(eq=False)
+class ResumingObject:
+    """A `SourceObject` over connections that may break.
+
+    `reopen(offset)` asks for the bytes from there on. `random` is uniform in [0, 1). Close it with `aclose`.
+    """
+
+    info: ObjectInfo
+    _answer: Answer
+    _reopen: Callable[[int], Awaitable[Answer]]
+    _observe: Observer
+    _random: Callable[[], float]
+    _offset: int = field(default=0, init=False)
+    _failures: int = field(default=0, init=False)
+    _progress_bytes: int = field(default=0, init=False)
+
+    @property
+    def origin(self) -> str:
+        return "stream"
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            piece = await self._next_piece()
+            if piece:
+                return self._counted(piece)
+            if self._offset == self.info.bytes:
+                raise StopAsyncIteration
+            await self._continue()
+
+    async def aclose(self) -> None:
+        """Let go of the connection; safe at any point, also more than once."""
+        await self._answer.aclose()
+
+    async def _next_piece(self) -> bytes:
+        """The next piece, empty where the connection ended, cleanly or not."""
+        try:
+            return await self._answer.piece()
+        except SourceError as error:
+            if error.code is not ErrorCode.SOURCE_UNAVAILABLE:
+                raise
+            return b""
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._offset += len(piece)
+        if self._offset > self.info.bytes:
+            raise SourceError(
+                ErrorCode.SOURCE_CHANGED,
+                f"object {self.info.r2_key!r} went on after its {self.info.bytes} bytes; it will be reread",
+            )
+        self._progress_bytes += len(piece)
+        if self._progress_bytes >= PROGRESS_BYTES:
+            self._failures = self._progress_bytes = 0
+        return piece
+
+    async def _continue(self) -> None:
+        """Put a fresh answer in the place of the broken one, at the same offset."""
+        await self._answer.aclose()
+        if not is_strong(self.info.etag):
+            raise _unresumable(self.info, self._offset, "it has no strong ETag to recognise it by")
+        last: SourceError | None = None
+        while self._failures < MAX_REOPENS:
+            self._failures += 1
+            self._progress_bytes = 0
+            await trio.sleep(reopen_wait_s(self._failures, self._random()))
+            self._observe(SourceReopened(self.info.r2_key, self._offset))
+            try:
+                self._answer = await self._reopen(self._offset)
+            except SourceError as error:
+                if not _is_passing(error):
+                    raise
+                last = error
+            else:
+                check_continuation(self._answer.head, self.info, self._offset)
+                return
+        why = f"{MAX_REOPENS} reopens in a row brought no progress"
+        raise _unresumable(self.info, self._offset, why) from last
+
+
+def _is_passing(error: SourceError) -> bool:
+    return error.code is ErrorCode.SOURCE_UNAVAILABLE and (error.retry_after_s or 0.0) <= LONGEST_WAIT_S
+
+
+def _unresumable(info: ObjectInfo, offset: int, why: str) -> SourceError:
+    return SourceError(
+        ErrorCode.SOURCE_TRUNCATED,
+        f"object {info.r2_key!r} broke off at byte {offset} of {info.bytes} and could not be resumed: {why}; "
+        "the next attempt reads it afresh",
+    )
