@@ -1,0 +1,116 @@
+"""One writer that commits for many callers at once.
+
+A commit costs a sync of the disk, whatever is in it, so the writer takes everything that is pending, runs
+each operation in the same transaction, and answers all of them after the one commit (decision 7). While it
+syncs, the next group gathers: the slower the disk, the larger the groups, with no timer anywhere.
+
+A caller that is cancelled before its group starts withdraws its operation. One that is cancelled later waits
+for the commit, so that it never leaves behind a claim that nobody knows of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import trio
+from attrs import define, field, frozen
+
+from streamwarm.errors import StoreUnavailable
+
+Op = TypeVar("Op")
+
+GROUP_MAX = 128
+"""Operations in one commit. Beyond a hundred the sync is well shared already, and a larger group only delays
+its first member's answer."""
+
+QUEUE_MAX = 1_024
+"""Operations that may wait for the next group; beyond it callers wait to enter."""
+
+COMMIT_LIMIT_S = 60.0
+"""How long a caller waits for a commit that has started. A disk that has not synced within a minute is
+broken; the caller is told so and the writer's thread is left to the kernel."""
+
+
+@frozen
+class Outcome:
+    """How an operation of a committed group ended: its value, or the error that undid it alone."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+@define(eq=False)
+class _Write(Generic[Op]):
+    operation: Op
+    started: trio.Event = field(factory=trio.Event)
+    finished: trio.Event = field(factory=trio.Event)
+    withdrawn: bool = False
+    outcome: Outcome = Outcome()
+
+    def finish(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.finished.set()
+
+
+class GroupCommit(Generic[Op]):
+    """`commit_group` commits operations together and tells how each ended, or raises `StoreUnavailable` if
+    the commit as a whole failed."""
+
+    def __init__(self, commit_group: Callable[[Sequence[Op]], Awaitable[Sequence[Outcome]]]) -> None:
+        self._commit_group = commit_group
+        self._queue, self._pending = trio.open_memory_channel[_Write[Op]](QUEUE_MAX)
+
+    async def submit(self, operation: Op) -> Any:
+        """The operation's value, once it is committed. Raises what undid it, or `StoreUnavailable`."""
+        write = _Write(operation)
+        try:
+            await self._queue.send(write)
+        except trio.ClosedResourceError:
+            raise StoreUnavailable("the store is closed: the service is shutting down") from None
+        try:
+            await write.started.wait()
+        except trio.Cancelled:
+            write.withdrawn = True
+            raise
+        with trio.move_on_after(COMMIT_LIMIT_S, shield=True):
+            await write.finished.wait()
+        if not write.finished.is_set():
+            raise StoreUnavailable(
+                f"the disk has not synced a commit for {COMMIT_LIMIT_S:.0f} s; check the volume of the store"
+            )
+        if write.outcome.error is not None:
+            raise write.outcome.error
+        return write.outcome.value
+
+    async def run(self) -> None:
+        """Commit group after group until `close`, then what is still pending, and return."""
+        async with self._pending:
+            async for first in self._pending:
+                group = [write for write in self._gather(first) if not write.withdrawn]
+                if group:
+                    await self._commit(group)
+
+    def close(self) -> None:
+        """Take no more operations."""
+        self._queue.close()
+
+    def _gather(self, first: _Write[Op]) -> list[_Write[Op]]:
+        group = [first]
+        while len(group) < GROUP_MAX:
+            try:
+                group.append(self._pending.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+        return group
+
+    async def _commit(self, group: Sequence[_Write[Op]]) -> None:
+        for write in group:
+            write.started.set()
+        try:
+            outcomes = await self._commit_group([write.operation for write in group])
+        except StoreUnavailable as error:
+            # An exception gathers a traceback where it is raised, so each caller gets one of its own.
+            outcomes = [Outcome(error=type(error)(str(error))) for _ in group]
+        for write, outcome in zip(group, outcomes, strict=True):
+            write.finish(outcome)

@@ -1,0 +1,252 @@
+"""A store that forgets everything at exit: for the demo, for tests, and for simulations under a virtual
+clock.
+
+It uses no thread and never waits, so a run of it is as deterministic as its scheduler. Reading the best of
+the queue costs what is queued, not what is asked for; that is fine up to some ten thousand jobs.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from math import inf
+
+import trio
+from attrs import define, evolve, field
+
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.ordering import Band
+from streamwarm.backlog.rows import counts_of
+from streamwarm.backlog.store import Counts, Filter, Store
+from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus, Tables
+from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.backlog.transitions import StoredJob
+from streamwarm.dispatch.priority import base_score
+from streamwarm.lifecycle import LIVE
+from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+
+
+@asynccontextmanager
+async def open_memory_store(
+    *,
+    limits: StoreLimits,
+    now: Callable[[], float] = time.time,
+    new_id: Callable[[], str],
+    new_token: Callable[[], str],
+) -> AsyncIterator[Store]:
+    """A fresh, empty store. `now` gives Unix seconds."""
+    commits = CommitSignal()
+    transactions = _InPlace(MemoryTables(), commits, now)
+    yield TransactionalStore(transactions, commits, limits, new_id, new_token, poll_s=inf)
+
+
+@define(eq=False)
+class _InPlace:
+    """Transactions of one thread: an operation runs from start to end with nothing in between."""
+
+    _tables: Tables
+    _commits: CommitSignal
+    _now: Callable[[], float]
+
+    async def write(self, operation: Operation[T]) -> T:
+        result = await self.read(operation)
+        self._commits.announce(self._tables.last_event_seq())
+        return result
+
+    async def read(self, operation: Operation[T]) -> T:
+        await trio.lowlevel.checkpoint()
+        return operation(self._tables, self._now())
+
+
+@define(eq=False)
+class MemoryTables:
+    """`Tables` as dictionaries. `_media` holds, for each key, its status, its record if ready, and its
+    job."""
+
+    _jobs: dict[str, StoredJob] = field(factory=dict)
+    _by_state: dict[State, dict[str, None]] = field(factory=lambda: {state: {} for state in State})
+    _live: dict[MediaKey, str] = field(factory=dict)
+    _last_job_seq: int = 0
+    _events: list[Event] = field(factory=list)
+    _last_event_seq: int = 0
+    _media: dict[MediaKey, tuple[MediaStatus, WarmRecord | None, str]] = field(factory=dict)
+
+    def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
+        return {job_id: self._jobs[job_id] for job_id in ids if job_id in self._jobs}
+
+    def live_jobs(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
+        return {key: self._jobs[self._live[key]] for key in keys if key in self._live}
+
+    def last_job_seq(self) -> int:
+        return self._last_job_seq
+
+    def insert_jobs(self, jobs: Sequence[StoredJob]) -> None:
+        for stored in jobs:
+            self._put(stored)
+            self._last_job_seq = max(self._last_job_seq, stored.job.seq)
+
+    def update_jobs(self, jobs: Sequence[StoredJob]) -> None:
+        for stored in jobs:
+            self._drop(stored.job.id)
+            self._put(stored)
+
+    def extend_leases(self, job_ids: Sequence[str], expires_at: float) -> None:
+        for job_id in job_ids:
+            self._jobs[job_id] = evolve(self._jobs[job_id], lease_expires_at=expires_at)
+
+    def delete_jobs(self, jobs: Sequence[Job]) -> None:
+        gone = {job.id for job in jobs}
+        for job in jobs:
+            self._drop(job.id)
+            status, _, owner = self._media.get(job.media_key, (MediaStatus.READY, None, ""))
+            if status is not MediaStatus.READY and owner == job.id:
+                del self._media[job.media_key]
+        self._events = [event for event in self._events if event.id not in gone]
+
+    def page_of_jobs(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
+        before = inf if before_seq is None else before_seq
+        matching = (
+            stored.job
+            for stored in self._jobs.values()
+            if stored.job.seq < before
+            and which.state in {None, stored.job.state}
+            and which.destination in {None, stored.job.destination}
+        )
+        return heapq.nlargest(limit, matching, key=lambda job: job.seq)
+
+    def queued_before(self, queued_before: float, limit: int) -> list[QueuedJob]:
+        return _oldest((job for job in self._queued() if job.queued_at < queued_before), limit)
+
+    def base_scores(self) -> list[int]:
+        return sorted({base_score(job.kind, job.bytes) for job in self._queued()})
+
+    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+        return _oldest(
+            (
+                job
+                for job in self._queued()
+                if base_score(job.kind, job.bytes) == band.base_score
+                and band.from_at <= job.queued_at <= band.to_at
+            ),
+            limit,
+        )
+
+    def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
+        due = ((at, stored) for at, stored in self._waiting() if at <= now)
+        return [
+            stored for _, stored in heapq.nsmallest(limit, due, key=lambda pair: (pair[0], pair[1].job.seq))
+        ]
+
+    def next_due_at(self) -> float | None:
+        return min((at for at, _ in self._waiting()), default=None)
+
+    def running_jobs(self, expired_by: float, limit: int) -> list[StoredJob]:
+        expired = (
+            (stored.lease_expires_at, stored)
+            for stored in self._in_state(State.RUNNING)
+            if stored.lease_expires_at is not None and stored.lease_expires_at <= expired_by
+        )
+        ordered = heapq.nsmallest(limit, expired, key=lambda pair: (pair[0], pair[1].job.seq))
+        return [stored for _, stored in ordered]
+
+    def ended_jobs(self, state: State, ended_before: float, limit: int) -> list[Job]:
+        ended = (stored.job for stored in self._in_state(state) if stored.job.updated_at < ended_before)
+        return heapq.nsmallest(limit, ended, key=lambda job: (job.updated_at, job.seq))
+
+    def pending_jobs(self) -> int:
+        return sum(len(self._by_state[state]) for state in PENDING)
+
+    def counts(self) -> Counts:
+        by_place: dict[tuple[str, State], int] = {}
+        for stored in self._jobs.values():
+            place = (stored.job.destination, stored.job.state)
+            by_place[place] = by_place.get(place, 0) + 1
+        oldest = min((job.queued_at for job in self._queued()), default=None)
+        return counts_of([(*place, jobs) for place, jobs in by_place.items()], oldest)
+
+    def append_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._last_event_seq += 1
+            self._events.append(evolve(event, seq=self._last_event_seq))
+
+    def events_after(self, seq: int, limit: int, job_ids: Collection[str] | None) -> list[Event]:
+        first = bisect_right(self._events, seq, key=lambda event: event.seq)
+        later = islice(self._events, first, None)
+        return list(islice((event for event in later if job_ids is None or event.id in job_ids), limit))
+
+    def last_event_seq(self) -> int:
+        return self._last_event_seq
+
+    def ready_records(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
+        found = ((key, self._media[key][1]) for key in keys if key in self._media)
+        return {key: record for key, record in found if record is not None}
+
+    def find_record(self, query: MediaQuery) -> WarmRecord | None:
+        exact = self.ready_records({query.key}).get(query.key)
+        alike = (record for _, record in self._alike(query))
+        return exact or max(alike, key=lambda record: record.warmed_at, default=None)
+
+    def put_record(self, key: MediaKey, record: WarmRecord) -> None:
+        self._media[key] = (MediaStatus.READY, record, record.job_id)
+
+    def mark_media(self, job: Job, status: MediaStatus | None) -> None:
+        key = job.media_key
+        if key in self._media and self._media[key][0] is MediaStatus.READY:
+            return
+        if status is None:
+            self._media.pop(key, None)
+        else:
+            self._media[key] = (status, None, job.id)
+
+    def delete_records(self, query: MediaQuery) -> int:
+        gone = {key for key, _ in self._alike(query)} | set(self.ready_records({query.key}))
+        for key in gone:
+            del self._media[key]
+        return len(gone)
+
+    def put_seen(self, seen: SeenObject, seen_at: float) -> None:
+        """What was seen is kept for people who query the database; memory has no such readers."""
+
+    def probe(self, now: float) -> None:
+        """Memory takes writes always."""
+
+    def _alike(self, query: MediaQuery) -> Iterable[tuple[MediaKey, WarmRecord]]:
+        for key, (_, record, _) in self._media.items():
+            if (
+                record is not None
+                and (key.destination, key.kind) == (query.key.destination, query.key.kind)
+                and (record.sha256 == query.sha256 or record.r2_key == query.r2_key)
+            ):
+                yield key, record
+
+    def _in_state(self, state: State) -> Iterable[StoredJob]:
+        return (self._jobs[job_id] for job_id in self._by_state[state])
+
+    def _queued(self) -> Iterable[QueuedJob]:
+        return (stored.as_queued for stored in self._in_state(State.QUEUED))
+
+    def _waiting(self) -> Iterable[tuple[float, StoredJob]]:
+        for stored in self._in_state(State.WAITING):
+            if stored.job.retry_at is not None:
+                yield stored.job.retry_at, stored
+
+    def _put(self, stored: StoredJob) -> None:
+        job = stored.job
+        self._jobs[job.id] = stored
+        self._by_state[job.state][job.id] = None
+        if job.state in LIVE:
+            self._live[job.media_key] = job.id
+
+    def _drop(self, job_id: str) -> None:
+        job = self._jobs.pop(job_id).job
+        del self._by_state[job.state][job_id]
+        if self._live.get(job.media_key) == job_id:
+            del self._live[job.media_key]
+
+
+def _oldest(jobs: Iterable[QueuedJob], limit: int) -> list[QueuedJob]:
+    return heapq.nsmallest(limit, jobs, key=lambda job: (job.queued_at, job.seq))

@@ -1,0 +1,202 @@
+"""What each method of a store does, inside one transaction: read rows, decide, write rows and events.
+
+Synchronous and free of I/O of its own, so that a worker thread can run it on SQLite and the memory store can
+run it in place. `_apply` is the only way a job changes: it writes the job, its media key's status and its
+event together.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Sequence
+
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.ordering import bands_by_score, overdue_before
+from streamwarm.backlog.push_plan import Known, plan_push
+from streamwarm.backlog.store import Done, Due, Filter, Page, Pushed, Refused, Settlement
+from streamwarm.backlog.tables import MediaStatus, Tables
+from streamwarm.backlog.transitions import (
+    StoredJob,
+    cancelled,
+    claimed,
+    event_of,
+    requeued,
+    rescued,
+    settled,
+    woken,
+)
+from streamwarm.lifecycle import CANCELLABLE, RETRYABLE
+from streamwarm.model import Claim, Job, Lease, NewJob, QueuedJob, State, WarmRecord
+
+_STATUS_AFTER = {
+    State.RUNNING: MediaStatus.WARMING,
+    State.FAILED: MediaStatus.ERROR,
+    State.UNKNOWN: MediaStatus.ERROR,
+    State.CANCELLED: None,
+}
+"""What a change to this state says of the media key. Other states say nothing: `done` comes with its
+record."""
+
+
+def push(
+    tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreLimits
+) -> list[Pushed | Refused]:
+    keys = {job.media_key for job in jobs}
+    known = Known(
+        by_id=tables.jobs_by_id(set(ids)),
+        live=tables.live_jobs(keys),
+        warm=tables.ready_records(keys),
+        room=max(0, limits.max_pending - tables.pending_jobs()),
+        last_seq=tables.last_job_seq(),
+    )
+    plan = plan_push(jobs, ids, known, now=now)
+    tables.insert_jobs(plan.added)
+    tables.append_events([event_of(stored.job) for stored in plan.added])
+    _apply(tables, plan.requeued)
+    return plan.answers
+
+
+def list_jobs(tables: Tables, which: Filter, *, limit: int, after: int | None) -> Page:
+    jobs = tables.page_of_jobs(which, limit=limit + 1, before_seq=after)
+    more = len(jobs) > limit
+    return Page(jobs[:limit], next=jobs[limit - 1].seq if more and limit > 0 else None)
+
+
+def cancel(tables: Tables, now: float, job_id: str) -> Job | None:
+    stored = tables.jobs_by_id({job_id}).get(job_id)
+    if stored is None:
+        return None
+    if stored.job.state not in CANCELLABLE:
+        return stored.job
+    after = cancelled(stored, now)
+    _apply(tables, [after])
+    return after.job
+
+
+def retry(tables: Tables, now: float, job_id: str) -> Job | None:
+    stored = tables.jobs_by_id({job_id}).get(job_id)
+    if stored is None:
+        return None
+    if stored.job.state not in RETRYABLE:
+        return stored.job
+    key = stored.job.media_key
+    owner = tables.live_jobs({key}).get(key)
+    if (owner is not None and owner.job.id != job_id) or tables.ready_records({key}):
+        return stored.job
+    after = requeued(stored, now)
+    _apply(tables, [after])
+    return after.job
+
+
+def queued(tables: Tables, now: float, limit: int, max_wait_s: float) -> list[QueuedJob]:
+    best = tables.queued_before(overdue_before(now, max_wait_s), limit)
+    for bands in bands_by_score(tables.base_scores(), now=now, max_wait_s=max_wait_s):
+        missing = limit - len(best)
+        if missing <= 0:
+            break
+        found = (job for band in bands for job in tables.queued_in(band, missing))
+        best += heapq.nsmallest(missing, found, key=lambda job: (job.queued_at, job.seq))
+    return best
+
+
+def claim(
+    tables: Tables, now: float, job_ids: Sequence[str], tokens: Sequence[str], lease_s: float
+) -> list[Claim]:
+    """`tokens[i]` becomes the lease of `job_ids[i]`."""
+    jobs = tables.jobs_by_id(set(job_ids))
+    changed: list[StoredJob] = []
+    claims: list[Claim] = []
+    for job_id, token in zip(job_ids, tokens, strict=True):
+        stored = jobs.get(job_id)
+        if stored is None or stored.job.state is not State.QUEUED:
+            continue
+        jobs[job_id] = after = claimed(stored, token=token, now=now, lease_s=lease_s)
+        changed.append(after)
+        claims.append(Claim(after.job, Lease(job_id, token)))
+    _apply(tables, changed)
+    return claims
+
+
+def renew(tables: Tables, now: float, leases: Sequence[Lease], lease_s: float) -> list[Lease]:
+    jobs = tables.jobs_by_id({lease.job_id for lease in leases})
+    lost = [lease for lease in leases if not _holds(jobs.get(lease.job_id), lease)]
+    held = [lease.job_id for lease in leases if _holds(jobs.get(lease.job_id), lease)]
+    tables.extend_leases(held, now + lease_s)
+    return lost
+
+
+def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> list[bool]:
+    jobs = tables.jobs_by_id({settlement.lease.job_id for settlement in settlements})
+    changed: list[StoredJob] = []
+    answers: list[bool] = []
+    for settlement in settlements:
+        stored = jobs.get(settlement.lease.job_id)
+        held = stored is not None and _holds(stored, settlement.lease)
+        answers.append(held)
+        if stored is None or not held:
+            continue
+        jobs[stored.job.id] = after = settled(stored, settlement, now)
+        changed.append(after)
+        if isinstance(settlement, Done):
+            tables.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
+    _apply(tables, changed)
+    return answers
+
+
+def wake_due(tables: Tables, now: float, limit: int) -> Due:
+    """Wake up to `limit`; where more are due, `next_at` has passed already."""
+    due = tables.due_jobs(now, limit)
+    _apply(tables, [woken(stored, now) for stored in due])
+    return Due(len(due), tables.next_due_at())
+
+
+def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool, limit: int) -> int:
+    lost = tables.running_jobs(math.inf if everything else now, limit)
+    _apply(tables, [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost])
+    return len(lost)
+
+
+def prune(tables: Tables, now: float, limits: StoreLimits, limit: int) -> int:
+    """Delete up to `limit` jobs of each state that ended too long ago, each with its events.
+
+    A job's events live as long as the job: what is left of them is never older than any job that is left.
+    """
+    kept_s = {
+        State.DONE: limits.keep_done_s,
+        State.FAILED: limits.keep_failed_s,
+        State.CANCELLED: limits.keep_failed_s,
+    }
+    gone = [job for state, keep_s in kept_s.items() for job in tables.ended_jobs(state, now - keep_s, limit)]
+    tables.delete_jobs(gone)
+    return len(gone)
+
+
+def _apply(tables: Tables, changed: Sequence[StoredJob]) -> None:
+    """Write jobs that have changed state, in order (a job may be among them twice)."""
+    tables.update_jobs(changed)
+    tables.append_events([event_of(stored.job) for stored in changed])
+    _mark_media(tables, (stored.job for stored in changed))
+
+
+def _mark_media(tables: Tables, jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        if job.state in _STATUS_AFTER:
+            tables.mark_media(job, _STATUS_AFTER[job.state])
+
+
+def _holds(stored: StoredJob | None, lease: Lease) -> bool:
+    return stored is not None and stored.job.state is State.RUNNING and stored.lease_token == lease.token
+
+
+def _record_of(job: Job, done: Done, now: float) -> WarmRecord:
+    return WarmRecord(
+        destination=job.destination,
+        kind=job.kind,
+        r2_key=job.r2_key,
+        sha256=done.sha256,
+        bytes=done.bytes,
+        result=done.result,
+        job_id=job.id,
+        warmed_at=now,
+    )

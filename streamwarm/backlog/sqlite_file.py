@@ -1,0 +1,154 @@
+"""Opening a SQLite file: connections, migrations, and what SQLite's errors mean to a user.
+
+A connection is in autocommit mode: transactions are begun and ended by name. The file is in WAL mode, so
+readers never wait for the writer, and `synchronous=FULL` syncs the log at every commit: NORMAL loses
+acknowledged commits at a power cut.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from streamwarm.backlog.queries import SQL_FOLDER
+from streamwarm.errors import StoreUnavailable
+
+Connect = Callable[[str], sqlite3.Connection]
+"""Opens a connection to a path, ready for use from any one thread at a time."""
+
+BUSY_TIMEOUT_S = 5.0
+"""How long a write waits for another process's transaction before it is refused. Ours take well under a
+second; what holds the file for longer is a backup or a person, and a push must not hang on either."""
+
+_WAL_RETRY_S = 0.02
+_STATEMENTS = 256
+"""Prepared statements kept by a connection: more than there are queries."""
+
+_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
+
+_REMEDIES = (
+    ("SQLITE_FULL", "free space on its volume; work then resumes by itself"),
+    ("SQLITE_READONLY", "make the file and its folder writable for this user; work then resumes by itself"),
+    ("SQLITE_BUSY", "another program holds the file; end its transaction, and work resumes by itself"),
+    ("SQLITE_LOCKED", "another program holds the file; end its transaction, and work resumes by itself"),
+    ("SQLITE_IOERR", "check its volume (space, quota, hardware); work resumes once it takes writes again"),
+    ("SQLITE_CANTOPEN", "make sure that its folder exists and that this user may write there"),
+    ("SQLITE_PERM", "make the file and its folder writable for this user"),
+    ("SQLITE_CORRUPT", "stop the service and restore the file from a backup"),
+    ("SQLITE_NOTADB", "it is not a SQLite database; set store.url to another path"),
+)
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection with streamwarm's settings. Raises `sqlite3.Error`."""
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS,
+    )
+    try:
+        connection.row_factory = sqlite3.Row
+        _enter_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # An insert that fires a trigger keeps an undo journal of its own: as a file that was 12 writes a job.
+        connection.execute("PRAGMA temp_store = MEMORY")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(path: str, connect: Connect = connect) -> int:
+    """Bring the file's schema up to date, creating the file if need be; returns the schema's version.
+
+    Safe when several start at once: each migration is a transaction of its own, and whoever comes second
+    finds it applied. Raises `StoreUnavailable`.
+    """
+    with translated_errors(path), closing(connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations "
+            "(version INTEGER PRIMARY KEY, applied_at REAL NOT NULL)"
+        )
+        migrations = _migrations()
+        for version, script in migrations:
+            _apply(connection, version, script)
+        (found,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
+    newest = migrations[-1][0]
+    if found > newest:
+        raise StoreUnavailable(
+            f"{path} has schema version {found}, and this streamwarm knows no later one than {newest}; "
+            "run the newer streamwarm that wrote it, or set store.url to another file"
+        )
+    return newest
+
+
+@contextmanager
+def translated_errors(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into `StoreUnavailable`, with the file, the reason and the remedy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreUnavailable(describe(path, error)) from error
+
+
+def describe(path: str, error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    remedy = next((text for prefix, text in _REMEDIES if name.startswith(prefix)), None)
+    if remedy is None:
+        remedy = "please report this with the log around it"
+    return f"the store {path} did not take part ({name}: {error}); {remedy}"
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL. SQLite does not wait for its lock here, so several first openers must try
+    again."""
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
+            if not busy or time.monotonic() > give_up_at:
+                raise
+            time.sleep(_WAL_RETRY_S)
+        else:
+            return
+
+
+def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        applied = connection.execute(
+            "SELECT 1 FROM schema_migrations WHERE version = ?", (version,)
+        ).fetchone()
+        if applied is None:
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, time.time()))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _migrations() -> list[tuple[int, str]]:
+    """The numbered scripts, in order."""
+    named = ((_MIGRATION.fullmatch(file.name), file) for file in (SQL_FOLDER / "sqlite").iterdir())
+    return sorted((int(match[1]), file.read_text(encoding="utf-8")) for match, file in named if match)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements one by one: `executescript` would commit the transaction they belong to."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

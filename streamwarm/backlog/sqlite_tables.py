@@ -1,0 +1,221 @@
+"""`Tables` over a SQLite connection: every method is one or a few named queries, each driven by an index.
+
+Rows are looked up one statement a key rather than through lists in one statement: a prepared point look-up
+costs a few microseconds, and no text of a client's ever has to be packed into JSON or SQL to get there.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from attrs import define
+
+from streamwarm.backlog import rows
+from streamwarm.backlog.ordering import Band
+from streamwarm.backlog.store import Counts, Filter
+from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus
+from streamwarm.backlog.transitions import StoredJob
+from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+
+_MAX_INTEGER = 2**63 - 1
+"""SQLite's largest integer: an upper bound for any `seq` or score."""
+
+
+@define(eq=False)
+class SqliteTables:
+    """The rows seen through one connection, whose row factory is `sqlite3.Row`."""
+
+    connection: sqlite3.Connection
+    _queries: Mapping[str, str]
+
+    def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
+        found = (self._one("job_by_id", id=job_id) for job_id in ids)
+        return {row["id"]: rows.stored_job_from(row) for row in found if row is not None}
+
+    def live_jobs(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
+        found = ((key, self._one("live_job", **rows.key_row(key))) for key in keys)
+        return {key: rows.stored_job_from(row) for key, row in found if row is not None}
+
+    def last_job_seq(self) -> int:
+        return self._last_seq("jobs")
+
+    def insert_jobs(self, jobs: Sequence[StoredJob]) -> None:
+        self._many("insert_job", (rows.job_row(stored) for stored in jobs))
+
+    def update_jobs(self, jobs: Sequence[StoredJob]) -> None:
+        self._many("update_job", (rows.changing_columns(stored) for stored in jobs))
+
+    def extend_leases(self, job_ids: Sequence[str], expires_at: float) -> None:
+        self._many("extend_lease", ({"id": job_id, "lease_expires_at": expires_at} for job_id in job_ids))
+
+    def delete_jobs(self, jobs: Sequence[Job]) -> None:
+        self._many(
+            "delete_unready_media_of_job", ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs)
+        )
+        self._many("delete_events_of_job", ({"id": job.id} for job in jobs))
+        self._many("delete_job", ({"seq": job.seq} for job in jobs))
+
+    def page_of_jobs(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
+        before = _MAX_INTEGER if before_seq is None else before_seq
+        if which == Filter():
+            return [rows.job_from(row) for row in self._all("newest_jobs", before_seq=before, limit=limit)]
+        seqs = (
+            row["seq"]
+            for destination, state, _ in self._places()
+            if which.destination in {None, destination} and which.state in {None, state}
+            for row in self._all(
+                "newest_seqs_in_place",
+                destination=destination,
+                state=state.value,
+                before_seq=before,
+                limit=limit,
+            )
+        )
+        found = (self._one("job_by_seq", seq=seq) for seq in heapq.nlargest(limit, seqs))
+        return [rows.job_from(row) for row in found]
+
+    def queued_before(self, queued_before: float, limit: int) -> list[QueuedJob]:
+        found = self._all("queued_before", queued_before=queued_before, limit=limit)
+        return [rows.queued_job_from(row) for row in found]
+
+    def base_scores(self) -> list[int]:
+        """One index seek a score."""
+        scores: list[int] = []
+        below = _MAX_INTEGER
+        while (row := self._one("next_base_score", below=below)) and row["base_score"] is not None:
+            below = row["base_score"]
+            scores.append(below)
+        return scores
+
+    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+        found = self._all(
+            "queued_in_band",
+            base_score=band.base_score,
+            from_at=band.from_at,
+            to_at=band.to_at,
+            limit=limit,
+        )
+        return [rows.queued_job_from(row) for row in found]
+
+    def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
+        return [rows.stored_job_from(row) for row in self._all("due_jobs", now=now, limit=limit)]
+
+    def next_due_at(self) -> float | None:
+        at: float | None = self._one("next_due_at")["retry_at"]
+        return at
+
+    def running_jobs(self, expired_by: float, limit: int) -> list[StoredJob]:
+        found = self._all("running_jobs", expired_by=expired_by, limit=limit)
+        return [rows.stored_job_from(row) for row in found]
+
+    def ended_jobs(self, state: State, ended_before: float, limit: int) -> list[Job]:
+        found = self._all("ended_jobs", state=state.value, ended_before=ended_before, limit=limit)
+        return [rows.job_from(row) for row in found]
+
+    def pending_jobs(self) -> int:
+        return sum(jobs for _, state, jobs in self._places() if state in PENDING)
+
+    def counts(self) -> Counts:
+        return rows.counts_of(self._places(), self._one("oldest_queued_at")["queued_at"])
+
+    def append_events(self, events: Sequence[Event]) -> None:
+        self._many("insert_event", (rows.event_row(event) for event in events))
+
+    def events_after(self, seq: int, limit: int, job_ids: Collection[str] | None) -> list[Event]:
+        if job_ids is None:
+            return [rows.event_from(row) for row in self._all("events_after", seq=seq, limit=limit)]
+        found = (
+            row
+            for job_id in job_ids
+            for row in self._all("events_of_job_after", job_id=job_id, seq=seq, limit=limit)
+        )
+        return [rows.event_from(row) for row in heapq.nsmallest(limit, found, key=lambda row: row["seq"])]
+
+    def last_event_seq(self) -> int:
+        return self._last_seq("events")
+
+    def ready_records(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
+        found = ((key, self._one("ready_record", **rows.key_row(key))) for key in keys)
+        return {key: rows.record_from(row) for key, row in found if row is not None}
+
+    def find_record(self, query: MediaQuery) -> WarmRecord | None:
+        row = self._one("ready_record", **rows.key_row(query.key))
+        if row is None:
+            place = {"destination": query.key.destination, "kind": query.key.kind.value}
+            alike = (
+                self._one("newest_record_by_sha256", **place, sha256=query.sha256),
+                self._one("newest_record_by_r2_key", **place, r2_key=query.r2_key),
+            )
+            found = [row for row in alike if row is not None]
+            row = min(found, key=lambda row: (-row["updated_at"], row["id"]), default=None)
+        return None if row is None else rows.record_from(row)
+
+    def put_record(self, key: MediaKey, record: WarmRecord) -> None:
+        self._run(
+            "put_record",
+            **rows.key_row(key),
+            r2_key=record.r2_key,
+            sha256=record.sha256,
+            bytes=record.bytes,
+            result=rows.json_text(record.result),
+            job_id=record.job_id,
+            updated_at=record.warmed_at,
+        )
+
+    def mark_media(self, job: Job, status: MediaStatus | None) -> None:
+        key = rows.key_row(job.media_key)
+        if status is None:
+            self._run("delete_unready_media", **key)
+            return
+        self._run(
+            "mark_media",
+            **key,
+            status=status.value,
+            r2_key=job.r2_key,
+            job_id=job.id,
+            updated_at=job.updated_at,
+        )
+
+    def delete_records(self, query: MediaQuery) -> int:
+        place = {"destination": query.key.destination, "kind": query.key.kind.value}
+        return (
+            self._run("delete_ready_record", **rows.key_row(query.key))
+            + self._run("delete_records_by_sha256", **place, sha256=query.sha256)
+            + self._run("delete_records_by_r2_key", **place, r2_key=query.r2_key)
+        )
+
+    def put_seen(self, seen: SeenObject, seen_at: float) -> None:
+        self._run(
+            "put_seen",
+            r2_key=seen.r2_key,
+            bytes=seen.bytes,
+            etag=seen.etag,
+            content_type=seen.content_type,
+            sha256=seen.sha256,
+            seen_at=seen_at,
+        )
+
+    def probe(self, now: float) -> None:
+        self._run("probe", written_at=now)
+
+    def _places(self) -> list[tuple[str, State, int]]:
+        return [(row["destination"], State(row["state"]), row["jobs"]) for row in self._all("job_counts")]
+
+    def _last_seq(self, table: str) -> int:
+        row = self._one("last_seq_of_table", name=table)
+        return 0 if row is None else int(row["seq"])
+
+    def _one(self, query: str, **parameters: object) -> rows.Row:
+        return self.connection.execute(self._queries[query], parameters).fetchone()
+
+    def _all(self, query: str, **parameters: object) -> list[rows.Row]:
+        return self.connection.execute(self._queries[query], parameters).fetchall()
+
+    def _run(self, query: str, **parameters: object) -> int:
+        """How many rows it changed."""
+        return self.connection.execute(self._queries[query], parameters).rowcount
+
+    def _many(self, query: str, parameters: Iterable[Mapping[str, object]]) -> None:
+        self.connection.executemany(self._queries[query], list(parameters))

@@ -1,0 +1,195 @@
+"""`Store` over transactions: each method is one operation, handed to whatever runs transactions.
+
+Ids and lease tokens are drawn here, outside the transaction, so that an operation is a function of its rows
+and the time it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import trio
+from attrs import define, field
+
+from streamwarm.backlog import operations
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.store import Counts, Due, Filter, Page, Pushed, Refused, Settlement
+from streamwarm.backlog.tables import MediaQuery, Tables
+from streamwarm.model import (
+    Claim,
+    Event,
+    Job,
+    Kind,
+    Lease,
+    MediaKey,
+    NewJob,
+    QueuedJob,
+    SeenObject,
+    WarmRecord,
+)
+
+T = TypeVar("T")
+
+Operation = Callable[[Tables, float], T]
+"""Something to do in one transaction, given the tables and the store's time (Unix seconds)."""
+
+SWEEP_JOBS = 1_000
+"""How many jobs a sweep (wake, rescue, prune) changes in one transaction: about 50 ms of SQLite, so that a
+push waits no longer than that behind a sweep of a hundred thousand."""
+
+
+class Transactions(Protocol):
+    """Runs operations. Raises `StoreUnavailable`; then nothing of the operation is committed."""
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run it in a transaction and return once that is durable."""
+        ...
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run it on a snapshot; it must write nothing."""
+        ...
+
+
+@define(eq=False)
+class CommitSignal:
+    """Tells those who wait for events of this process that one was committed."""
+
+    last_seq: int = 0
+    changed: trio.Event = field(factory=trio.Event)
+
+    def announce(self, seq: int) -> None:
+        """The newest committed event is `seq`."""
+        if seq > self.last_seq:
+            self.last_seq = seq
+            self.changed.set()
+            self.changed = trio.Event()
+
+
+@define(eq=False)
+class TransactionalStore:
+    """A `Store`. `poll_s`: how often to look for events that another process committed."""
+
+    _transactions: Transactions
+    _commits: CommitSignal
+    _limits: StoreLimits
+    _new_id: Callable[[], str]
+    _new_token: Callable[[], str]
+    _poll_s: float
+
+    async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
+        ids = [self._new_id() if job.id is None else job.id for job in jobs]
+        return await self._transactions.write(
+            lambda tables, now: operations.push(tables, now, jobs, ids, self._limits)
+        )
+
+    async def get(self, job_id: str) -> Job | None:
+        found = await self._transactions.read(lambda tables, _: tables.jobs_by_id({job_id}))
+        return found[job_id].job if job_id in found else None
+
+    async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page:
+        return await self._transactions.read(
+            lambda tables, _: operations.list_jobs(tables, which, limit=limit, after=after)
+        )
+
+    async def find(
+        self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
+    ) -> WarmRecord | None:
+        query = _media_query(destination, kind, sha256, r2_key)
+        return await self._transactions.read(lambda tables, _: tables.find_record(query))
+
+    async def forget(
+        self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
+    ) -> bool:
+        query = _media_query(destination, kind, sha256, r2_key)
+        return await self._transactions.write(lambda tables, _: tables.delete_records(query)) > 0
+
+    async def cancel(self, job_id: str) -> Job | None:
+        return await self._transactions.write(lambda tables, now: operations.cancel(tables, now, job_id))
+
+    async def retry(self, job_id: str) -> Job | None:
+        return await self._transactions.write(lambda tables, now: operations.retry(tables, now, job_id))
+
+    async def queued(self, limit: int) -> list[QueuedJob]:
+        return await self._transactions.read(
+            lambda tables, now: operations.queued(tables, now, limit, self._limits.max_wait_s)
+        )
+
+    async def claim(self, job_ids: Sequence[str]) -> list[Claim]:
+        tokens = [self._new_token() for _ in job_ids]
+        return await self._transactions.write(
+            lambda tables, now: operations.claim(tables, now, job_ids, tokens, self._limits.lease_s)
+        )
+
+    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
+        return await self._transactions.write(
+            lambda tables, now: operations.renew(tables, now, leases, self._limits.lease_s)
+        )
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        return await self._transactions.write(lambda tables, now: operations.settle(tables, now, settlements))
+
+    async def record_seen(self, seen: SeenObject) -> None:
+        await self._transactions.write(lambda tables, now: tables.put_seen(seen, now))
+
+    async def wake_due(self) -> Due:
+        """A store where nothing is due is only read: this is asked every second."""
+        due_now = await self._transactions.read(
+            lambda tables, now: (at := tables.next_due_at()) is not None and at <= now
+        )
+        woken = 0
+        while due_now:
+            due = await self._transactions.write(
+                lambda tables, now: operations.wake_due(tables, now, SWEEP_JOBS)
+            )
+            woken += due.woken
+            due_now = due.woken == SWEEP_JOBS
+        return Due(woken, await self._transactions.read(lambda tables, _: tables.next_due_at()))
+
+    async def rescue(self, *, everything: bool = False) -> int:
+        return await self._sweep(
+            lambda tables, now: operations.rescue(
+                tables, now, self._limits, everything=everything, limit=SWEEP_JOBS
+            )
+        )
+
+    async def prune(self) -> int:
+        return await self._sweep(lambda tables, now: operations.prune(tables, now, self._limits, SWEEP_JOBS))
+
+    async def events_after(
+        self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None
+    ) -> list[Event]:
+        wanted = None if job_ids is None else set(job_ids)
+        return await self._transactions.read(lambda tables, _: tables.events_after(seq, limit, wanted))
+
+    async def last_seq(self) -> int:
+        return await self._transactions.read(lambda tables, _: tables.last_event_seq())
+
+    async def wait_for_event(self, seq: int) -> None:
+        while True:
+            changed = self._commits.changed
+            if await self.last_seq() > seq:
+                return
+            with trio.move_on_after(self._poll_s):
+                await changed.wait()
+
+    async def counts(self) -> Counts:
+        return await self._transactions.read(lambda tables, _: tables.counts())
+
+    async def check_writable(self) -> None:
+        await self._transactions.write(lambda tables, now: tables.probe(now))
+
+    async def _sweep(self, operation: Operation[int]) -> int:
+        """Repeat a bounded sweep, a transaction each, until it finds less than it may change."""
+        total = 0
+        while True:
+            changed = await self._transactions.write(operation)
+            total += changed
+            if changed < SWEEP_JOBS:
+                return total
+
+
+def _media_query(destination: str, kind: Kind, sha256: str | None, r2_key: str | None) -> MediaQuery:
+    if sha256 is None and r2_key is None:
+        raise ValueError("a warm record is looked up by its sha256 or its r2_key; neither was given")
+    return MediaQuery(MediaKey.of(destination, kind, sha256=sha256, r2_key=r2_key or ""), sha256, r2_key)

@@ -1,0 +1,156 @@
+"""What every store promises about warm records, the order of the queue, and events."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import trio
+from backlog_helpers import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
+
+from streamwarm.backlog.store import Again, Failed, Store
+from streamwarm.dispatch.priority import score
+from streamwarm.model import Kind, NewJob, QueuedJob, SeenObject, State
+
+ONE, TWO = "11" * 32, "22" * 32
+
+
+async def file_id(store: Store, **asked: str) -> object:
+    record = await store.find("bot", Kind.PHOTO, **asked)
+    return record and record.result["file_id"]
+
+
+async def test_a_bot_finds_media_by_either_name_whichever_it_was_pushed_with(store: Store, clock) -> None:
+    await warm(store, photo("by-key.jpg"), "f1", ONE)
+    await warm(store, photo("by-digest.jpg", sha256=TWO), "f2", TWO)
+    assert await file_id(store, r2_key="by-key.jpg") == "f1"
+    assert await file_id(store, sha256=ONE) == "f1"
+    assert await file_id(store, sha256=TWO) == "f2"
+    assert await file_id(store, r2_key="by-digest.jpg") == "f2"
+    assert await file_id(store, r2_key="other.jpg") is None
+    assert await store.find("bot", Kind.VIDEO, sha256=ONE) is None
+    assert await store.find("other", Kind.PHOTO, sha256=ONE) is None
+
+
+async def test_the_exact_record_goes_before_a_newer_one_like_it(store: Store, clock) -> None:
+    await warm(store, photo("a.jpg", sha256=ONE), "exact", ONE)
+    clock.at += 1
+    await warm(store, photo("a.jpg"), "older", ONE)
+    clock.at += 1
+    await warm(store, photo("b.jpg"), "newer", ONE)
+    assert await file_id(store, sha256=ONE) == "exact"
+    assert await file_id(store, r2_key="a.jpg") == "older"
+
+
+async def test_what_was_forgotten_is_found_by_no_name(store: Store) -> None:
+    await warm(store, photo("a.jpg"), "f1", ONE)
+    await warm(store, photo("b.jpg", sha256=ONE), "f2", ONE)
+    await warm(store, photo("c.jpg"), "f3", TWO)
+    assert await store.forget("bot", Kind.PHOTO, sha256=ONE)
+    assert not await store.forget("bot", Kind.PHOTO, sha256=ONE)
+    assert await file_id(store, r2_key="a.jpg") is None
+    assert await file_id(store, r2_key="b.jpg") is None
+    assert await file_id(store, r2_key="c.jpg") == "f3"
+    assert not (await push_one(store, photo("a.jpg"))).duplicate
+
+
+async def test_a_look_up_without_a_name_is_a_mistake_that_is_told(store: Store) -> None:
+    with pytest.raises(ValueError, match="neither was given"):
+        await store.find("bot", Kind.PHOTO)
+
+
+async def test_small_photos_go_before_large_videos(store: Store) -> None:
+    await store.push(
+        [
+            NewJob("bot", Kind.VIDEO, "large", bytes=50_000_000),
+            NewJob("bot", Kind.DOCUMENT, "unknown"),
+            NewJob("bot", Kind.VIDEO, "small", bytes=50_000),
+            NewJob("bot", Kind.PHOTO, "tiny", bytes=10),
+            NewJob("bot", Kind.AUDIO, "later"),
+        ]
+    )
+    order = [(await view(store, job.id)).r2_key for job in await store.queued(10)]
+    assert order == ["tiny", "small", "unknown", "later", "large"]
+    assert [job.id for job in await store.queued(2)] == ["job-4", "job-3"]
+
+
+async def test_a_job_that_waited_too_long_goes_first_whatever_its_score(store: Store, clock) -> None:
+    await store.push([NewJob("bot", Kind.VIDEO, "slow", bytes=10**9)])
+    clock.at += 901
+    await store.push([photo("tiny", bytes=1)])
+    assert [job.id for job in await store.queued(2)] == ["job-1", "job-2"]
+
+
+async def test_the_queue_is_ordered_by_the_seeds_table(store: Store, clock) -> None:
+    random = Random(7)
+    sizes = [None, 10, 99_999, 500_000, 2_000_000, 10_000_000, 30_000_000]
+    for number in range(20):
+        await store.push([NewJob("bot", random.choice(list(Kind)), f"{number}", bytes=random.choice(sizes))])
+        clock.at += random.choice([0, 1, 59, 60, 61, 200])
+
+    def rank(job: QueuedJob) -> tuple[bool, int, int]:
+        waited_s = clock.at - job.queued_at
+        overdue = waited_s > 900
+        return (not overdue, 0 if overdue else -score(job.kind, job.bytes, waited_s), job.seq)
+
+    everything = await store.queued(100)
+    assert len(everything) == 20
+    assert everything == sorted(everything, key=rank)
+    for limit in (0, 1, 7, 19):
+        assert await store.queued(limit) == everything[:limit]
+
+
+async def test_every_change_is_told_once_in_order_with_what_it_brought(store: Store, clock) -> None:
+    claim = await start(store, photo())
+    await store.settle([Again(claim.lease, TIMED_OUT, clock.at + 1)])
+    clock.at += 1
+    await store.wake_due()
+    await store.settle([done(await claim_one(store, claim.job.id))])
+    events = await store.events_after(0, limit=100)
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6]
+    assert [(event.state, event.attempt) for event in events] == [
+        (State.QUEUED, 0),
+        (State.RUNNING, 1),
+        (State.WAITING, 1),
+        (State.QUEUED, 1),
+        (State.RUNNING, 2),
+        (State.DONE, 2),
+    ]
+    assert [event.error for event in events] == [None, None, TIMED_OUT, None, None, None]
+    assert [event.retry_at for event in events] == [None, None, clock.at, None, None, None]
+    assert events[-1].result == {"file_id": "file-1"}
+    assert events[0].at == clock.at - 1
+
+
+async def test_a_client_follows_its_own_jobs_from_where_it_left(store: Store) -> None:
+    await store.push([photo("1.jpg"), photo("2.jpg"), photo("3.jpg")])
+    await store.claim(["job-3", "job-1", "job-2"])
+    mine = await store.events_after(1, limit=100, job_ids=["job-1", "job-3", "job-1", "nobody"])
+    assert [(event.seq, event.id) for event in mine] == [(3, "job-3"), (4, "job-3"), (5, "job-1")]
+    assert await store.events_after(1, limit=2, job_ids=["job-1", "job-3"]) == mine[:2]
+    assert [event.seq for event in await store.events_after(2, limit=2)] == [3, 4]
+
+
+async def test_who_waits_for_an_event_is_woken_by_it(store: Store) -> None:
+    seen: list[int] = []
+
+    async def follow(task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await store.wait_for_event(0)
+        seen.append(await store.last_seq())
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(follow)
+            await store.record_seen(SeenObject("a.jpg", 5, '"etag"', "image/jpeg", None))
+            assert seen == []
+            await push_one(store, photo())
+        assert seen == [1]
+        await store.wait_for_event(0)
+
+
+async def test_a_final_failure_leaves_nothing_warm_and_room_for_a_new_try(store: Store) -> None:
+    claim = await start(store, photo())
+    await store.settle([Failed(claim.lease, TIMED_OUT)])
+    assert await file_id(store, r2_key="a.jpg") is None
+    assert not (await push_one(store, photo())).duplicate

@@ -1,0 +1,96 @@
+"""The rescuer keeps its times, and no trouble of the store ends it. Under a virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from backlog_helpers import TIMED_OUT, photo, start, view, warm
+from conftest import numbered
+
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.memory import open_memory_store
+from streamwarm.backlog.rescuer import run_rescuer
+from streamwarm.backlog.store import Again, Store
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import State
+from streamwarm.watch.events import Observation, StoreTrouble
+
+LIMITS = StoreLimits(keep_done_s=100)
+
+
+@pytest.fixture
+async def virtual_store(autojump_clock: trio.testing.MockClock) -> AsyncIterator[Store]:
+    new_id = numbered("job-")
+    async with open_memory_store(
+        limits=LIMITS, now=trio.current_time, new_id=new_id, new_token=new_id
+    ) as store:
+        yield store
+
+
+async def test_a_job_of_a_dead_worker_is_claimable_within_ten_seconds_of_its_lease(
+    virtual_store: Store, nursery: trio.Nursery
+) -> None:
+    await nursery.start(lambda **k: run_rescuer(virtual_store, now=trio.current_time, random=lambda: 0.5, **k))
+    claim = await start(virtual_store, photo())
+    await trio.sleep(LIMITS.lease_s - 1)
+    assert (await view(virtual_store, claim.job.id)).state is State.RUNNING
+    await trio.sleep(11)
+    assert (await view(virtual_store, claim.job.id)).state is State.QUEUED
+
+
+async def test_a_retry_comes_at_its_time_and_old_jobs_go(
+    virtual_store: Store, nursery: trio.Nursery
+) -> None:
+    await nursery.start(lambda **k: run_rescuer(virtual_store, now=trio.current_time, random=lambda: 0.5, **k))
+    old = await warm(virtual_store, photo("old.jpg"))
+    claim = await start(virtual_store, photo())
+    due_at = trio.current_time() + 7.3
+    await virtual_store.settle([Again(claim.lease, TIMED_OUT, due_at)])
+    await trio.sleep_until(due_at - 0.1)
+    assert (await view(virtual_store, claim.job.id)).state is State.WAITING
+    await trio.sleep_until(due_at + 0.1)
+    assert (await view(virtual_store, claim.job.id)).state is State.QUEUED
+    await trio.sleep(3_700)
+    assert await virtual_store.get(old.id) is None
+
+
+class Flaky:
+    """A store that is out until a moment."""
+
+    def __init__(self, store: Store, out_until: float) -> None:
+        self._store = store
+        self._out_until = out_until
+
+    def __getattr__(self, name: str) -> object:
+        if trio.current_time() < self._out_until:
+            raise StoreUnavailable("the disk is full")
+        return getattr(self._store, name)
+
+
+async def test_a_store_that_is_out_is_told_and_asked_again(
+    virtual_store: Store, nursery: trio.Nursery
+) -> None:
+    told: list[Observation] = []
+    claim = await start(virtual_store, photo())
+    flaky = Flaky(virtual_store, trio.current_time() + 60)
+
+    async def run(task_status: trio.TaskStatus[None]) -> None:
+        await run_rescuer(
+            flaky,  # type: ignore[arg-type]
+            now=trio.current_time,
+            random=lambda: 0.5,
+            observe=told.append,
+            task_status=task_status,
+        )
+
+    await nursery.start(run)
+    await trio.sleep(70)
+    assert (await view(virtual_store, claim.job.id)).state is State.QUEUED
+    assert {observed.where for observed in told if isinstance(observed, StoreTrouble)} == {
+        "wake",
+        "rescue",
+        "prune",
+    }
+    assert len(told) < 100

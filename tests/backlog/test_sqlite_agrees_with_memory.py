@@ -1,0 +1,126 @@
+"""Any sequence of operations leaves SQLite where it leaves memory: the two know rows in wholly different ways."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from backlog_helpers import LOST, TIMED_OUT
+from conftest import Clock, numbered
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.memory import open_memory_store
+from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.store import Again, Done, Failed, Filter, GivenBack, Store
+from streamwarm.model import Kind, Lease, NewJob, State
+
+LIMITS = StoreLimits(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)
+KEYS, DIGESTS, DESTINATIONS = ["a", "b", "c"], [None, "11" * 32, "22" * 32], ["bot", "other"]
+KINDS = [Kind.PHOTO, Kind.VIDEO]
+
+Step = Callable[[Store], Awaitable[Any]]
+
+new_jobs = st.builds(
+    NewJob,
+    destination=st.sampled_from(DESTINATIONS),
+    kind=st.sampled_from(KINDS),
+    r2_key=st.sampled_from(KEYS),
+    sha256=st.sampled_from(DIGESTS),
+    bytes=st.sampled_from([None, 5, 30_000_000]),
+    id=st.sampled_from([None, None, "x", "y"]),
+)
+job_ids = st.sampled_from(["x", "y", *(f"job-{n}" for n in range(1, 8))])
+leases = st.builds(Lease, job_ids, st.sampled_from([f"token-{n}" for n in range(1, 6)]))
+settlements = st.one_of(
+    st.builds(
+        Done,
+        lease=leases,
+        result=st.just({"file_id": "f"}),
+        sha256=st.sampled_from(DIGESTS[1:]),
+        bytes=st.just(9),
+    ),
+    st.builds(
+        Failed, lease=leases, error=st.just(LOST), state=st.sampled_from([State.FAILED, State.UNKNOWN])
+    ),
+    st.builds(
+        Again,
+        lease=leases,
+        error=st.just(TIMED_OUT),
+        retry_at=st.sampled_from([1_000_000.0, 1_000_050.0, 1_000_900.0]),
+        counts=st.booleans(),
+        possible_duplicate=st.booleans(),
+    ),
+    st.builds(GivenBack, lease=leases),
+)
+
+Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+
+
+def calls(name: str, *args: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
+    return st.tuples(st.just(name), st.tuples(*args), st.fixed_dictionaries(named))
+
+
+media = (st.sampled_from(DESTINATIONS), st.sampled_from(KINDS))
+steps = st.one_of(
+    calls("push", st.lists(new_jobs, min_size=1, max_size=4)),
+    calls("claim", st.lists(job_ids, min_size=1, max_size=4)),
+    calls("settle", st.lists(settlements, min_size=1, max_size=4)),
+    calls("renew", st.lists(leases, max_size=3)),
+    calls("cancel", job_ids),
+    calls("retry", job_ids),
+    calls("forget", *media, sha256=st.sampled_from(DIGESTS[1:])),
+    calls("forget", *media, r2_key=st.sampled_from(KEYS)),
+    calls("wake_due"),
+    calls("rescue", everything=st.booleans()),
+    calls("prune"),
+    st.tuples(st.just("pass"), st.sampled_from([(1.0,), (40.0,), (600.0,)]), st.just({})),
+)
+
+
+async def everything_told(store: Store) -> list[Any]:
+    """All that a user can see of a store."""
+    told: list[Any] = [await store.counts(), await store.queued(3), await store.queued(50)]
+    for state in (None, State.QUEUED, State.DONE):
+        for destination in (None, "bot"):
+            told.append(await store.list_jobs(Filter(state, destination), limit=3))
+    told.append(await store.events_after(2, limit=500))
+    told.append(await store.events_after(0, limit=4, job_ids=["x", "job-1", "job-2"]))
+    told.append(await store.last_seq())
+    for destination in DESTINATIONS:
+        for kind in KINDS:
+            told += [await store.find(destination, kind, sha256=digest) for digest in DIGESTS[1:]]
+            told += [await store.find(destination, kind, r2_key=key) for key in KEYS]
+    return told
+
+
+async def in_place(function: Callable[..., Any], *args: Any) -> Any:
+    """SQLite without threads: a hundred times faster for these tiny operations."""
+    return function(*args)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sequence=st.lists(steps, min_size=1, max_size=25))
+async def test_sqlite_and_memory_tell_users_the_same(sequence: list[Call]) -> None:
+    clock = Clock()
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        sqlite, memory = [
+            await stack.enter_async_context(
+                opened(limits=LIMITS, now=clock, new_id=numbered("job-"), new_token=numbered("token-"))
+            )
+            for opened in (
+                lambda **more: open_sqlite_store(f"{folder}/x.db", run_sync=in_place, **more),
+                open_memory_store,
+            )
+        ]
+        for name, args, named in sequence:
+            if name == "pass":
+                clock.at += args[0]
+                continue
+            by_sqlite = await getattr(sqlite, name)(*args, **named)
+            assert by_sqlite == await getattr(memory, name)(*args, **named)
+        assert await everything_told(sqlite) == await everything_told(memory)

@@ -1,0 +1,267 @@
+"""What a SQLite backlog survives: kills, full disks, locks, several openers."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sqlite3
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+from backlog_helpers import claim_one, photo, push_one, view
+from conftest import OpenStore, numbered
+
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.queries import load_queries
+from streamwarm.backlog.service_lock import lock_service
+from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.sqlite_file import connect, migrate
+from streamwarm.backlog.store import Pushed, Store
+from streamwarm.errors import StoreLocked, StoreUnavailable
+from streamwarm.model import Kind, State
+
+ROOMY = StoreLimits(max_pending=50_000)
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["streamwarm.backlog.sqlite"])
+
+
+def push_until_killed(path: str, prefix: str, acknowledged: Connection) -> None:
+    """Push from three tasks at once and tell every id once its push has been answered."""
+
+    async def push(store: Store, task: int) -> None:
+        for number in range(10_000):
+            job_id = f"{prefix}-{task}-{number}"
+            await store.push([photo(job_id, id=job_id)])
+            acknowledged.send_bytes(job_id.encode())
+
+    async def main() -> None:
+        new_id = numbered("unused-")
+        async with (
+            open_sqlite_store(path, limits=ROOMY, new_id=new_id, new_token=new_id) as store,
+            trio.open_nursery() as nursery,
+        ):
+            for task in range(3):
+                nursery.start_soon(push, store, task)
+
+    trio.run(main)
+
+
+async def test_every_acknowledged_job_survives_a_kill(path: str, open_sqlite: OpenStore) -> None:
+    random = Random(18)
+    told: list[str] = []
+    for life in range(20):
+        receiver, sender = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=push_until_killed, args=(path, f"life{life}", sender))
+        process.start()
+        sender.close()
+        for _ in range(random.randrange(1, 25)):
+            told.append(receiver.recv_bytes().decode())
+        process.kill()
+        process.join()
+        while receiver.poll():
+            try:
+                told.append(receiver.recv_bytes().decode())
+            except (EOFError, OSError):
+                break
+        receiver.close()
+        process.close()
+    async with open_sqlite() as store:
+        for job_id in told:
+            assert (await view(store, job_id)).state is State.QUEUED
+        counts = await store.counts()
+        assert counts.by_state[State.QUEUED] == len(await store.queued(50_000)) >= len(told)
+
+
+async def test_ten_thousand_jobs_are_taken_in_one_push(open_sqlite: OpenStore) -> None:
+    async with open_sqlite(limits=ROOMY) as store:
+        answers = await store.push([photo(f"{number}.jpg") for number in range(10_000)])
+        assert all(isinstance(answer, Pushed) and not answer.duplicate for answer in answers)
+        assert await store.last_seq() == 10_000
+
+
+class Disk:
+    """Connections whose disk can be filled, or made read-only, and mended."""
+
+    def __init__(self) -> None:
+        self._connections: list[sqlite3.Connection] = []
+
+    def connect(self, path: str) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA busy_timeout = 50")
+        self._connections.append(connection)
+        return connection
+
+    def set(self, *pragmas: str) -> None:
+        _migration, writer, *_readers = self._connections
+        for pragma in pragmas:
+            writer.execute(f"PRAGMA {pragma}")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "remedy", "mended"),
+    [
+        ("max_page_count = 1", "free space", "max_page_count = 1000000"),
+        ("query_only = ON", "writable", "query_only = OFF"),
+    ],
+)
+async def test_a_disk_that_refuses_is_never_acknowledged_and_work_resumes_by_itself(
+    open_sqlite: OpenStore, path: str, trouble: str, remedy: str, mended: str
+) -> None:
+    disk = Disk()
+    async with open_sqlite(connect=disk.connect) as store:
+        running = await push_one(store, photo("before.jpg"))
+        disk.set(trouble)
+        big = [photo(f"{n}.jpg", options={"caption": "x" * 5_000}) for n in range(10)]
+        with pytest.raises(StoreUnavailable, match=remedy) as raised:
+            await store.push(big)
+        assert path in str(raised.value)
+        assert [job.id for job in await store.queued(100)] == [running.id]
+        disk.set(mended)
+        assert len([a for a in await store.push(big) if isinstance(a, Pushed)]) == 10
+        await store.check_writable()
+
+
+async def test_a_locked_file_refuses_in_time_and_recovers(open_sqlite: OpenStore, path: str) -> None:
+    async with open_sqlite(connect=Disk().connect) as store:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with trio.fail_after(20):
+            with pytest.raises(StoreUnavailable, match="another program holds the file"):
+                await store.push([photo()])
+            with pytest.raises(StoreUnavailable):
+                await store.check_writable()
+        assert await store.queued(10) == []
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await push_one(store, photo())).state is State.QUEUED
+
+
+async def test_several_first_openers_make_one_schema(path: str) -> None:
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(trio.to_thread.run_sync, migrate, path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT version FROM schema_migrations").fetchall() == [(1,)]
+    connection.close()
+
+
+async def test_a_newer_schema_is_left_alone(path: str, open_sqlite: OpenStore) -> None:
+    migrate(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("INSERT INTO schema_migrations VALUES (999, 0)")
+    connection.close()
+    with pytest.raises(StoreUnavailable, match="version 999"):
+        async with open_sqlite():
+            raise AssertionError("it opened")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "folder exists"), (b"not a database " * 100, "store.url")]
+)
+async def test_a_file_that_cannot_be_opened_is_named_with_the_remedy(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    place = tmp_path / "missing" / "x.db" if content is None else tmp_path / "x.db"
+    if content is not None:
+        place.write_bytes(content)
+    with pytest.raises(StoreUnavailable, match=message) as raised:
+        migrate(str(place))
+    assert str(place) in str(raised.value)
+
+
+def test_a_second_service_on_the_same_file_is_told_who_holds_it(path: str) -> None:
+    with lock_service(path):
+        holder = Path(f"{path}.lock").read_text().strip()
+        with pytest.raises(StoreLocked, match=f"pid {holder}.*store.url"), lock_service(path):
+            raise AssertionError("it was locked twice")
+    with lock_service(path):
+        assert Path(f"{path}.lock").read_text().strip() == holder
+
+
+async def test_one_bad_operation_leaves_its_neighbours_committed(open_sqlite: OpenStore) -> None:
+    outcomes: list[object] = []
+
+    async def push(store: Store, key: str) -> None:
+        try:
+            outcomes.append(await push_one(store, photo(key)))
+        except UnicodeEncodeError as error:
+            outcomes.append(error.reason)
+
+    async with open_sqlite() as store:
+        async with trio.open_nursery() as nursery:
+            for key in ("a.jpg", "\ud800", "b.jpg"):
+                nursery.start_soon(push, store, key)
+        assert len([outcome for outcome in outcomes if isinstance(outcome, Pushed)]) == 2
+        assert "surrogates not allowed" in outcomes
+        assert len(await store.queued(10)) == 2
+
+
+async def test_a_cancelled_caller_leaves_the_store_working_and_no_claim_behind(
+    open_sqlite: OpenStore,
+) -> None:
+    async with open_sqlite() as store:
+        job_id = (await push_one(store, photo())).id
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await store.claim([job_id])
+        assert scope.cancelled_caught
+        assert (await claim_one(store, job_id)).job.attempt == 1
+
+
+async def test_another_process_on_the_file_is_heard(open_sqlite: OpenStore) -> None:
+    async with open_sqlite() as mine, open_sqlite() as other:
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(mine.wait_for_event, 0)
+                await push_one(other, photo())
+        assert (await mine.events_after(0, limit=10))[0].state is State.QUEUED
+
+
+def plan(connection: sqlite3.Connection, query: str) -> str:
+    named = {name: None for name in _NAMES}
+    return " ".join(row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", named))
+
+
+_NAMES = json.loads(
+    '["id","destination","kind","media_reference","name","before_seq","limit","state","queued_before","below",'
+    '"base_score","from_at","to_at","now","expired_by","ended_before","seq","job_id","sha256","r2_key"]'
+)
+SMALL_TABLES = {"job_counts", "last_seq_of_table"}
+
+
+@pytest.fixture
+def schema(path: str) -> Callable[[str], str]:
+    migrate(path)
+    connection = connect(path)
+    return lambda query: plan(connection, query)
+
+
+def test_a_ready_record_is_one_index_read(schema: Callable[[str], str]) -> None:
+    told = schema(load_queries("sqlite")["ready_record"])
+    assert told == (
+        "SEARCH media_cache USING INDEX ix_media_cache_lookup (destination=? AND kind=? AND media_reference=?)"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(load_queries("sqlite")) - SMALL_TABLES))
+def test_no_query_scans_or_sorts_a_table_that_grows(schema: Callable[[str], str], name: str) -> None:
+    query = load_queries("sqlite")[name]
+    if not query.startswith("SELECT"):
+        return
+    told = schema(query)
+    assert "SCAN" not in told
+    assert "TEMP B-TREE" not in told
+
+
+async def test_what_was_seen_of_an_object_is_kept(open_sqlite: OpenStore, path: str) -> None:
+    async with open_sqlite() as store:
+        await push_one(store, photo())
+        assert await store.find("bot", Kind.PHOTO, r2_key="a.jpg") is None
+        await claim_one(store, "job-1")
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT status FROM media_cache").fetchall() == [("warming",)]
+    connection.close()
