@@ -1,0 +1,135 @@
+"""Serves the HTTP API with hypercorn's HTTP/1.1 machinery, on connections that `clients.py` guards.
+
+hypercorn's own `serve` is not used: it lets what one connection raises end the server, sends under a bare
+shield to clients that never read, and knows of no limit to connections. Its `TCPServer`, which is one
+connection, is all that is needed; lifespan, signals and access logs are the service's own affair, and so
+is logging: what the application raises is observed before hypercorn sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import trio
+from attrs import frozen
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework, ConnectionState
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streamwarm.accept.clients import ClientStream, bracketed, open_listeners, serve_clients
+from streamwarm.watch.events import ConnectionRefused, Observer
+
+
+@frozen
+class HttpLimits:
+    """`idle_s`: a connection without a whole request for this long is closed, kept alive or never used."""
+
+    max_clients: int = 512
+    idle_s: float = 30.0
+    send_within_s: float = 10.0
+    graceful_s: float = 5.0
+
+
+async def serve_http(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    observe: Observer,
+    shutdown: trio.Event,
+    limits: HttpLimits | None = None,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `shutdown`, then finish the requests under way within `graceful_s`; hands back
+    `http://HOST:PORT/`.
+
+    Port 0 picks one. Raises `SettingsError` if the address cannot be listened on.
+    """
+    limits = limits or HttpLimits()
+    listeners, bound = await open_listeners(host, port)
+    server = _Server(app, observe, limits)
+    await serve_clients(
+        server.receive,
+        listeners,
+        send_within_s=limits.send_within_s,
+        shutdown=shutdown,
+        farewell=server.farewell,
+        farewell_s=limits.graceful_s,
+        report=server.report,
+        started=lambda: task_status.started(f"http://{bracketed(host)}:{bound}/"),
+    )
+
+
+class _Server:
+    def __init__(self, app: ASGIApp, observe: Observer, limits: HttpLimits) -> None:
+        self._app = ASGIWrapper(cast(ASGIFramework, _Drained(app)))
+        self._observe = observe
+        self._limits = limits
+        self._config = _config(limits)
+        self._context = WorkerContext(None)
+        self._clients = 0
+
+    async def receive(self, stream: ClientStream) -> None:
+        if self._clients >= self._limits.max_clients:
+            stream.fault = f"{self._limits.max_clients} connections are open already"
+            return
+        self._clients += 1
+        try:
+            # hypercorn's annotation asks for TLS; what it uses of a plain stream, ClientStream has.
+            await TCPServer(self._app, self._config, self._context, ConnectionState({}), cast(Any, stream))
+        finally:
+            self._clients -= 1
+
+    async def farewell(self) -> None:
+        """Idle connections close at once, the others after their answer."""
+        await self._context.terminated.set()
+
+    def report(self, stream: ClientStream) -> None:
+        if stream.fault is not None:
+            self._observe(ConnectionRefused(stream.fault))
+
+
+class _Drained:
+    """Takes in what is left of a request's body once its answer begins.
+
+    hypercorn passes bodies on through a bounded queue and says good-bye through the same one: an answer
+    that does not read the body, such as a 401 to a large upload, would wait for ever for room in it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self._app(scope, receive, send)
+            return
+        async with trio.open_nursery() as nursery:
+
+            async def send_draining(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    nursery.start_soon(_drain, receive)
+                await send(message)
+
+            await self._app(scope, receive, send_draining)
+            nursery.cancel_scope.cancel()
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+
+
+async def _drain(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _config(limits: HttpLimits) -> Config:
+    config = Config()
+    config.accesslog = None
+    config.errorlog = None
+    config.include_server_header = False
+    config.keep_alive_timeout = limits.idle_s
+    return config

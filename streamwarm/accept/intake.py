@@ -1,0 +1,172 @@
+"""What can be asked of streamwarm, once, for the websocket and for HTTP alike: their code only carries it
+in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+
+from streamwarm.accept.jobs import parse_job
+from streamwarm.accept.refusals import CallRefusedError, Reason
+from streamwarm.accept.requests import ListJobs, Lookup
+from streamwarm.accept.views import job_view, page_view, record_view
+from streamwarm.backlog.store import Pushed, Refused, Store
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import Job, JsonObject, NewJob, State
+from streamwarm.send.destination import Destination
+from streamwarm.watch.events import JobAdded, Observer, QueueFull, StoreTrouble
+
+RETRY_AFTER_S = 5.0
+"""When to push again after `queue_full`: long enough that a full backlog has room again, short for a
+loader."""
+
+_JOBS_BETWEEN_CHECKPOINTS = 500
+"""Checking a job takes some ten microseconds: no push holds up the transfers for more than a few
+milliseconds."""
+
+
+class Intake:
+    """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
+
+    `stats` answers `stats`; `on_pushed` wakes the dispatcher and is called after each commit that queued a
+    job. While `draining` is set, pushes are refused.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        destinations: Mapping[str, Destination],
+        *,
+        max_pending: int,
+        stats: Callable[[], Awaitable[JsonObject]],
+        observe: Observer,
+        on_pushed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._destinations = destinations
+        self._max_pending = max_pending
+        self._stats = stats
+        self._observe = observe
+        self._on_pushed = on_pushed
+        self.draining = False
+
+    async def push(self, jobs: Sequence[object]) -> JsonObject:
+        """Store what can be stored and say for each job what became of it, in the contract's shape.
+
+        Both lists are in the order of the push and carry each job's `index` in it. A push of which nothing
+        was accepted, and every job only because the backlog is full, is refused as a whole (`queue_full`),
+        so that a client needs to look in one place to know that it must wait.
+        """
+        if self.draining:
+            raise CallRefusedError(
+                Reason.DRAINING, "the service is shutting down; push again once it is back"
+            )
+        verdicts = await self._check(jobs)
+        new = {index: verdict for index, verdict in enumerate(verdicts) if isinstance(verdict, NewJob)}
+        with self._store_guarded("push"):
+            answers = await self._store.push(list(new.values())) if new else []
+        outcome: dict[int, Pushed | Refused] = {
+            index: verdict for index, verdict in enumerate(verdicts) if isinstance(verdict, Refused)
+        }
+        outcome |= zip(new, answers, strict=True)
+        self._announce(new, outcome)
+        return _push_view(outcome)
+
+    async def get(self, job_id: str) -> JsonObject:
+        with self._store_guarded("get"):
+            return _view_or_not_found(job_id, await self._store.get(job_id))
+
+    async def list_jobs(self, request: ListJobs) -> JsonObject:
+        with self._store_guarded("list"):
+            return page_view(
+                await self._store.list_jobs(request.which, limit=request.limit, after=request.after)
+            )
+
+    async def find(self, lookup: Lookup) -> JsonObject | None:
+        """The warm record's view, or None if the media is cold."""
+        with self._store_guarded("find"):
+            record = await self._store.find(
+                lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key
+            )
+        return None if record is None else record_view(record)
+
+    async def forget(self, lookup: Lookup) -> JsonObject:
+        """`{"forgotten": false}` if there was no record: to forget twice is no error."""
+        with self._store_guarded("forget"):
+            forgotten = await self._store.forget(
+                lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key
+            )
+        return {"forgotten": forgotten}
+
+    async def cancel(self, job_id: str) -> JsonObject:
+        with self._store_guarded("cancel"):
+            return _view_or_not_found(job_id, await self._store.cancel(job_id))
+
+    async def retry(self, job_id: str) -> JsonObject:
+        with self._store_guarded("retry"):
+            job = await self._store.retry(job_id)
+        self._on_pushed()
+        return _view_or_not_found(job_id, job)
+
+    async def stats(self) -> JsonObject:
+        with self._store_guarded("stats"):
+            return await self._stats()
+
+    async def _check(self, jobs: Sequence[object]) -> list[NewJob | Refused]:
+        verdicts = []
+        for index, raw in enumerate(jobs):
+            if index % _JOBS_BETWEEN_CHECKPOINTS == 0:
+                await trio.lowlevel.checkpoint()
+            verdicts.append(parse_job(raw, self._destinations))
+        return verdicts
+
+    def _announce(self, new: Mapping[int, NewJob], outcome: Mapping[int, Pushed | Refused]) -> None:
+        for index, job in new.items():
+            answer = outcome[index]
+            if isinstance(answer, Pushed) and not answer.duplicate:
+                self._observe(JobAdded(answer.id, job.destination, job.kind, job.r2_key))
+        full = sum(isinstance(answer, Refused) and answer.code == "queue_full" for answer in outcome.values())
+        if full:
+            self._observe(QueueFull(full, self._max_pending))
+        if any(isinstance(answer, Pushed) and answer.state is State.QUEUED for answer in outcome.values()):
+            self._on_pushed()
+
+    @contextmanager
+    def _store_guarded(self, method: str) -> Iterator[None]:
+        """The store's own message goes to the log alone: it may tell of files and hosts."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._observe(StoreTrouble(f"accept.{method}", str(error)))
+            raise CallRefusedError(
+                Reason.STORE_UNAVAILABLE,
+                f"{method}: the store does not answer or take writes; nothing was changed, try again shortly",
+            ) from error
+
+
+def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
+    if job is None:
+        raise CallRefusedError(Reason.NOT_FOUND, f"there is no job {job_id!a} (any more)")
+    return job_view(job)
+
+
+def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
+    accepted: list[JsonObject] = []
+    rejected: list[JsonObject] = []
+    for index, answer in sorted(outcome.items()):
+        if isinstance(answer, Refused):
+            rejected.append({"index": index, "code": answer.code, "message": answer.message})
+        else:
+            item: dict[str, Any] = {
+                "index": index,
+                "id": answer.id,
+                "state": answer.state,
+                "duplicate": answer.duplicate,
+            }
+            accepted.append(item if answer.result is None else item | {"result": answer.result})
+    if rejected and not accepted and all(item["code"] == "queue_full" for item in rejected):
+        raise CallRefusedError(Reason.QUEUE_FULL, rejected[0]["message"], retry_after_s=RETRY_AFTER_S)
+    return {"accepted": accepted, "rejected": rejected}

@@ -1,0 +1,34 @@
+"""The contract's own reasons to refuse a whole call: one table for the websocket and for HTTP."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class _Wire(NamedTuple):
+    text: str
+    rpc_code: int
+    http_status: int
+
+
+class Reason(_Wire, Enum):
+    """Contract, section 5; the HTTP status says the same to HTTP's own machinery (retries, proxies)."""
+
+    QUEUE_FULL = _Wire("queue_full", -32001, 503)
+    NOT_FOUND = _Wire("not_found", -32002, 404)
+    ID_CONFLICT = _Wire("id_conflict", -32003, 409)
+    DRAINING = _Wire("draining", -32004, 503)
+    RATE_LIMITED = _Wire("rate_limited", -32005, 429)
+    STORE_UNAVAILABLE = _Wire("store_unavailable", -32006, 503)
+
+
+class CallRefusedError(Exception):
+    """The call as a whole was refused and changed nothing. `retry_after_s`: when to come back, where we
+    can say."""
+
+    def __init__(self, reason: Reason, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,92 @@
+"""Jobs, events and warm records as the JSON objects that users see. Times are RFC 3339, UTC, milliseconds.
+
+What may be absent in the contract is absent here while it is unknown; it is never null.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from streamwarm.backlog.store import Page
+from streamwarm.errors import JobError
+from streamwarm.model import Event, Job, JsonObject, Progress, WarmRecord
+
+
+def rfc3339(at: float) -> str:
+    """Unix seconds as `2026-01-02T03:04:05.678Z`."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_view(job: Job) -> JsonObject:
+    """What `get`, `list`, `cancel` and `retry` answer."""
+    view: dict[str, Any] = {
+        "id": job.id,
+        "state": job.state,
+        "destination": job.destination,
+        "kind": job.kind,
+        "r2_key": job.r2_key,
+        "sha256": job.sha256,
+        "bytes": job.bytes,
+        "options": job.options,
+        "attempt": job.attempt,
+        "possible_duplicate": job.possible_duplicate,
+        "created_at": rfc3339(job.created_at),
+        "updated_at": rfc3339(job.updated_at),
+    }
+    return view | _outcome(job.result, job.error, job.retry_at)
+
+
+def page_view(page: Page) -> JsonObject:
+    """What `list` answers; `next` is null on the last page."""
+    return {"jobs": [job_view(job) for job in page.jobs], "next": page.next}
+
+
+def event_view(event: Event) -> JsonObject:
+    """The params of the notification `event`."""
+    view: dict[str, Any] = {
+        "seq": event.seq,
+        "id": event.id,
+        "state": event.state,
+        "at": rfc3339(event.at),
+        "attempt": event.attempt,
+        "destination": event.destination,
+        "kind": event.kind,
+        "r2_key": event.r2_key,
+    }
+    return view | _outcome(event.result, event.error, event.retry_at)
+
+
+def progress_view(progress: Progress) -> JsonObject:
+    """The params of the notification `progress`; `total` is null until the object's size is known."""
+    return {
+        "id": progress.id,
+        "bytes_in": progress.bytes_in,
+        "bytes_out": progress.bytes_out,
+        "total": progress.total,
+    }
+
+
+def record_view(record: WarmRecord) -> JsonObject:
+    """What `find` and `GET /v1/media/…` answer."""
+    return {
+        "destination": record.destination,
+        "kind": record.kind,
+        "r2_key": record.r2_key,
+        "sha256": record.sha256,
+        "bytes": record.bytes,
+        "result": record.result,
+        "job_id": record.job_id,
+        "warmed_at": rfc3339(record.warmed_at),
+    }
+
+
+def _outcome(result: JsonObject | None, error: JobError | None, retry_at: float | None) -> dict[str, Any]:
+    outcome: dict[str, Any] = {}
+    if result is not None:
+        outcome["result"] = result
+    if error is not None:
+        outcome["error"] = {"code": error.code, "message": error.message, "permanent": error.permanent}
+    if retry_at is not None:
+        outcome["retry_at"] = rfc3339(retry_at)
+    return outcome
