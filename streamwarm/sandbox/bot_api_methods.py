@@ -1,0 +1,300 @@
+"""What Telegram does with a request whose body has been read: the rules, the limits, the messages. No I/O.
+
+Wordings of refusals are the Bot API's own where it has one, because clients decide by them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from streamwarm.model import Kind
+from streamwarm.sandbox.bot_api_messages import (
+    Bot,
+    Chat,
+    MediaDetails,
+    chat_full_info_json,
+    file_json,
+    media_json,
+    message_json,
+    user_json,
+)
+from streamwarm.sandbox.bot_api_rates import RateLimits
+from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request, too_many_requests
+from streamwarm.sandbox.file_ids import StoredFile, file_id, read_file_id
+from streamwarm.sandbox.form_reader import Form, UploadedFile
+from streamwarm.sandbox.image_header import image_size
+
+MIB = 1024 * 1024
+MAX_PHOTO_BYTES = 10 * MIB
+MAX_UPLOAD_BYTES = 50 * MIB
+MAX_LOCAL_UPLOAD_BYTES = 2000 * MIB
+MAX_GET_FILE_BYTES = 20 * MIB
+MAX_PHOTO_SIDES = 10_000
+MAX_PHOTO_RATIO = 20
+MAX_CAPTION_CHARS = 1024
+MAX_TEXT_CHARS = 4096
+
+SILENT_MARKER = "silent"
+"""A video whose file name contains it counts as one without sound: Telegram returns such a one as an
+animation."""
+
+SEND_METHODS: Mapping[str, Kind] = {f"send{kind.replace('_', '')}": kind for kind in Kind}
+"""Method names in lower case, as they are compared: the Bot API does not mind case."""
+
+_TYPE_NAMES = {kind: kind.replace("_", " ").title().replace(" ", "") for kind in Kind}
+_CHAT_ID = re.compile(r"-?[0-9]{1,18}")
+_MAX_U16 = 0xFFFF
+_MAX_U32 = 0xFFFFFFFF
+
+
+@frozen
+class Delivery:
+    """One message with a file that Telegram took. `seq` counts from 1 without gaps; `at` in Unix seconds.
+
+    `kind` is the one returned; `origin` is `upload`, `file_id` or `url`; `fields` are the request's other
+    texts, each cut at `MAX_CAPTION_CHARS`.
+    """
+
+    seq: int
+    bot_id: int
+    chat_id: int
+    message_id: int
+    method: str
+    kind: Kind
+    origin: str
+    file_id: str
+    file_unique_id: str
+    sha256: str
+    bytes: int
+    file_name: str | None
+    content_type: str | None
+    caption: str | None
+    fields: Mapping[str, str]
+    at: float
+
+
+@frozen
+class MediaUrl:
+    """Media named by an address, for Telegram to fetch (handoff). The address may be signed: never show
+    it."""
+
+    url: str = field(repr=False)
+
+
+@frozen
+class Media:
+    """The media of a send, whichever way it was given."""
+
+    file: StoredFile
+    details: MediaDetails
+    origin: str
+
+
+@define
+class Telegram:
+    """Accounts, chats, messages and rates of one sandbox. At most `keep` deliveries and live messages are
+    kept."""
+
+    bots: Mapping[str, Bot] = field(repr=False)
+    chats: Mapping[int, Chat]
+    now: Callable[[], float]
+    local_server: bool = False
+    strict_images: bool = False
+    enforce_rates: bool = False
+    keep: int = 100_000
+    deliveries: deque[Delivery] = field(init=False, repr=False)
+    delivered: int = field(init=False, default=0)
+    _rates: RateLimits = field(init=False, factory=RateLimits)
+    _last_message_id: int = field(init=False, default=0)
+    _messages: OrderedDict[tuple[int, int], None] = field(init=False, factory=OrderedDict, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.deliveries = deque(maxlen=self.keep)
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return MAX_LOCAL_UPLOAD_BYTES if self.local_server else MAX_UPLOAD_BYTES
+
+    def call(self, bot: Bot, method: str, form: Form) -> Any:
+        """The result of a method that sends no media; `method` in lower case. Raises `BotApiError`."""
+        match method:
+            case "getme":
+                return user_json(bot)
+            case "getchat":
+                chat_id, chat = self.chat_of(form.fields)
+                return chat_full_info_json(chat_id, chat)
+            case "getfile":
+                return self._get_file(bot, form.fields.get("file_id", ""))
+            case "sendmessage":
+                return self._send_message(bot, form.fields)
+            case "deletemessage":
+                return self._delete_message(form.fields)
+            case _:
+                raise BotApiError(404, "Not Found: method not found")
+
+    def chat_of(self, fields: Mapping[str, str]) -> tuple[int, Chat]:
+        """The chat a request names. Raises `BotApiError` where it names none that exists."""
+        if not fields.get("chat_id"):
+            raise bad_request("chat_id is empty")
+        chat_id = chat_id_of(fields)
+        if chat_id is None or chat_id not in self.chats:
+            raise bad_request("chat not found")
+        return chat_id, self.chats[chat_id]
+
+    def find_media(self, bot: Bot, kind: Kind, form: Form) -> Media | MediaUrl:
+        """The media of a send: an upload (direct or `attach://`), a `file_id`, or an address. Raises
+        `BotApiError`."""
+        reference = form.fields.get(kind.value, "")
+        upload = form.files.get(reference.removeprefix("attach://") if reference else kind.value)
+        if upload is not None:
+            return self.uploaded(kind, upload, form.fields, origin="upload")
+        if not reference:
+            raise bad_request(f"there is no {kind.value.replace('_', ' ')} in the request")
+        if reference.startswith(("http://", "https://")):
+            return MediaUrl(reference)
+        file = read_file_id(reference, token=bot.token)
+        if file is None:
+            raise bad_request("wrong file identifier/HTTP URL specified")
+        if file.kind is not kind:
+            raise bad_request(f"can't use file of type {_TYPE_NAMES[file.kind]} as {_TYPE_NAMES[kind]}")
+        return Media(file, MediaDetails(fields=form.fields), "file_id")
+
+    def uploaded(self, kind: Kind, upload: UploadedFile, fields: Mapping[str, str], *, origin: str) -> Media:
+        """New content as media of `kind`. Raises `BotApiError` where Telegram would refuse it."""
+        if upload.bytes == 0:
+            raise bad_request("file must be non-empty")
+        width, height = _frame(kind, fields)
+        if kind is Kind.PHOTO:
+            width, height = self._photo_size(upload)
+        elif kind is Kind.VIDEO and SILENT_MARKER in (upload.file_name or ""):
+            kind = Kind.ANIMATION
+        duration_s = min(_number(fields.get("duration"), 0), _MAX_U32)
+        file = StoredFile(kind, upload.sha256, upload.bytes, width, height, duration_s)
+        return Media(file, MediaDetails(upload.file_name, upload.content_type, fields), origin)
+
+    def send_media(
+        self,
+        bot: Bot,
+        method: str,
+        media: Media,
+        fields: Mapping[str, str],
+        *,
+        returned_as: Kind | None = None,
+    ) -> dict[str, Any]:
+        """Put the message into its chat and return it. Raises `BotApiError`."""
+        caption = fields.get("caption")
+        if len(caption or "") > MAX_CAPTION_CHARS:
+            raise bad_request("message caption is too long")
+        file = evolve(media.file, kind=returned_as) if returned_as else media.file
+        message = self._new_message(bot, fields)
+        message |= media_json(bot, file, media.details)
+        if caption:
+            message["caption"] = caption
+        self.delivered += 1
+        self.deliveries.append(
+            Delivery(
+                seq=self.delivered,
+                bot_id=bot.id,
+                chat_id=message["chat"]["id"],
+                message_id=message["message_id"],
+                method=method,
+                kind=file.kind,
+                origin=media.origin,
+                file_id=file_id(file, bot_id=bot.id, token=bot.token),
+                file_unique_id=file.unique_id,
+                sha256=file.sha256,
+                bytes=file.bytes,
+                file_name=media.details.file_name,
+                content_type=media.details.content_type,
+                caption=caption,
+                fields=_other_texts(method, fields),
+                at=self.now(),
+            )
+        )
+        return message
+
+    def _new_message(self, bot: Bot, fields: Mapping[str, str]) -> dict[str, Any]:
+        chat_id, chat = self.chat_of(fields)
+        now = self.now()
+        if self.enforce_rates:
+            group = chat.type in ("group", "supergroup")
+            wait_s = self._rates.take(bot.id, chat_id, group=group, now=now)
+            if wait_s > 0:
+                raise too_many_requests(max(1, math.ceil(wait_s)))
+        self._last_message_id += 1
+        self._messages[chat_id, self._last_message_id] = None
+        while len(self._messages) > self.keep:
+            self._messages.popitem(last=False)
+        return message_json(bot, chat_id, chat, message_id=self._last_message_id, at=now)
+
+    def _send_message(self, bot: Bot, fields: Mapping[str, str]) -> dict[str, Any]:
+        text = fields.get("text", "")
+        if not text:
+            raise bad_request("message text is empty")
+        if len(text) > MAX_TEXT_CHARS:
+            raise bad_request("message is too long")
+        return {**self._new_message(bot, fields), "text": text}
+
+    def _delete_message(self, fields: Mapping[str, str]) -> bool:
+        chat_id, _ = self.chat_of(fields)
+        key = (chat_id, _number(fields.get("message_id"), 0))
+        if key not in self._messages:
+            raise bad_request("message to delete not found")
+        del self._messages[key]
+        return True
+
+    def _get_file(self, bot: Bot, text: str) -> dict[str, Any]:
+        file = read_file_id(text, token=bot.token)
+        if file is None:
+            raise bad_request("invalid file_id")
+        if file.bytes > MAX_GET_FILE_BYTES and not self.local_server:
+            raise bad_request("file is too big")
+        return file_json(bot, file)
+
+    def _photo_size(self, upload: UploadedFile) -> tuple[int, int]:
+        if upload.bytes > MAX_PHOTO_BYTES:
+            raise bad_request(
+                f"file of size {upload.bytes} bytes is too big for a photo; "
+                f"the maximum size is {MAX_PHOTO_BYTES} bytes"
+            )
+        size = image_size(upload.head)
+        if size is None or min(size) == 0:
+            if self.strict_images:
+                raise bad_request("IMAGE_PROCESS_FAILED")
+            return 1280, 720
+        if sum(size) > MAX_PHOTO_SIDES or max(size) > MAX_PHOTO_RATIO * min(size):
+            raise bad_request("PHOTO_INVALID_DIMENSIONS")
+        return size
+
+
+def chat_id_of(fields: Mapping[str, str]) -> int | None:
+    """The chat id that a request names, whether or not there is such a chat; None where it names no
+    number."""
+    text = fields.get("chat_id", "")
+    return int(text) if _CHAT_ID.fullmatch(text) else None
+
+
+def _frame(kind: Kind, fields: Mapping[str, str]) -> tuple[int, int]:
+    """The picture's size as the sender gave it, or one that a client can show."""
+    if kind is Kind.VIDEO_NOTE:
+        length = min(_number(fields.get("length"), 240), _MAX_U16)
+        return length, length
+    if kind in (Kind.VIDEO, Kind.ANIMATION):
+        width, height = _number(fields.get("width"), 1280), _number(fields.get("height"), 720)
+        return min(width, _MAX_U16), min(height, _MAX_U16)
+    return 0, 0
+
+
+def _other_texts(method: str, fields: Mapping[str, str]) -> dict[str, str]:
+    told = {"caption", SEND_METHODS[method].value}
+    return {name: text[:MAX_CAPTION_CHARS] for name, text in fields.items() if name not in told}
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 else default

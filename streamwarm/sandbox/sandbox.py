@@ -1,0 +1,87 @@
+"""A real S3 server standing in for R2, and the Bot API emulator, both on loopback: all that streamwarm talks to."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import trio
+from attrs import field, frozen
+from typed_settings.types import SecretStr
+
+from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
+from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
+from streamwarm.settings import R2Settings, Settings
+
+DESTINATION = "mybot"
+CHAT_ID = -1001000000001
+
+
+@frozen
+class Sandbox:
+    """Both servers, running, and how to reach them."""
+
+    object_store: ObjectStore
+    bot_api: BotApiEmulator
+    token: str = field(repr=False)
+
+    @property
+    def r2(self) -> Mapping[str, str]:
+        """The `[r2]` table."""
+        store = self.object_store
+        return {
+            "endpoint_url": store.endpoint_url,
+            "bucket": store.bucket,
+            "access_key_id": store.access_key_id,
+            "secret_access_key": store.secret_access_key,
+        }
+
+    @property
+    def destination(self) -> Mapping[str, Any]:
+        """The `[destinations.mybot]` table."""
+        return {
+            "type": "telegram",
+            "token": self.token,
+            "chats": [CHAT_ID],
+            "base_url": self.bot_api.base_url,
+            "local_server": True,
+        }
+
+    def apply(self, settings: Settings) -> Settings:
+        """The settings, with bucket and bot replaced by the sandbox's."""
+        store = self.object_store
+        r2 = R2Settings(
+            endpoint_url=store.endpoint_url,
+            bucket=store.bucket,
+            access_key_id=store.access_key_id,
+            secret_access_key=SecretStr(store.secret_access_key),
+        )
+        return attrs.evolve(settings, r2=r2, destinations={DESTINATION: self.destination})
+
+    def as_toml(self) -> str:
+        """A `streamwarm.toml` that points a service at this sandbox."""
+        return f"[r2]\n{_lines(self.r2)}\n[destinations.{DESTINATION}]\n{_lines(self.destination)}"
+
+
+@asynccontextmanager
+async def open_sandbox() -> AsyncIterator[Sandbox]:
+    """A sandbox inside this block, with fresh keys and nothing in its bucket. Raises `ObjectStoreError`."""
+    token = f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)[:35]}"
+    store_settings = ObjectStoreSettings(secrets.token_hex(10), secrets.token_hex(20))
+    emulator_settings = EmulatorSettings(
+        bots=[token], chats={CHAT_ID: Chat("supergroup", "Warm-up")}, local_server=True
+    )
+    async with trio.open_nursery() as nursery:
+        object_store = await nursery.start(serve_object_store, store_settings)
+        bot_api = await nursery.start(serve_bot_api, emulator_settings)
+        yield Sandbox(object_store, bot_api, token)
+        nursery.cancel_scope.cancel()
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    """A TOML table's lines; every JSON text, number, list and boolean here is TOML too."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())

@@ -1,0 +1,328 @@
+"""Every fault the emulator promises happens as described, and what it says of delivery is true."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tracemalloc
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from bot_api_support import (
+    CHANNEL,
+    GROUP,
+    OTHER_TOKEN,
+    TOKEN,
+    Client,
+    connect,
+    read_to_end,
+    running,
+    running_with_client,
+    upload_frame,
+)
+
+from streamwarm.model import Kind
+from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
+from streamwarm.sandbox.faults import MAX_FAULTS, FaultPlan
+
+MIB = 2**20
+
+
+async def send_upload(emulator: BotApiEmulator, content: bytes) -> bytes:
+    """Everything the emulator says to one upload, until it closes."""
+    head, after = upload_frame(len(content))
+    async with await connect(emulator) as stream, trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            try:
+                await stream.send_all(head + content + after)
+            except trio.BrokenResourceError:
+                return
+
+        nursery.start_soon(send)
+        answer = await read_to_end(stream)
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "description", "parameters"),
+    [
+        (
+            Fault(FaultKind.RATE_LIMITED, retry_after=9),
+            429,
+            "Too Many Requests: retry after 9",
+            {"retry_after": 9},
+        ),
+        (
+            Fault(FaultKind.MIGRATED, migrate_to_chat_id=-1007),
+            400,
+            "Bad Request: group chat was upgraded to a supergroup chat",
+            {"migrate_to_chat_id": -1007},
+        ),
+        (
+            Fault(FaultKind.REFUSED, status=403, description="Forbidden: bot was kicked from the group chat"),
+            403,
+            "Forbidden: bot was kicked from the group chat",
+            None,
+        ),
+        (
+            Fault(FaultKind.REFUSED, status=500, description="Internal Server Error"),
+            500,
+            "Internal Server Error",
+            None,
+        ),
+    ],
+)
+async def test_a_refusal_strikes_once_and_delivers_nothing(
+    fault: Fault, status: int, description: str, parameters: dict[str, int] | None
+) -> None:
+    async with running_with_client() as (emulator, client):
+        emulator.inject(fault)
+        answered, reply = await client.upload("video")
+        assert (answered, reply["description"], reply.get("parameters")) == (status, description, parameters)
+        assert emulator.deliveries == ()
+        assert (await client.upload("video"))[0] == 200
+
+
+async def test_a_raw_answer_is_given_to_the_byte_and_delivers_only_if_told_to() -> None:
+    async with running_with_client() as (emulator, client):
+        for delivers, body in ((False, "<html>502 Bad Gateway</html>"), (True, '{"ok": tr')):
+            emulator.inject(Fault(FaultKind.RAW_ANSWER, status=502, body=body, delivers=delivers))
+            answer = await client.http.post(
+                f"{client.url}/sendVideo", data={"chat_id": str(GROUP)}, files={"video": b"x"}
+            )
+            assert (answer.status_code, answer.text, answer.headers["content-type"]) == (
+                502,
+                body,
+                "text/html",
+            )
+            assert len(emulator.deliveries) == delivers
+
+
+async def test_a_reply_can_lack_its_file_or_hold_another_kind() -> None:
+    async with running_with_client() as (emulator, client):
+        emulator.inject(Fault(FaultKind.NO_FILE), Fault(FaultKind.RETURNED_AS, kind=Kind.DOCUMENT))
+        bare = (await client.upload("video"))[1]["result"]
+        assert not set(Kind) & set(bare)
+        other = (await client.upload("video"))[1]["result"]
+        assert set(Kind) & set(other) == {"document"}
+        assert [delivery.kind for delivery in emulator.deliveries] == [Kind.VIDEO, Kind.DOCUMENT]
+
+
+@pytest.mark.parametrize("kind", [FaultKind.NO_ANSWER, FaultKind.CUT_ANSWER])
+async def test_a_lost_answer_leaves_the_message_delivered(kind: FaultKind) -> None:
+    async with running() as emulator:
+        emulator.inject(Fault(kind))
+        answer = await send_upload(emulator, b"content")
+        assert len(emulator.deliveries) == 1
+        assert emulator.deliveries[0].sha256 == hashlib.sha256(b"content").hexdigest()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if kind is FaultKind.NO_ANSWER:
+            assert answer == b""
+        else:
+            announced = int(head.partition(b"Content-Length: ")[2].split()[0])
+            assert 0 < len(body) < announced
+
+
+async def test_an_upload_closed_in_its_middle_delivers_nothing() -> None:
+    async with running() as emulator:
+        emulator.inject(Fault(FaultKind.CLOSE_UPLOAD, at_byte=MIB))
+        assert await send_upload(emulator, bytes(8 * MIB)) == b""
+        assert MIB <= emulator.traffic.upload_bytes < 2 * MIB
+        assert emulator.deliveries == ()
+
+
+async def test_a_kept_alive_connection_is_dropped_at_the_moment_of_its_reuse() -> None:
+    async with running() as emulator, await connect(emulator) as stream:
+        await stream.send_all(f"GET /bot{TOKEN}/getMe HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
+        assert b'"ok":true' in await stream.receive_some(65536)
+        emulator.inject(Fault(FaultKind.CLOSE_UPLOAD))
+        head, _ = upload_frame(7)
+        await stream.send_all(head)
+        assert await read_to_end(stream) == b""
+        assert emulator.traffic.upload_bytes == 0
+
+
+async def test_an_early_refusal_is_readable_although_the_upload_was_not_read() -> None:
+    async with running() as emulator:
+        emulator.inject(Fault(FaultKind.REFUSE_UPLOAD, status=413, description="Request Entity Too Large"))
+        answer = await send_upload(emulator, bytes(8 * MIB))
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"Request Entity Too Large" in answer
+        assert emulator.traffic.upload_bytes == 0
+
+
+async def test_a_peer_that_stops_reading_goes_on_after_its_time(autojump_clock: Any) -> None:
+    async with running() as emulator, await connect(emulator) as stream:
+        emulator.inject(Fault(FaultKind.STALL_UPLOAD, at_byte=3, seconds=50))
+        head, after = upload_frame(7)
+        started = trio.current_time()
+        await stream.send_all(head + b"content" + after)
+        assert b'"ok":true' in await stream.receive_some(65536)
+        assert trio.current_time() - started >= 50
+
+
+async def test_a_slow_answer_comes_in_the_end(autojump_clock: Any) -> None:
+    async with running() as emulator, await connect(emulator) as stream:
+        emulator.inject(Fault(FaultKind.SLOW_ANSWER, seconds=400))
+        head, after = upload_frame(7)
+        await stream.send_all(head + b"content" + after)
+        assert b'"ok":true' in await stream.receive_some(65536)
+        assert trio.current_time() >= 400
+
+
+async def test_an_answered_connection_that_closes_had_promised_to_stay() -> None:
+    async with running() as emulator:
+        emulator.inject(Fault(FaultKind.CLOSE_AFTER_ANSWER))
+        answer = await send_upload(emulator, b"content")
+        assert b'"ok":true' in answer
+        assert b"connection: close" not in answer.lower()
+
+
+async def test_a_fault_strikes_whom_it_is_meant_for_and_nobody_else() -> None:
+    async with running_with_client() as (emulator, client):
+        other = Client(emulator, client.http, OTHER_TOKEN)
+        emulator.inject(
+            Fault(FaultKind.RATE_LIMITED, bot_id=4242, chat_id=CHANNEL, method="sendAudio", times=2, skip=1)
+        )
+        assert (await other.upload("audio", chat_id=CHANNEL))[0] == 200
+        assert (await client.upload("audio", chat_id=GROUP))[0] == 200
+        assert (await client.upload("voice", chat_id=CHANNEL))[0] == 200
+        hit = [(await client.upload("audio", chat_id=CHANNEL))[0] for _ in range(4)]
+        assert hit == [200, 429, 429, 200]
+        assert emulator.faults == ()
+
+
+async def test_a_fault_without_end_lasts_until_it_is_cleared() -> None:
+    async with running_with_client() as (emulator, client):
+        emulator.inject(Fault(FaultKind.REFUSED, times=None))
+        assert [(await client.upload("audio"))[0] for _ in range(3)] == [400, 400, 400]
+        assert (await client.call("getMe"))[0] == 200
+        emulator.clear_faults()
+        assert (await client.upload("audio"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"fault": FaultKind.CLOSE_UPLOAD, "chat_id": 5},
+        {"fault": FaultKind.RAW_ANSWER, "status": 204},
+        {"fault": FaultKind.REFUSED, "status": 99},
+        {"fault": FaultKind.REFUSED, "times": 0},
+        {"fault": FaultKind.SLOW_ANSWER, "seconds": float("inf")},
+        {"fault": FaultKind.SLOW_ANSWER, "seconds": float("nan")},
+        {"fault": FaultKind.RAW_ANSWER, "content_type": "text/html\r\nX: y"},
+    ],
+)
+def test_a_fault_that_could_not_happen_is_refused_when_it_is_made(members: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Fault(**members)
+
+
+def test_faults_cannot_pile_up_without_bound() -> None:
+    plan = FaultPlan()
+    for _ in range(MAX_FAULTS):
+        plan.add(Fault(FaultKind.REFUSED))
+    with pytest.raises(ValueError, match="clear them first"):
+        plan.add(Fault(FaultKind.REFUSED))
+
+
+async def test_another_process_can_inject_faults_and_read_deliveries() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "streamwarm.sandbox.bot_api",
+        "--token",
+        TOKEN,
+        "--chat",
+        f"{GROUP}:group",
+    ]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        with trio.fail_after(30):
+            line = await process.stdout.receive_some(4096)
+        async with httpx.AsyncClient(base_url=json.loads(line)["base_url"], timeout=30) as http:
+            await check_control(http)
+    finally:
+        process.terminate()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
+            await process.wait()
+        await process.stdout.aclose()
+
+
+async def check_control(http: httpx.AsyncClient) -> None:
+    fault = {"fault": "rate_limited", "retry_after": 3, "times": None}
+    assert (await http.post("/sandbox/faults", json=fault)).json() == {"ok": True, "result": 1}
+    upload: dict[str, Any] = {
+        "data": {"chat_id": str(GROUP), "caption": "hi"},
+        "files": {"video": b"content"},
+    }
+    assert (await http.post(f"/bot{TOKEN}/sendVideo", **upload)).status_code == 429
+    assert (await http.get("/sandbox/faults")).json()["result"][0]["retry_after"] == 3
+    assert (await http.delete("/sandbox/faults")).json()["ok"] is True
+    for _ in range(3):
+        assert (await http.post(f"/bot{TOKEN}/sendVideo", **upload)).status_code == 200
+    page = (await http.get("/sandbox/deliveries", params={"after": 1, "limit": 1})).json()["result"]
+    assert page["last_seq"] == 3
+    (delivery,) = page["deliveries"]
+    assert delivery["seq"] == 2
+    assert delivery["sha256"] == hashlib.sha256(b"content").hexdigest()
+    assert delivery["caption"] == "hi"
+    assert (await http.get("/sandbox/traffic")).json()["result"]["uploads_peak"] == 1
+    for bad in ({"fault": "unheard_of"}, {"fault": "refused", "statsu": 1}, [1], "x", {"times": 1}):
+        assert (await http.post("/sandbox/faults", json=bad)).status_code == 400
+    assert (await http.get("/sandbox/deliveries", params={"after": "x"})).status_code == 400
+    assert (await http.get("/sandbox/nothing")).status_code == 404
+
+
+async def test_a_large_upload_streams_in_constant_memory() -> None:
+    piece = bytes(range(256)) * 4096
+    pieces = 300
+    digest = hashlib.sha256()
+    async with running(local_server=True) as emulator, await connect(emulator) as stream:
+        head, after = upload_frame(len(piece) * pieces)
+        await stream.send_all(head)
+        tracemalloc.start()
+        for _ in range(pieces):
+            digest.update(piece)
+            await stream.send_all(piece)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        await stream.send_all(after)
+        assert b'"ok":true' in await stream.receive_some(65536)
+        assert emulator.deliveries[0].sha256 == digest.hexdigest()
+        assert emulator.deliveries[0].bytes == pieces * MIB
+    assert peak_bytes < 4 * MIB
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/1.1\r\nHost: \xff\r\n\r\n",
+        b"GET /" + b"x" * 100_000,
+        b"POST /bot1:a/getMe HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /bot%b/getMe HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n" % TOKEN.encode(),
+        b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /%ff%00/../bot HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /bot%b/sendVideo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b'Content-Length: 9\r\n\r\n["\\ud800"' % TOKEN.encode(),
+        b"\r\n" * 50_000,
+    ],
+)
+async def test_what_is_not_http_costs_only_its_own_connection(garbage: bytes) -> None:
+    async with running_with_client() as (emulator, client):
+        async with await connect(emulator) as stream:
+            try:
+                await stream.send_all(garbage)
+                await stream.send_eof()
+            except trio.BrokenResourceError:
+                pass
+            assert b" 200 " not in await read_to_end(stream)
+        assert (await client.call("getMe"))[0] == 200
