@@ -1,0 +1,127 @@
+"""The websocket client behind the commands: JSON-RPC calls, and the notifications that follow."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+import trio_websocket
+from attrs import define, field
+
+CONNECT_TIMEOUT_S = 10.0
+REPLY_TIMEOUT_S = 120.0
+"""The longest a reply may take: a push waits for a disk's fsync behind other pushes, never for a transfer."""
+
+REPLY_BYTES = 16 << 20
+"""Replies may be larger than what the server takes in: a page of jobs with their results."""
+
+NOTIFICATIONS = 1024
+
+
+class Unreachable(Exception):
+    """The service cannot be reached, refused the connection, or went away; the message says what to do."""
+
+
+class CallError(Exception):
+    """The service answered with a JSON-RPC error."""
+
+    def __init__(self, code: int, message: str, data: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+@define
+class Client:
+    """A connection to a running service; open it with `connect`. Notifications must be read, or replies wait."""
+
+    notifications: trio.MemoryReceiveChannel[Mapping[str, Any]]
+    _socket: trio_websocket.WebSocketConnection
+    _notify: trio.MemorySendChannel[Mapping[str, Any]]
+    _ids: itertools.count[int] = field(factory=itertools.count)
+    _replies: dict[int, trio.MemorySendChannel[Mapping[str, Any]]] = field(factory=dict)
+
+    async def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        """The method's result. Raises `CallError` or `Unreachable`."""
+        number = next(self._ids)
+        send, receive = trio.open_memory_channel[Mapping[str, Any]](1)
+        self._replies[number] = send
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        try:
+            with trio.fail_after(REPLY_TIMEOUT_S):
+                await self._socket.send_message(json.dumps(request, ensure_ascii=False))
+                reply = await receive.receive()
+        except (trio_websocket.ConnectionClosed, trio.EndOfChannel):
+            raise _gone(self._socket) from None
+        except trio.TooSlowError:
+            raise Unreachable(f"the service did not answer {method} within {REPLY_TIMEOUT_S:g} s") from None
+        finally:
+            self._replies.pop(number, None)
+        error = reply.get("error")
+        if error:
+            raise CallError(error["code"], error["message"], error.get("data") or {})
+        return reply["result"]
+
+    async def _read(self) -> None:
+        """Sort what comes in until the connection ends; then whoever waits for a reply learns of it."""
+        with self._notify:
+            try:
+                while True:
+                    message = json.loads(await self._socket.get_message())
+                    if message.get("method"):
+                        await self._notify.send(message)
+                    elif message.get("id") in self._replies:
+                        self._replies[message["id"]].send_nowait(message)
+            except trio_websocket.ConnectionClosed:
+                for waiting in self._replies.values():
+                    waiting.close()
+
+
+@asynccontextmanager
+async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
+    """A client inside this block. Raises `Unreachable`."""
+    headers = [("Authorization", f"Bearer {token}")] if token else []
+    async with trio.open_nursery() as nursery:
+        socket = await _handshake(nursery, url, headers)
+        notify, notifications = trio.open_memory_channel[Mapping[str, Any]](NOTIFICATIONS)
+        client = Client(notifications, socket, notify)
+        nursery.start_soon(client._read)
+        yield client
+        with trio.move_on_after(1.0):
+            await socket.aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def _handshake(
+    nursery: trio.Nursery, url: str, headers: Sequence[tuple[str, str]]
+) -> trio_websocket.WebSocketConnection:
+    try:
+        with trio.fail_after(CONNECT_TIMEOUT_S):
+            return await trio_websocket.connect_websocket_url(
+                nursery,
+                url,
+                subprotocols=["streamwarm.v1"],
+                extra_headers=[(name.encode(), value.encode()) for name, value in headers],
+                max_message_size=REPLY_BYTES,
+            )
+    except trio_websocket.ConnectionRejected as exc:
+        raise Unreachable(_refusal(url, exc.status_code)) from None
+    except (OSError, trio.TooSlowError, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed, ValueError):
+        raise Unreachable(
+            f"no service answers at {url}; start one with `streamwarm serve`, or name another with --url"
+        ) from None
+
+
+def _refusal(url: str, status: int) -> str:
+    if status == 401:
+        return f"{url} wants a token; give one of its auth.tokens with --token or STREAMWARM_TOKEN"
+    return f"{url} refused the connection with HTTP {status}"
+
+
+def _gone(socket: trio_websocket.WebSocketConnection) -> Unreachable:
+    reason = socket.closed.reason if socket.closed and socket.closed.reason else "no reason given"
+    return Unreachable(f"the service closed the connection ({reason}); what it acknowledged is stored and goes on")

@@ -1,0 +1,101 @@
+"""What the commands share: options, settings, and one way from an exception to an exit code."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from streamwarm.cli.client import CallError, Unreachable
+from streamwarm.configure import load_settings
+from streamwarm.errors import SettingsError, StoreUnavailable
+from streamwarm.settings import Settings
+
+OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_option(command: F) -> F:
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="Settings file (default: STREAMWARM_CONFIG, else streamwarm.toml here).",
+    )(command)
+
+
+def client_options(command: F) -> F:
+    """`--config`, `--url`, `--token`, `--json` for commands that talk to a running service."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print data as JSON, one value a line.")(command)
+    command = click.option(
+        "--token", envvar="STREAMWARM_TOKEN", help="Bearer token (default: the first of auth.tokens)."
+    )(command)
+    command = click.option(
+        "--url", envvar="STREAMWARM_URL", help="Websocket of the service (default: from serve.listen)."
+    )(command)
+    return config_option(command)
+
+
+def service_url(settings: Settings, url: str | None) -> str:
+    listen = settings.serve.listen
+    if url is None and listen.port == 0:
+        raise SettingsError("serve.listen has port 0, so the service's port is not known here; name it with --url")
+    if url is not None and not url.startswith(("ws://", "wss://")):
+        raise SettingsError("--url: must start with ws:// or wss://")
+    return url or f"ws://{listen}/"
+
+
+def service_token(settings: Settings, token: str | None) -> str | None:
+    return token or next(iter(settings.auth.tokens), None)
+
+
+def read_settings(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+    return load_settings(config, flags={k: v for k, v in (flags or {}).items() if v is not None})
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+
+
+def fail(message: str, code: int) -> NoReturn:
+    click.echo(f"streamwarm: {message}", err=True)
+    sys.exit(code)
+
+
+def exits(command: F) -> F:
+    """Turn what a command raises into a message and the contract's exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except BaseException as exc:
+            _exit_for(_innermost(exc))
+
+    return run  # type: ignore[return-value]
+
+
+def _innermost(exc: BaseException) -> BaseException:
+    """Nurseries wrap what one task raised in a group; the first that tells something is what the user needs."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = next((e for e in exc.exceptions if isinstance(e, KeyboardInterrupt)), exc.exceptions[0])
+    return exc
+
+
+def _exit_for(exc: BaseException) -> NoReturn:
+    if isinstance(exc, SettingsError):
+        fail(str(exc), USAGE)
+    if type(exc).__name__ == "ObjectStoreError":  # by name: only the sandbox's commands import the sandbox
+        fail(str(exc), USAGE)
+    if isinstance(exc, Unreachable | StoreUnavailable):
+        fail(str(exc), UNREACHABLE)
+    if isinstance(exc, CallError):
+        fail(f"the service refused: {exc}", FAILED)
+    if isinstance(exc, KeyboardInterrupt):
+        fail("interrupted", INTERRUPTED)
+    raise exc

@@ -1,0 +1,101 @@
+"""Follows pushed jobs to their end, from the events and progress that the service sends. No I/O but the display's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import define, field
+
+ENDED = frozenset({"done", "failed", "unknown", "cancelled"})
+
+
+class Display(Protocol):
+    """What a person sees meanwhile. Implementations: `display.py`."""
+
+    def added(self, count: int) -> None: ...
+
+    def started(self, job: Mapping[str, Any]) -> None: ...
+
+    def progressed(self, job_id: str, bytes_out: int, total: int | None) -> None: ...
+
+    def retrying(self, job: Mapping[str, Any]) -> None: ...
+
+    def ended(self, job: Mapping[str, Any]) -> None: ...
+
+
+@define
+class Following:
+    """The jobs of one push: which are open, and how the others ended.
+
+    Several jobs of a push may share an id, when they name the same media: they end together.
+    """
+
+    display: Display
+    _open: dict[str, list[dict[str, Any]]] = field(factory=dict)
+    # The end of a job that is not known yet: a fast job's event may be read before the reply that names it.
+    _early: dict[str, tuple[str, Mapping[str, Any]]] = field(factory=dict)
+    ok: int = 0
+    failed: int = 0
+
+    @property
+    def open_count(self) -> int:
+        return sum(map(len, self._open.values()))
+
+    def accepted(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """The service took a job to follow; it may have ended long ago."""
+        entry = {**_about(job), "id": answer["id"], "state": answer["state"], "duplicate": answer["duplicate"]}
+        self.display.added(1)
+        if answer["state"] in ENDED:
+            self._end({**entry, **_only(answer, "result", "error")})
+        else:
+            self._open.setdefault(answer["id"], []).append(entry)
+            if answer["id"] in self._early:
+                self.notified(*self._early.pop(answer["id"]))
+
+    def left_alone(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """The service took a job that is not to be followed: that is all there is to tell."""
+        self.display.added(1)
+        self.ok += 1
+        self.display.ended({**_about(job), **_only(answer, "id", "state", "duplicate", "result")})
+
+    def rejected(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        error = {"code": answer["code"], "message": answer["message"], "permanent": True}
+        self.display.added(1)
+        self._end({**_about(job), "state": "rejected", "error": error})
+
+    def notified(self, method: str, params: Mapping[str, Any]) -> None:
+        """An `event` or `progress` notification."""
+        entries = self._open.get(params["id"])
+        if not entries:
+            if params.get("state") in ENDED:
+                self._early[params["id"]] = (method, params)
+            return
+        if method == "progress":
+            self.display.progressed(params["id"], params["bytes_out"], params["total"])
+        elif params["state"] in ENDED:
+            for entry in self._open.pop(params["id"]):
+                self._end({**entry, "state": params["state"], **_only(params, "result", "error")})
+        elif params["state"] == "running":
+            self.display.started({**entries[0], **params})
+        elif params["state"] == "waiting":
+            self.display.retrying({**entries[0], **params})
+
+    def batch_answered(self) -> None:
+        """Every job of a push is known now: events of others are nobody's."""
+        self._early.clear()
+
+    def _end(self, job: Mapping[str, Any]) -> None:
+        if job["state"] == "done":
+            self.ok += 1
+        else:
+            self.failed += 1
+        self.display.ended(job)
+
+
+def _about(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: job.get(name) for name in ("destination", "kind", "r2_key")}
+
+
+def _only(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: mapping[name] for name in names if name in mapping}

@@ -1,0 +1,89 @@
+"""Where `push` gets its jobs: keys as arguments, JSON lines, or a listing of the bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from attrs import frozen
+
+from streamwarm.cli.kinds import guess_kind
+from streamwarm.errors import SettingsError
+from streamwarm.fetch.r2 import ListedObject
+
+JsonJob = dict[str, Any]
+
+
+@frozen
+class Defaults:
+    """What jobs get that do not say it themselves. `kind` None means: guess it from the key."""
+
+    destination: str | None
+    kind: str | None
+
+    def apply(self, job: JsonJob) -> JsonJob:
+        """The job, completed. A line of a file may override the flags; a listing cannot."""
+        key = job.get("r2_key")
+        filled = dict(job)
+        if self.destination is not None:
+            filled.setdefault("destination", self.destination)
+        if "kind" not in filled and isinstance(key, str):
+            filled["kind"] = self.kind or guess_kind(key).value
+        return filled
+
+
+def jobs_from_arguments(arguments: Sequence[str], stdin: TextIO) -> Iterator[JsonJob]:
+    """Jobs named on the command line. `-` reads JSON lines from stdin; one existing `*.jsonl` file is read as such."""
+    if arguments == ("-",) or list(arguments) == ["-"]:
+        yield from jobs_from_lines(stdin, "standard input")
+    elif len(arguments) == 1 and arguments[0].endswith(".jsonl") and Path(arguments[0]).is_file():
+        with Path(arguments[0]).open(encoding="utf-8") as lines:
+            yield from jobs_from_lines(lines, arguments[0])
+    else:
+        for key in arguments:
+            yield {"r2_key": key}
+
+
+def jobs_from_lines(lines: Iterable[str], name: str) -> Iterator[JsonJob]:
+    """One job an object a line; blank lines are skipped. A line that is a JSON string is taken for a key.
+
+    Raises `click.UsageError` that names the line.
+    """
+    try:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _job_of(line, f"{name}, line {number}")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{name} is not UTF-8 text") from None
+
+
+def _job_of(line: str, where: str) -> JsonJob:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        raise click.UsageError(f"{where}: is not JSON; write one job an object a line") from None
+    if isinstance(value, str):
+        return {"r2_key": value}
+    if not isinstance(value, dict):
+        raise click.UsageError(f'{where}: must be an object such as {{"r2_key": "media/intro.mp4"}}')
+    return value
+
+
+async def jobs_from_listing(listing: AsyncIterator[ListedObject]) -> AsyncIterator[JsonJob]:
+    """A job for every object that a bucket lists; "folders" (empty objects whose key ends in /) are left out."""
+    async for listed in listing:
+        if not (listed.bytes == 0 and listed.r2_key.endswith("/")):
+            yield {"r2_key": listed.r2_key, "bytes": listed.bytes}
+
+
+def choose_destination(wanted: str | None, known: Iterable[str]) -> str | None:
+    """The `--destination`, or the only one that the service has; None leaves it to the jobs."""
+    names = sorted(known)
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted is not None and wanted not in names:
+        raise SettingsError(f"--destination {wanted}: the service has: {', '.join(names) or 'none'}")
+    return wanted

@@ -1,0 +1,175 @@
+"""`streamwarm push`: jobs over the websocket, followed to their end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from itertools import islice
+from pathlib import Path
+import click
+import trio
+from attrs import frozen
+
+from streamwarm.cli.client import CallError, Client, Unreachable, connect
+from streamwarm.cli.common import (
+    FAILED,
+    client_options,
+    exits,
+    read_settings,
+    service_token,
+    service_url,
+)
+from streamwarm.cli.display import open_display
+from streamwarm.cli.follow import Display, Following
+from streamwarm.cli.job_input import (
+    Defaults,
+    JsonJob,
+    choose_destination,
+    jobs_from_arguments,
+    jobs_from_listing,
+)
+from streamwarm.model import Kind
+from streamwarm.parts import open_source
+from streamwarm.settings import Settings
+
+BATCH_JOBS = 500
+BATCH_BYTES = 512 * 1024
+"""A frame may have 1 MiB; half of it leaves room for the envelope and for keys that JSON must escape."""
+
+QUEUE_FULL = -32001
+FULL_S = 5.0
+"""How long to wait when the backlog is full and the service does not say."""
+
+
+@frozen
+class PushRequest:
+    """What the command line asked for."""
+
+    arguments: tuple[str, ...]
+    prefix: str | None
+    destination: str | None
+    kind: str | None
+    wait: bool
+
+
+@click.command()
+@click.argument("keys", nargs=-1, metavar="[KEY... | FILE.jsonl | -]")
+@click.option("--destination", "-d", help="Where to (default: the service's only one, or what the jobs say).")
+@click.option("--kind", "-k", type=click.Choice([k.value for k in Kind]), help="Default: guessed from the key.")
+@click.option("--prefix", help="Push every object of the bucket under this prefix.")
+@click.option("--wait/--no-wait", default=True, help="Follow the jobs until all have ended (default), or not.")
+@client_options
+@exits
+def push(
+    keys: tuple[str, ...],
+    destination: str | None,
+    kind: str | None,
+    prefix: str | None,
+    wait: bool,
+    config: Path | None,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    """Push jobs: object keys, a JSON-lines file of jobs, standard input (-), or all objects under --prefix.
+
+    Exit 0 if every job was accepted and, unless --no-wait, ended done; 1 if any failed.
+    """
+    if bool(keys) == (prefix is not None):
+        raise click.UsageError("name either object keys, a file of jobs or -, or a --prefix")
+    settings = read_settings(config)
+    request = PushRequest(keys, prefix, destination, kind, wait)
+    with open_display(as_json=as_json) as display:
+        failed = trio.run(
+            _push, settings, service_url(settings, url), service_token(settings, token), request, display
+        )
+    sys.exit(FAILED if failed else 0)
+
+
+async def _push(settings: Settings, url: str, token: str | None, request: PushRequest, display: Display) -> int:
+    """How many jobs failed or were rejected."""
+    following = Following(display)
+    async with connect(url, token) as client:
+        stats = await client.call("stats", {})
+        defaults = Defaults(choose_destination(request.destination, stats["destinations"]), request.kind)
+        async with follow_to_end(client, following), aclosing(_jobs(settings, request)) as jobs:
+            async for batch in _batches(jobs, defaults):
+                await push_batch(client, batch, following, watch=request.wait)
+    return following.failed
+
+
+@asynccontextmanager
+async def follow_to_end(client: Client, following: Following) -> AsyncIterator[None]:
+    """Push inside this block; it is left when every job that is followed has ended. Raises `Unreachable`."""
+    pushed, ended = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_listen, client, following, pushed, ended)
+        yield
+        pushed.set()
+        if following.open_count:
+            await ended.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def _listen(client: Client, following: Following, pushed: trio.Event, ended: trio.Event) -> None:
+    async for note in client.notifications:
+        following.notified(note["method"], note["params"])
+        if pushed.is_set() and not following.open_count:
+            ended.set()
+    raise Unreachable(
+        "the service went away before every job had ended; what it acknowledged is stored: push again to follow it"
+    )
+
+
+async def _jobs(settings: Settings, request: PushRequest) -> AsyncGenerator[JsonJob, None]:
+    if request.prefix is not None:
+        async with open_source(settings) as source:
+            async for job in jobs_from_listing(source.list_objects(request.prefix)):
+                yield job
+        return
+    jobs = jobs_from_arguments(request.arguments, sys.stdin)
+    # In a thread, since standard input may be a pipe that is written to slowly.
+    while some := await trio.to_thread.run_sync(lambda: list(islice(jobs, BATCH_JOBS)), abandon_on_cancel=True):
+        for job in some:
+            yield job
+
+
+async def _batches(jobs: AsyncIterator[JsonJob], defaults: Defaults) -> AsyncIterator[list[JsonJob]]:
+    batch: list[JsonJob] = []
+    size_bytes = 0
+    async for job in jobs:
+        completed = defaults.apply(job)
+        job_bytes = len(json.dumps(completed))
+        if batch and (len(batch) == BATCH_JOBS or size_bytes + job_bytes > BATCH_BYTES):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(completed)
+        size_bytes += job_bytes
+    if batch:
+        yield batch
+
+
+async def push_batch(client: Client, batch: list[JsonJob], following: Following, *, watch: bool) -> None:
+    """Push until every job was taken or rejected; while the backlog is full, wait and push the rest again."""
+    pending = batch
+    while pending:
+        try:
+            reply = await client.call("push", {"jobs": pending, "watch": watch})
+        except CallError as exc:
+            if exc.code != QUEUE_FULL:
+                raise
+            await trio.sleep(exc.data.get("retry_after_s", FULL_S))
+            continue
+        for answer in reply["accepted"]:
+            take = following.accepted if watch else following.left_alone
+            take(pending[answer["index"]], answer)
+        full = [answer for answer in reply["rejected"] if answer["code"] == "queue_full"]
+        for answer in reply["rejected"]:
+            if answer["code"] != "queue_full":
+                following.rejected(pending[answer["index"]], answer)
+        following.batch_answered()
+        pending = [pending[answer["index"]] for answer in full]
+        if pending:
+            await trio.sleep(FULL_S)

@@ -1,0 +1,59 @@
+"""Runs the service under a command: settings to log lines, signals to shutdown, exceptions to the caller."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+
+from streamwarm.parts import secrets_in_settings
+from streamwarm.service import Endpoints, Shutdown, run_service
+from streamwarm.settings import Settings
+from streamwarm.watch.events import Observer
+from streamwarm.watch.logs import make_logger
+from streamwarm.watch.redact import make_redactor
+
+
+def logger_for(settings: Settings) -> Observer:
+    """The log, with every secret of the settings masked."""
+    redact = make_redactor(secrets_in_settings(settings))
+    return make_logger(form=settings.log.format, level=settings.log.level, redact=redact)
+
+
+@asynccontextmanager
+async def running_service(settings: Settings, observe: Observer) -> AsyncIterator[Endpoints]:
+    """A service inside this block; on the way out it drains."""
+    shutdown = Shutdown()
+    async with trio.open_nursery() as nursery:
+        endpoints: Endpoints = await nursery.start(partial(run_service, settings, shutdown, observe))
+        yield endpoints
+        shutdown.signal()
+
+
+async def serve_until_signalled(settings: Settings) -> bool:
+    """Serve until SIGTERM or SIGINT; a second one ends it at once. True if it was SIGINT."""
+    shutdown = Shutdown()
+    interrupted = False
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                nonlocal interrupted
+                async for number in signals:
+                    interrupted = interrupted or number == signal.SIGINT
+                    shutdown.signal()
+
+            nursery.start_soon(listen)
+            await run_service(settings, shutdown, logger_for(settings))
+            nursery.cancel_scope.cancel()
+    return interrupted
+
+
+async def until_signalled() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            return

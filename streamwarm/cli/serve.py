@@ -1,0 +1,56 @@
+"""`streamwarm serve`: the service, until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import trio
+
+from streamwarm.cli.common import INTERRUPTED, OK, config_option, exits, read_settings
+from streamwarm.cli.running import serve_until_signalled
+from streamwarm.settings import Settings
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="Websocket address (serve.listen).")
+@click.option("--http", metavar="HOST:PORT", help="HTTP address (serve.http).")
+@click.option("--workers", type=int, help="Transfers at a time (queue.workers).")
+@click.option("--processes", type=int, help="Processes (serve.processes).")
+@click.option("--store", metavar="URL", help="sqlite:///PATH, postgresql://… or memory: (store.url).")
+@click.option("--sandbox", is_flag=True, help="Start a sandbox too and use its bucket and bot.")
+@config_option
+@exits
+def serve(
+    listen: str | None,
+    http: str | None,
+    workers: int | None,
+    processes: int | None,
+    store: str | None,
+    sandbox: bool,
+    config: Path | None,
+) -> None:
+    """Run the service: intake, backlog, dispatcher, workers, HTTP.
+
+    SIGTERM or Ctrl-C drains: running transfers have serve.drain_s to finish. A second one ends it at once.
+    """
+    flags = {
+        "serve.listen": listen,
+        "serve.http": http,
+        "serve.processes": processes,
+        "queue.workers": workers,
+        "store.url": store,
+    }
+    settings = read_settings(config, flags)
+    interrupted = trio.run(_serve_with_sandbox if sandbox else serve_until_signalled, settings)
+    sys.exit(INTERRUPTED if interrupted else OK)
+
+
+async def _serve_with_sandbox(settings: Settings) -> bool:
+    # Imported here: who serves a real bucket has no need of the sandbox's code in memory.
+    from streamwarm.sandbox.sandbox import open_sandbox
+
+    async with open_sandbox() as sandbox:
+        click.echo(sandbox.as_toml(), err=True)
+        return await serve_until_signalled(sandbox.apply(settings))

@@ -1,0 +1,278 @@
+"""The service: one nursery that owns the process, wired as the design's picture reads.
+
+    push ──► accept ──► backlog ──► dispatch ──memory channel──► 5 × stream ──► settle ──► events, metrics
+
+What is opened first is closed last: store and pools, then what serves clients, then the workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+from attrs import define, field, frozen
+
+from streamwarm.accept.auth import Auth, own_origins
+from streamwarm.accept.http import HttpHooks, build_app
+from streamwarm.accept.http_server import serve_http
+from streamwarm.accept.intake import Intake
+from streamwarm.accept.websocket import serve_websocket
+from streamwarm.backlog.rescuer import run_rescuer
+from streamwarm.backlog.store import Store
+from streamwarm.dispatch.dispatcher import Dispatcher
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.errors import SettingsError
+from streamwarm.model import Claim
+from streamwarm.parts import FarSides, open_far_sides, open_store
+from streamwarm.settings import Settings
+from streamwarm.settle.completer import Completer, open_completer
+from streamwarm.settle.publisher import Publisher
+from streamwarm.stream.running import Running
+from streamwarm.stream.worker import WorkerTools, run_worker
+from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
+from streamwarm.watch.metrics import Metrics
+from streamwarm.watch.stats import Stats
+
+
+@frozen
+class Endpoints:
+    """Where a running service is reached."""
+
+    websocket: str
+    http: str
+
+
+@define
+class Shutdown:
+    """Two lifetimes (decision 9): `requested` stops claiming and drains, `forced` cancels what still runs."""
+
+    requested: trio.Event = field(factory=trio.Event)
+    forced: trio.Event = field(factory=trio.Event)
+
+    def signal(self) -> None:
+        """The first call drains, the second ends it at once."""
+        (self.forced if self.requested.is_set() else self.requested).set()
+
+
+@define
+class _Service:
+    """The parts that talk to each other without waiting: everything but the tasks."""
+
+    settings: Settings
+    store: Store
+    far: FarSides
+    metrics: Metrics
+    observe: Observer
+    shutdown: Shutdown
+    running: Running = field(factory=Running)
+    limits: Limits = field(factory=Limits)
+    worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
+    publisher: Publisher = field(init=False)
+    stats: Stats = field(init=False)
+    intake: Intake = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        queue = self.settings.queue
+        claims, self.worker_claims = trio.open_memory_channel[Claim](0)
+        ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
+        self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, time.time, self.observe)
+        self.publisher = Publisher(self.store, lambda: self.running.progress, self.observe)
+        self.stats = Stats(
+            store=self.store,
+            running=self.running,
+            limits=self.limits,
+            destinations={name: str(table["type"]) for name, table in self.settings.destinations.items()},
+            workers=queue.workers,
+            pool=self.far.pool_stats,
+            is_claiming=lambda: self.dispatcher.claiming,
+            metrics=self.metrics,
+            now=time.time,
+        )
+        self.intake = Intake(
+            self.store,
+            self.far.destinations,
+            max_pending=queue.max_pending,
+            stats=self.stats.read,
+            observe=self.observe,
+            on_pushed=self.dispatcher.wake,
+        )
+
+
+async def run_service(
+    settings: Settings,
+    shutdown: Shutdown,
+    observe: Observer,
+    *,
+    task_status: trio.TaskStatus[Endpoints] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `shutdown`; hands back where. Raises `SettingsError`, or `StoreUnavailable` at the start."""
+    _check(settings)
+    metrics = Metrics()
+
+    def observe_all(observation: Observation) -> None:
+        observe(observation)
+        metrics.observe(observation)
+
+    async with (
+        open_store(settings) as store,
+        open_far_sides(settings, observe_all) as far,
+        trio.open_nursery() as plumbing,
+    ):
+        service = _Service(settings, store, far, metrics, observe_all, shutdown)
+        await _start_plumbing(service, plumbing)
+        async with _listening(service) as endpoints:
+            await _work(service, plumbing, endpoints, task_status)
+        plumbing.cancel_scope.cancel()
+    observe_all(Lifecycle("stopped"))
+
+
+async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
+    """The tasks that keep the backlog moving: events out, retries and rescues in, leases alive."""
+    store, observe = service.store, service.observe
+    await plumbing.start(service.publisher.run)
+    await plumbing.start(
+        partial(
+            run_rescuer,
+            store,
+            now=time.time,
+            random=random.random,
+            observe=observe,
+            on_queued=service.dispatcher.wake,
+        )
+    )
+    every_s = service.settings.queue.lease_s / 3  # two renewals may fail before a lease is lost
+    plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
+
+
+@asynccontextmanager
+async def _listening(service: _Service) -> AsyncIterator[Endpoints]:
+    """Serve clients inside this block; on the way out, say goodbye to them."""
+    closing = trio.Event()
+    async with trio.open_nursery() as listeners:
+        # HTTP first: the websocket lets browsers in from its origin.
+        http = await listeners.start(_serve_http, service, closing)
+        websocket = await listeners.start(_serve_websocket, service, own_origins(http), closing)
+        yield Endpoints(websocket, http)
+        closing.set()
+
+
+async def _serve_http(service: _Service, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
+    address, auth = service.settings.serve.http, service.settings.auth
+    hooks = HttpHooks(ready=service.stats.why_not_ready, metrics=service.stats.render_metrics)
+    app = build_app(
+        service.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=service.observe
+    )
+    await serve_http(
+        app,
+        host=address.host,
+        port=address.port,
+        observe=service.observe,
+        shutdown=closing,
+        task_status=task_status,
+    )
+
+
+async def _serve_websocket(
+    service: _Service, own: tuple[str, ...], closing: trio.Event, task_status: trio.TaskStatus[str]
+) -> None:
+    address, auth = service.settings.serve.listen, service.settings.auth
+    await serve_websocket(
+        service.intake,
+        service.publisher,
+        host=address.host,
+        port=address.port,
+        auth=Auth(auth.tokens, (*auth.origins, *own)),
+        observe=service.observe,
+        shutdown=closing,
+        task_status=task_status,
+    )
+
+
+async def _work(
+    service: _Service, plumbing: trio.Nursery, endpoints: Endpoints, task_status: trio.TaskStatus[Endpoints]
+) -> None:
+    """Dispatcher and workers, until asked to stop; then running transfers have `drain_s` to finish."""
+    settings, shutdown, dispatcher = service.settings, service.shutdown, service.dispatcher
+    async with (
+        open_completer(
+            service.store, now=time.time, observe=service.observe, wake=dispatcher.wake
+        ) as completer,
+        trio.open_nursery() as work,
+    ):
+        tools = _worker_tools(service, completer)
+        for number in range(1, settings.queue.workers + 1):
+            work.start_soon(run_worker, number, service.worker_claims.clone(), tools)
+        service.worker_claims.close()
+        work.start_soon(dispatcher.run)
+        plumbing.start_soon(_cancel_on, shutdown.forced, work.cancel_scope)
+        service.observe(WorkersStarted(settings.queue.workers, settings.queue.max_queue))
+        with _ready_file(settings.serve.ready_file, endpoints):
+            service.observe(Lifecycle("serving", f"{endpoints.websocket} {endpoints.http}"))
+            task_status.started(endpoints)
+            await shutdown.requested.wait()
+        drain_s = settings.serve.drain_s
+        service.observe(Lifecycle("draining", f"{service.running.busy} transfers, at most {drain_s:g} s"))
+        service.intake.draining = True
+        dispatcher.stop()
+        work.cancel_scope.deadline = trio.current_time() + drain_s
+
+
+async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
+    return WorkerTools(
+        source=service.far.source,
+        destinations=service.far.destinations,
+        running=service.running,
+        finish=completer.finish,
+        pause=service.dispatcher.pause,
+        idle=service.dispatcher.idle,
+        observe=service.observe,
+        now=time.time,
+        random=random.random,
+        max_attempts=service.settings.queue.max_attempts,
+        body_timeout_s=service.settings.pool.body_timeout_s,
+    )
+
+
+@contextmanager
+def _ready_file(path: Path | None, endpoints: Endpoints) -> Iterator[None]:
+    """The file that tells where to connect, there while the service serves; written whole or not at all."""
+    if path is None:
+        yield
+        return
+    content = {"websocket": endpoints.websocket, "http": endpoints.http, "pid": os.getpid()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as exc:
+        raise SettingsError(f"serve.ready_file: {path} cannot be written: {exc.strerror}") from exc
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _check(settings: Settings) -> None:
+    """What no single setting can tell is wrong."""
+    serve = settings.serve
+    if not settings.auth.tokens and not (serve.listen.is_loopback and serve.http.is_loopback):
+        raise SettingsError(
+            "auth.tokens is empty, so serve.listen and serve.http must both be on loopback (127.0.0.1); "
+            "set a token, for example STREAMWARM_AUTH_TOKENS_FILE, to listen elsewhere"
+        )
+    if serve.processes != 1:
+        raise SettingsError("serve.processes: only 1 is supported")
