@@ -39,7 +39,7 @@ from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.metrics import Metrics
-from streamwarm.watch.stats import Stats
+from streamwarm.stats import Stats
 
 
 @frozen

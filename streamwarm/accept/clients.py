@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
+from attrs import define, field
 
 from streamwarm.errors import SettingsError
 
@@ -105,8 +106,8 @@ class ClientStream(trio.abc.HalfCloseableStream):
                     await self._read_to_end.wait()
                 else:
                     await self._drop_the_rest()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client is gone, or another task closed first
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            pass  # the client is gone, another task closed first, or one still sends to a client that does not read
         finally:
             await self._inner.aclose()
 
@@ -150,57 +151,61 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def serve_clients(
-    handle: Callable[[ClientStream], Awaitable[None]],
-    listeners: list[trio.SocketListener],
-    *,
-    send_within_s: float,
-    shutdown: trio.Event,
-    farewell: Callable[[], Awaitable[None]],
-    farewell_s: float,
-    report: Callable[[ClientStream], None],
-    started: Callable[[], None],
-) -> None:
-    """Run `handle` for every client until `shutdown`; then stop listening, run `farewell`, and be gone in
-    `farewell_s`.
+@define(eq=False)
+class ClientServer:
+    """Runs `handle` for every client; `report` is called when a connection is over.
 
-    `report` is called when a connection is over. Returns once the last one is.
+    At the end, `farewell` is run, and `farewell_s` later whoever is still there is cut off.
     """
-    clients: set[ClientStream] = set()
 
-    async def guarded(inner: trio.SocketStream) -> None:
-        stream = ClientStream(inner, send_within_s=send_within_s)
-        clients.add(stream)
+    handle: Callable[[ClientStream], Awaitable[None]]
+    report: Callable[[ClientStream], None]
+    farewell: Callable[[], Awaitable[None]]
+    farewell_s: float
+    send_within_s: float
+    _clients: set[ClientStream] = field(factory=set, init=False)
+
+    async def serve(
+        self, listeners: list[trio.SocketListener], *, shutdown: trio.Event, started: Callable[[], None]
+    ) -> None:
+        """Accept clients until `shutdown`, then none; returns once the last connection is over."""
+        async with trio.open_nursery() as outer:
+            async with trio.open_nursery() as connections:
+                with trio.CancelScope() as accepting:
+                    outer.start_soon(self._end, shutdown, accepting, connections.cancel_scope)
+                    accept = partial(
+                        trio.serve_listeners, self._guard, listeners, handler_nursery=connections
+                    )
+                    async with trio.open_nursery() as acceptor:
+                        await acceptor.start(accept)
+                        started()
+            outer.cancel_scope.cancel()
+
+    async def _guard(self, inner: trio.SocketStream) -> None:
+        stream = ClientStream(inner, send_within_s=self.send_within_s)
+        self._clients.add(stream)
         try:
-            await _contain(handle, stream)
+            await _contain(self.handle, stream)
         finally:
-            clients.discard(stream)
-            report(stream)
+            self._clients.discard(stream)
+            self.report(stream)
             await stream.aclose()
 
-    async def end_them(connections: trio.Nursery, accepting: trio.CancelScope) -> None:
+    async def _end(
+        self, shutdown: trio.Event, accepting: trio.CancelScope, connections: trio.CancelScope
+    ) -> None:
         try:
             await shutdown.wait()
             accepting.cancel()
-            deadline = trio.current_time() + farewell_s
+            deadline = trio.current_time() + self.farewell_s
             with trio.move_on_at(deadline):
-                await farewell()
+                await self.farewell()
             await trio.sleep_until(deadline)
         finally:
             # Also where this whole server is cancelled: a send under a foreign shield would not notice.
-            for stream in list(clients):
+            for stream in list(self._clients):
                 stream.abort()
-            connections.cancel_scope.cancel()
-
-    async with trio.open_nursery() as watchers:
-        async with trio.open_nursery() as connections:
-            with trio.CancelScope() as accepting:
-                watchers.start_soon(end_them, connections, accepting)
-                serve = partial(trio.serve_listeners, guarded, listeners, handler_nursery=connections)
-                async with trio.open_nursery() as acceptor:
-                    await acceptor.start(serve)
-                    started()
-        watchers.cancel_scope.cancel()
+            connections.cancel()
 
 
 async def _contain(handle: Callable[[ClientStream], Awaitable[None]], stream: ClientStream) -> None:

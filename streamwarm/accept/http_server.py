@@ -19,7 +19,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamwarm.accept.clients import ClientStream, bracketed, open_listeners, serve_clients
+from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
 from streamwarm.watch.events import ConnectionRefused, Observer
 
 
@@ -51,16 +51,15 @@ async def serve_http(
     limits = limits or HttpLimits()
     listeners, bound = await open_listeners(host, port)
     server = _Server(app, observe, limits)
-    await serve_clients(
-        server.receive,
-        listeners,
-        send_within_s=limits.send_within_s,
-        shutdown=shutdown,
+    clients = ClientServer(
+        handle=server.receive,
+        report=server.report,
         farewell=server.farewell,
         farewell_s=limits.graceful_s,
-        report=server.report,
-        started=lambda: task_status.started(f"http://{bracketed(host)}:{bound}/"),
+        send_within_s=limits.send_within_s,
     )
+    url = f"http://{bracketed(host)}:{bound}/"
+    await clients.serve(listeners, shutdown=shutdown, started=lambda: task_status.started(url))
 
 
 class _Server:

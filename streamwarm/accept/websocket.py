@@ -13,7 +13,7 @@ from attrs import field, frozen
 from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
 
 from streamwarm.accept.auth import Auth
-from streamwarm.accept.clients import ClientStream, bracketed, open_listeners, serve_clients
+from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from streamwarm.accept.session import Heartbeat, Session
@@ -65,16 +65,15 @@ async def serve_websocket(
     limits = limits or WebsocketLimits()
     listeners, bound = await open_listeners(host, port)
     door = _Door(intake, feed, auth=auth, observe=observe, limits=limits)
-    await serve_clients(
-        door.receive,
-        listeners,
-        send_within_s=limits.send_within_s,
-        shutdown=shutdown,
+    clients = ClientServer(
+        handle=door.receive,
+        report=door.report,
         farewell=door.farewell,
         farewell_s=limits.farewell_s,
-        report=door.report,
-        started=lambda: task_status.started(f"ws://{bracketed(host)}:{bound}/"),
+        send_within_s=limits.send_within_s,
     )
+    url = f"ws://{bracketed(host)}:{bound}/"
+    await clients.serve(listeners, shutdown=shutdown, started=lambda: task_status.started(url))
 
 
 @frozen

@@ -22,6 +22,9 @@ MAX_PAGE_BYTES = 8 * 1024 * 1024
 """The most of an answer that is read as XML. S3 lists at most 1000 keys a page, each at most 1024 bytes,
 which percent-encoding triples: some 3.5 MB with the other fields."""
 
+MAX_TOKEN_CHARS = 4096
+"""A continuation token goes back in a URL. R2's and S3's are some hundred characters."""
+
 MAX_RETRY_AFTER_S = 86_400.0
 """A server that asks for more than a day is taken to mean a day: a typing error must not park a job for
 years."""
@@ -106,8 +109,9 @@ def parse_content_range(text: str) -> ContentRange | None:
 
 
 def is_strong(etag: str | None) -> bool:
-    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.3): `If-Match` never matches a weak one."""
-    return etag is not None and not etag.startswith("W/")
+    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.3), and this one can be sent back: `If-Match`
+    never matches a weak one, and beyond ASCII a header's text is anybody's guess."""
+    return etag is not None and not etag.startswith("W/") and re.fullmatch("[!-~]+", etag) is not None
 
 
 def parse_retry_after(text: str | None, *, now: float) -> float | None:
@@ -157,8 +161,8 @@ def parse_list_page(body: bytes) -> ListPage:
     token = _text(root, "NextContinuationToken")
     if _text(root, "IsTruncated") != "true":
         return ListPage(objects, None)
-    if not token:
-        raise _bad_listing("it is cut short and names no continuation token")
+    if not 0 < len(token) <= MAX_TOKEN_CHARS:
+        raise _bad_listing("it is cut short and names no usable continuation token")
     return ListPage(objects, token)
 
 

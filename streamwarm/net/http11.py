@@ -202,9 +202,7 @@ class Exchange:
             piece, self._leading = self._leading[: self._expected], b""
         else:
             with translated:
-                piece = await self._stream.read(
-                    min(READ_BYTES, self._expected - self._received), self._limits.read_s
-                )
+                piece = await self._stream.read(min(READ_BYTES, self._expected - self._received), self._limits.read_s)
         if not piece:
             raise httpx.RemoteProtocolError(
                 f"the far side closed the connection after {self._received} of {self._expected} bytes"

@@ -83,9 +83,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
     _ended: bool = False
 
     @classmethod
-    def over(
-        cls, tcp: TCPStream, context: ssl.SSLContext, server_hostname: str | None, scratch: Scratch
-    ) -> TLSStream:
+    def over(cls, tcp: TCPStream, context: ssl.SSLContext, server_hostname: str | None, scratch: Scratch) -> TLSStream:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context.wrap_bio(incoming, outgoing, server_side=False, server_hostname=server_hostname)
         return cls(tcp, tls, incoming, outgoing, scratch)

@@ -89,9 +89,15 @@ def _deliveries(query: str, telegram: Telegram) -> dict[str, Any]:
 def _inject(body: bytes, plan: FaultPlan) -> int:
     try:
         given = json.loads(body)
-        faults = _CONVERTER.structure(given if isinstance(given, list) else [given], list[Fault])
+        faults = [_fault(members) for members in (given if isinstance(given, list) else [given])]
         for fault in faults:
             plan.add(fault)
     except (ValueError, TypeError, KeyError, RecursionError, ForbiddenExtraKeysError) as error:
         raise bad_request(f"not a fault: {error}") from error
     return len(faults)
+
+
+def _fault(members: Any) -> Fault:
+    if not isinstance(members, dict):
+        raise TypeError("expected a JSON object whose members are those of Fault")
+    return _CONVERTER.structure(members, Fault)

@@ -41,7 +41,7 @@ async def fetch_url(pool: httpcore2.AsyncConnectionPool, url: str, kind: Kind) -
     max_bytes = MAX_PHOTO_URL_BYTES if kind is Kind.PHOTO else MAX_URL_BYTES
     timeout = dict.fromkeys(("connect", "read", "write", "pool"), _TIMEOUT_S)
     try:
-        async with pool.stream("GET", url, extensions={"timeout": timeout}) as response:
+        async with pool.stream("GET", url.encode("ascii"), extensions={"timeout": timeout}) as response:
             if response.status != 200:
                 raise _unreachable()
             content_type = _header(response, b"content-type").partition(";")[0].strip().lower()

@@ -16,7 +16,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
 from streamwarm.settle.report import Tally, observations_of
-from streamwarm.stream.worker import Finished
+from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import LateResult, Observer, StoreTrouble
 
 BATCH = 64

@@ -8,7 +8,7 @@ from attrs import define
 
 from streamwarm.backlog.store import Again, Failed
 from streamwarm.model import State
-from streamwarm.stream.worker import Finished
+from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import (
     AttemptFailed,
     AttemptSucceeded,

@@ -9,8 +9,9 @@ from attrs import define
 
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Source
-from streamwarm.model import Job, JsonObject
+from streamwarm.model import Job
 from streamwarm.send.destination import Destination, Media
+from streamwarm.settle.finished import Delivered
 from streamwarm.stream.body import VerifiedBody
 from streamwarm.stream.meter import Meter
 from streamwarm.stream.watchdog import Watchdog
@@ -25,16 +26,6 @@ class Attempt:
     started_at: float
     meter: Meter | None = None
     info: ObjectInfo | None = None
-
-
-@define
-class Delivered:
-    """An attempt that succeeded: the reference, and what was delivered."""
-
-    result: JsonObject
-    info: ObjectInfo
-    sha256: str
-    bytes: int
 
 
 async def transfer(

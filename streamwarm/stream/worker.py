@@ -7,32 +7,22 @@ from collections.abc import Awaitable, Callable, Mapping
 import trio
 from attrs import frozen
 
-from streamwarm.backlog.store import Done, GivenBack, Settlement
+from streamwarm.backlog.store import Done, GivenBack
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim
 from streamwarm.send.destination import Destination
+from streamwarm.settle.finished import Delivered, Finished
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running
-from streamwarm.stream.transfer import Attempt, Delivered, transfer
-from streamwarm.watch.events import AttemptStarted, Observer, UnexpectedError
+from streamwarm.stream.transfer import Attempt, transfer
+from streamwarm.watch.events import AttemptStarted, BytesMoved, Observer, UnexpectedError
 
 HANDOVER_S = 5.0
 """How long a cancelled worker may take to hand its attempt back; after that its lease runs out instead."""
 
 UNCONFIGURED_PAUSE_S = 300.0
 """How often a job is tried whose destination has left the configuration: seldom, and without using up attempts."""
-
-
-@frozen
-class Finished:
-    """What a worker hands to the completer: how the attempt ended, and what it was."""
-
-    claim: Claim
-    settlement: Settlement
-    transfer_s: float
-    delivered: Delivered | None = None
-    error: AttemptError | None = None
 
 
 @frozen
@@ -70,6 +60,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.
         try:
             finished = await _attempt(claim, attempt, tools)
         finally:
+            _observe_bytes(attempt, tools.observe)
             if finished is None:
                 finished = Finished(claim, GivenBack(claim.lease), trio.current_time() - started_at)
             # Cancelled, or a bug: the attempt is given back, whatever happens to this task.
@@ -135,6 +126,13 @@ async def _transfer(attempt: Attempt, destination: Destination, tools: WorkerToo
     return await transfer(
         attempt, tools.source, destination, body_timeout_s=tools.body_timeout_s, clock=trio.current_time
     )
+
+
+def _observe_bytes(attempt: Attempt, observe: Observer) -> None:
+    """Bytes count whether or not the attempt succeeded: they were paid for."""
+    if attempt.meter is not None:
+        observe(BytesMoved("source", attempt.meter.bytes_in))
+        observe(BytesMoved("destination", attempt.meter.bytes_out))
 
 
 def _started(number: int, claim: Claim, now: float) -> AttemptStarted:

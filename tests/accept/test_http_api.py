@@ -163,13 +163,16 @@ async def test_a_wrong_body_is_answered_with_a_problem_that_names_it(
 
 
 async def test_a_body_that_stops_coming_is_cut_off() -> None:
-    async with open_world() as world, open_http_service(world, body_within_s=0.1) as url:
-        async with await dial(url) as stream:
-            await stream.send_all(b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{")
-            received = b""
-            while b"}" not in received:
-                received += await stream.receive_some()
-            assert received.startswith(b"HTTP/1.1 408")
+    async with (
+        open_world() as world,
+        open_http_service(world, body_within_s=0.1) as url,
+        await dial(url) as stream,
+    ):
+        await stream.send_all(b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{")
+        received = b""
+        while b"}" not in received:
+            received += await stream.receive_some()
+        assert received.startswith(b"HTTP/1.1 408")
 
 
 async def test_a_full_backlog_and_a_drain_tell_when_to_come_back() -> None:
@@ -264,10 +267,10 @@ async def test_a_bug_of_ours_costs_one_request_and_is_observed(capfd: pytest.Cap
     ],
 )
 async def test_a_malformed_request_ends_that_connection_and_no_other(data: bytes) -> None:
-    async with open_world() as world, open_http_service(world, limits=HttpLimits(idle_s=0.2)) as url:
+    async with open_world() as world, open_http_service(world, limits=HttpLimits(idle_s=0.05)) as url:
         async with await dial(url) as stream:
             await stream.send_all(data)
-            with trio.move_on_after(0.5):
+            with trio.move_on_after(0.2):
                 await read_all(stream)
         async with api(url) as client:
             assert (await client.get("/healthz")).status_code == 200
@@ -322,20 +325,23 @@ async def test_a_request_under_way_at_shutdown_is_answered() -> None:
         assert answers == [{"late": True}]
 
 
-async def test_a_large_upload_that_is_refused_leaves_no_connection_behind() -> None:
-    auth = Auth(["canary-token"])
+@pytest.mark.parametrize("token", [None, "canary-token"])
+async def test_a_large_upload_that_is_refused_leaves_no_connection_behind(token: str | None) -> None:
+    auth = Auth(["other"] if token is None else [token])
+    status = b"401" if token is None else b"413"
     async with (
         open_world() as world,
         open_http_service(world, auth=auth, limits=HttpLimits(max_clients=2)) as url,
     ):
-        for _ in range(3):
+        for _ in range(4):
             async with await dial(url) as stream, trio.open_nursery() as nursery:
-                nursery.start_soon(upload, stream, 8 << 20)
-                assert (await read_all(stream)).startswith(b"HTTP/1.1 401")
+                nursery.start_soon(upload, stream, token or "", 8 << 20)
+                assert (await read_all(stream)).startswith(b"HTTP/1.1 " + status)
 
 
-async def upload(stream: trio.SocketStream, size_bytes: int) -> None:
+async def upload(stream: trio.SocketStream, token: str, size_bytes: int) -> None:
     """Send a body of `size_bytes`, as far as the server lets it."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        await stream.send_all(b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size_bytes)
+        head = f"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
+        await stream.send_all(f"{head}Content-Length: {size_bytes}\r\n\r\n".encode())
         await stream.send_all(bytes(size_bytes))

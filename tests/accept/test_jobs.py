@@ -70,7 +70,7 @@ def test_a_bad_job_is_refused_with_its_fault_and_what_is_allowed(raw: object, co
     assert named in verdict.message
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(min_size=1, max_size=200))
 def test_any_text_that_r2_could_hold_names_exactly_that_object(key: str) -> None:
     verdict = parse_job(job(key), BOTS)
@@ -88,7 +88,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     VALUES
     | st.dictionaries(

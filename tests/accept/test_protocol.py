@@ -217,7 +217,7 @@ def test_a_refused_call_tells_its_name_and_when_to_come_back() -> None:
     }
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text())
 @example("\ud800")
 @example('{"jsonrpc":"2.0","id":1,"method":"\\ud800"}')
@@ -256,7 +256,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(REQUESTS | st.lists(REQUESTS | JSON, max_size=4) | JSON)
 def test_no_request_whatever_brings_the_decoder_down(value: Any) -> None:
     assert_is_answered(json.dumps(value))

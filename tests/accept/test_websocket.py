@@ -142,20 +142,23 @@ async def test_progress_comes_at_most_once_a_second_and_only_when_it_changed(
 
 
 async def test_the_other_methods_answer_and_errors_carry_the_contract_s_codes() -> None:
-    async with open_world(max_pending=1) as world, open_websocket_service(world) as url:
-        async with open_client(url) as client:
-            await client.call("push", jobs=[job()])
-            assert [item["id"] for item in (await client.call("list", state="queued"))["jobs"]] == ["job-1"]
-            assert (await client.call("push", jobs=[job("b")]))["error"]["code"] == -32001
-            assert (await client.call("get", id="nobody"))["error"]["code"] == -32002
-            assert (await client.call("cancel", id="job-1"))["state"] == "cancelled"
-            assert (await client.call("retry", id="job-1"))["state"] == "queued"
-            forget = await client.call("forget", destination="mybot", kind="video", r2_key="x")
-            assert forget == {"forgotten": False}
-            assert await client.call("stats") == {"queue": {"queued": 0}}
-            assert (await client.call("find", destination="mybot", kind="video", r2_key="x")) is None
-            world.intake.draining = True
-            assert (await client.call("push", jobs=[job("b")]))["error"]["code"] == -32004
+    async with (
+        open_world(max_pending=1) as world,
+        open_websocket_service(world) as url,
+        open_client(url) as client,
+    ):
+        await client.call("push", jobs=[job()])
+        assert [item["id"] for item in (await client.call("list", state="queued"))["jobs"]] == ["job-1"]
+        assert (await client.call("push", jobs=[job("b")]))["error"]["code"] == -32001
+        assert (await client.call("get", id="nobody"))["error"]["code"] == -32002
+        assert (await client.call("cancel", id="job-1"))["state"] == "cancelled"
+        assert (await client.call("retry", id="job-1"))["state"] == "queued"
+        forget = await client.call("forget", destination="mybot", kind="video", r2_key="x")
+        assert forget == {"forgotten": False}
+        assert await client.call("stats") == {"queue": {"queued": 0}}
+        assert (await client.call("find", destination="mybot", kind="video", r2_key="x")) is None
+        world.intake.draining = True
+        assert (await client.call("push", jobs=[job("b")]))["error"]["code"] == -32004
 
 
 async def test_a_batch_is_answered_with_a_batch_and_a_notification_is_carried_out_in_silence() -> None:
@@ -206,9 +209,12 @@ async def test_strangers_are_turned_away_before_the_upgrade(
 async def test_a_good_token_from_an_allowed_page_is_let_in() -> None:
     auth = Auth(["first", "second"], ["https://Dash.example/"])
     headers = [(b"Authorization", b"bearer second"), (b"Origin", b"https://dash.example")]
-    async with open_world() as world, open_websocket_service(world, auth=auth) as url:
-        async with open_client(url, extra_headers=headers) as client:
-            assert (await client.call("list"))["jobs"] == []
+    async with (
+        open_world() as world,
+        open_websocket_service(world, auth=auth) as url,
+        open_client(url, extra_headers=headers) as client,
+    ):
+        assert (await client.call("list"))["jobs"] == []
 
 
 async def test_the_subprotocol_is_agreed_to_where_it_is_offered_and_not_missed_where_not() -> None:
@@ -262,10 +268,13 @@ async def test_a_silent_client_is_pinged_and_kept_as_long_as_it_answers(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     limits = quick(heartbeat=Heartbeat(every_s=20, pong_within_s=20))
-    async with open_world() as world, open_websocket_service(world, limits=limits) as url:
-        async with open_client(url) as client:
-            await trio.sleep(300)
-            assert (await client.call("list"))["jobs"] == []
+    async with (
+        open_world() as world,
+        open_websocket_service(world, limits=limits) as url,
+        open_client(url) as client,
+    ):
+        await trio.sleep(300)
+        assert (await client.call("list"))["jobs"] == []
 
 
 async def test_a_client_that_vanished_is_dropped_for_want_of_a_pong(

@@ -59,15 +59,11 @@ def open_sqlite(path: str, clock: Clock) -> OpenStore:
 
 
 @pytest.fixture(params=["sqlite", "memory"])
-async def store(
-    request: pytest.FixtureRequest, open_sqlite: OpenStore, clock: Clock
-) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, open_sqlite: OpenStore, clock: Clock) -> AsyncIterator[Store]:
     if request.param == "sqlite":
         async with open_sqlite() as opened:
             yield opened
     else:
         new_id, new_token = numbered("job-"), numbered("token-")
-        async with open_memory_store(
-            limits=LIMITS, now=clock, new_id=new_id, new_token=new_token
-        ) as opened:
+        async with open_memory_store(limits=LIMITS, now=clock, new_id=new_id, new_token=new_token) as opened:
             yield opened

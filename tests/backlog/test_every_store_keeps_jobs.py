@@ -51,7 +51,7 @@ async def test_a_full_backlog_takes_what_fits_and_still_answers_duplicates(store
 
 async def test_a_job_survives_exactly_as_it_was_pushed(store: Store) -> None:
     key = "a/../b%2e\n'\";--\0\u00e9\U0001f600" + "x" * 1000
-    options = {"caption": "it's \"quoted\"\n\0\U0001f600", "width": 3, "supports_streaming": True}
+    options = {"caption": 'it\'s "quoted"\n\0\U0001f600', "width": 3, "supports_streaming": True}
     pushed = NewJob("bot'", Kind.VIDEO, key, "cd" * 32, 2**40, "id\0'\u00e9", options)
     await store.push([pushed])
     job = await view(store, "id\0'\u00e9")
@@ -84,7 +84,9 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(store: Store, clock)
     held = await claim_one(store, lost.job.id)
     assert await store.renew([lost.lease, held.lease]) == [lost.lease]
     before = await store.events_after(0, limit=100)
-    assert await store.settle([done(lost), Failed(lost.lease, TIMED_OUT), GivenBack(lost.lease)]) == [False] * 3
+    assert (
+        await store.settle([done(lost), Failed(lost.lease, TIMED_OUT), GivenBack(lost.lease)]) == [False] * 3
+    )
     assert await store.events_after(0, limit=100) == before
     assert await store.find("bot", Kind.PHOTO, r2_key="a.jpg") is None
     assert await store.settle([done(held), done(held)]) == [True, False]

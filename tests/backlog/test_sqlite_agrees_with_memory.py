@@ -60,7 +60,9 @@ settlements = st.one_of(
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
-def calls(name: str, *args: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
+def calls(
+    name: str, *args: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Call]:
     return st.tuples(st.just(name), st.tuples(*args), st.fixed_dictionaries(named))
 
 
@@ -102,7 +104,7 @@ async def in_place(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sequence=st.lists(steps, min_size=1, max_size=25))
 async def test_sqlite_and_memory_tell_users_the_same(sequence: list[Call]) -> None:
     clock = Clock()

@@ -106,7 +106,7 @@ def answering(status: int, body: bytes = b"", **headers: object) -> Script:
 
 
 def holding(body: bytes, *, cuts: list[int], etag: str | None = ETAG) -> Script:
-    """A well-behaved object, but for this: answer i breaks off after `cuts[i]` bytes; later ones are whole."""
+    """Well-behaved but for this: answer i breaks off after `cuts[i]` bytes; later ones are whole."""
     left = list(cuts)
 
     async def script(asked: Asked, stream: trio.SocketStream) -> None:

@@ -57,7 +57,7 @@ async def test_a_link_that_breaks_often_but_moves_gets_there(clock: MockClock) -
         assert len(broken.reopened_at) == 7 > MAX_REOPENS
 
 
-@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+@pytest.mark.parametrize("etag", [None, 'W/"weak"', '"caf\u00e9"', '"a b"'])
 async def test_bytes_of_an_object_that_cannot_be_recognised_are_not_joined(
     etag: str | None, clock: MockClock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,13 +23,10 @@ CHATS = {GROUP: Chat("supergroup"), CHANNEL: Chat("channel", "News"), PERSON: Ch
 
 
 @asynccontextmanager
-async def running(
-    *, now: Callable[[], float] | None = None, **settings: Any
-) -> AsyncIterator[BotApiEmulator]:
+async def running(*, now: Callable[[], float] = time.time, **settings: Any) -> AsyncIterator[BotApiEmulator]:
     """An emulator with two bots and three chats, gone at the end of the block."""
-    clock = {} if now is None else {"now": now}
     async with trio.open_nursery() as nursery:
-        serve = partial(serve_bot_api, EmulatorSettings([TOKEN, OTHER_TOKEN], CHATS, **settings), **clock)
+        serve = partial(serve_bot_api, EmulatorSettings([TOKEN, OTHER_TOKEN], CHATS, **settings), now=now)
         yield await nursery.start(serve)
         nursery.cancel_scope.cancel()
 

@@ -63,17 +63,15 @@ async def test_a_server_that_does_not_start_says_why(monkeypatch: pytest.MonkeyP
 async def test_a_start_that_is_cancelled_leaves_no_process_and_no_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    fake_weed(
-        tmp_path,
-        f"echo $$ $HOME > {tmp_path}/started.part; mv {tmp_path}/started.part {tmp_path}/started; exec sleep 600",
-    )
+    note = tmp_path / "started"
+    fake_weed(tmp_path, f"echo $$ $HOME > {note}.part; mv {note}.part {note}; exec sleep 600")
     monkeypatch.setattr(module, "find_weed", lambda: str(tmp_path / "weed"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve_object_store, SETTINGS)
-        pid, folder = await written(tmp_path / "started")
+        pid, folder = await written(note)
         nursery.cancel_scope.cancel()
     assert not is_alive(int(pid))
-    assert not Path(folder).exists()
+    assert not await trio.Path(folder).exists()
 
 
 async def test_a_server_killed_with_its_owner_does_not_stay_behind(tmp_path: Path) -> None:
@@ -85,24 +83,12 @@ async def test_a_server_killed_with_its_owner_does_not_stay_behind(tmp_path: Pat
         "subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
         "time.sleep(600)\n"
     )
-    owner = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            owner_code,
-            sys.executable,
-            "-I",
-            tether.__file__,
-            "5",
-            "/bin/sh",
-            "-c",
-            command,
-        ]
-    )
+    command_line = [sys.executable, "-I", tether.__file__, "5", "/bin/sh", "-c", command]
+    owner = await trio.lowlevel.open_process([sys.executable, "-c", owner_code, *command_line])
     (pid,) = await written(note)
     assert is_alive(int(pid))
     owner.kill()
-    owner.wait()
+    await owner.wait()
     await gone(int(pid))
 
 
@@ -110,12 +96,10 @@ async def test_a_server_killed_with_its_owner_does_not_stay_behind(tmp_path: Pat
     ("command", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 128 + signal.SIGKILL)]
 )
 def test_a_command_that_ends_by_itself_is_reported_as_a_shell_would(command: str, status: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", tether.__file__, "5", "/bin/sh", "-c", command],
-        stdin=subprocess.PIPE,
-        check=False,
-    )
-    assert done.returncode == status
+    with subprocess.Popen(
+        [sys.executable, "-I", tether.__file__, "5", "/bin/sh", "-c", command], stdin=subprocess.PIPE
+    ) as tethered:
+        assert tethered.wait(20) == status
 
 
 def test_a_command_that_ignores_sigterm_is_killed_after_its_grace() -> None:
@@ -134,9 +118,9 @@ def test_a_command_that_ignores_sigterm_is_killed_after_its_grace() -> None:
 async def written(path: Path) -> list[str]:
     """The words of a file that appears whole."""
     with trio.fail_after(20):
-        while not path.exists():  # noqa: ASYNC110, ASYNC240 - another process writes it
+        while not await trio.Path(path).exists():  # noqa: ASYNC110 - another process writes it
             await trio.sleep(0.02)
-    return path.read_text().split()  # noqa: ASYNC240
+    return (await trio.Path(path).read_text()).split()
 
 
 async def gone(pid: int) -> None:
