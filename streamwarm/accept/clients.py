@@ -107,7 +107,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
                 else:
                     await self._drop_the_rest()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            pass  # the client is gone, another task closed first, or one still sends to a client that does not read
+            pass  # the client is gone, another task closed first, or one still waits for the client to read
         finally:
             await self._inner.aclose()
 
@@ -173,9 +173,7 @@ class ClientServer:
             async with trio.open_nursery() as connections:
                 with trio.CancelScope() as accepting:
                     outer.start_soon(self._end, shutdown, accepting, connections.cancel_scope)
-                    accept = partial(
-                        trio.serve_listeners, self._guard, listeners, handler_nursery=connections
-                    )
+                    accept = partial(trio.serve_listeners, self._guard, listeners, handler_nursery=connections)
                     async with trio.open_nursery() as acceptor:
                         await acceptor.start(accept)
                         started()
@@ -191,9 +189,7 @@ class ClientServer:
             self.report(stream)
             await stream.aclose()
 
-    async def _end(
-        self, shutdown: trio.Event, accepting: trio.CancelScope, connections: trio.CancelScope
-    ) -> None:
+    async def _end(self, shutdown: trio.Event, accepting: trio.CancelScope, connections: trio.CancelScope) -> None:
         try:
             await shutdown.wait()
             accepting.cancel()

@@ -81,9 +81,7 @@ def checked_key(key: str) -> str:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise FieldError(
-            "r2_key must be Unicode text; it has a lone surrogate, which UTF-8 cannot hold"
-        ) from None
+        raise FieldError("r2_key must be Unicode text; it has a lone surrogate, which UTF-8 cannot hold") from None
     if size > MAX_KEY_BYTES:
         raise FieldError(f"r2_key must be at most {MAX_KEY_BYTES} bytes of UTF-8; it has {size}")
     if "\0" in key:
@@ -110,6 +108,4 @@ def refuse_unknown(members: Mapping[str, Any], allowed: tuple[str, ...], what: s
     default."""
     for name in members:
         if name not in allowed:
-            raise FieldError(
-                f"{what} has an unknown key {shown(name)}; allowed: {', '.join(allowed) or 'none'}"
-            )
+            raise FieldError(f"{what} has an unknown key {shown(name)}; allowed: {', '.join(allowed) or 'none'}")

@@ -61,9 +61,7 @@ class Intake:
         so that a client needs to look in one place to know that it must wait.
         """
         if self.draining:
-            raise CallRefusedError(
-                Reason.DRAINING, "the service is shutting down; push again once it is back"
-            )
+            raise CallRefusedError(Reason.DRAINING, "the service is shutting down; push again once it is back")
         verdicts = await self._check(jobs)
         new = {index: verdict for index, verdict in enumerate(verdicts) if isinstance(verdict, NewJob)}
         with self._store_guarded("push"):
@@ -81,16 +79,12 @@ class Intake:
 
     async def list_jobs(self, request: ListJobs) -> JsonObject:
         with self._store_guarded("list"):
-            return page_view(
-                await self._store.list_jobs(request.which, limit=request.limit, after=request.after)
-            )
+            return page_view(await self._store.list_jobs(request.which, limit=request.limit, after=request.after))
 
     async def find(self, lookup: Lookup) -> JsonObject | None:
         """The warm record's view, or None if the media is cold."""
         with self._store_guarded("find"):
-            record = await self._store.find(
-                lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key
-            )
+            record = await self._store.find(lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key)
         return None if record is None else record_view(record)
 
     async def forget(self, lookup: Lookup) -> JsonObject:

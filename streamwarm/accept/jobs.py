@@ -69,9 +69,7 @@ def _destination(raw: Mapping[str, Any], destinations: Mapping[str, Destination]
     name = text_field(raw, "destination")
     if name not in destinations:
         known = ", ".join(sorted(destinations)) or "none"
-        raise _JobRefusedError(
-            "unknown_destination", f"no destination is called {shown(name)}; configured: {known}"
-        )
+        raise _JobRefusedError("unknown_destination", f"no destination is called {shown(name)}; configured: {known}")
     return destinations[name]
 
 
@@ -93,13 +91,9 @@ def _options(raw: Mapping[str, Any], kind: Kind, destination: Destination) -> Js
     try:
         size = len(json.dumps(options, ensure_ascii=False).encode())
     except UnicodeEncodeError:
-        raise _JobRefusedError(
-            "invalid_options", "options hold a lone surrogate, which UTF-8 cannot hold"
-        ) from None
+        raise _JobRefusedError("invalid_options", "options hold a lone surrogate, which UTF-8 cannot hold") from None
     if size > MAX_OPTIONS_BYTES:
-        raise _JobRefusedError(
-            "invalid_options", f"options must be at most {MAX_OPTIONS_BYTES} bytes of JSON"
-        )
+        raise _JobRefusedError("invalid_options", f"options must be at most {MAX_OPTIONS_BYTES} bytes of JSON")
     try:
         destination.check_options(kind, options)
     except InvalidOptions as error:

@@ -83,7 +83,5 @@ def _is_deeper_than(value: object, depth: int) -> bool:
         containers = [item for item in level if isinstance(item, dict | list)]
         if not containers:
             return False
-        level = [
-            member for item in containers for member in (item.values() if isinstance(item, dict) else item)
-        ]
+        level = [member for item in containers for member in (item.values() if isinstance(item, dict) else item)]
     return True

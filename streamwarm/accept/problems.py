@@ -22,9 +22,7 @@ class Json(Response):
 
     media_type = "application/json"
 
-    def __init__(
-        self, content: object, status_code: int = 200, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, content: object, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(json_text(content), status_code, {"cache-control": "no-store", **(headers or {})})
 
 
@@ -63,9 +61,7 @@ def _refused(error: CallRefusedError) -> Problem:
     if error.retry_after_s is None:
         return Problem(reason.http_status, error.message, kind=kind)
     wait = {"retry-after": f"{error.retry_after_s:.0f}"}
-    return Problem(
-        reason.http_status, error.message, kind=kind, headers=wait, retry_after_s=error.retry_after_s
-    )
+    return Problem(reason.http_status, error.message, kind=kind, headers=wait, retry_after_s=error.retry_after_s)
 
 
 def problem_handlers(observe: Observer) -> dict[Any, ExceptionHandler]:

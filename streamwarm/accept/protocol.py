@@ -97,9 +97,7 @@ def decode(text: str) -> Message:
     if not isinstance(value, list):
         return Message((_decode_request(value),))
     if not 1 <= len(value) <= MAX_BATCH:
-        return _refused(
-            INVALID_REQUEST, f"a batch holds 1 to {MAX_BATCH} requests; this one has {len(value)}"
-        )
+        return _refused(INVALID_REQUEST, f"a batch holds 1 to {MAX_BATCH} requests; this one has {len(value)}")
     return Message([_decode_request(item) for item in value], is_batch=True)
 
 

@@ -155,9 +155,7 @@ def _watch(params: Mapping[str, Any]) -> Watch:
     if ids is None:
         return Watch(None, since)
     if not isinstance(ids, list) or len(ids) > MAX_WATCHED:
-        raise FieldError(
-            f"ids must be an array of at most {MAX_WATCHED} job ids; leave it out to watch every job"
-        )
+        raise FieldError(f"ids must be an array of at most {MAX_WATCHED} job ids; leave it out to watch every job")
     return Watch(tuple(checked_id(item) for item in ids), since)
 
 

@@ -68,8 +68,10 @@ def progress_view(progress: Progress) -> JsonObject:
 
 
 def record_view(record: WarmRecord) -> JsonObject:
-    """What `find` and `GET /v1/media/…` answer."""
+    """What `find` and `GET /v1/media/…` answer. The reference stands at the top too, where a bot reads
+    `file_id` from; `kind` there is the one that was asked for, in `result` the one that came back."""
     return {
+        **record.result,
         "destination": record.destination,
         "kind": record.kind,
         "r2_key": record.r2_key,

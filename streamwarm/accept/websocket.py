@@ -84,9 +84,7 @@ class _Rejection:
 
 
 class _Door:
-    def __init__(
-        self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits
-    ) -> None:
+    def __init__(self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits) -> None:
         self._intake = intake
         self._feed = feed
         self._auth = auth
@@ -158,13 +156,9 @@ class _Door:
             return _Rejection(403, "a web page of a foreign origin; allow it in auth.origins")
         if not self._auth.admits(_values(sent, b"authorization")):
             challenge = (b"WWW-Authenticate", b'Bearer realm="streamwarm"')
-            return _Rejection(
-                401, "send Authorization: Bearer TOKEN with a token of auth.tokens", (challenge,)
-            )
+            return _Rejection(401, "send Authorization: Bearer TOKEN with a token of auth.tokens", (challenge,))
         if len(self._clients) >= self._limits.max_clients:
-            return _Rejection(
-                503, f"{self._limits.max_clients} clients are connected already; try again later"
-            )
+            return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
         return None
 
     async def _converse(self, request: WebSocketRequest, stream: ClientStream) -> None:

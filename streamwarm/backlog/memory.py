@@ -129,17 +129,14 @@ class MemoryTables:
             (
                 job
                 for job in self._queued()
-                if base_score(job.kind, job.bytes) == band.base_score
-                and band.from_at <= job.queued_at <= band.to_at
+                if base_score(job.kind, job.bytes) == band.base_score and band.from_at <= job.queued_at <= band.to_at
             ),
             limit,
         )
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
         due = ((at, stored) for at, stored in self._waiting() if at <= now)
-        return [
-            stored for _, stored in heapq.nsmallest(limit, due, key=lambda pair: (pair[0], pair[1].job.seq))
-        ]
+        return [stored for _, stored in heapq.nsmallest(limit, due, key=lambda pair: (pair[0], pair[1].job.seq))]
 
     def next_due_at(self) -> float | None:
         return min((at for at, _ in self._waiting()), default=None)

@@ -100,9 +100,7 @@ def queued(tables: Tables, now: float, limit: int, max_wait_s: float) -> list[Qu
     return best
 
 
-def claim(
-    tables: Tables, now: float, job_ids: Sequence[str], tokens: Sequence[str], lease_s: float
-) -> list[Claim]:
+def claim(tables: Tables, now: float, job_ids: Sequence[str], tokens: Sequence[str], lease_s: float) -> list[Claim]:
     """`tokens[i]` becomes the lease of `job_ids[i]`."""
     jobs = tables.jobs_by_id(set(job_ids))
     changed: list[StoredJob] = []

@@ -43,9 +43,7 @@ def stored_job_from(row: Row) -> StoredJob:
 
 
 def queued_job_from(row: Row) -> QueuedJob:
-    return QueuedJob(
-        row["seq"], row["id"], row["destination"], Kind(row["kind"]), row["bytes"], row["queued_at"]
-    )
+    return QueuedJob(row["seq"], row["id"], row["destination"], Kind(row["kind"]), row["bytes"], row["queued_at"])
 
 
 def job_row(stored: StoredJob) -> dict[str, object]:

@@ -72,8 +72,7 @@ def migrate(path: str, connect: Connect = connect) -> int:
     """
     with translated_errors(path), closing(connect(path)) as connection:
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migrations "
-            "(version INTEGER PRIMARY KEY, applied_at REAL NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at REAL NOT NULL)"
         )
         migrations = _migrations()
         for version, script in migrations:
@@ -124,9 +123,7 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        applied = connection.execute(
-            "SELECT 1 FROM schema_migrations WHERE version = ?", (version,)
-        ).fetchone()
+        applied = connection.execute("SELECT 1 FROM schema_migrations WHERE version = ?", (version,)).fetchone()
         if applied is None:
             for statement in _statements(script):
                 connection.execute(statement)

@@ -51,9 +51,7 @@ class SqliteTables:
         self._many("extend_lease", ({"id": job_id, "lease_expires_at": expires_at} for job_id in job_ids))
 
     def delete_jobs(self, jobs: Sequence[Job]) -> None:
-        self._many(
-            "delete_unready_media_of_job", ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs)
-        )
+        self._many("delete_unready_media_of_job", ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs))
         self._many("delete_events_of_job", ({"id": job.id} for job in jobs))
         self._many("delete_job", ({"seq": job.seq} for job in jobs))
 
@@ -127,9 +125,7 @@ class SqliteTables:
         if job_ids is None:
             return [rows.event_from(row) for row in self._all("events_after", seq=seq, limit=limit)]
         found = (
-            row
-            for job_id in job_ids
-            for row in self._all("events_of_job_after", job_id=job_id, seq=seq, limit=limit)
+            row for job_id in job_ids for row in self._all("events_of_job_after", job_id=job_id, seq=seq, limit=limit)
         )
         return [rows.event_from(row) for row in heapq.nsmallest(limit, found, key=lambda row: row["seq"])]
 

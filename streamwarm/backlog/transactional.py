@@ -79,9 +79,7 @@ class TransactionalStore:
 
     async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
         ids = [self._new_id() if job.id is None else job.id for job in jobs]
-        return await self._transactions.write(
-            lambda tables, now: operations.push(tables, now, jobs, ids, self._limits)
-        )
+        return await self._transactions.write(lambda tables, now: operations.push(tables, now, jobs, ids, self._limits))
 
     async def get(self, job_id: str) -> Job | None:
         found = await self._transactions.read(lambda tables, _: tables.jobs_by_id({job_id}))
@@ -139,26 +137,20 @@ class TransactionalStore:
         )
         woken = 0
         while due_now:
-            due = await self._transactions.write(
-                lambda tables, now: operations.wake_due(tables, now, SWEEP_JOBS)
-            )
+            due = await self._transactions.write(lambda tables, now: operations.wake_due(tables, now, SWEEP_JOBS))
             woken += due.woken
             due_now = due.woken == SWEEP_JOBS
         return Due(woken, await self._transactions.read(lambda tables, _: tables.next_due_at()))
 
     async def rescue(self, *, everything: bool = False) -> int:
         return await self._sweep(
-            lambda tables, now: operations.rescue(
-                tables, now, self._limits, everything=everything, limit=SWEEP_JOBS
-            )
+            lambda tables, now: operations.rescue(tables, now, self._limits, everything=everything, limit=SWEEP_JOBS)
         )
 
     async def prune(self) -> int:
         return await self._sweep(lambda tables, now: operations.prune(tables, now, self._limits, SWEEP_JOBS))
 
-    async def events_after(
-        self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None
-    ) -> list[Event]:
+    async def events_after(self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None) -> list[Event]:
         wanted = None if job_ids is None else set(job_ids)
         return await self._transactions.read(lambda tables, _: tables.events_after(seq, limit, wanted))
 

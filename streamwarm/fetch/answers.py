@@ -30,9 +30,7 @@ MAX_RETRY_AFTER_S = 86_400.0
 years."""
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BUSY_CODES = frozenset(
-    {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "TooManyRequests"}
-)
+_BUSY_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "TooManyRequests"})
 
 _REMEDIES = {
     "SignatureDoesNotMatch": "check r2.secret_access_key and r2.region",
@@ -109,7 +107,7 @@ def parse_content_range(text: str) -> ContentRange | None:
 
 
 def is_strong(etag: str | None) -> bool:
-    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.3), and this one can be sent back: `If-Match`
+    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.3) and this one can be sent back: `If-Match`
     never matches a weak one, and beyond ASCII a header's text is anybody's guess."""
     return etag is not None and not etag.startswith("W/") and re.fullmatch("[!-~]+", etag) is not None
 

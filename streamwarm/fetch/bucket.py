@@ -172,13 +172,9 @@ class BucketClient:
         payload_hash: str,
     ) -> Head:
         """Store an object and return the answer's head. The upload may take as long as it moves."""
-        s3_request = self._s3_request(
-            "PUT", r2_key, headers={"content-type": content_type}, payload_hash=payload_hash
-        )
+        s3_request = self._s3_request("PUT", r2_key, headers={"content-type": content_type}, payload_hash=payload_hash)
         request = self._build(s3_request, body=body, length_bytes=length_bytes)
-        answer = await self._expected(
-            await self._send(request, timeout_s=float("inf")), r2_key, frozenset({200})
-        )
+        answer = await self._expected(await self._send(request, timeout_s=float("inf")), r2_key, frozenset({200}))
         await answer.aclose()
         return answer.head
 
@@ -202,9 +198,7 @@ class BucketClient:
         body: bytes | AsyncIterable[bytes] | None = None,
         length_bytes: int | None = None,
     ) -> httpx.Request:
-        signer = Signer(
-            self.bucket.access_key_id, self.bucket.secret_access_key, self.signing_keys, self.bucket.region
-        )
+        signer = Signer(self.bucket.access_key_id, self.bucket.secret_access_key, self.signing_keys, self.bucket.region)
         headers = signer.headers(s3_request, now=self.now())
         # Not signed: a proxy may rewrite them.
         headers["accept-encoding"] = "identity"
@@ -241,9 +235,7 @@ class BucketClient:
         except httpx.TransportError as error:
             raise _broken(error) from error
         head = Head.of(response.status_code, response.headers)
-        return Answer(
-            head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s)
-        )
+        return Answer(head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s))
 
     async def _expected(self, answer: Answer, r2_key: str, expect: frozenset[int]) -> Answer:
         if answer.head.status in expect:
@@ -272,9 +264,7 @@ class _ConnectionLostError(SourceError):
 
 
 def _stalled(window_s: float) -> SourceError:
-    return SourceError(
-        ErrorCode.TIMEOUT, f"the source sent next to nothing for {window_s:g} s; it will be asked again"
-    )
+    return SourceError(ErrorCode.TIMEOUT, f"the source sent next to nothing for {window_s:g} s; it will be asked again")
 
 
 def _broken(error: httpx.TransportError) -> SourceError:

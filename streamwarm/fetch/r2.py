@@ -174,9 +174,7 @@ def _check_text(text: str, what: str) -> None:
         if size_bytes <= MAX_KEY_BYTES:
             return
         why = f"is {size_bytes} bytes long, over S3's limit of {MAX_KEY_BYTES}"
-    raise SourceError(
-        ErrorCode.SOURCE_NOT_FOUND, f"the {what} {text[:40]!r}… {why}, so no object has such a name"
-    )
+    raise SourceError(ErrorCode.SOURCE_NOT_FOUND, f"the {what} {text[:40]!r}… {why}, so no object has such a name")
 
 
 def _not_empty(info: ObjectInfo) -> ObjectInfo:

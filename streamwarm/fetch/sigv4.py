@@ -119,9 +119,7 @@ class Signer:
         )
         credential = f"{self.access_key_id}/{self._scope(amz_date)}"
         signed = _signed_headers(headers)
-        headers["authorization"] = (
-            f"{ALGORITHM} Credential={credential},SignedHeaders={signed},Signature={signature}"
-        )
+        headers["authorization"] = f"{ALGORITHM} Credential={credential},SignedHeaders={signed},Signature={signature}"
         return headers
 
     def presigned_target(self, request: S3Request, *, expires_s: int, now: float) -> bytes:
@@ -130,9 +128,7 @@ class Signer:
         The payload is unsigned. Raises `ValueError` unless `expires_s` is 1 to 604800.
         """
         if not 1 <= expires_s <= LONGEST_PRESIGN_S:
-            raise ValueError(
-                f"expires_s is {expires_s}; a presigned URL lives 1 to {LONGEST_PRESIGN_S} seconds"
-            )
+            raise ValueError(f"expires_s is {expires_s}; a presigned URL lives 1 to {LONGEST_PRESIGN_S} seconds")
         amz_date = _amz_date(now)
         headers = {**{name.lower(): value for name, value in request.headers.items()}, "host": request.host}
         query = (

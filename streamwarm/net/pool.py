@@ -9,7 +9,6 @@ attempt is retried as a whole, by those who know what it means.
 from __future__ import annotations
 
 import ssl
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 import httpcore2
@@ -26,19 +25,30 @@ ANSWER_S = 600.0
 Telegram; who knows better sets a cancel scope of their own. This is the backstop."""
 
 
+class NoCookies(httpx.Cookies):
+    """Keeps nothing, and saves httpx's detour through urllib for every answer."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave the answer's cookies where they are."""
+
+
 class PooledClient(httpx.AsyncClient):
-    """httpx's client, which can also tell how its connections stand."""
+    """httpx's client, without cookies, which can also tell how its connections stand."""
 
     def __init__(self, transport: PooledTransport, timeout: httpx.Timeout) -> None:
+        self._no_cookies = NoCookies()
         super().__init__(
             transport=transport,
             timeout=timeout,
             trust_env=False,
             follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={"User-Agent": f"streamwarm/{__version__}", "Accept-Encoding": "identity"},
         )
         self.stats = transport.stats
+
+    @property  # type: ignore[misc]  # read-only, unlike httpx's: there is nothing to set
+    def cookies(self) -> httpx.Cookies:
+        return self._no_cookies
 
 
 def open_client(

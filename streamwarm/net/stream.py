@@ -175,4 +175,11 @@ class TCPBackend(httpcore2.AsyncNetworkBackend):
 
 
 def _reason(error: OSError) -> str:
+    """What the system said. trio tells only that every address failed, and keeps the reasons as the cause."""
+    if isinstance(error.__cause__, ExceptionGroup):
+        return ", ".join(
+            dict.fromkeys(_reason(each) for each in error.__cause__.exceptions if isinstance(each, OSError))
+        )
+    if isinstance(error.__cause__, OSError):
+        return _reason(error.__cause__)
     return error.strerror or str(error) or type(error).__name__

@@ -147,10 +147,10 @@ class TLSStream(httpcore2.AsyncNetworkStream):
     async def write(self, buffer: bytes | memoryview, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Encrypt and send all of `buffer`. Raises `WriteTimeout`, `WriteError`; then the stream is of no
         more use."""
-        view = memoryview(buffer)
-        for start in range(0, len(view), WRITE_BYTES):
+        rest = memoryview(buffer)
+        while rest:
             try:
-                self._tls.write(view[start : start + WRITE_BYTES])
+                rest = rest[self._tls.write(rest[:WRITE_BYTES]) :]
             except ssl.SSLError as error:
                 raise httpcore2.WriteError(f"the TLS connection broke: {error.reason or error}") from error
             await self._flush(timeout)

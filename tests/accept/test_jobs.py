@@ -22,9 +22,7 @@ def refusal(raw: object) -> Refused:
 
 def test_a_full_job_arrives_as_it_was_written() -> None:
     raw = job("media/ü.mp4", sha256="AB" * 32, bytes=123, id="mine", options={"caption": "hi"})
-    assert parse_job(raw, BOTS) == NewJob(
-        "mybot", Kind.VIDEO, "media/ü.mp4", "ab" * 32, 123, "mine", {"caption": "hi"}
-    )
+    assert parse_job(raw, BOTS) == NewJob("mybot", Kind.VIDEO, "media/ü.mp4", "ab" * 32, 123, "mine", {"caption": "hi"})
 
 
 def test_null_is_as_good_as_absent_for_what_is_optional() -> None:

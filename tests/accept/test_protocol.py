@@ -69,9 +69,7 @@ def test_spec_invalid_json_is_a_parse_error_with_a_null_id() -> None:
         -32700,
         None,
     )
-    assert code_and_id(
-        answer('[{"jsonrpc": "2.0", "method": "stats", "id": "1"},{"jsonrpc": "2.0", "method"]')
-    ) == (
+    assert code_and_id(answer('[{"jsonrpc": "2.0", "method": "stats", "id": "1"},{"jsonrpc": "2.0", "method"]')) == (
         -32700,
         None,
     )

@@ -171,10 +171,7 @@ async def test_a_message_in_fragments_with_a_ping_between_is_one_message() -> No
     async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
         text = b'{"jsonrpc":"2.0","id":1,"method":"list"}'
         await stream.send_all(
-            frame(1, text[:7], final=False)
-            + frame(9, b"hello")
-            + frame(0, text[7:9], final=False)
-            + frame(0, text[9:])
+            frame(1, text[:7], final=False) + frame(9, b"hello") + frame(0, text[7:9], final=False) + frame(0, text[9:])
         )
         received = b""
         with trio.fail_after(5):

@@ -195,9 +195,7 @@ async def test_a_bug_of_ours_costs_one_request_and_is_observed() -> None:
         ([(b"Authorization", b"Bearer canary-token"), (b"Origin", b"null")], 403),
     ],
 )
-async def test_strangers_are_turned_away_before_the_upgrade(
-    headers: list[tuple[bytes, bytes]], status: int
-) -> None:
+async def test_strangers_are_turned_away_before_the_upgrade(headers: list[tuple[bytes, bytes]], status: int) -> None:
     auth = Auth(["canary-token"], ["https://dash.example"])
     async with open_world() as world, open_websocket_service(world, auth=auth) as url:
         assert await refused_with(url, *headers) == status

@@ -1,5 +1,5 @@
-"""Run as a program: `killed_pushers.py PATH LIVES`. Forks one pusher after the other on the same store, kills each
-with SIGKILL after a random number of acknowledgements, and prints every id that was acknowledged."""
+"""Run as a program: `killed_pushers.py PATH LIVES`. Forks one pusher after the other on the same store, kills
+each with SIGKILL after a random number of acknowledgements, and prints every id that was acknowledged."""
 
 from __future__ import annotations
 

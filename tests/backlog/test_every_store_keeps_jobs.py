@@ -63,9 +63,7 @@ async def test_a_job_survives_exactly_as_it_was_pushed(store: Store) -> None:
 async def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
     job_id = (await push_one(store, photo())).id
     claims = await store.claim([job_id, job_id, "no such job"])
-    assert [(claim.job.id, claim.job.attempt, claim.job.state) for claim in claims] == [
-        (job_id, 1, State.RUNNING)
-    ]
+    assert [(claim.job.id, claim.job.attempt, claim.job.state) for claim in claims] == [(job_id, 1, State.RUNNING)]
     assert await store.claim([job_id]) == []
     assert await store.queued(10) == []
 
@@ -84,9 +82,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(store: Store, clock)
     held = await claim_one(store, lost.job.id)
     assert await store.renew([lost.lease, held.lease]) == [lost.lease]
     before = await store.events_after(0, limit=100)
-    assert (
-        await store.settle([done(lost), Failed(lost.lease, TIMED_OUT), GivenBack(lost.lease)]) == [False] * 3
-    )
+    assert await store.settle([done(lost), Failed(lost.lease, TIMED_OUT), GivenBack(lost.lease)]) == [False] * 3
     assert await store.events_after(0, limit=100) == before
     assert await store.find("bot", Kind.PHOTO, r2_key="a.jpg") is None
     assert await store.settle([done(held), done(held)]) == [True, False]
@@ -201,9 +197,7 @@ async def test_counts_tell_where_every_job_stands(store: Store, clock) -> None:
 
 @pytest.mark.parametrize("destination", [None, "bot"])
 @pytest.mark.parametrize("state", [None, State.QUEUED])
-async def test_every_job_is_on_exactly_one_page(
-    store: Store, destination: str | None, state: State | None
-) -> None:
+async def test_every_job_is_on_exactly_one_page(store: Store, destination: str | None, state: State | None) -> None:
     await store.push([photo(f"{n}.jpg", destination="bot" if n % 3 else "other") for n in range(20)])
     await store.cancel("job-5")
     seen: list[int] = []
@@ -215,9 +209,7 @@ async def test_every_job_is_on_exactly_one_page(
         if after is None:
             break
     wanted = [
-        n + 1
-        for n in range(20)
-        if (destination is None or n % 3) and (state is None or f"job-{n + 1}" != "job-5")
+        n + 1 for n in range(20) if (destination is None or n % 3) and (state is None or f"job-{n + 1}" != "job-5")
     ]
     assert seen == wanted[::-1]
 

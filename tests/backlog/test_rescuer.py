@@ -24,18 +24,14 @@ LIMITS = StoreLimits(keep_done_s=100)
 @pytest.fixture
 async def virtual_store(autojump_clock: MockClock) -> AsyncIterator[Store]:
     new_id = numbered("job-")
-    async with open_memory_store(
-        limits=LIMITS, now=trio.current_time, new_id=new_id, new_token=new_id
-    ) as store:
+    async with open_memory_store(limits=LIMITS, now=trio.current_time, new_id=new_id, new_token=new_id) as store:
         yield store
 
 
 async def test_a_job_of_a_dead_worker_is_claimable_within_ten_seconds_of_its_lease(
     virtual_store: Store, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    await nursery.start(
-        lambda **k: run_rescuer(virtual_store, now=trio.current_time, random=lambda: 0.5, **k)
-    )
+    await nursery.start(lambda **k: run_rescuer(virtual_store, now=trio.current_time, random=lambda: 0.5, **k))
     claim = await start(virtual_store, photo())
     await trio.sleep(LIMITS.lease_s - 1)
     assert (await view(virtual_store, claim.job.id)).state is State.RUNNING
@@ -46,9 +42,7 @@ async def test_a_job_of_a_dead_worker_is_claimable_within_ten_seconds_of_its_lea
 async def test_a_retry_comes_at_its_time_and_old_jobs_go(
     virtual_store: Store, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    await nursery.start(
-        lambda **k: run_rescuer(virtual_store, now=trio.current_time, random=lambda: 0.5, **k)
-    )
+    await nursery.start(lambda **k: run_rescuer(virtual_store, now=trio.current_time, random=lambda: 0.5, **k))
     old = await warm(virtual_store, photo("old.jpg"))
     claim = await start(virtual_store, photo())
     due_at = trio.current_time() + 7.3

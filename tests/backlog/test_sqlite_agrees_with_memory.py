@@ -1,4 +1,5 @@
-"""Any sequence of operations leaves SQLite where it leaves memory: the two know rows in wholly different ways."""
+"""Any sequence of operations leaves SQLite where it leaves memory: the two know rows in wholly different
+ways."""
 
 from __future__ import annotations
 
@@ -43,9 +44,7 @@ settlements = st.one_of(
         sha256=st.sampled_from(DIGESTS[1:]),
         bytes=st.just(9),
     ),
-    st.builds(
-        Failed, lease=leases, error=st.just(LOST), state=st.sampled_from([State.FAILED, State.UNKNOWN])
-    ),
+    st.builds(Failed, lease=leases, error=st.just(LOST), state=st.sampled_from([State.FAILED, State.UNKNOWN])),
     st.builds(
         Again,
         lease=leases,
@@ -60,9 +59,7 @@ settlements = st.one_of(
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
-def calls(
-    name: str, *args: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]
-) -> st.SearchStrategy[Call]:
+def calls(name: str, *args: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
     return st.tuples(st.just(name), st.tuples(*args), st.fixed_dictionaries(named))
 
 
@@ -86,9 +83,8 @@ steps = st.one_of(
 async def everything_told(store: Store) -> list[Any]:
     """All that a user can see of a store."""
     told: list[Any] = [await store.counts(), await store.queued(3), await store.queued(50)]
-    for state in (None, State.QUEUED, State.DONE):
-        for destination in (None, "bot"):
-            told.append(await store.list_jobs(Filter(state, destination), limit=3))
+    filters = [Filter(state, place) for state in (None, State.QUEUED, State.DONE) for place in (None, "bot")]
+    told += [await store.list_jobs(which, limit=3) for which in filters]
     told.append(await store.events_after(2, limit=500))
     told.append(await store.events_after(0, limit=4, job_ids=["x", "job-1", "job-2"]))
     told.append(await store.last_seq())
@@ -100,7 +96,7 @@ async def everything_told(store: Store) -> list[Any]:
 
 
 async def in_place(function: Callable[..., Any], *args: Any) -> Any:
-    """SQLite without threads: a hundred times faster for these tiny operations."""
+    """SQLite without threads: no hand-over to pay for each of these tiny operations."""
     return function(*args)
 
 

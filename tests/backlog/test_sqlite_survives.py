@@ -120,9 +120,7 @@ async def test_a_newer_schema_is_left_alone(path: str, open_sqlite: OpenStore) -
             raise AssertionError("it opened")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "folder exists"), (b"not a database " * 100, "store.url")]
-)
+@pytest.mark.parametrize(("content", "message"), [(None, "folder exists"), (b"not a database " * 100, "store.url")])
 async def test_a_file_that_cannot_be_opened_is_named_with_the_remedy(
     tmp_path: Path, content: bytes | None, message: str
 ) -> None:

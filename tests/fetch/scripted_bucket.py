@@ -165,9 +165,7 @@ def plain_client() -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def rig(
-    script: Script, *, open_http: Callable[[], httpx.AsyncClient] = pooled_client
-) -> AsyncIterator[Rig]:
+async def rig(script: Script, *, open_http: Callable[[], httpx.AsyncClient] = pooled_client) -> AsyncIterator[Rig]:
     """A served script and a source that reads from it; both are gone at the end."""
     bucket = ScriptedBucket(script)
     observed: list[Observation] = []

@@ -77,9 +77,7 @@ async def test_an_object_compressed_on_the_way_is_refused_by_name(length_told: b
         if asked.method == "HEAD":
             await stream.send_all(head(200, etag=ETAG, content_length=len(BODY)))
         elif length_told:
-            await stream.send_all(
-                head(200, etag=ETAG, content_length=len(ZIPPED), content_encoding="gzip") + ZIPPED
-            )
+            await stream.send_all(head(200, etag=ETAG, content_length=len(ZIPPED), content_encoding="gzip") + ZIPPED)
         else:
             await stream.send_all(head(200, etag=ETAG, transfer_encoding="chunked", content_encoding="gzip"))
             await stream.send_all(b"%x\r\n%s\r\n0\r\n\r\n" % (len(ZIPPED), ZIPPED))
@@ -128,12 +126,8 @@ async def trickling(asked: Asked, stream: trio.SocketStream) -> None:
         await trio.sleep(5)
 
 
-@pytest.mark.parametrize(
-    ("script", "at_most_s"), [(silent, 31), (silent_after_head, 61), (trickling, 66)], ids=str
-)
-async def test_a_source_that_stalls_gives_its_worker_back(
-    script: Script, at_most_s: float, clock: MockClock
-) -> None:
+@pytest.mark.parametrize(("script", "at_most_s"), [(silent, 31), (silent_after_head, 61), (trickling, 66)], ids=str)
+async def test_a_source_that_stalls_gives_its_worker_back(script: Script, at_most_s: float, clock: MockClock) -> None:
     started_at = trio.current_time()
     error = await refusal(script)
     assert error.code is ErrorCode.TIMEOUT
@@ -302,9 +296,7 @@ async def read_each(keys: list[str], open_http: Callable[[], httpx.AsyncClient])
     async with rig(answering(200, b"x", etag=ETAG), open_http=open_http) as honest:
         for key in keys:
             assert await honest.read(key) == b"x"
-        assert [asked.target for asked in honest.bucket.asked] == [
-            object_path("media", key).encode() for key in keys
-        ]
+        assert [asked.target for asked in honest.bucket.asked] == [object_path("media", key).encode() for key in keys]
 
 
 @settings(max_examples=15)
@@ -330,11 +322,7 @@ async def test_a_name_that_no_object_can_have_never_becomes_another_request(r2_k
 
 def page(*keys: str, token: str = "") -> bytes:
     items = "".join(f"<Contents><Key>{key}</Key><Size>5</Size><ETag>e</ETag></Contents>" for key in keys)
-    more = (
-        f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>"
-        if token
-        else ""
-    )
+    more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>" if token else ""
     return (
         '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
         f"<EncodingType>url</EncodingType>{items}{more}</ListBucketResult>"
@@ -342,9 +330,7 @@ def page(*keys: str, token: str = "") -> bytes:
 
 
 async def test_a_listing_of_several_pages_names_every_object_once() -> None:
-    pages = first_then(
-        answering(200, page("a%2Bb+c", "%0A%F0%9F%8E%AC", token="t/1")), answering(200, page("d"))
-    )
+    pages = first_then(answering(200, page("a%2Bb+c", "%0A%F0%9F%8E%AC", token="t/1")), answering(200, page("d")))
     async with rig(pages) as honest:
         listed = [item async for item in honest.source.list_objects("p/ä")]
         assert listed == [ListedObject(key, 5, "e") for key in ("a+b c", "\n🎬", "d")]

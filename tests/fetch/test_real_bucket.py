@@ -85,9 +85,7 @@ async def test_hostile_names_give_their_own_object_or_an_error(
     assert listed >= set(held)
 
 
-async def test_a_streamed_upload_comes_back_byte_for_byte(
-    client: httpx.AsyncClient, object_store: ObjectStore
-) -> None:
+async def test_a_streamed_upload_comes_back_byte_for_byte(client: httpx.AsyncClient, object_store: ObjectStore) -> None:
     bucket = object_store.as_bucket()
     piece = bytes(range(256)) * 4096
 
@@ -143,24 +141,18 @@ async def test_wrong_credentials_are_refused_with_the_setting_to_mend(
 async def test_a_clock_that_is_wrong_is_told_apart_from_a_wrong_key(
     client: httpx.AsyncClient, object_store: ObjectStore
 ) -> None:
-    late = R2Source(
-        client, object_store.as_bucket(), signing_keys=SigningKeys(), now=lambda: time.time() - 7200
-    )
+    late = R2Source(client, object_store.as_bucket(), signing_keys=SigningKeys(), now=lambda: time.time() - 7200)
     with pytest.raises(SourceError, match="clock"):
         await late.check()
 
 
-async def test_a_bucket_that_is_not_there_is_named(
-    client: httpx.AsyncClient, object_store: ObjectStore
-) -> None:
+async def test_a_bucket_that_is_not_there_is_named(client: httpx.AsyncClient, object_store: ObjectStore) -> None:
     source = source_of(client, evolve(object_store.as_bucket(), bucket="elsewhere"))
     with pytest.raises(SourceError, match=r"'elsewhere'; check r2\.bucket"):
         await source.check()
 
 
-async def test_an_object_that_is_not_there_is_named(
-    client: httpx.AsyncClient, object_store: ObjectStore
-) -> None:
+async def test_an_object_that_is_not_there_is_named(client: httpx.AsyncClient, object_store: ObjectStore) -> None:
     source = source_of(client, object_store.as_bucket())
     await source.check()
     with pytest.raises(SourceError, match=r"'gone\.mp4' in bucket 'media'") as caught:

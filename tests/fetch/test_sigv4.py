@@ -86,15 +86,11 @@ def test_every_published_example_would_be_accepted_by_s3(request_: S3Request, ex
 
 def test_the_published_presigned_url_comes_out_the_same() -> None:
     target = signer().presigned_target(S3Request("GET", HOST, "/test.txt"), expires_s=86400, now=MAY_24_2013)
-    assert target.endswith(
-        b"&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
-    )
+    assert target.endswith(b"&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
 
 
 def test_the_published_key_derivation_comes_out_the_same() -> None:
-    key = derive_key(
-        "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", date="20120215", region="us-east-1", service="iam"
-    )
+    key = derive_key("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", date="20120215", region="us-east-1", service="iam")
     assert key.hex() == "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"
 
 

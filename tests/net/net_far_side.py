@@ -59,19 +59,17 @@ class Peer:
 
 @define(eq=False)
 class FarSide:
-    """A server; `open` counts its connections that are open now, `most` at one time, `opened` ever."""
+    """A server; `open` counts its connections that are open now, `opened` those that ever were."""
 
     handler: Handler
     port: int = 0
     open: int = 0
     opened: int = 0
-    most: int = 0
     changed: trio.Event = field(factory=trio.Event)
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         self.open += 1
         self.opened += 1
-        self.most = max(self.most, self.open)
         try:
             await self.handler(Peer(stream, self.opened))
         except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -79,9 +79,7 @@ async def test_a_server_killed_with_its_owner_does_not_stay_behind(tmp_path: Pat
     note = tmp_path / "started"
     command = f"echo $$ > {note}.part; mv {note}.part {note}; exec sleep 600"
     owner_code = (
-        "import subprocess, sys, time\n"
-        "subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
-        "time.sleep(600)\n"
+        "import subprocess, sys, time\nsubprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\ntime.sleep(600)\n"
     )
     command_line = [sys.executable, "-I", tether.__file__, "5", "/bin/sh", "-c", command]
     owner = await trio.lowlevel.open_process([sys.executable, "-c", owner_code, *command_line])
@@ -92,9 +90,7 @@ async def test_a_server_killed_with_its_owner_does_not_stay_behind(tmp_path: Pat
     await gone(int(pid))
 
 
-@pytest.mark.parametrize(
-    ("command", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 128 + signal.SIGKILL)]
-)
+@pytest.mark.parametrize(("command", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 128 + signal.SIGKILL)])
 def test_a_command_that_ends_by_itself_is_reported_as_a_shell_would(command: str, status: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-I", tether.__file__, "5", "/bin/sh", "-c", command], stdin=subprocess.PIPE

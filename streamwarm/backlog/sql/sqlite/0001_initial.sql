@@ -106,8 +106,8 @@ CREATE TABLE media_cache (
 );
 
 CREATE INDEX ix_media_cache_lookup ON media_cache (destination, kind, media_reference) WHERE status = 'ready';
-CREATE INDEX ix_media_cache_sha256 ON media_cache (destination, kind, sha256, updated_at) WHERE status = 'ready';
-CREATE INDEX ix_media_cache_r2_key ON media_cache (destination, kind, r2_key, updated_at) WHERE status = 'ready';
+CREATE INDEX ix_media_cache_sha256 ON media_cache (destination, kind, sha256, updated_at DESC) WHERE status = 'ready';
+CREATE INDEX ix_media_cache_r2_key ON media_cache (destination, kind, r2_key, updated_at DESC) WHERE status = 'ready';
 
 CREATE TABLE media_store (
     r2_key       TEXT PRIMARY KEY,
