@@ -124,9 +124,7 @@ def _layer(values: dict[str, Any], origin: str, known: Mapping[str, Any]) -> Loa
     return LoadedSettings(nested, LoaderMeta(origin))
 
 
-def _destination_tables(
-    tables: Any, path: Path | None, environ: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
+def _destination_tables(tables: Any, path: Path | None, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The tables by name, with `STREAMWARM_DESTINATIONS_<NAME>_<KEY>` laid over those that the file names."""
     if not isinstance(tables, dict):
         raise SettingsError(f"{path}: destinations: must be tables, such as [destinations.mybot]")
@@ -182,9 +180,7 @@ def _suggest(key: str, known: Mapping[str, Any]) -> str:
     if close:
         return f"; did you mean {close[0]}?"
     section = key.partition(".")[0]
-    allowed = [k for k in known if k.startswith(f"{section}.")] or sorted(
-        {k.partition(".")[0] for k in known}
-    )
+    allowed = [k for k in known if k.startswith(f"{section}.")] or sorted({k.partition(".")[0] for k in known})
     return f"; allowed: {', '.join(allowed)}"
 
 

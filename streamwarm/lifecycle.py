@@ -18,6 +18,7 @@ CHANGES: frozenset[tuple[State, State]] = frozenset(
         (State.WAITING, State.CANCELLED),
         (State.FAILED, State.QUEUED),  # a user asked for a retry
         (State.UNKNOWN, State.QUEUED),
+        (State.UNKNOWN, State.CANCELLED),  # a person decided not to send it again
         (State.CANCELLED, State.QUEUED),
         (State.DONE, State.QUEUED),  # its warm record was forgotten and the same id was pushed again
     }

@@ -151,13 +151,13 @@ class WarmRecord:
 
 @frozen
 class SeenObject:
-    """What the last reading of an object told: kept in `media_store`."""
+    """What the last whole reading of an object told, kept in `media_store`. `sha256` is lower-case hex."""
 
     r2_key: str
     bytes: int
     etag: str | None
     content_type: str | None
-    sha256: str | None
+    sha256: str
 
 
 @frozen

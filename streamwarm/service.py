@@ -35,11 +35,11 @@ from streamwarm.parts import FarSides, open_far_sides, open_store
 from streamwarm.settings import Settings
 from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
+from streamwarm.stats import Stats
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.metrics import Metrics
-from streamwarm.stats import Stats
 
 
 @frozen
@@ -168,9 +168,7 @@ async def _listening(service: _Service) -> AsyncIterator[Endpoints]:
 async def _serve_http(service: _Service, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
     address, auth = service.settings.serve.http, service.settings.auth
     hooks = HttpHooks(ready=service.stats.why_not_ready, metrics=service.stats.render_metrics)
-    app = build_app(
-        service.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=service.observe
-    )
+    app = build_app(service.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=service.observe)
     await serve_http(
         app,
         host=address.host,
@@ -203,9 +201,7 @@ async def _work(
     """Dispatcher and workers, until asked to stop; then running transfers have `drain_s` to finish."""
     settings, shutdown, dispatcher = service.settings, service.shutdown, service.dispatcher
     async with (
-        open_completer(
-            service.store, now=time.time, observe=service.observe, wake=dispatcher.wake
-        ) as completer,
+        open_completer(service.store, now=time.time, observe=service.observe, wake=dispatcher.wake) as completer,
         trio.open_nursery() as work,
     ):
         tools = _worker_tools(service, completer)

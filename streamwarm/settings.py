@@ -83,8 +83,8 @@ def _check_store_url(_: object, __: Attribute[Any], value: str) -> None:
 
 @frozen(kw_only=True)
 class ServeSettings:
-    listen: Address = Address("127.0.0.1", 8787)
-    http: Address = Address("127.0.0.1", 8788)
+    listen: Address = field(factory=lambda: Address("127.0.0.1", 8787))
+    http: Address = field(factory=lambda: Address("127.0.0.1", 8788))
     ready_file: Path | None = None
     processes: int = field(default=1, validator=at_least(1))
     drain_s: float = field(default=30.0, validator=at_least(0))
@@ -134,10 +134,8 @@ class R2Settings:
     def missing(self) -> list[str]:
         """The settings without which no object can be read, by name."""
         lacking = [] if self.resolved_endpoint else ["r2.account_id (or r2.endpoint_url)"]
-        for name in ("bucket", "access_key_id", "secret_access_key"):
-            if not getattr(self, name):
-                lacking.append(f"r2.{name}")
-        return lacking
+        needed = ("bucket", "access_key_id", "secret_access_key")
+        return lacking + [f"r2.{name}" for name in needed if not getattr(self, name)]
 
 
 @frozen(kw_only=True)

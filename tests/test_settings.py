@@ -76,9 +76,7 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
         ("[destinations.My_Bot]\ntype = 'telegram'\n", ["My_Bot", "lower-case"]),
     ],
 )
-def test_a_wrong_setting_names_its_file_its_key_and_what_is_allowed(
-    text: str, told: list[str], tmp_path: Path
-) -> None:
+def test_a_wrong_setting_names_its_file_its_key_and_what_is_allowed(text: str, told: list[str], tmp_path: Path) -> None:
     message = problem(text, tmp_path)
     assert [word for word in told if word not in message] == []
 
@@ -136,9 +134,7 @@ def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
         ("type = 'telegram'\ntoken = '1:CANARY-SECRET'\nchats = [1]\non_unknown = 'x'", "on_unknown: must be one of"),
     ],
 )
-def test_a_wrong_destination_is_refused_by_name_and_without_its_secret(
-    table: str, told: str, tmp_path: Path
-) -> None:
+def test_a_wrong_destination_is_refused_by_name_and_without_its_secret(table: str, told: str, tmp_path: Path) -> None:
     settings = load(f"[destinations.mybot]\n{table}\n", tmp_path)
     with pytest.raises(SettingsError) as caught:
         read_tables(settings.destinations)

@@ -64,7 +64,7 @@ async def serve_http(
 
 class _Server:
     def __init__(self, app: ASGIApp, observe: Observer, limits: HttpLimits) -> None:
-        self._app = ASGIWrapper(cast(ASGIFramework, _Drained(app)))
+        self._app = app
         self._observe = observe
         self._limits = limits
         self._config = _config(limits)
@@ -77,10 +77,18 @@ class _Server:
             return
         self._clients += 1
         try:
-            # hypercorn's annotation asks for TLS; what it uses of a plain stream, ClientStream has.
-            await TCPServer(self._app, self._config, self._context, ConnectionState({}), cast(Any, stream))
+            await self._answer(stream)
         finally:
             self._clients -= 1
+
+    async def _answer(self, stream: ClientStream) -> None:
+        requests = _Requests(self._app)
+        app = ASGIWrapper(cast(ASGIFramework, requests))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_abort_when_idle, stream, requests, 2 * self._limits.idle_s)
+            # hypercorn's annotation asks for TLS; what it uses of a plain stream, ClientStream has.
+            await _Http1Connection(app, self._config, self._context, ConnectionState({}), cast(Any, stream))
+            nursery.cancel_scope.cancel()
 
     async def farewell(self) -> None:
         """Idle connections close at once, the others after their answer."""
@@ -91,8 +99,35 @@ class _Server:
             self._observe(ConnectionRefused(stream.fault))
 
 
-class _Drained:
-    """Takes in what is left of a request's body once its answer begins.
+class _Http1Connection(TCPServer):
+    """One connection that stays with HTTP/1.1.
+
+    hypercorn changes to HTTP/2 for any client that asks, and then neither an idle time nor the client's leaving ends
+    the connection. Its wrapper, which makes the change, is taken off; the wish to change ends the connection.
+    """
+
+    async def _read_data(self) -> None:
+        self.protocol = cast(Any, self.protocol.protocol)
+        await super()._read_data()
+
+
+async def _abort_when_idle(stream: ClientStream, requests: _Requests, idle_s: float) -> None:
+    """End a connection on which no request was under way for `idle_s`.
+
+    hypercorn's own idle time forgets some: a websocket upgrade that it refuses stays open for ever. Bytes do not
+    count as life, for a stranger may send one now and then.
+    """
+    begun = -1
+    while requests.running or requests.begun != begun:
+        begun = requests.begun
+        await trio.sleep(idle_s)
+    stream.fault = f"no request for {idle_s:g} s"
+    stream.abort()
+
+
+class _Requests:
+    """One connection's requests on their way to the application; takes in what is left of a body once the answer
+    begins.
 
     hypercorn passes bodies on through a bounded queue and says good-bye through the same one: an answer
     that does not read the body, such as a 401 to a large upload, would wait for ever for room in it.
@@ -100,11 +135,21 @@ class _Drained:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self.begun = 0
+        self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(scope):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        self.begun += 1
+        self.running += 1
+        try:
+            await (self._answer_draining if _has_body(scope) else self._app)(scope, receive, send)
+        finally:
+            self.running -= 1
+
+    async def _answer_draining(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with trio.open_nursery() as nursery:
 
             async def send_draining(message: Message) -> None:

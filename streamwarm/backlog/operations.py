@@ -138,6 +138,7 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
         changed.append(after)
         if isinstance(settlement, Done):
             tables.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
+            tables.put_seen(settlement.seen, now)
     _apply(tables, changed)
     return answers
 
@@ -192,8 +193,8 @@ def _record_of(job: Job, done: Done, now: float) -> WarmRecord:
         destination=job.destination,
         kind=job.kind,
         r2_key=job.r2_key,
-        sha256=done.sha256,
-        bytes=done.bytes,
+        sha256=done.seen.sha256,
+        bytes=done.seen.bytes,
         result=done.result,
         job_id=job.id,
         warmed_at=now,

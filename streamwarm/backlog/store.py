@@ -53,12 +53,12 @@ class Refused:
 
 @frozen
 class Done:
-    """The attempt succeeded: the job ends `done` and its media key becomes warm, in one transaction."""
+    """The attempt succeeded: the job ends `done`, its media key becomes warm, and what was seen of the object is
+    remembered in `media_store`, in one transaction."""
 
     lease: Lease
     result: JsonObject
-    sha256: str
-    bytes: int
+    seen: SeenObject
 
 
 @frozen
@@ -185,10 +185,6 @@ class Store(Protocol):
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """End attempts. False where the lease was lost: that one changed nothing (fault 20)."""
-        ...
-
-    async def record_seen(self, seen: SeenObject) -> None:
-        """Remember an object's size, ETag and type in `media_store`."""
         ...
 
     async def wake_due(self) -> Due:

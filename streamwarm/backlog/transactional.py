@@ -25,7 +25,6 @@ from streamwarm.model import (
     MediaKey,
     NewJob,
     QueuedJob,
-    SeenObject,
     WarmRecord,
 )
 
@@ -126,9 +125,6 @@ class TransactionalStore:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return await self._transactions.write(lambda tables, now: operations.settle(tables, now, settlements))
-
-    async def record_seen(self, seen: SeenObject) -> None:
-        await self._transactions.write(lambda tables, now: tables.put_seen(seen, now))
 
     async def wake_due(self) -> Due:
         """A store where nothing is due is only read: this is asked every second."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import islice
 from pathlib import Path
+
 import click
 import trio
 from attrs import frozen
@@ -82,9 +83,7 @@ def push(
     settings = read_settings(config)
     request = PushRequest(keys, prefix, destination, kind, wait)
     with open_display(as_json=as_json) as display:
-        failed = trio.run(
-            _push, settings, service_url(settings, url), service_token(settings, token), request, display
-        )
+        failed = trio.run(_push, settings, service_url(settings, url), service_token(settings, token), request, display)
     sys.exit(FAILED if failed else 0)
 
 

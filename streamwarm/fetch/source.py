@@ -13,8 +13,7 @@ from attrs import frozen
 class ObjectInfo:
     """What the answer's head tells before the first byte.
 
-    `bytes` is the exact size of the stored object. `content_encoding` is None for identity. `last_modified` is the
-    header's text.
+    `bytes` is the exact size of the stored object. `content_encoding` is None for identity.
     """
 
     r2_key: str
@@ -47,5 +46,5 @@ class Source(Protocol):
     """A bucket."""
 
     def open_object(self, r2_key: str) -> AbstractAsyncContextManager[SourceObject]:
-        """Open the object of exactly this name. Raises `SourceError` with the reason; holds one connection while open."""
+        """Open the object of exactly this name; it holds one connection while open. Raises `SourceError`."""
         ...

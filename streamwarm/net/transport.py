@@ -66,6 +66,8 @@ class PooledTransport(httpx.AsyncBaseTransport):
         if not isinstance(request.stream, httpx.AsyncByteStream):
             raise TypeError("the request's body must be an async iterator, or bytes")
         timeouts: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        # A signed path must go out as it was signed; httpx would tidy `..` out of it.
+        target: bytes = request.extensions.get("target", request.url.raw_path)
         connection = await self._connections.take(
             _origin(request.url), connect_s=timeouts.get("connect"), wait_s=timeouts.get("pool")
         )
@@ -73,9 +75,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         body = ResponseBody(self._connections, connection, exchange)
         try:
             answer = await exchange.send(
-                OutgoingRequest(
-                    request.method.encode("ascii"), request.url.raw_path, request.headers.raw, request.stream
-                )
+                OutgoingRequest(request.method.encode("ascii"), target, request.headers.raw, request.stream)
             )
         except BaseException:
             await body.aclose()

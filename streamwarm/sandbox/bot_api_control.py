@@ -50,9 +50,7 @@ class Traffic:
             self.uploads_open -= 1
 
 
-def answer_control(
-    request: Request, body: bytes, telegram: Telegram, faults: FaultPlan, traffic: Traffic
-) -> Reply:
+def answer_control(request: Request, body: bytes, telegram: Telegram, faults: FaultPlan, traffic: Traffic) -> Reply:
     """Answer a request under `/sandbox/`. Raises `BotApiError`."""
     match request.method, request.path:
         case "GET", "/sandbox/deliveries":
@@ -75,9 +73,7 @@ def _deliveries(query: str, telegram: Telegram) -> dict[str, Any]:
     `keep`."""
     given = parse_qs(query)
     try:
-        after, limit = (
-            int(given.get(name, [default])[0]) for name, default in (("after", "0"), ("limit", "1000"))
-        )
+        after, limit = (int(given.get(name, [default])[0]) for name, default in (("after", "0"), ("limit", "1000")))
     except ValueError as error:
         raise bad_request("after and limit must be whole numbers") from error
     dropped = telegram.delivered - len(telegram.deliveries)

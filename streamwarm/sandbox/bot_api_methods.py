@@ -260,8 +260,7 @@ class Telegram:
     def _photo_size(self, upload: UploadedFile) -> tuple[int, int]:
         if upload.bytes > MAX_PHOTO_BYTES:
             raise bad_request(
-                f"file of size {upload.bytes} bytes is too big for a photo; "
-                f"the maximum size is {MAX_PHOTO_BYTES} bytes"
+                f"file of size {upload.bytes} bytes is too big for a photo; the maximum size is {MAX_PHOTO_BYTES} bytes"
             )
         size = image_size(upload.head)
         if size is None or min(size) == 0:

@@ -100,9 +100,7 @@ class Fault:
         if self.of_upload and self.chat_id is not None:
             raise ValueError(f"{self.fault} strikes before the chat is known: leave out chat_id")
         if not 200 <= self.status <= 599 or self.status in (204, 304):
-            raise ValueError(
-                f"status {self.status} ends no answer with a body: use 200 to 599, not 204 or 304"
-            )
+            raise ValueError(f"status {self.status} ends no answer with a body: use 200 to 599, not 204 or 304")
         if (self.times is not None and self.times < 1) or min(self.skip, self.at_byte) < 0:
             raise ValueError("times must be at least 1, and skip and at_byte at least 0")
         if not 0 <= self.seconds <= MAX_FAULT_S:

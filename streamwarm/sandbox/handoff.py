@@ -58,9 +58,7 @@ async def fetch_url(pool: httpcore2.AsyncConnectionPool, url: str, kind: Kind) -
         raise _unreachable() from error
 
 
-async def _digest(
-    response: httpcore2.Response, file_name: str, content_type: str, max_bytes: int
-) -> UploadedFile:
+async def _digest(response: httpcore2.Response, file_name: str, content_type: str, max_bytes: int) -> UploadedFile:
     digest = FileDigest(file_name, content_type, max_bytes=max_bytes)
     try:
         async with aclosing(response.aiter_stream()) as pieces:

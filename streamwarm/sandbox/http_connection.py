@@ -89,9 +89,7 @@ class HttpConnection:
         event = await self._next_event(IO_TIMEOUT_S)
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
-    async def respond(
-        self, status: int, body: bytes, content_type: str, *, sent_bytes: int | None = None
-    ) -> None:
+    async def respond(self, status: int, body: bytes, content_type: str, *, sent_bytes: int | None = None) -> None:
         """Answer. With `sent_bytes` the answer breaks off after that many bytes of a body announced in
         full."""
         headers = [

@@ -27,7 +27,7 @@ class MadeObject:
     def pieces(self) -> Iterator[bytes]:
         """Its content, at most `PIECE_BYTES` at a time; a photo is a real PNG of noise."""
         if self.content_type == "image/png":
-            yield _png(self.r2_key, self.size_bytes)
+            yield _png(self.r2_key)
             return
         source = random.Random(self.r2_key)
         left = self.size_bytes
@@ -71,11 +71,9 @@ def _photo(r2_key: str, side: int) -> MadeObject:
     return MadeObject(r2_key, Kind.PHOTO, "image/png", size)
 
 
-def _png(r2_key: str, size_bytes: int) -> bytes:
+def _png(r2_key: str) -> bytes:
     side = next(side for key, side in _PHOTOS if key in r2_key)
-    png = _png_of(side, random.Random(r2_key).randbytes(side * side * 3))
-    assert len(png) == size_bytes
-    return png
+    return _png_of(side, random.Random(r2_key).randbytes(side * side * 3))
 
 
 def _png_of(side: int, rgb: bytes) -> bytes:

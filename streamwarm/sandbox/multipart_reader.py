@@ -156,9 +156,7 @@ def boundary_of(content_type: str) -> bytes:
     found = _BOUNDARY.search(content_type)
     boundary = (found[1] or found[2]).encode("latin-1", "replace") if found else b""
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
-        raise MalformedMultipartError(
-            f"the Content-Type names no boundary of 1 to {MAX_BOUNDARY_BYTES} bytes"
-        )
+        raise MalformedMultipartError(f"the Content-Type names no boundary of 1 to {MAX_BOUNDARY_BYTES} bytes")
     return boundary
 
 

@@ -48,9 +48,7 @@ METHODS: Mapping[Kind, Method] = {
     ),
     Kind.AUDIO: _method("sendAudio", "audio", "caption", "duration", "performer", "title"),
     Kind.DOCUMENT: _method("sendDocument", "document", "caption"),
-    Kind.ANIMATION: _method(
-        "sendAnimation", "animation", "caption", "duration", "width", "height", "has_spoiler"
-    ),
+    Kind.ANIMATION: _method("sendAnimation", "animation", "caption", "duration", "width", "height", "has_spoiler"),
     Kind.VOICE: _method("sendVoice", "voice", "caption", "duration"),
     Kind.VIDEO_NOTE: _method("sendVideoNote", "video_note", "duration"),
 }
@@ -177,7 +175,11 @@ def _parse(status: int, body: bytes) -> dict[str, Any]:
 def _largest(sizes: list[Any]) -> Any:
     """A photo comes as a list of sizes; the largest is the original."""
     photos = [size for size in sizes if isinstance(size, dict)]
-    return max(photos, key=lambda s: (_integer(s, "width") * _integer(s, "height"), _integer(s, "file_size")), default=None)
+    return max(photos, key=_pixels_and_bytes, default=None)
+
+
+def _pixels_and_bytes(size: Any) -> tuple[int, int]:
+    return _integer(size, "width") * _integer(size, "height"), _integer(size, "file_size")
 
 
 def _integer(mapping: Any, key: str) -> int:

@@ -41,9 +41,7 @@ def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Dest
     return read
 
 
-def build_destinations(
-    tables: Mapping[str, Mapping[str, Any]], client: httpx.AsyncClient
-) -> dict[str, Destination]:
+def build_destinations(tables: Mapping[str, Mapping[str, Any]], client: httpx.AsyncClient) -> dict[str, Destination]:
     """The destinations by name. Raises `SettingsError`."""
     return {name: kind.build(name, settings, client) for name, (kind, settings) in read_tables(tables).items()}
 

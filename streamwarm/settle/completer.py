@@ -15,14 +15,14 @@ from attrs import define, field
 from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
-from streamwarm.settle.report import Tally, observations_of
 from streamwarm.settle.finished import Finished
+from streamwarm.settle.report import Tally, observations_of
 from streamwarm.watch.events import LateResult, Observer, StoreTrouble
 
 BATCH = 64
 RETRY_S = 1.0
 DRAIN_S = 10.0
-"""How long the last outcomes may take when the service stops; after that their leases run out and the work is redone."""
+"""How long the last outcomes may take when the service stops; after that their leases run out and it is all redone."""
 
 
 @asynccontextmanager

@@ -6,8 +6,7 @@ from attrs import frozen
 
 from streamwarm.backlog.store import Settlement
 from streamwarm.errors import AttemptError
-from streamwarm.fetch.source import ObjectInfo
-from streamwarm.model import Claim, JsonObject
+from streamwarm.model import Claim, JsonObject, SeenObject
 
 
 @frozen
@@ -15,9 +14,7 @@ class Delivered:
     """An attempt that succeeded: the reference, and what was delivered."""
 
     result: JsonObject
-    info: ObjectInfo
-    sha256: str
-    bytes: int
+    seen: SeenObject
 
 
 @frozen

@@ -27,7 +27,7 @@ def observations_of(finished: Finished, now: float) -> list[Observation]:
             AttemptSucceeded(
                 **about,
                 attempt=job.attempt,
-                bytes=finished.delivered.bytes,
+                bytes=finished.delivered.seen.bytes,
                 transfer_s=finished.transfer_s,
                 warm_s=max(0.0, now - job.created_at),
             )

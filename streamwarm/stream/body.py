@@ -65,5 +65,6 @@ class VerifiedBody:
         if expected is not None and actual != expected:
             raise SourceError(
                 ErrorCode.SHA256_MISMATCH,
-                f"the object's digest is {actual}, the job names {expected}: the object was replaced, or the job is wrong",
+                f"the object's digest is {actual}, the job names {expected}: "
+                "the object was replaced, or the job is wrong",
             )

@@ -29,9 +29,7 @@ def after_failure(
         return Failed(claim.lease, error.as_job_error(), State.UNKNOWN)
     when = retry_at(error, attempt=attempt, max_attempts=max_attempts, now=now, random=random)
     if when is not None:
-        return Again(
-            claim.lease, error.as_job_error(), when, counts=error.counts, possible_duplicate=answer_lost
-        )
+        return Again(claim.lease, error.as_job_error(), when, counts=error.counts, possible_duplicate=answer_lost)
     if error.permanent:
         return Failed(claim.lease, error.as_job_error())
     message = f"{error.message} (attempt {attempt} of {max_attempts})"

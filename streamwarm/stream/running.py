@@ -31,9 +31,7 @@ class Running:
     busy_peak: int = 0
 
     @contextmanager
-    def register(
-        self, worker: int, claim: Claim, attempt: Attempt, lost_lease: trio.CancelScope
-    ) -> Iterator[None]:
+    def register(self, worker: int, claim: Claim, attempt: Attempt, lost_lease: trio.CancelScope) -> Iterator[None]:
         """The attempt is running inside this block; `lost_lease` is cancelled if its lease is lost."""
         self._entries[claim.lease] = _Entry(worker, claim, attempt, lost_lease)
         self.busy_peak = max(self.busy_peak, len(self._entries))

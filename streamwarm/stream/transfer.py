@@ -9,7 +9,7 @@ from attrs import define
 
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Source
-from streamwarm.model import Job
+from streamwarm.model import Job, SeenObject
 from streamwarm.send.destination import Destination, Media
 from streamwarm.settle.finished import Delivered
 from streamwarm.stream.body import VerifiedBody
@@ -61,7 +61,8 @@ async def transfer(
         "source": opened.origin,
         "elapsed_ms": round((clock() - attempt.started_at) * 1000),
     }
-    return Delivered(result, info, meter.sha256, meter.total)
+    seen = SeenObject(job.r2_key, meter.total, info.etag, info.content_type, meter.sha256)
+    return Delivered(result, seen)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finish
             ErrorCode.WORKER_LOST, f"streamwarm failed unexpectedly ({type(exc).__name__}); its log has the details"
         )
         return _failed(claim, attempt, destination, lost, tools)
-    done = Done(claim.lease, delivered.result, delivered.sha256, delivered.bytes)
+    done = Done(claim.lease, delivered.result, delivered.seen)
     return Finished(claim, done, trio.current_time() - attempt.started_at, delivered=delivered)
 
 
@@ -112,9 +112,7 @@ def _no_such_destination(name: str) -> DestinationError:
     )
 
 
-async def _transfer_with_one_fresh_try(
-    attempt: Attempt, destination: Destination, tools: WorkerTools
-) -> Delivered:
+async def _transfer_with_one_fresh_try(attempt: Attempt, destination: Destination, tools: WorkerTools) -> Delivered:
     """A kept-alive connection may be closed by its peer at the moment of reuse (fault 14): that costs no attempt."""
     try:
         return await _transfer(attempt, destination, tools)

@@ -84,9 +84,7 @@ class Metrics:
         self._bytes = Counter("streamwarm_bytes", "Bytes moved.", ["direction"], registry=r)
         self._cache_requests = Counter("streamwarm_cache_requests", "Objects asked for.", ["result"], registry=r)
         self._signing_keys = Counter("streamwarm_signing_keys_derived", "SigV4 signing keys derived.", registry=r)
-        self._reopens = Counter(
-            "streamwarm_source_reopens", "Broken downloads continued at their offset.", registry=r
-        )
+        self._reopens = Counter("streamwarm_source_reopens", "Broken downloads continued at their offset.", registry=r)
         self._rate_limited = Counter(
             "streamwarm_rate_limited", "Times a destination asked for silence.", ["destination"], registry=r
         )

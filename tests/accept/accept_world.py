@@ -25,7 +25,7 @@ from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.store import Done, Store
 from streamwarm.errors import InvalidOptions
-from streamwarm.model import JsonObject, Kind, Progress
+from streamwarm.model import JsonObject, Kind, Progress, SeenObject
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.events import Observation
@@ -72,7 +72,8 @@ class World:
     async def warm(self, job_id: str, *, sha256: str = SHA256) -> None:
         """Take a queued job through to `done`."""
         [claim] = await self.store.claim([job_id])
-        assert await self.store.settle([Done(claim.lease, RESULT, sha256, 10)]) == [True]
+        seen = SeenObject(claim.job.r2_key, 10, None, None, sha256)
+        assert await self.store.settle([Done(claim.lease, RESULT, seen)]) == [True]
 
     def observe(self, observation: Observation) -> None:
         self.observed.append(observation)
@@ -218,10 +219,12 @@ class Client:
 
 @asynccontextmanager
 async def open_client(url: str, **options: Any) -> AsyncIterator[Client]:
-    """The stream is closed here: trio-websocket's client leaves it open where the server closed first."""
+    """A client bounded in time and closed here: trio-websocket's own waits for ever where the server ends the
+    connection before its handshake, and leaves the stream open where the server closed first."""
     async with await dial(url) as stream, trio.open_nursery() as nursery:
         path = urlsplit(url).path
-        connection = await wrap_client_stream(nursery, stream, "127.0.0.1", path, **options)
+        with trio.fail_after(10):
+            connection = await wrap_client_stream(nursery, stream, "127.0.0.1", path, **options)
         yield Client(connection)
         with trio.move_on_after(1):
             await connection.aclose()
@@ -260,6 +263,13 @@ async def read_all(stream: trio.SocketStream) -> bytes:
         async for piece in stream:
             received += piece
     return bytes(received)
+
+
+async def send_to_the_end(stream: trio.SocketStream, data: bytes) -> None:
+    """Send `data` and the end of the stream, as far as the server lets us."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await stream.send_all(data)
+        await stream.send_eof()
 
 
 async def refused_with(url: str, *headers: tuple[bytes, bytes]) -> int:

@@ -18,6 +18,7 @@ from accept_world import (
     open_world,
     quick,
     read_all,
+    send_to_the_end,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,11 +85,10 @@ MALFORMED = [
 
 @pytest.mark.parametrize("number", range(len(MALFORMED)))
 async def test_a_malformed_handshake_ends_that_connection_and_no_other(number: int) -> None:
-    limits = quick(handshake_s=0.3)
-    async with open_world() as world, open_websocket_service(world, limits=limits) as url:
+    async with open_world() as world, open_websocket_service(world) as url:
         async with open_client(url) as bystander:
             async with await dial(url) as stream:
-                await stream.send_all(MALFORMED[number])
+                await send_to_the_end(stream, MALFORMED[number])
                 received = await read_all(stream)
             assert received == b"" or received.startswith(b"HTTP/1.1 4")
             assert (await bystander.call("list"))["jobs"] == []
@@ -104,14 +104,10 @@ def test_no_handshake_whatever_ends_the_service(changes: list[tuple[int, int]]) 
         mangled[place] = byte
 
     async def main() -> None:
-        async with (
-            open_world() as world,
-            open_websocket_service(world, limits=quick(handshake_s=0.05)) as url,
-        ):
+        async with open_world() as world, open_websocket_service(world) as url:
             async with await dial(url) as stream:
-                await stream.send_all(bytes(mangled))
-                with trio.move_on_after(0.2):
-                    await read_all(stream)
+                await send_to_the_end(stream, bytes(mangled))
+                await read_all(stream)
             await assert_serves(url)
 
     trio.run(main)

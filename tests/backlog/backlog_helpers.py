@@ -6,7 +6,7 @@ from typing import Any
 
 from streamwarm.backlog.store import Done, Pushed, Store
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Claim, Job, Kind, NewJob
+from streamwarm.model import Claim, Job, Kind, NewJob, SeenObject
 
 DIGEST = "ab" * 32
 LOST = JobError(ErrorCode.DELIVERY_UNKNOWN, "the answer was lost", permanent=False)
@@ -34,7 +34,7 @@ async def start(store: Store, job: NewJob) -> Claim:
 
 
 def done(claim: Claim, file_id: str = "file-1", sha256: str = DIGEST) -> Done:
-    return Done(claim.lease, {"file_id": file_id}, sha256, 1234)
+    return Done(claim.lease, {"file_id": file_id}, SeenObject(claim.job.r2_key, 1234, '"etag"', None, sha256))
 
 
 async def warm(store: Store, job: NewJob, file_id: str = "file-1", sha256: str = DIGEST) -> Job:

@@ -10,7 +10,7 @@ from backlog_helpers import TIMED_OUT, claim_one, done, photo, push_one, start, 
 
 from streamwarm.backlog.store import Again, Failed, Store
 from streamwarm.dispatch.priority import score
-from streamwarm.model import Kind, NewJob, QueuedJob, SeenObject, State
+from streamwarm.model import Kind, NewJob, QueuedJob, State
 
 ONE, TWO = "11" * 32, "22" * 32
 
@@ -142,7 +142,7 @@ async def test_who_waits_for_an_event_is_woken_by_it(store: Store) -> None:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             await nursery.start(follow)
-            await store.record_seen(SeenObject("a.jpg", 5, '"etag"', "image/jpeg", None))
+            await store.renew([])
             assert seen == []
             await push_one(store, photo())
         assert seen == [1]

@@ -17,7 +17,7 @@ from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.store import Again, Done, Failed, Filter, GivenBack, Store
-from streamwarm.model import Kind, Lease, NewJob, State
+from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
 
 LIMITS = StoreLimits(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)
 KEYS, DIGESTS, DESTINATIONS = ["a", "b", "c"], [None, "11" * 32, "22" * 32], ["bot", "other"]
@@ -41,8 +41,14 @@ settlements = st.one_of(
         Done,
         lease=leases,
         result=st.just({"file_id": "f"}),
-        sha256=st.sampled_from(DIGESTS[1:]),
-        bytes=st.just(9),
+        seen=st.builds(
+            SeenObject,
+            r2_key=st.sampled_from(KEYS),
+            bytes=st.just(9),
+            etag=st.none(),
+            content_type=st.none(),
+            sha256=st.sampled_from(DIGESTS[1:]),
+        ),
     ),
     st.builds(Failed, lease=leases, error=st.just(LOST), state=st.sampled_from([State.FAILED, State.UNKNOWN])),
     st.builds(

@@ -247,8 +247,9 @@ async def test_there_are_never_more_connections_than_allowed_and_nobody_waits_fo
         async with trio.open_nursery() as nursery:
             for side in (one, other, one, other):
                 nursery.start_soon(client.get, f"http://localhost:{side.port}/")
-            while client.stats()["queued"] < 2:
-                await trio.lowlevel.checkpoint()
+            with trio.fail_after(5):
+                while client.stats()["queued"] < 2:
+                    await trio.lowlevel.checkpoint()
             assert client.stats() == {"active": 2, "idle": 0, "queued": 2}
             with pytest.raises(httpx.PoolTimeout):
                 await client.get(f"http://localhost:{one.port}/", timeout=httpx.Timeout(5, pool=0.01))

@@ -115,9 +115,7 @@ def test_any_bytes_at_all_are_read_or_refused_but_never_crash(body: bytes, cuts:
     ],
 )
 def test_file_names_survive_every_way_clients_write_them(disposition: str, file_name: str) -> None:
-    events = MultipartReader(BOUNDARY).feed(
-        b"--frontier\r\nContent-Disposition: " + disposition.encode() + b"\r\n\r\n"
-    )
+    events = MultipartReader(BOUNDARY).feed(b"--frontier\r\nContent-Disposition: " + disposition.encode() + b"\r\n\r\n")
     assert events == [PartStarted("v", file_name, None)]
 
 

@@ -83,10 +83,7 @@ async def test_a_chat_that_is_not_there_takes_no_upload() -> None:
         for chat_id in ("-99", "0", "@name", "--5", "9" * 30):
             answer = await client.call("sendVideo", data={"chat_id": chat_id}, files={"video": b"x"})
             assert refusal(answer) == (400, "Bad Request: chat not found")
-        assert (
-            refusal(await client.call("sendVideo", files={"video": b"x"}))[1]
-            == "Bad Request: chat_id is empty"
-        )
+        assert refusal(await client.call("sendVideo", files={"video": b"x"}))[1] == "Bad Request: chat_id is empty"
         assert emulator.deliveries == ()
 
 
@@ -104,9 +101,7 @@ async def test_a_photo_over_ten_megabytes_is_refused_in_telegrams_words() -> Non
     async with running_with_client(local_server=True) as (_, client):
         status, description = refusal(await client.upload("photo", bytes(MAX_PHOTO_BYTES + 1)))
         assert status == 400
-        assert description.startswith(
-            f"Bad Request: file of size {MAX_PHOTO_BYTES + 1} bytes is too big for a photo"
-        )
+        assert description.startswith(f"Bad Request: file of size {MAX_PHOTO_BYTES + 1} bytes is too big for a photo")
         assert (await client.upload("photo", bytes(MAX_PHOTO_BYTES)))[0] == 200
 
 
@@ -200,9 +195,7 @@ async def test_a_message_is_deleted_once_and_its_file_id_lives_on() -> None:
         message = (await client.upload("voice"))[1]["result"]
         which = {"chat_id": GROUP, "message_id": message["message_id"]}
         assert (await client.call("deleteMessage", json=which))[1] == {"ok": True, "result": True}
-        assert refusal(await client.call("deleteMessage", json=which))[1].endswith(
-            "message to delete not found"
-        )
+        assert refusal(await client.call("deleteMessage", json=which))[1].endswith("message to delete not found")
         again = {"chat_id": PERSON, "voice": message["voice"]["file_id"]}
         assert (await client.call("sendVoice", json=again))[0] == 200
 
@@ -262,9 +255,7 @@ async def test_media_named_by_its_address_is_fetched_and_summed_up() -> None:
         ("video", b"no HTTP", b"", "failed to get HTTP URL content"),
     ],
 )
-async def test_media_telegram_would_not_fetch_is_refused(
-    kind: str, head: bytes, body: bytes, description: str
-) -> None:
+async def test_media_telegram_would_not_fetch_is_refused(kind: str, head: bytes, body: bytes, description: str) -> None:
     async with web_server(head, body) as url, running_with_client() as (emulator, client):
         method = f"send{kind.replace('_', '')}"
         answer = await client.call(method, json={"chat_id": GROUP, kind: url})

@@ -114,14 +114,14 @@ def test_a_command_that_ignores_sigterm_is_killed_after_its_grace() -> None:
 async def written(path: Path) -> list[str]:
     """The words of a file that appears whole."""
     with trio.fail_after(20):
-        while not await trio.Path(path).exists():  # noqa: ASYNC110 - another process writes it
+        while not await trio.Path(path).exists():
             await trio.sleep(0.02)
     return (await trio.Path(path).read_text()).split()
 
 
 async def gone(pid: int) -> None:
     with trio.fail_after(20):
-        while is_alive(pid):  # noqa: ASYNC110 - a process that is not our child can only be looked for
+        while is_alive(pid):
             await trio.sleep(0.02)
 
 

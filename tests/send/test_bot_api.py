@@ -3,6 +3,7 @@ whatever it refuses."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -107,10 +108,9 @@ file_keys = st.sampled_from(["photo", "animation", "document", "chat", "message_
 
 @given(result=st.dictionaries(file_keys, json_values, max_size=4) | json_values, ok=json_values)
 def test_no_answer_at_all_makes_it_crash(result: object, ok: object) -> None:
-    try:
-        bot_api.read_reply(200, json.dumps({"ok": ok, "result": result}).encode())
-    except DestinationError as error:
-        assert error.message
+    with contextlib.suppress(DestinationError):
+        reply = bot_api.read_reply(200, json.dumps({"ok": ok, "result": result}).encode())
+        assert reply.file_id
 
 
 @pytest.mark.parametrize(

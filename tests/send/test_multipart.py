@@ -33,9 +33,7 @@ def parse(content_type: str, body: bytes) -> list[tuple[str, str | None, bytes]]
 
 
 @given(caption=texts | hostile, file_name=texts | hostile, content=st.binary(max_size=200))
-def test_hostile_names_and_captions_never_become_other_fields(
-    caption: str, file_name: str, content: bytes
-) -> None:
+def test_hostile_names_and_captions_never_become_other_fields(caption: str, file_name: str, content: bytes) -> None:
     frame = frame_file(
         [("chat_id", "-100"), ("caption", caption)],
         file_field="video",

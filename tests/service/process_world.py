@@ -18,9 +18,7 @@ from service_world import DEADLINE_S
 from streamwarm.sandbox.object_store import ObjectStore
 
 
-def write_config(
-    folder: Path, store: ObjectStore, destinations: Mapping[str, Mapping[str, Any]], **queue: Any
-) -> Path:
+def write_config(folder: Path, store: ObjectStore, destinations: Mapping[str, Mapping[str, Any]], **queue: Any) -> Path:
     """A `streamwarm.toml` in `folder`; the service's ready file and database are beside it."""
     tables: dict[str, Mapping[str, Any]] = {
         "serve": {

@@ -23,7 +23,6 @@ from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings import QueueSettings
 
-
 ANSWER_LOST = {FaultKind.NO_ANSWER, FaultKind.CUT_ANSWER}
 
 
@@ -113,9 +112,7 @@ async def test_bad_jobs_fail_with_their_reason_and_cost_their_neighbours_nothing
             assert len(emulator.deliveries) == 2
 
 
-async def test_hostile_keys_name_exactly_the_object_of_that_name(
-    object_store: ObjectStore, tmp_path: Path
-) -> None:
+async def test_hostile_keys_name_exactly_the_object_of_that_name(object_store: ObjectStore, tmp_path: Path) -> None:
     keys = ["h/%2e%2e/a", "h/a b+c&d=e?f#g", "h/naïve-ключ-😀.bin", 'h/"quoted".bin', "h/" + "x" * 200]
     objects = {key: content(key, 2000) for key in keys}
     await put(object_store, objects)
@@ -128,9 +125,7 @@ async def test_hostile_keys_name_exactly_the_object_of_that_name(
             assert delivered == [hashlib.sha256(objects[key]).hexdigest() for key in keys]
 
 
-async def test_a_429_silences_its_bot_alone_and_uses_up_no_attempt(
-    object_store: ObjectStore, tmp_path: Path
-) -> None:
+async def test_a_429_silences_its_bot_alone_and_uses_up_no_attempt(object_store: ObjectStore, tmp_path: Path) -> None:
     await put(object_store, {"limited.bin": content("limited")})
     async with running_emulator() as emulator:
         tables = {"mybot": telegram_table(emulator), "other": telegram_table(emulator, OTHER_TOKEN)}
@@ -147,7 +142,9 @@ async def test_a_429_silences_its_bot_alone_and_uses_up_no_attempt(
             assert (ended["state"], ended["attempt"]) == ("done", 1)
 
 
-@pytest.mark.parametrize("fault", [
+@pytest.mark.parametrize(
+    "fault",
+    [
         Fault(FaultKind.REFUSED, status=502, description="Bad Gateway"),
         Fault(FaultKind.RAW_ANSWER, status=504, body="<html>timeout</html>"),
         Fault(FaultKind.CLOSE_UPLOAD, at_byte=200_000),

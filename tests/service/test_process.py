@@ -56,17 +56,13 @@ async def test_a_hundred_jobs_survive_kill_9_and_are_each_warmed_once(
     assert (warm[0], done[0]) == (JOBS, JOBS)
 
 
-async def test_sigterm_lets_a_running_transfer_finish_and_exits_0(
-    object_store: ObjectStore, tmp_path: Path
-) -> None:
+async def test_sigterm_lets_a_running_transfer_finish_and_exits_0(object_store: ObjectStore, tmp_path: Path) -> None:
     await put(object_store, {"drain.bin": b"d" * 100_000, "later.bin": b"l" * 1000})
     async with running_emulator() as emulator:
         emulator.inject(Fault(FaultKind.SLOW_ANSWER, seconds=1.0))
         config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator)}, workers=1)
         async with serving(config, tmp_path / "log") as service, connect(service.websocket, None) as client:
-            jobs = [
-                {"destination": "mybot", "kind": "document", "r2_key": key} for key in ("drain.bin", "later.bin")
-            ]
+            jobs = [{"destination": "mybot", "kind": "document", "r2_key": key} for key in ("drain.bin", "later.bin")]
             await client.call("push", {"jobs": jobs})
             with trio.fail_after(DEADLINE_S):
                 while not emulator.traffic.upload_bytes:
