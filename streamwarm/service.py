@@ -31,7 +31,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import SettingsError
 from streamwarm.model import Claim
-from streamwarm.parts import FarSides, open_far_sides, open_store
+from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
 from streamwarm.settings import Settings
 from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
@@ -40,6 +40,7 @@ from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.metrics import Metrics
+from streamwarm.watch.redact import make_redactor
 
 
 @frozen
@@ -238,6 +239,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         observe=service.observe,
         now=time.time,
         random=random.random,
+        redact=make_redactor(secrets_in_settings(service.settings)),
         max_attempts=service.settings.queue.max_attempts,
         body_timeout_s=service.settings.pool.body_timeout_s,
     )

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
+
 import click
 
 from streamwarm import __version__
-from streamwarm.cli.demo import demo
-from streamwarm.cli.find import find
-from streamwarm.cli.push import push
-from streamwarm.cli.sandbox import sandbox
-from streamwarm.cli.serve import serve
+
+_COMMANDS: Mapping[str, str] = {
+    "serve": "Run the service.",
+    "demo": "Warm a small library in a sandbox and check every byte.",
+    "sandbox": "Run a bucket and a bot to try things on.",
+    "push": "Push jobs and follow them to their end.",
+    "find": "Print the recorded reference of a warm object.",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Imports a command's code only when it is asked for: `find` need not wait for the service's libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"streamwarm.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="streamwarm")
 def main() -> None:
     """Warm media for Telegram bots: stream objects from Cloudflare R2 to where they are needed, ahead of time."""
-
-
-for command in (serve, demo, sandbox, push, find):
-    main.add_command(command)

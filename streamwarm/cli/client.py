@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 import trio_websocket
 from attrs import define, field
 
 CONNECT_TIMEOUT_S = 10.0
+GOODBYE_S = 1.0
 REPLY_TIMEOUT_S = 120.0
 """The longest a reply may take: a push waits for a disk's fsync behind other pushes, never for a transfer."""
 
@@ -84,36 +86,57 @@ class Client:
 @asynccontextmanager
 async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
     """A client inside this block. Raises `Unreachable`."""
-    headers = [("Authorization", f"Bearer {token}")] if token else []
-    async with trio.open_nursery() as nursery:
-        socket = await _handshake(nursery, url, headers)
+    # The stream is ours, and closed by us: the websocket leaves it open when its reader is cancelled first.
+    async with await _open_stream(url) as stream, trio.open_nursery() as nursery:
+        socket = await _shake_hands(nursery, stream, url, token)
         notify, notifications = trio.open_memory_channel[Mapping[str, Any]](NOTIFICATIONS)
         client = Client(notifications, socket, notify)
         nursery.start_soon(client._read)
         yield client
-        with trio.move_on_after(1.0):
+        with trio.move_on_after(GOODBYE_S):
             await socket.aclose()
         nursery.cancel_scope.cancel()
 
 
-async def _handshake(
-    nursery: trio.Nursery, url: str, headers: Sequence[tuple[str, str]]
+async def _open_stream(url: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    try:
+        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        with trio.fail_after(CONNECT_TIMEOUT_S):
+            if secure:
+                return await trio.open_ssl_over_tcp_stream(host, port, https_compatible=True)
+            return await trio.open_tcp_stream(host, port)
+    except (OSError, trio.TooSlowError, ValueError):
+        raise _no_service(url) from None
+
+
+async def _shake_hands(
+    nursery: trio.Nursery,
+    stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+    url: str,
+    token: str | None,
 ) -> trio_websocket.WebSocketConnection:
+    parts = urlsplit(url)
     try:
         with trio.fail_after(CONNECT_TIMEOUT_S):
-            return await trio_websocket.connect_websocket_url(
+            return await trio_websocket.wrap_client_stream(
                 nursery,
-                url,
+                stream,
+                parts.netloc.rpartition("@")[2],
+                parts.path or "/",
                 subprotocols=["streamwarm.v1"],
-                extra_headers=[(name.encode(), value.encode()) for name, value in headers],
+                extra_headers=[(b"Authorization", f"Bearer {token}".encode())] if token else [],
                 max_message_size=REPLY_BYTES,
             )
     except trio_websocket.ConnectionRejected as exc:
         raise Unreachable(_refusal(url, exc.status_code)) from None
-    except (OSError, trio.TooSlowError, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed, ValueError):
-        raise Unreachable(
-            f"no service answers at {url}; start one with `streamwarm serve`, or name another with --url"
-        ) from None
+    except (trio.TooSlowError, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed):
+        raise _no_service(url) from None
+
+
+def _no_service(url: str) -> Unreachable:
+    return Unreachable(f"no service answers at {url}; start one with `streamwarm serve`, or name another with --url")
 
 
 def _refusal(url: str, status: int) -> str:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from streamwarm.cli.kinds import guess_kind
 from streamwarm.errors import SettingsError
-from streamwarm.fetch.r2 import ListedObject
+from streamwarm.fetch.answers import ListedObject
 
 JsonJob = dict[str, Any]
 

@@ -32,7 +32,6 @@ from streamwarm.cli.job_input import (
     jobs_from_listing,
 )
 from streamwarm.model import Kind
-from streamwarm.parts import open_source
 from streamwarm.settings import Settings
 
 BATCH_JOBS = 500
@@ -124,6 +123,8 @@ async def _listen(client: Client, following: Following, pushed: trio.Event, ende
 
 async def _jobs(settings: Settings, request: PushRequest) -> AsyncGenerator[JsonJob, None]:
     if request.prefix is not None:
+        from streamwarm.parts import open_source  # only a listing needs the bucket's code
+
         async with open_source(settings) as source:
             async for job in jobs_from_listing(source.list_objects(request.prefix)):
                 yield job

@@ -27,7 +27,8 @@ UNCONFIGURED_PAUSE_S = 300.0
 
 @frozen
 class WorkerTools:
-    """What all workers share. `now` is the store's clock (Unix seconds), `random` uniform in [0, 1)."""
+    """What all workers share. `now` is the store's clock (Unix seconds), `random` uniform in [0, 1); `redact` masks
+    secrets in a text."""
 
     source: Source
     destinations: Mapping[str, Destination]
@@ -38,6 +39,7 @@ class WorkerTools:
     observe: Observer
     now: Callable[[], float]
     random: Callable[[], float]
+    redact: Callable[[str], str]
     max_attempts: int
     body_timeout_s: float
 
@@ -89,6 +91,8 @@ async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finish
 def _failed(
     claim: Claim, attempt: Attempt, destination: Destination | None, error: AttemptError, tools: WorkerTools
 ) -> Finished:
+    # Far sides quote what they were sent: a proxy's error page may hold the path, and with it the bot's token.
+    error.message = tools.redact(error.message)
     if isinstance(error, DestinationError) and error.pauses_destination:
         tools.pause(claim.job.destination, error)
     settlement = after_failure(

@@ -288,10 +288,13 @@ async def test_a_malformed_request_ends_that_connection_and_no_other(data: bytes
 )
 async def test_whatever_a_stranger_asks_for_its_silence_has_an_end(data: bytes) -> None:
     limits = HttpLimits(idle_s=0.1)
-    async with open_world() as world, open_http_service(world, limits=limits, body_within_s=0.1) as url:
-        async with await dial(url) as stream:
-            await stream.send_all(data)
-            await read_all(stream)
+    async with (
+        open_world() as world,
+        open_http_service(world, limits=limits, body_within_s=0.1) as url,
+        await dial(url) as stream,
+    ):
+        await stream.send_all(data)
+        await read_all(stream)
 
 
 async def test_silent_connections_are_closed_and_too_many_are_refused() -> None:
