@@ -120,10 +120,8 @@ class _Api:
         return Json(await self._intake.stats())
 
     async def push(self, request: Request) -> Response:
-        params = await self._body(request)
-        if "watch" in params:
-            raise FieldError('watch is for the websocket; the body is {"jobs": [...]}')
-        return Json(await self._intake.push(parse_push(params).jobs))
+        """As the websocket's `push`; `watch` is allowed and means nothing where nothing can follow."""
+        return Json(await self._intake.push(parse_push(await self._body(request)).jobs))
 
     async def list_jobs(self, request: Request) -> Response:
         return Json(await self._intake.list_jobs(_list_params(request)))

@@ -49,7 +49,7 @@ class Push:
     """`jobs` are as they came: each is judged on its own. `watch`: send the accepted jobs' events here."""
 
     jobs: Sequence[object]
-    watch: bool = False
+    watch: bool = True
 
 
 @frozen
@@ -118,7 +118,7 @@ def parse_push(params: Mapping[str, Any]) -> Push:
     jobs = params.get("jobs")
     if not isinstance(jobs, list) or len(jobs) > MAX_JOBS:
         raise FieldError(f"jobs must be an array of at most {MAX_JOBS} jobs; push more in further calls")
-    watch = params.get("watch", False)
+    watch = params.get("watch", True)
     if not isinstance(watch, bool):
         raise FieldError("watch must be true or false")
     return Push(jobs, watch)

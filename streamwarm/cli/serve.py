@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -43,8 +44,15 @@ def serve(
         "store.url": store,
     }
     settings = read_settings(config, flags)
+    _allow_many_connections()
     interrupted = trio.run(_serve_with_sandbox if sandbox else serve_until_signalled, settings)
     sys.exit(INTERRUPTED if interrupted else OK)
+
+
+def _allow_many_connections() -> None:
+    """The listeners' own limits come to some 1,800 clients; a shell's usual limit is 1,024 open files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve_with_sandbox(settings: Settings) -> bool:

@@ -188,7 +188,7 @@ def test_pause_and_resume_are_not_there_yet_and_say_so() -> None:
     ("method", "params", "expected"),
     [
         ("push", {"jobs": [1], "watch": True}, Push([1], watch=True)),
-        ("push", {"jobs": []}, Push([], watch=False)),
+        ("push", {"jobs": []}, Push([], watch=True)),
         ("get", {"id": "a"}, Get("a")),
         (
             "find",

@@ -68,9 +68,9 @@ async def test_events_carry_what_the_contract_names() -> None:
         assert notification["params"]["at"].endswith("Z")
 
 
-async def test_a_push_without_watch_brings_no_events() -> None:
+async def test_a_push_that_is_not_watched_brings_no_events() -> None:
     async with open_world() as world, open_websocket_service(world) as url, open_client(url) as client:
-        await client.call("push", jobs=[job()])
+        await client.call("push", jobs=[job()], watch=False)
         await world.warm("job-1")
         await client.call("push", jobs=[job("b")], watch=True)
         assert (await client.notification())["params"]["id"] == "job-2"
