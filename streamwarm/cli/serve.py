@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import resource
 import sys
+import tempfile
 from pathlib import Path
 
+import attrs
 import click
 import trio
 
 from streamwarm.cli.common import INTERRUPTED, OK, config_option, exits, read_settings
 from streamwarm.cli.running import serve_until_signalled
-from streamwarm.settings import Settings
+from streamwarm.settings import Settings, StoreSettings
 
 
 @click.command()
@@ -20,7 +22,7 @@ from streamwarm.settings import Settings
 @click.option("--workers", type=int, help="Transfers at a time (queue.workers).")
 @click.option("--processes", type=int, help="Processes (serve.processes).")
 @click.option("--store", metavar="URL", help="sqlite:///PATH, postgresql://… or memory: (store.url).")
-@click.option("--sandbox", is_flag=True, help="Start a sandbox too and use its bucket and bot.")
+@click.option("--sandbox", is_flag=True, help="Start a sandbox too and use its bucket and bot, and a throw-away store.")
 @config_option
 @exits
 def serve(
@@ -45,7 +47,10 @@ def serve(
     }
     settings = read_settings(config, flags)
     _allow_many_connections()
-    interrupted = trio.run(_serve_with_sandbox if sandbox else serve_until_signalled, settings)
+    if sandbox:
+        interrupted = trio.run(_serve_with_sandbox, settings, store is not None)
+    else:
+        interrupted = trio.run(serve_until_signalled, settings)
     sys.exit(INTERRUPTED if interrupted else OK)
 
 
@@ -55,10 +60,16 @@ def _allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve_with_sandbox(settings: Settings) -> bool:
+async def _serve_with_sandbox(settings: Settings, keep_store: bool) -> bool:
+    """Unless `--store` says so, never with the store in the settings: a real backlog must not be warmed at an
+    emulator and called done."""
     # Imported here: who serves a real bucket has no need of the sandbox's code in memory.
     from streamwarm.sandbox.sandbox import open_sandbox
 
-    async with open_sandbox() as sandbox:
-        click.echo(sandbox.as_toml(), err=True)
-        return await serve_until_signalled(sandbox.apply(settings))
+    with tempfile.TemporaryDirectory(prefix="streamwarm-sandbox-") as folder:
+        async with open_sandbox() as sandbox:
+            click.echo(sandbox.as_toml(), err=True)
+            own = sandbox.apply(settings)
+            if not keep_store:
+                own = attrs.evolve(own, store=StoreSettings(url=f"sqlite:///{folder}/streamwarm.db"))
+            return await serve_until_signalled(own)

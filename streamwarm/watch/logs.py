@@ -22,7 +22,7 @@ _LINES: dict[type, tuple[str, str]] = {
     events.PoolOpened: ("info", "[R2][AGENT]"),
     events.JobAdded: ("info", "[MEDIA][PREWARM][QUEUE][ADD]"),
     events.QueueFull: ("warning", "[MEDIA][PREWARM][QUEUE][FULL]"),
-    events.QueueReordered: ("debug", "[MEDIA][PREWARM][QUEUE][REORDER]"),
+    events.QueueReordered: ("info", "[MEDIA][PREWARM][QUEUE][REORDER]"),
     events.AttemptStarted: ("info", "[MEDIA][PREWARM][START]"),
     events.CacheHit: ("info", "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]"),
     events.SourceReopened: ("warning", "[R2][REOPEN]"),

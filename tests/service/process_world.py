@@ -58,14 +58,14 @@ class ServeProcess:
 
 
 @asynccontextmanager
-async def serving(config: Path, log: Path) -> AsyncIterator[ServeProcess]:
-    """`streamwarm serve --config …` inside this block, killed at its end if it still runs. Its log is appended."""
+async def serving(config: Path, log: Path, *flags: str) -> AsyncIterator[ServeProcess]:
+    """`streamwarm serve --config … FLAGS` inside this block, killed at its end if it still runs. Its log is appended."""
     ready = config.parent / "ready.json"
     ready.unlink(missing_ok=True)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("STREAMWARM_")}
     with log.open("ab") as stderr:
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "streamwarm", "serve", "--config", str(config)],
+            [sys.executable, "-m", "streamwarm", "serve", "--config", str(config), *flags],
             stderr=stderr,
             stdout=subprocess.DEVNULL,
             env=environ,

@@ -193,3 +193,18 @@ async def test_no_secret_is_in_the_log_or_the_store_after_every_sort_of_failure(
     assert b"sendDocument" in written  # the failures were written down …
     for secret in (TOKEN, object_store.secret_access_key):
         assert secret.encode() not in written  # … without the secrets
+
+
+async def test_a_sandbox_never_touches_the_store_of_the_settings(tmp_path: Path) -> None:
+    ready, real = tmp_path / "ready.json", tmp_path / "real.db"
+    config = tmp_path / "streamwarm.toml"
+    config.write_text(
+        f"[serve]\nlisten = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\nready_file = '{ready}'\n"
+        f"[store]\nurl = 'sqlite:///{real}'\n"
+    )
+    async with serving(config, tmp_path / "log", "--sandbox") as service:
+        async with connect(service.websocket, None) as client:
+            await client.call("push", {"jobs": [{"destination": "mybot", "kind": "photo", "r2_key": "a.png"}]})
+        service.process.send_signal(signal.SIGINT)
+        assert await service.ended() == 130
+    assert not real.exists()
