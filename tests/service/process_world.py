@@ -59,7 +59,7 @@ class ServeProcess:
 
 @asynccontextmanager
 async def serving(config: Path, log: Path, *flags: str) -> AsyncIterator[ServeProcess]:
-    """`streamwarm serve --config … FLAGS` inside this block, killed at its end if it still runs. Its log is appended."""
+    """`streamwarm serve --config … FLAGS` inside this block, killed at its end if it still runs; its log in `log`."""
     ready = config.parent / "ready.json"
     ready.unlink(missing_ok=True)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("STREAMWARM_")}
