@@ -202,7 +202,7 @@ async def _work(
     """Dispatcher and workers, until asked to stop; then running transfers have `drain_s` to finish."""
     settings, shutdown, dispatcher = service.settings, service.shutdown, service.dispatcher
     async with (
-        open_completer(service.store, now=time.time, observe=service.observe, wake=dispatcher.wake) as completer,
+        open_completer(service.store, now=time.time, observe=service.observe) as completer,
         trio.open_nursery() as work,
     ):
         tools = _worker_tools(service, completer)

@@ -29,7 +29,7 @@ TROUBLE_S = 1.0
 """The pause after the store failed."""
 
 GIVE_BACK_S = 5.0
-"""How long a stopped dispatcher may take to give back what no worker has yet."""
+"""How long a stopped dispatcher may take to finish a claim, and to give back what no worker has yet."""
 
 
 @define
@@ -45,6 +45,7 @@ class Dispatcher:
     _idle: trio.Semaphore = field(factory=lambda: trio.Semaphore(0))
     _wake: trio.Event = field(factory=trio.Event)
     _refreshed_at: float = float("-inf")
+    _more: bool = False
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     claiming: bool = False
 
@@ -78,7 +79,7 @@ class Dispatcher:
                 try:
                     jobs = await self._choose()
                     permits = len(jobs)
-                    claims = await self.store.claim([job.id for job in jobs])
+                    claims = await self._claim(jobs)
                 except StoreUnavailable as exc:
                     self.observe(StoreTrouble("claiming jobs", str(exc)))
                     self._release(permits)
@@ -89,16 +90,17 @@ class Dispatcher:
 
     async def _choose(self) -> list[QueuedJob]:
         """The best job, waited for, and one more for each further worker that is idle by then."""
-        while (first := await self._next_job()) is None:
+        await self._refresh_if_due()
+        while (first := self._pop()) is None:
             await self._sleep_until_something_changes()
+            await self._refresh_if_due()
         jobs = [first]
-        while self._idle.value and (job := await self._next_job()) is not None:
+        while self._idle.value and (job := self._pop()) is not None:
             self._idle.acquire_nowait()
             jobs.append(job)
         return jobs
 
-    async def _next_job(self) -> QueuedJob | None:
-        await self._refresh_if_due()
+    def _pop(self) -> QueuedJob | None:
         now = self.now()
         changed = self.queue.reorder(now)
         if changed:
@@ -107,8 +109,9 @@ class Dispatcher:
 
     async def _refresh_if_due(self) -> None:
         since_s = trio.current_time() - self._refreshed_at
-        woken = self._wake.is_set()
-        if (woken and (since_s >= REFRESH_S or not self.queue)) or since_s >= POLL_S:
+        due = since_s >= POLL_S or (self._wake.is_set() and since_s >= REFRESH_S)
+        running_low = len(self.queue) < self.queue.max_queue // 4 and (self._more or self._wake.is_set())
+        if due or running_low:
             await self._refresh()
 
     async def _refresh(self) -> None:
@@ -116,8 +119,7 @@ class Dispatcher:
         self._refreshed_at = trio.current_time()
         jobs = await self.store.queued(self.queue.max_queue)
         self.queue.replace(jobs, self.now())
-        if len(jobs) == self.queue.max_queue:
-            self._wake.set()  # there is more where these came from
+        self._more = len(jobs) == self.queue.max_queue
 
     async def _sleep_until_something_changes(self) -> None:
         pause_ends_at = self.limits.next_change_at(self.now())
@@ -126,6 +128,12 @@ class Dispatcher:
             if self.queue:  # held back by a pause: what is new is looked at again, but not at once
                 await trio.sleep(REFRESH_S)
             await self._wake.wait()
+
+    async def _claim(self, jobs: list[QueuedJob]) -> list[Claim]:
+        # Shielded, or a stop in mid-commit would leave claims that nobody knows of until their leases run out.
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
+            return await self.store.claim([job.id for job in jobs])
+        raise StoreUnavailable(f"the store did not take a claim within {GIVE_BACK_S:g} s")
 
     def _release(self, permits: int) -> None:
         for _ in range(permits):

@@ -26,14 +26,12 @@ DRAIN_S = 10.0
 
 
 @asynccontextmanager
-async def open_completer(
-    store: Store, *, now: Callable[[], float], observe: Observer, wake: Callable[[], None]
-) -> AsyncIterator[Completer]:
+async def open_completer(store: Store, *, now: Callable[[], float], observe: Observer) -> AsyncIterator[Completer]:
     """A completer at work inside this block; on the way out it settles what it was handed, for at most `DRAIN_S`.
 
-    `now` is the store's clock; `wake` is called after every batch.
+    `now` is the store's clock.
     """
-    completer = Completer(store, now, observe, wake)
+    completer = Completer(store, now, observe)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(completer._run)
         try:
@@ -49,7 +47,6 @@ class Completer:
     _store: Store
     _now: Callable[[], float]
     _observe: Observer
-    _wake: Callable[[], None]
     _tally: Tally = field(factory=Tally)
     # Cancellation must not lose outcomes that are in hand; `_close` gives this shield its deadline.
     _shield: trio.CancelScope = field(factory=lambda: trio.CancelScope(shield=True))
@@ -88,7 +85,6 @@ class Completer:
     async def _settle(self, batch: list[Finished]) -> None:
         for finished, kept in zip(batch, await self._write(batch), strict=True):
             self._report(finished, kept)
-        self._wake()
         await self._report_when_empty()
 
     async def _write(self, batch: list[Finished]) -> list[bool]:
