@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
@@ -17,8 +17,11 @@ from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.errors import SettingsError
 from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.cache import CachedSource, open_cache
+from streamwarm.fetch.cache_file import make_private_folder
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.sigv4 import SigningKeys
+from streamwarm.fetch.source import Source
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.send.destination import Destination
 from streamwarm.send.registry import build_destinations, secrets_in
@@ -82,18 +85,49 @@ def open_pool(settings: PoolSettings) -> PooledClient:
 
 @frozen
 class FarSides:
-    """What the service talks to over the network. `pool_stats` tells the R2 pool's connections by state."""
+    """What the service talks to over the network. `pool_stats` tells the R2 pool's connections by state, `cache_stats`
+    what the download cache holds and has saved (nothing where it is off)."""
 
-    source: R2Source
+    source: Source
     destinations: Mapping[str, Destination]
     pool_stats: Callable[[], Mapping[str, int]]
+    cache_stats: Callable[[], Mapping[str, int]]
 
 
 @asynccontextmanager
 async def open_far_sides(settings: Settings, observe: Observer) -> AsyncIterator[FarSides]:
     """The bucket and the destinations, each side over a pool of its own. Raises `SettingsError`."""
-    async with open_source_client(settings, observe) as (source, client), open_pool(settings.pool) as destinations:
-        yield FarSides(source, build_destinations(settings.destinations, destinations), client.stats)
+    async with open_source_client(settings, observe) as (bucket, client), open_pool(settings.pool) as pool:
+        destinations = build_destinations(settings.destinations, pool)
+        cache = settings.cache
+        if not (cache.max_entries and cache.max_bytes):
+            yield FarSides(bucket, destinations, client.stats, dict)
+            return
+        async with _open_cache(settings, bucket, observe) as cached:
+            yield FarSides(cached, destinations, client.stats, lambda: asdict(cached.stats()))
+
+
+@asynccontextmanager
+async def _open_cache(settings: Settings, bucket: R2Source, observe: Observer) -> AsyncIterator[CachedSource]:
+    """The download cache. Several destinations are taken to share a library, so each object is cached at once."""
+    cache = settings.cache
+    try:
+        folder = make_private_folder(cache.dir)
+    except OSError as exc:
+        raise SettingsError(
+            f"cache.dir: no folder can be made in {exc.filename} ({exc.strerror}); name one that can be written, "
+            "or set cache.max_entries = 0"
+        ) from exc
+    async with open_cache(
+        bucket,
+        folder=folder,
+        ttl_s=cache.ttl_s,
+        max_entries=cache.max_entries,
+        max_bytes=cache.max_bytes,
+        eager=len(settings.destinations) > 1,
+        observe=observe,
+    ) as cached:
+        yield cached
 
 
 @asynccontextmanager

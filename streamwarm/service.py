@@ -94,6 +94,7 @@ class _Service:
             destinations={name: str(table["type"]) for name, table in self.settings.destinations.items()},
             workers=queue.workers,
             pool=self.far.pool_stats,
+            cache=self.far.cache_stats,
             is_claiming=lambda: self.dispatcher.claiming,
             metrics=self.metrics,
             now=time.time,

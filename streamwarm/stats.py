@@ -18,8 +18,9 @@ from streamwarm.watch.metrics import Metrics
 
 @frozen
 class Stats:
-    """Read-only views of the running parts. `now` is the store's clock; `pool` tells connections by state;
-    `is_claiming` is false before the dispatcher runs and while the service drains."""
+    """Read-only views of the running parts. `now` is the store's clock; `pool` tells connections by state,
+    `cache` what the download cache holds and has saved; `is_claiming` is false before the dispatcher runs and while the
+    service drains."""
 
     store: Store
     running: Running
@@ -27,6 +28,7 @@ class Stats:
     destinations: Mapping[str, str]
     workers: int
     pool: Callable[[], Mapping[str, int]]
+    cache: Callable[[], Mapping[str, int]]
     is_claiming: Callable[[], bool]
     metrics: Metrics
     now: Callable[[], float]
@@ -48,6 +50,7 @@ class Stats:
                 "streams": self.running.streams(),
             },
             "pool": dict(self.pool()),
+            "cache": dict(self.cache()),
             "destinations": {
                 name: {
                     "type": kind,

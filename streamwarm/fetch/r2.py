@@ -14,10 +14,10 @@ from attrs import define, field
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import MAX_PAGE_BYTES, Head, ListedObject, ListPage, parse_list_page
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
-from streamwarm.fetch.resume import ResumingObject
+from streamwarm.fetch.resume import ResumingObject, check_continuation
 from streamwarm.fetch.sigv4 import SigningKeys
-from streamwarm.fetch.source import ObjectInfo, Source, SourceObject
-from streamwarm.watch.events import Observer, unobserved
+from streamwarm.fetch.source import ObjectInfo, ResumableSource, SourceObject
+from streamwarm.watch.events import BytesMoved, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
 
@@ -28,7 +28,7 @@ _OK = frozenset({200})
 _OK_OR_PARTIAL = frozenset({200, 206})
 
 
-class R2Source(Source):
+class R2Source(ResumableSource):
     """Reads, lists and checks one bucket. Raises `SourceError` and nothing else.
 
     `client` is shared and stays open; `now` gives Unix seconds; `uniform` gives jitter in [0, 1).
@@ -51,20 +51,38 @@ class R2Source(Source):
         self._uniform = uniform
 
     @asynccontextmanager
-    async def open_object(self, r2_key: str) -> AsyncIterator[SourceObject]:
+    async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
         """Open the object of exactly this name; its bytes come as stored, over as many connections as it
-        takes."""
+        takes. `sha256` changes nothing here."""
         answer = await self._bucket.ask("GET", _named(r2_key), expect=_OK)
         try:
             info = await self._describe(r2_key, answer.head)
         except BaseException:
             await answer.aclose()
             raise
+        async with self._reading(info, answer, offset=0) as source_object:
+            yield source_object
+
+    @asynccontextmanager
+    async def open_rest(self, info: ObjectInfo, offset: int) -> AsyncIterator[SourceObject]:
+        """Open the object of `info`, which has a strong ETag, from byte `offset` on, which is before its end."""
+        answer = await self._reopen(info, offset)
+        try:
+            check_continuation(answer.head, info, offset)
+        except BaseException:
+            await answer.aclose()
+            raise
+        async with self._reading(info, answer, offset=offset) as source_object:
+            yield source_object
+
+    @asynccontextmanager
+    async def _reading(self, info: ObjectInfo, answer: Answer, *, offset: int) -> AsyncIterator[SourceObject]:
         reopen = partial(self._reopen, info)
-        source_object = ResumingObject(info, answer, reopen, self._observe, self._uniform)
+        source_object = ResumingObject(info, answer, reopen, self._observe, self._uniform, offset)
         try:
             yield source_object
         finally:
+            self._observe(BytesMoved("source", source_object.bytes_in))
             await source_object.aclose()
 
     async def head_object(self, r2_key: str) -> ObjectInfo:

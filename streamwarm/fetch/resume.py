@@ -70,7 +70,8 @@ def check_continuation(head: Head, info: ObjectInfo, offset: int) -> None:
 class ResumingObject:
     """A `SourceObject` over connections that may break.
 
-    `reopen(offset)` asks for the bytes from there on. `random` is uniform in [0, 1). Close it with `aclose`.
+    `reopen(offset)` asks for the bytes from there on. `random` is uniform in [0, 1). `offset` is where the first answer
+    starts. Close it with `aclose`.
     """
 
     info: ObjectInfo
@@ -78,7 +79,8 @@ class ResumingObject:
     _reopen: Callable[[int], Awaitable[Answer]]
     _observe: Observer
     _random: Callable[[], float]
-    _offset: int = field(default=0, init=False)
+    _offset: int = 0
+    bytes_in: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
     _progress_bytes: int = field(default=0, init=False)
 
@@ -116,6 +118,7 @@ class ResumingObject:
 
     def _counted(self, piece: bytes) -> bytes:
         self._offset += len(piece)
+        self.bytes_in += len(piece)
         if self._offset > self.info.bytes:
             raise SourceError(
                 ErrorCode.SOURCE_CHANGED,

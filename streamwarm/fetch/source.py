@@ -45,6 +45,25 @@ class SourceObject(Protocol):
 class Source(Protocol):
     """A bucket."""
 
-    def open_object(self, r2_key: str) -> AbstractAsyncContextManager[SourceObject]:
-        """Open the object of exactly this name; it holds one connection while open. Raises `SourceError`."""
+    def open_object(self, r2_key: str, *, sha256: str | None = None) -> AbstractAsyncContextManager[SourceObject]:
+        """Open the object of exactly this name; it holds one connection while open. Raises `SourceError`.
+
+        `sha256` is the digest the reader wants, lower-case hex: a cache that holds it need not ask the bucket whether
+        the object is still the same. The bytes are not checked against it here.
+        """
+        ...
+
+
+class ResumableSource(Source, Protocol):
+    """A bucket that can also be asked about an object, and for the rest of one: what the cache needs."""
+
+    async def head_object(self, r2_key: str) -> ObjectInfo:
+        """What the bucket holds under this name now. Raises `SourceError`."""
+        ...
+
+    def open_rest(self, info: ObjectInfo, offset: int) -> AbstractAsyncContextManager[SourceObject]:
+        """Open the very object of `info` from byte `offset` on; `pieces` gives `info.bytes - offset` bytes.
+
+        Raises `SourceError`: `source_changed` where the bucket holds another by now.
+        """
         ...

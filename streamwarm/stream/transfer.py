@@ -26,6 +26,7 @@ class Attempt:
     started_at: float
     meter: Meter | None = None
     info: ObjectInfo | None = None
+    origin: str = "stream"
 
 
 async def transfer(
@@ -41,8 +42,9 @@ async def transfer(
     `clock` is monotonic. Nothing of the attempt outlives the call: both connections are back in their pools or closed.
     """
     job = attempt.job
-    async with source.open_object(job.r2_key) as opened:
-        info = attempt.info = opened.info
+    async with source.open_object(job.r2_key, sha256=job.sha256) as opened:
+        info, attempt.origin = opened.info, opened.origin
+        attempt.info = info
         _check_size(job, info, destination)
         meter = attempt.meter = Meter(total=info.bytes, moved_at=clock())
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)

@@ -16,7 +16,7 @@ from streamwarm.settle.finished import Delivered, Finished
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running
 from streamwarm.stream.transfer import Attempt, transfer
-from streamwarm.watch.events import AttemptStarted, BytesMoved, Observer, UnexpectedError
+from streamwarm.watch.events import AttemptStarted, BytesMoved, CacheHit, CacheMissed, Observer, UnexpectedError
 
 HANDOVER_S = 5.0
 """How long a cancelled worker may take to hand its attempt back; after that its lease runs out instead."""
@@ -131,9 +131,13 @@ async def _transfer(attempt: Attempt, destination: Destination, tools: WorkerToo
 
 
 def _observe_bytes(attempt: Attempt, observe: Observer) -> None:
-    """Bytes count whether or not the attempt succeeded: they were paid for."""
+    """Bytes count whether or not the attempt succeeded: they were paid for. Those from the bucket, `fetch` counts."""
     if attempt.meter is not None:
-        observe(BytesMoved("source", attempt.meter.bytes_in))
+        job = attempt.job
+        if attempt.origin == "cache":
+            observe(CacheHit(job.id, job.r2_key, attempt.meter.bytes_in))
+        else:
+            observe(CacheMissed(job.id, job.r2_key))
         observe(BytesMoved("destination", attempt.meter.bytes_out))
 
 
