@@ -50,8 +50,8 @@ class Following:
             self._end({**entry, **_only(answer, "result", "error")})
         else:
             self._open.setdefault(answer["id"], []).append(entry)
-            if answer["id"] in self._early:
-                self.notified(*self._early.pop(answer["id"]))
+            if answer["id"] in self._early:  # kept until the batch is answered: another job may share the id
+                self.notified(*self._early[answer["id"]])
 
     def left_alone(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """The service took a job that is not to be followed: that is all there is to tell."""

@@ -144,7 +144,13 @@ class Dispatcher:
             try:
                 await self.claims.send(claim)
             except BaseException:
-                # Stopped between claim and worker: give back what nobody has, or its lease would have to run out.
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
-                    await self.store.settle([GivenBack(claim.lease) for claim in claims[number:]])
+                await self._give_back(claims[number:])
                 raise
+
+    async def _give_back(self, claims: list[Claim]) -> None:
+        """Stopped between claim and worker: give back what nobody has; where the store is away, leases run out."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
+            try:
+                await self.store.settle([GivenBack(claim.lease) for claim in claims])
+            except StoreUnavailable as exc:
+                self.observe(StoreTrouble("giving claims back", str(exc)))

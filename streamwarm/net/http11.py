@@ -26,6 +26,7 @@ import httpx
 import trio
 from attrs import define, field, frozen
 
+from streamwarm.net.acknowledged import acknowledged_bytes
 from streamwarm.net.stream import READ_BYTES
 from streamwarm.net.translate import translated
 
@@ -73,9 +74,12 @@ class Exchange:
     _leading: bytes = field(default=b"", init=False)
     _surplus: bool = field(default=False, init=False)
     _complete: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
+    _acknowledged_before: int | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        self._acknowledged_before = acknowledged_bytes(self._stream)
 
     @property
     def complete(self) -> bool:
@@ -86,6 +90,13 @@ class Exchange:
     def reusable(self) -> bool:
         """Whether the connection may carry another exchange."""
         return self._complete and not self._surplus and self._h11.our_state is h11.DONE
+
+    @property
+    def unreceived(self) -> bool:
+        """Whether the far side ended the connection without having received a byte of the request; False where that
+        is not certain. Ask before the connection is closed."""
+        before = self._acknowledged_before
+        return self._ended and before is not None and acknowledged_bytes(self._stream) == before
 
     async def send(self, request: OutgoingRequest) -> h11.Response:
         """Send the request and return the answer's head."""
@@ -168,6 +179,7 @@ class Exchange:
     def _parse_head(self, data: bytes) -> h11.Response | None:
         """The final answer's head once it is whole; informational answers (1xx) are read over."""
         if not data:
+            self._ended = True
             raise httpx.RemoteProtocolError("the far side closed the connection without answering")
         with translated:
             self._h11.receive_data(data)

@@ -61,7 +61,8 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """Send a request and return its answer with the body unread.
 
         Raises httpx's `TransportError`s, with messages that hold no URL. What the iterator of the request's
-        body raises passes through as it is.
+        body raises passes through as it is. A failed request's extension `unreceived` is True where the far
+        side certainly got no byte of it.
         """
         if not isinstance(request.stream, httpx.AsyncByteStream):
             raise TypeError("the request's body must be an async iterator, or bytes")
@@ -78,6 +79,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
                 OutgoingRequest(request.method.encode("ascii"), target, request.headers.raw, request.stream)
             )
         except BaseException:
+            request.extensions["unreceived"] = exchange.unreceived
             await body.aclose()
             raise
         return httpx.Response(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
-from attrs import Attribute, field, frozen
+from attrs import Attribute, define, field, frozen
 from typed_settings.types import SecretStr
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
@@ -99,15 +99,16 @@ class TelegramDestination:
             "Content-Type": frame.content_type,
             "Content-Length": str(frame.content_length(media.bytes)),
         }
-        async with aclosing(_framed(frame, body)) as content:
+        upload = _Upload(frame, body)
+        async with aclosing(upload.pieces()) as content:
             request = self._client.build_request("POST", self._url(method.name), content=content, headers=headers)
-            status, answer, retry_after = await self._exchange(request, body)
+            status, answer, retry_after = await self._exchange(request, upload)
         return bot_api.read_reply(status, answer, retry_after=retry_after).as_result()
 
     def _url(self, method: str) -> str:
         return f"{self._settings.base_url.rstrip('/')}/bot{self._settings.token}/{method}"
 
-    async def _exchange(self, request: httpx.Request, body: Body) -> tuple[int, bytes, str | None]:
+    async def _exchange(self, request: httpx.Request, upload: _Upload) -> tuple[int, bytes, str | None]:
         """Send and read the answer, at most `bot_api.REPLY_BYTES` of it."""
         try:
             response = await self._client.send(request, stream=True)
@@ -120,16 +121,27 @@ class TelegramDestination:
             finally:
                 await response.aclose()
         except httpx.HTTPError as exc:
-            raise _translate(exc, body) from None  # the request in it carries the token
+            unreceived = bool(request.extensions.get("unreceived"))  # `net/transport.py` tells
+            raise _translate(exc, upload, unreceived=unreceived) from None  # the request in it carries the token
         return response.status_code, answer, response.headers.get("Retry-After")
 
 
-async def _framed(frame: Frame, body: Body) -> AsyncGenerator[bytes, None]:
-    yield frame.head
-    async with aclosing(body.pieces()) as pieces:
-        async for piece in pieces:
-            yield piece
-    yield frame.tail
+@define
+class _Upload:
+    """The form on its way out. `sent`: the network has taken all of it, the closing boundary included; before that no
+    server can have made a message of it."""
+
+    frame: Frame
+    body: Body
+    sent: bool = False
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        yield self.frame.head
+        async with aclosing(self.body.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
+        yield self.frame.tail
+        self.sent = True
 
 
 def _safe_type(content_type: str | None) -> str:
@@ -139,15 +151,17 @@ def _safe_type(content_type: str | None) -> str:
     return "application/octet-stream"
 
 
-def _translate(exc: httpx.HTTPError, body: Body) -> AttemptError:
+def _translate(exc: httpx.HTTPError, upload: _Upload, *, unreceived: bool) -> AttemptError:
     """Whose fault a broken exchange was. httpx's own texts never quote the URL, but its objects hold it."""
-    what = type(exc).__name__
-    if body.finished:
+    what, taken_bytes = type(exc).__name__, upload.body.bytes_out
+    if unreceived:
+        return StaleConnection(f"the connection was closed before a byte of the upload had arrived ({what})")
+    if upload.sent:
         return DestinationError(
             ErrorCode.DELIVERY_UNKNOWN,
             f"every byte was sent and the answer was lost ({what}): the file may have been delivered",
         )
-    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not body.bytes_out:
+    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not taken_bytes:
         return StaleConnection(f"the connection was closed before it took a byte ({what})")
     code = ErrorCode.TIMEOUT if isinstance(exc, httpx.TimeoutException) else ErrorCode.DESTINATION_UNAVAILABLE
-    return DestinationError(code, f"the upload broke off after {body.bytes_out} bytes ({what})")
+    return DestinationError(code, f"the upload broke off after {taken_bytes} bytes ({what})")

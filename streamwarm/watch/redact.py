@@ -24,7 +24,7 @@ _FORMS = re.compile(
 
 def make_redactor(secrets: Iterable[str]) -> Callable[[str], str]:
     """A function that masks every secret in a text, also where it was percent-encoded."""
-    known = {s for secret in secrets if len(secret) >= SHORTEST for s in (secret, quote(secret, safe=""))}
+    known = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
     exact = re.compile("|".join(re.escape(s) for s in sorted(known, key=len, reverse=True))) if known else None
 
     def redact(text: str) -> str:
@@ -33,6 +33,14 @@ def make_redactor(secrets: Iterable[str]) -> Callable[[str], str]:
         return _FORMS.sub(lambda m: f"{m['bot'] or m['query'] or m['bearer'] or ''}{MASK}", text)
 
     return redact
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """As it is, and percent-encoded: whole or but for slashes, as paths are, in upper or lower case."""
+    yield secret
+    for encoded in (quote(secret, safe=""), quote(secret)):
+        yield encoded
+        yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
 
 
 def redact_value(redact: Callable[[str], str], value: Any) -> Any:

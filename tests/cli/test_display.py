@@ -1,0 +1,61 @@
+"""What people and programs see of a push: bars on a terminal, plain lines in a pipe, one JSON line a job on request."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from streamwarm.cli.display import open_display
+
+KEY = "media/[bold]holiday[/bold].mp4"
+JOB: dict[str, Any] = {"id": "1", "destination": "mybot", "kind": "video", "r2_key": KEY}
+ERROR = {"code": "timeout", "message": "the source sent [nothing]", "permanent": False}
+
+
+def show(*, as_json: bool = False, terminal: bool = False) -> str:
+    """What a console prints while one job is retried and done and another fails."""
+    output = io.StringIO()
+    console = Console(force_terminal=terminal, file=output, width=100, _environ={"TERM": "xterm"})
+    with open_display(as_json=as_json, console=console) as display:
+        display.added(2)
+        display.started({**JOB, "state": "running"})
+        display.progressed("1", 500_000, 1_000_000)
+        display.retrying({**JOB, "state": "waiting", "error": ERROR})
+        display.started({**JOB, "state": "running"})
+        display.ended({**JOB, "state": "done", "result": {"file_id": "BAAC-file"}, "duplicate": True})
+        display.ended({**JOB, "id": "2", "state": "failed", "error": ERROR})
+        display.progressed("2", 1, None)  # a straggler
+    return output.getvalue()
+
+
+def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show() == ""
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"retrying waiting {KEY} → mybot timeout: the source sent [nothing]",
+        f"[1/2] done {KEY} → mybot (was warm already) BAAC-file",
+        f"[2/2] failed {KEY} → mybot timeout: the source sent [nothing]",
+    ]
+
+
+def test_a_program_gets_one_json_line_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show(as_json=True, terminal=True) == ""
+    ended = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["id"], one["state"]) for one in ended] == [("1", "done"), ("2", "failed")]
+    assert ended[0]["result"] == {"file_id": "BAAC-file"}
+    assert ended[1]["error"] == ERROR
+
+
+def test_a_terminal_gets_bars_and_names_as_they_are() -> None:
+    shown = show(terminal=True)
+    assert "\x1b[" in shown
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert f"done {KEY} → mybot (was warm already) BAAC-file" in text
+    assert f"failed {KEY} → mybot timeout: the source sent [nothing]" in text
+    assert "warming" in text
+    assert "2/2" in text

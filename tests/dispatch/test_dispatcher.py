@@ -1,0 +1,199 @@
+"""What users lose without these: small files first, a 429 that stops only its own bot, a clean stop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import define
+from failing_store import FailingStore, memory_store, now
+from trio.testing import MockClock
+
+from streamwarm.backlog.store import Pushed, Store
+from streamwarm.dispatch.dispatcher import Dispatcher
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.model import Claim, Job, Kind, NewJob, State
+from streamwarm.watch.events import DestinationPaused, Observation, StoreTrouble
+
+
+@define
+class World:
+    """A dispatcher at work; `claims` is the workers' end of its channel."""
+
+    store: Store
+    failing: FailingStore
+    dispatcher: Dispatcher
+    claims: trio.MemoryReceiveChannel[Claim]
+    observed: list[Observation]
+
+    async def push(self, r2_key: str, kind: Kind = Kind.DOCUMENT, destination: str = "bot-a") -> str:
+        answer = (await self.store.push([NewJob(destination, kind, r2_key)]))[0]
+        assert isinstance(answer, Pushed)
+        self.dispatcher.wake()
+        return answer.id
+
+    async def next_job(self) -> Job:
+        """What the next idle worker gets."""
+        self.dispatcher.idle()
+        return (await self.claims.receive()).job
+
+    async def job(self, job_id: str) -> Job:
+        job = await self.store.get(job_id)
+        assert job is not None
+        return job
+
+    def pause(self, destination: str, for_s: float | None) -> None:
+        error = DestinationError(
+            ErrorCode.RATE_LIMITED, "429", retry_after_s=for_s, counts=False, pauses_destination=True
+        )
+        self.dispatcher.pause(destination, error)
+
+
+@asynccontextmanager
+async def world(**trouble: Any) -> AsyncIterator[World]:
+    """The dispatcher is stopped at the end, and must then end by itself."""
+    observed: list[Observation] = []
+    async with memory_store() as store:
+        failing = FailingStore(store, **trouble)
+        claims, worker_claims = trio.open_memory_channel[Claim](0)
+        dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), Limits(), claims, now, observed.append)
+        with trio.fail_after(3600):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(dispatcher.run)
+                await trio.testing.wait_all_tasks_blocked()
+                yield World(store, failing, dispatcher, worker_claims, observed)
+                dispatcher.stop()
+
+
+async def test_a_small_photo_pushed_last_is_sent_first(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await w.push("old.bin")
+        await w.push("film.mp4", Kind.VIDEO)
+        assert (await w.next_job()).r2_key == "old.bin"
+        await w.push("face.jpg", Kind.PHOTO)
+        await trio.sleep(1)
+        assert (await w.next_job()).r2_key == "face.jpg"
+        assert (await w.next_job()).r2_key == "film.mp4"
+
+
+async def test_a_worker_that_waits_gets_a_job_as_soon_as_it_is_pushed(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        w.dispatcher.idle()
+        await trio.sleep(100.05)
+        pushed_at = trio.current_time()
+        await w.push("new.bin")
+        assert (await w.claims.receive()).job.r2_key == "new.bin"
+        assert trio.current_time() - pushed_at < 0.2
+
+
+async def test_a_job_that_another_process_pushed_is_found_without_a_word(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        w.dispatcher.idle()
+        await trio.sleep(10)
+        await w.store.push([NewJob("bot-a", Kind.PHOTO, "elsewhere.jpg")])
+        assert (await w.claims.receive()).job.r2_key == "elsewhere.jpg"
+
+
+async def test_a_paused_destination_is_passed_over_and_resumes_by_itself(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await w.push("limited.jpg", Kind.PHOTO, "bot-a")
+        await w.push("film.mp4", Kind.VIDEO, "bot-b")
+        w.pause("bot-a", 30.0)
+        paused_at = trio.current_time()
+        assert [(o.destination, o.for_s) for o in w.observed if isinstance(o, DestinationPaused)] == [("bot-a", 30.0)]
+        assert (await w.next_job()).r2_key == "film.mp4"
+        assert trio.current_time() - paused_at < 1
+        assert (await w.next_job()).r2_key == "limited.jpg"
+        assert trio.current_time() - paused_at == pytest.approx(30, abs=0.2)
+
+
+async def test_a_destination_paused_for_good_waits_for_a_person(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await w.push("held.jpg", Kind.PHOTO)
+        w.pause("bot-a", None)
+        w.dispatcher.idle()
+        with trio.move_on_after(600) as waited:
+            await w.claims.receive()
+        assert waited.cancelled_caught
+        w.dispatcher.limits.resume("bot-a")
+        w.dispatcher.wake()
+        assert (await w.claims.receive()).job.r2_key == "held.jpg"
+
+
+async def test_a_job_cancelled_while_it_was_held_costs_no_worker(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await w.push("first.bin")
+        gone = await w.push("gone.bin")
+        await w.push("last.bin")
+        assert (await w.next_job()).r2_key == "first.bin"
+        await w.store.cancel(gone)
+        assert (await w.next_job()).r2_key == "last.bin"
+        await w.push("later.bin")
+        assert (await w.next_job()).r2_key == "later.bin"
+
+
+async def test_a_store_that_was_away_costs_no_worker_and_no_job(autojump_clock: MockClock) -> None:
+    async with world(failures={"queued": 2, "claim": 2}) as w:
+        keys = {f"{number}.bin" for number in range(3)}
+        for key in sorted(keys):
+            await w.push(key)
+        for _ in keys:
+            w.dispatcher.idle()
+        assert {(await w.claims.receive()).job.r2_key for _ in keys} == keys
+        assert [type(o) for o in w.observed] == [StoreTrouble] * 4
+
+
+async def test_a_stopped_dispatcher_gives_back_what_no_worker_has_and_hands_out_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        ids = [await w.push("in-hand.bin"), await w.push("still-queued.bin")]
+        w.dispatcher.idle()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await w.job(ids[0])).state is State.RUNNING
+        w.dispatcher.stop()
+        w.dispatcher.idle()
+        with pytest.raises(trio.EndOfChannel):
+            await w.claims.receive()
+        for job_id in ids:
+            job = await w.job(job_id)
+            assert (job.state, job.attempt) == (State.QUEUED, 0)
+        assert not w.dispatcher.claiming
+
+
+async def test_a_claim_that_is_being_committed_when_the_service_stops_is_given_back(autojump_clock: MockClock) -> None:
+    async with world(delay_s={"claim": 2.0}) as w:
+        job_id = await w.push("in-flight.bin")
+        w.dispatcher.idle()
+        await trio.sleep(1)
+        w.dispatcher.stop()
+        with pytest.raises(trio.EndOfChannel):
+            await w.claims.receive()
+        job = await w.job(job_id)
+        assert (job.state, job.attempt) == (State.QUEUED, 0)
+
+
+async def test_a_service_stops_in_order_though_the_store_takes_nothing_back(autojump_clock: MockClock) -> None:
+    async with world(failures={"settle": 1000}) as w:
+        job_id = await w.push("stranded.bin")
+        w.dispatcher.idle()
+        await trio.testing.wait_all_tasks_blocked()
+        w.dispatcher.stop()
+        with pytest.raises(trio.EndOfChannel):
+            await w.claims.receive()
+        assert (await w.job(job_id)).state is State.RUNNING  # until its lease runs out
+        assert [type(o) for o in w.observed] == [StoreTrouble]
+
+
+async def test_a_store_that_never_answers_a_claim_ends_in_a_retry(autojump_clock: MockClock) -> None:
+    async with world(delay_s={"claim": 600.0}) as w:
+        await w.push("late.bin")
+        w.dispatcher.idle()
+        await trio.sleep(10)
+        w.failing.delay_s.clear()
+        assert (await w.claims.receive()).job.r2_key == "late.bin"

@@ -1,0 +1,137 @@
+"""One transfer between two real servers: a scripted bucket and the Bot API emulator, each over its own pool."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpcore2
+import trio
+from attrs import define, evolve, field
+from scripted_bucket import NO_TLS, Rig, Script, rig
+from typed_settings.types import SecretStr
+
+from streamwarm.model import Claim, Job, Kind, Lease, State
+from streamwarm.net.pool import PooledClient, open_client
+from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
+from streamwarm.send.telegram import TelegramDestination, TelegramSettings
+from streamwarm.settle.finished import Delivered, Finished
+from streamwarm.stream.running import Running
+from streamwarm.stream.transfer import Attempt, transfer
+from streamwarm.stream.worker import WorkerTools, run_worker
+from streamwarm.watch.events import Observation
+
+TOKEN = "4242:AA-first_bot"
+CHAT = -1001
+NOW = 1_772_366_405.0
+JOB = Job(
+    seq=1,
+    id="job-1",
+    destination="mybot",
+    kind=Kind.DOCUMENT,
+    r2_key="media/a.mp4",
+    sha256=None,
+    bytes=None,
+    options={},
+    state=State.RUNNING,
+    attempt=1,
+    created_at=NOW,
+    updated_at=NOW,
+)
+
+
+def content(size_bytes: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size_bytes)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@define
+class World:
+    """`send` makes one attempt; `work` lets a worker make one, with all that a worker adds."""
+
+    bucket_rig: Rig
+    emulator: BotApiEmulator
+    destination: TelegramDestination
+    source_pool: PooledClient
+    destination_pool: PooledClient
+    body_timeout_s: float
+    observed: list[Observation] = field(factory=list)
+
+    async def send(self, job: Job = JOB) -> Delivered:
+        attempt = Attempt(job, trio.current_time())
+        return await transfer(
+            attempt,
+            self.bucket_rig.source,
+            self.destination,
+            body_timeout_s=self.body_timeout_s,
+            clock=trio.current_time,
+        )
+
+    async def work(self, job: Job = JOB) -> Finished:
+        finished: list[Finished] = []
+
+        async def finish(one: Finished) -> None:
+            finished.append(one)
+
+        claims, worker_claims = trio.open_memory_channel[Claim](1)
+        with claims:
+            claims.send_nowait(Claim(job, Lease(job.id, "lease-token")))
+        await run_worker(1, worker_claims, self._tools(finish))
+        return finished[0]
+
+    def _tools(self, finish: Any) -> WorkerTools:
+        return WorkerTools(
+            source=self.bucket_rig.source,
+            destinations={"mybot": self.destination},
+            running=Running(),
+            finish=finish,
+            pause=lambda *_: None,
+            idle=lambda: None,
+            observe=self.observed.append,
+            now=lambda: NOW,
+            random=lambda: 0.0,
+            redact=lambda text: text,
+            max_attempts=5,
+            body_timeout_s=self.body_timeout_s,
+        )
+
+    @property
+    def digests(self) -> list[str]:
+        """What the destination took, in order."""
+        return [delivery.sha256 for delivery in self.emulator.deliveries]
+
+
+@asynccontextmanager
+async def world(
+    script: Script,
+    *,
+    body_timeout_s: float = 10.0,
+    answer_timeout_s: float = 10.0,
+    backend: httpcore2.AsyncNetworkBackend | None = None,
+    **emulator_settings: Any,
+) -> AsyncIterator[World]:
+    """Both servers and both pools, gone at the end. `backend` carries the destination's connections."""
+    settings = EmulatorSettings([TOKEN], {CHAT: Chat("supergroup")}, **emulator_settings)
+    source_pool = open_client(connections=4, ssl_context=NO_TLS)
+    async with (
+        trio.open_nursery() as nursery,
+        rig(script, open_http=lambda: source_pool) as bucket_rig,
+        open_client(connections=4, ssl_context=NO_TLS, network_backend=backend) as destination_pool,
+    ):
+        emulator = await nursery.start(partial(serve_bot_api, settings))
+        telegram = TelegramSettings(token=SecretStr(TOKEN), chats=(CHAT,), base_url=emulator.base_url)
+        destination = TelegramDestination("mybot", telegram, destination_pool)
+        destination.answer_timeout_s = answer_timeout_s
+        yield World(bucket_rig, emulator, destination, source_pool, destination_pool, body_timeout_s)
+        nursery.cancel_scope.cancel()
+
+
+def job(**changes: Any) -> Job:
+    return evolve(JOB, **changes)

@@ -1,0 +1,112 @@
+"""What an operator loses without these: log lines that tools can read and people can search by the contract's tags."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from streamwarm.errors import ErrorCode
+from streamwarm.model import Kind
+from streamwarm.watch import events
+from streamwarm.watch.logs import make_logger
+from streamwarm.watch.redact import make_redactor
+
+CANARY = "canary-4f1c9d2e"
+ABOUT: dict[str, Any] = {"id": "job-1", "destination": "mybot", "kind": Kind.VIDEO, "r2_key": "media/a.mp4"}
+FAILED = events.AttemptFailed(
+    **ABOUT, attempt=2, code=ErrorCode.TIMEOUT, message=f"no byte, {CANARY}", outcome="failed", final=True
+)
+
+TAGGED: list[tuple[events.Observation, str, dict[str, Any]]] = [
+    (
+        events.WorkersStarted(5, 500),
+        "[MEDIA][PREWARM][WORKER][START]",
+        {"concurrency": 5, "max_queue_size": 500},
+    ),
+    (events.PoolOpened(50, 150.0), "[R2][AGENT]", {"connections": 50, "keepalive_s": 150.0}),
+    (events.JobAdded(**ABOUT), "[MEDIA][PREWARM][QUEUE][ADD]", {"id": "job-1", "r2_key": "media/a.mp4"}),
+    (events.QueueFull(3, 100), "[MEDIA][PREWARM][QUEUE][FULL]", {"refused": 3, "max_pending": 100}),
+    (events.QueueReordered(7), "[MEDIA][PREWARM][QUEUE][REORDER]", {"jobs": 7}),
+    (
+        events.AttemptStarted(**ABOUT, attempt=1, worker=3, queue_wait_s=0.25),
+        "[MEDIA][PREWARM][START]",
+        {"worker": 3, "kind": "video", "queue_wait_s": 0.25},
+    ),
+    (events.CacheHit("job-1", "media/a.mp4", 9), "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]", {"bytes": 9}),
+    (
+        events.AttemptSucceeded(**ABOUT, attempt=1, bytes=9, transfer_s=0.5, warm_s=1.5),
+        "[MEDIA][PREWARM][OK]",
+        {"bytes": 9, "transfer_s": 0.5},
+    ),
+    (FAILED, "[MEDIA][PREWARM][ERR]", {"code": "timeout", "outcome": "failed"}),
+    (
+        events.RetryScheduled("job-1", "mybot", ErrorCode.TIMEOUT, 1, 2.0),
+        "[MEDIA][PREWARM][RETRY]",
+        {"code": "timeout", "in_s": 2.0},
+    ),
+    (
+        events.BatchDone(10, 9, 1, 3.5),
+        "[MEDIA][PREWARM][BATCH][DONE]",
+        {"count": 10, "ok": 9, "failed": 1, "seconds": 3.5},
+    ),
+]
+
+
+def logged(observation: events.Observation, form: str = "json", level: str = "debug") -> str:
+    stream = io.StringIO()
+    make_logger(form=form, level=level, redact=make_redactor([CANARY]), stream=stream)(observation)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("observation", "tag", "fields"), TAGGED, ids=[tag for _, tag, _ in TAGGED])
+def test_a_line_carries_its_tag_and_fields_as_json(
+    observation: events.Observation, tag: str, fields: dict[str, Any]
+) -> None:
+    text = logged(observation)
+    assert text.count("\n") == 1
+    line = json.loads(text)
+    assert line["event"] == tag
+    assert line.items() >= fields.items()
+    assert {"level", "timestamp"} <= line.keys()
+
+
+def test_no_secret_leaves_in_a_message_or_a_traceback() -> None:
+    assert CANARY not in logged(FAILED)
+    assert CANARY not in logged(FAILED, "console")
+    try:
+        raise ValueError(f"https://host/?sig={CANARY}")
+    except ValueError as exc:
+        text = logged(events.UnexpectedError("testing", exc))
+    assert CANARY not in text
+    assert "ValueError" in json.loads(text)["traceback"]
+
+
+def test_a_line_of_hostile_names_is_still_one_line() -> None:
+    text = logged(events.JobAdded("job-1", "mybot", Kind.VIDEO, 'a\n{"event": "forged"}\x1b[2J'))
+    assert text.count("\n") == 1
+    assert json.loads(text)["event"] == "[MEDIA][PREWARM][QUEUE][ADD]"
+    assert "\x1b" not in text
+
+
+def test_the_console_form_is_for_people_and_a_pipe_gets_json() -> None:
+    console = logged(events.BatchDone(10, 9, 1, 3.5), "console")
+    assert "[MEDIA][PREWARM][BATCH][DONE]" in console
+    assert "failed=1" in console
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(console)
+    assert json.loads(logged(events.BatchDone(10, 9, 1, 3.5), "auto"))["failed"] == 1
+
+
+def test_lines_below_the_level_are_left_out() -> None:
+    assert logged(events.BatchDone(1, 1, 0, 0.1), level="error") == ""
+    assert logged(FAILED, level="error") != ""
+
+
+def test_libraries_that_log_whole_urls_are_silent() -> None:
+    logged(events.QueueReordered(1))
+    assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("httpcore2").isEnabledFor(logging.DEBUG)
