@@ -49,6 +49,10 @@ PERMANENT = frozenset(
 """Codes that another attempt cannot mend, unless the raiser knows better."""
 
 
+LONGEST_WAIT_S = 86_400.0
+"""However long a far side asks us to stay away, we ask again within a day: the number is a stranger's."""
+
+
 @frozen
 class JobError:
     """A failure as stored and shown: `{"code", "message", "permanent"}`. The message never holds a secret."""
@@ -79,7 +83,7 @@ class AttemptError(Exception):
         self.code = code
         self.message = message
         self.permanent = code in PERMANENT if permanent is None else permanent
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = None if retry_after_s is None else min(retry_after_s, LONGEST_WAIT_S)
         self.counts = counts
 
     def as_job_error(self) -> JobError:

@@ -106,6 +106,7 @@ class _Service:
             stats=self.stats.read,
             observe=self.observe,
             on_pushed=self.dispatcher.wake,
+            on_cancelled=self.running.cancel,
         )
 
 
@@ -149,6 +150,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
             random=random.random,
             observe=observe,
             on_queued=service.dispatcher.wake,
+            before_rescue=partial(service.running.renew, store),
         )
     )
     every_s = service.settings.queue.lease_s / 3  # two renewals may fail before a lease is lost

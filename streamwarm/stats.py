@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from attrs import frozen
 
+from streamwarm.accept.views import rfc3339
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.errors import StoreUnavailable
@@ -95,5 +95,4 @@ def _age_s(since: float | None, now: float) -> float:
 
 
 def _pause_view(until: float | None, reason: str) -> dict[str, Any]:
-    when = None if until is None else datetime.fromtimestamp(until, UTC).isoformat(timespec="milliseconds")
-    return {"until": when, "reason": reason}
+    return {"until": None if until is None else rfc3339(until), "reason": reason}

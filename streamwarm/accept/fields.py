@@ -33,7 +33,14 @@ def text_field(members: Mapping[str, Any], name: str) -> str:
     value = members[name]
     if not isinstance(value, str) or not value:
         raise FieldError(f"{name} must be a non-empty string")
+    if not is_unicode(value):
+        raise FieldError(f"{name} must be valid Unicode text")
     return value
+
+
+def is_unicode(text: str) -> bool:
+    """False for text with half of a surrogate pair in it, which JSON can write and UTF-8 cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def integer_field(members: Mapping[str, Any], name: str, *, at_most: int = MAX_INTEGER) -> int | None:

@@ -32,7 +32,7 @@ class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
     `stats` answers `stats`; `on_pushed` wakes the dispatcher and is called after each commit that queued a
-    job. While `draining` is set, pushes are refused.
+    job; `on_cancelled` ends the job's attempt, if one runs here. While `draining` is set, pushes are refused.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Intake:
         stats: Callable[[], Awaitable[JsonObject]],
         observe: Observer,
         on_pushed: Callable[[], None],
+        on_cancelled: Callable[[str], None],
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -51,6 +52,7 @@ class Intake:
         self._stats = stats
         self._observe = observe
         self._on_pushed = on_pushed
+        self._on_cancelled = on_cancelled
         self.draining = False
 
     async def push(self, jobs: Sequence[object]) -> JsonObject:
@@ -97,7 +99,10 @@ class Intake:
 
     async def cancel(self, job_id: str) -> JsonObject:
         with self._store_guarded("cancel"):
-            return _view_or_not_found(job_id, await self._store.cancel(job_id))
+            job = await self._store.cancel(job_id)
+        if job is not None and job.state is State.CANCELLED:
+            self._on_cancelled(job_id)
+        return _view_or_not_found(job_id, job)
 
     async def retry(self, job_id: str) -> JsonObject:
         with self._store_guarded("retry"):

@@ -194,6 +194,8 @@ class Session:
 
     def _watch(self, ids: tuple[str, ...] | None, since: int | None) -> JsonObject:
         self._check_room(len(ids or ()))
+        if since is not None:
+            since = min(since, self._feed.last_seq)  # whoever outlived a store that was made anew
         if since is not None and self._watching is not None:
             self._set_watching(_Watching(since, self._watching.ids))
         cursor = self._feed.last_seq if since is None else since

@@ -118,18 +118,21 @@ class MemoryTables:
         )
         return heapq.nlargest(limit, matching, key=lambda job: job.seq)
 
-    def queued_before(self, queued_before: float, limit: int) -> list[QueuedJob]:
-        return _oldest((job for job in self._queued() if job.queued_at < queued_before), limit)
+    def queued_before(self, queued_before: float, limit: int, without: Collection[str]) -> list[QueuedJob]:
+        overdue = (job for job in self._queued() if job.queued_at < queued_before and job.destination not in without)
+        return _oldest(overdue, limit)
 
     def base_scores(self) -> list[int]:
         return sorted({base_score(job.kind, job.bytes) for job in self._queued()})
 
-    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+    def queued_in(self, band: Band, limit: int, without: Collection[str]) -> list[QueuedJob]:
         return _oldest(
             (
                 job
                 for job in self._queued()
-                if base_score(job.kind, job.bytes) == band.base_score and band.from_at <= job.queued_at <= band.to_at
+                if base_score(job.kind, job.bytes) == band.base_score
+                and band.from_at <= job.queued_at <= band.to_at
+                and job.destination not in without
             ),
             limit,
         )

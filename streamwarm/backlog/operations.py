@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import bands_by_score, overdue_before
@@ -89,13 +89,13 @@ def retry(tables: Tables, now: float, job_id: str) -> Job | None:
     return after.job
 
 
-def queued(tables: Tables, now: float, limit: int, max_wait_s: float) -> list[QueuedJob]:
-    best = tables.queued_before(overdue_before(now, max_wait_s), limit)
+def queued(tables: Tables, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
+    best = tables.queued_before(overdue_before(now, max_wait_s), limit, without)
     for bands in bands_by_score(tables.base_scores(), now=now, max_wait_s=max_wait_s):
         missing = limit - len(best)
         if missing <= 0:
             break
-        found = (job for band in bands for job in tables.queued_in(band, missing))
+        found = (job for band in bands for job in tables.queued_in(band, missing, without))
         best += heapq.nsmallest(missing, found, key=lambda job: (job.queued_at, job.seq))
     return best
 

@@ -40,15 +40,17 @@ async def run_rescuer(
     random: Callable[[], float],
     observe: Observer = unobserved,
     on_queued: Callable[[], None] = lambda: None,
+    before_rescue: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     interval_s: float = RESCUE_EVERY_S,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run until cancelled. `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1),
-    `interval_s` the time between two rescues; `on_queued` is called when jobs became `queued`."""
+    `interval_s` the time between two rescues; `on_queued` is called when jobs became `queued`.
+    `before_rescue` renews this process's own leases: one that was suspended must not rescue what it still runs."""
     async with trio.open_nursery() as nursery:
         for where, duty in (
             ("wake", partial(_wake, store, now, on_queued)),
-            ("rescue", partial(_rescue, store, interval_s, on_queued)),
+            ("rescue", partial(_rescue, store, interval_s, on_queued, before_rescue)),
             ("prune", partial(_prune, store)),
         ):
             nursery.start_soon(_repeat, where, duty, random, observe)
@@ -76,7 +78,10 @@ async def _wake(store: Store, now: Callable[[], float], on_queued: Callable[[], 
     return WAKE_EVERY_S if due.next_at is None else min(WAKE_EVERY_S, max(0.0, due.next_at - now()))
 
 
-async def _rescue(store: Store, interval_s: float, on_queued: Callable[[], None]) -> float:
+async def _rescue(
+    store: Store, interval_s: float, on_queued: Callable[[], None], before_rescue: Callable[[], Awaitable[None]]
+) -> float:
+    await before_rescue()
     if await store.rescue():
         on_queued()
     return interval_s

@@ -74,8 +74,8 @@ class SqliteTables:
         found = (self._one("job_by_seq", seq=seq) for seq in heapq.nlargest(limit, seqs))
         return [rows.job_from(row) for row in found]
 
-    def queued_before(self, queued_before: float, limit: int) -> list[QueuedJob]:
-        found = self._all("queued_before", queued_before=queued_before, limit=limit)
+    def queued_before(self, queued_before: float, limit: int, without: Collection[str]) -> list[QueuedJob]:
+        found = self._all("queued_before", queued_before=queued_before, limit=limit, without=_names(without))
         return [rows.queued_job_from(row) for row in found]
 
     def base_scores(self) -> list[int]:
@@ -87,13 +87,14 @@ class SqliteTables:
             scores.append(below)
         return scores
 
-    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+    def queued_in(self, band: Band, limit: int, without: Collection[str]) -> list[QueuedJob]:
         found = self._all(
             "queued_in_band",
             base_score=band.base_score,
             from_at=band.from_at,
             to_at=band.to_at,
             limit=limit,
+            without=_names(without),
         )
         return [rows.queued_job_from(row) for row in found]
 
@@ -215,3 +216,8 @@ class SqliteTables:
 
     def _many(self, query: str, parameters: Iterable[Mapping[str, object]]) -> None:
         self.connection.executemany(self._queries[query], list(parameters))
+
+
+def _names(destinations: Collection[str]) -> str:
+    """Names as one text to look into: a name holds no slash, so `/a/` is found in it only if `a` is meant."""
+    return "/" + "/".join(sorted(destinations)) + "/"

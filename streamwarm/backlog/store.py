@@ -9,7 +9,7 @@ One conformance suite (`tests/backlog/`) runs over every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -168,8 +168,9 @@ class Store(Protocol):
         """
         ...
 
-    async def queued(self, limit: int) -> list[QueuedJob]:
-        """The best `limit` queued jobs by the seed's score and arrival (contract, section 4)."""
+    async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
+        """The best `limit` queued jobs by the seed's score and arrival (contract, section 4), those of the
+        destinations in `without` (paused ones) left out."""
         ...
 
     async def claim(self, job_ids: Sequence[str]) -> list[Claim]:

@@ -64,16 +64,16 @@ class Tables(Protocol):
         """Up to `limit` jobs with a lower `seq`, newest first."""
         ...
 
-    def queued_before(self, queued_before: float, limit: int) -> list[QueuedJob]:
-        """Queued jobs that were queued before that time, oldest first."""
+    def queued_before(self, queued_before: float, limit: int, without: Collection[str]) -> list[QueuedJob]:
+        """Queued jobs that were queued before that time, oldest first, but for the destinations in `without`."""
         ...
 
     def base_scores(self) -> list[int]:
         """The distinct base scores of queued jobs."""
         ...
 
-    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
-        """The first `limit` of a band, by `(queued_at, seq)`."""
+    def queued_in(self, band: Band, limit: int, without: Collection[str]) -> list[QueuedJob]:
+        """The first `limit` of a band, by `(queued_at, seq)`, but for the destinations in `without`."""
         ...
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:

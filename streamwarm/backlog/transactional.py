@@ -6,7 +6,7 @@ and the time it is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 import trio
@@ -107,9 +107,9 @@ class TransactionalStore:
     async def retry(self, job_id: str) -> Job | None:
         return await self._transactions.write(lambda tables, now: operations.retry(tables, now, job_id))
 
-    async def queued(self, limit: int) -> list[QueuedJob]:
+    async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
         return await self._transactions.read(
-            lambda tables, now: operations.queued(tables, now, limit, self._limits.max_wait_s)
+            lambda tables, now: operations.queued(tables, now, limit, self._limits.max_wait_s, without)
         )
 
     async def claim(self, job_ids: Sequence[str]) -> list[Claim]:

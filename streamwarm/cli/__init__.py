@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 
 import click
@@ -35,7 +36,20 @@ class _Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
+def main() -> None:
+    """The console script: whatever interrupts it, it exits 130 and says so in one line."""
+    try:
+        # Not standalone: click would answer Ctrl-C with "Aborted!" and exit 1.
+        sys.exit(command_line(prog_name="streamwarm", standalone_mode=False))
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("streamwarm: interrupted", err=True)
+        sys.exit(130)
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="streamwarm")
-def main() -> None:
+def command_line() -> None:
     """Warm media for Telegram bots: stream objects from Cloudflare R2 to where they are needed, ahead of time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,15 +87,21 @@ class Client:
 async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
     """A client inside this block. Raises `Unreachable`."""
     # The stream is ours, and closed by us: the websocket leaves it open when its reader is cancelled first.
-    async with await _open_stream(url) as stream, trio.open_nursery() as nursery:
-        socket = await _shake_hands(nursery, stream, url, token)
-        notify, notifications = trio.open_memory_channel[Mapping[str, Any]](NOTIFICATIONS)
-        client = Client(notifications, socket, notify)
-        nursery.start_soon(client._read)
-        yield client
-        with trio.move_on_after(GOODBYE_S):
-            await socket.aclose()
-        nursery.cancel_scope.cancel()
+    async with await _open_stream(url) as stream:
+        try:
+            async with trio.open_nursery() as nursery:
+                socket = await _shake_hands(nursery, stream, url, token)
+                notify, notifications = trio.open_memory_channel[Mapping[str, Any]](NOTIFICATIONS)
+                client = Client(notifications, socket, notify)
+                nursery.start_soon(client._read)
+                yield client
+                with trio.move_on_after(GOODBYE_S):
+                    await socket.aclose()
+                nursery.cancel_scope.cancel()
+        except* trio_websocket.ConnectionRejected as refused:
+            # The websocket's own reader raises it too, past whoever waits for the handshake.
+            status = next(e.status_code for e in _flatten(refused))
+            raise Unreachable(_refusal(url, status)) from None
 
 
 async def _open_stream(url: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
@@ -129,9 +135,7 @@ async def _shake_hands(
                 extra_headers=[(b"Authorization", f"Bearer {token}".encode())] if token else [],
                 max_message_size=REPLY_BYTES,
             )
-    except trio_websocket.ConnectionRejected as exc:
-        raise Unreachable(_refusal(url, exc.status_code)) from None
-    except (trio.TooSlowError, trio_websocket.HandshakeError, trio_websocket.ConnectionClosed):
+    except (trio.TooSlowError, trio_websocket.ConnectionTimeout, trio_websocket.ConnectionClosed):
         raise _no_service(url) from None
 
 
@@ -142,7 +146,12 @@ def _no_service(url: str) -> Unreachable:
 def _refusal(url: str, status: int) -> str:
     if status == 401:
         return f"{url} wants a token; give one of its auth.tokens with --token or STREAMWARM_TOKEN"
-    return f"{url} refused the connection with HTTP {status}"
+    return f"{url} refused the connection with HTTP {status}; is it the service's websocket (serve.listen)?"
+
+
+def _flatten(group: BaseExceptionGroup[Any]) -> Iterator[Any]:
+    for exc in group.exceptions:
+        yield from _flatten(exc) if isinstance(exc, BaseExceptionGroup) else (exc,)
 
 
 def _gone(socket: trio_websocket.WebSocketConnection) -> Unreachable:

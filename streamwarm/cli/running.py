@@ -37,6 +37,8 @@ async def serve_until_signalled(settings: Settings) -> bool:
     """Serve until SIGTERM or SIGINT; a second one ends it at once. True if it was SIGINT."""
     shutdown = Shutdown()
     interrupted = False
+    # What is in place again once the receiver is closed: a SIGTERM while the process ends must not undo its exit code.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
 

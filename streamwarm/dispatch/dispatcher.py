@@ -46,6 +46,7 @@ class Dispatcher:
     _wake: trio.Event = field(factory=trio.Event)
     _refreshed_at: float = float("-inf")
     _more: bool = False
+    _left_out: frozenset[str] = frozenset()  # the paused destinations, whose jobs would only take up room
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     claiming: bool = False
 
@@ -62,6 +63,7 @@ class Dispatcher:
         for_s = error.retry_after_s
         until = None if for_s is None else self.now() + for_s
         self.limits.pause(destination, Pause(until, error.message))
+        self._wake.set()  # what is held for it must make room for others
         self.observe(DestinationPaused(destination, error.message, for_s))
 
     def stop(self) -> None:
@@ -109,7 +111,8 @@ class Dispatcher:
 
     async def _refresh_if_due(self) -> None:
         since_s = trio.current_time() - self._refreshed_at
-        due = since_s >= POLL_S or (self._wake.is_set() and since_s >= REFRESH_S)
+        pauses_changed = self.limits.active(self.now()).keys() != self._left_out
+        due = pauses_changed or since_s >= POLL_S or (self._wake.is_set() and since_s >= REFRESH_S)
         running_low = len(self.queue) < self.queue.max_queue // 4 and (self._more or self._wake.is_set())
         if due or running_low:
             await self._refresh()
@@ -117,7 +120,9 @@ class Dispatcher:
     async def _refresh(self) -> None:
         self._wake = trio.Event()  # before the read: a push that comes during it is not missed
         self._refreshed_at = trio.current_time()
-        jobs = await self.store.queued(self.queue.max_queue)
+        left_out = frozenset(self.limits.active(self.now()))
+        jobs = await self.store.queued(self.queue.max_queue, without=left_out)
+        self._left_out = left_out
         self.queue.replace(jobs, self.now())
         self._more = len(jobs) == self.queue.max_queue
 
@@ -125,9 +130,8 @@ class Dispatcher:
         pause_ends_at = self.limits.next_change_at(self.now())
         wait_s = POLL_S if pause_ends_at is None else min(POLL_S, pause_ends_at - self.now())
         with trio.move_on_after(max(wait_s, 0.0)):
-            if self.queue:  # held back by a pause: what is new is looked at again, but not at once
-                await trio.sleep(REFRESH_S)
             await self._wake.wait()
+            await trio.sleep_until(self._refreshed_at + REFRESH_S if self.queue else trio.current_time())
 
     async def _claim(self, jobs: list[QueuedJob]) -> list[Claim]:
         # Shielded, or a stop in mid-commit would leave claims that nobody knows of until their leases run out.

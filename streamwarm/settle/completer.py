@@ -17,7 +17,7 @@ from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
 from streamwarm.settle.report import Tally, observations_of
-from streamwarm.watch.events import LateResult, Observer, StoreTrouble
+from streamwarm.watch.events import LateResult, Observer, StoreTrouble, UnexpectedError
 
 BATCH = 64
 RETRY_S = 1.0
@@ -94,6 +94,11 @@ class Completer:
             except StoreUnavailable as exc:
                 self._observe(StoreTrouble("recording outcomes", str(exc)))
                 await trio.sleep(RETRY_S)
+            except Exception as exc:  # an outcome that the store cannot hold: it must not take its neighbours along
+                if len(batch) > 1:
+                    return [kept for finished in batch for kept in await self._write([finished])]
+                self._observe(UnexpectedError(f"recording the outcome of job {batch[0].claim.job.id}", exc))
+                return [False]  # its lease runs out, and the attempt is made again
 
     def _report(self, finished: Finished, kept: bool) -> None:
         if not kept:

@@ -53,6 +53,12 @@ class Running:
             if entry.attempt.meter is not None
         }
 
+    def cancel(self, job_id: str) -> None:
+        """End the attempt at this job, if one runs here; its lease is void already."""
+        for entry in self._entries.values():
+            if entry.claim.job.id == job_id:
+                entry.lost_lease.cancel()
+
     def streams(self) -> list[dict[str, object]]:
         """What each busy worker streams now, by worker number, as `stats` shows it."""
         now = trio.current_time()
@@ -67,13 +73,16 @@ class Running:
         while True:
             await trio.sleep(every_s)
             try:
-                lost = await store.renew(list(self._entries)) if self._entries else []
+                await self.renew(store)
             except StoreUnavailable as exc:
                 observe(StoreTrouble("renewing leases", str(exc)))
-                continue
-            for lease in lost:
-                if lease in self._entries:
-                    self._entries[lease].lost_lease.cancel()
+
+    async def renew(self, store: Store) -> None:
+        """Renew once. Raises `StoreUnavailable`."""
+        lost = await store.renew(list(self._entries)) if self._entries else []
+        for lease in lost:
+            if lease in self._entries:
+                self._entries[lease].lost_lease.cancel()
 
 
 def _stream(entry: _Entry, now: float) -> dict[str, object]:

@@ -91,8 +91,9 @@ async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finish
 def _failed(
     claim: Claim, attempt: Attempt, destination: Destination | None, error: AttemptError, tools: WorkerTools
 ) -> Finished:
-    # Far sides quote what they were sent: a proxy's error page may hold the path, and with it the bot's token.
-    error.message = tools.redact(error.message)
+    # Far sides quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
+    # JSON can hold halves of characters, which no store takes.
+    error.message = tools.redact(error.message).encode("utf-8", "replace").decode()
     if isinstance(error, DestinationError) and error.pauses_destination:
         tools.pause(claim.job.destination, error)
     settlement = after_failure(

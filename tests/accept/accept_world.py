@@ -113,6 +113,7 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
             stats=_stats,
             observe=observed.append,
             on_pushed=lambda: wakes.append(None),
+            on_cancelled=lambda _: None,
         )
         yield World(store, intake, feed, progress, observed, wakes)
         nursery.cancel_scope.cancel()

@@ -162,6 +162,7 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
         stats=stats,
         observe=observed.append,
         on_pushed=lambda: woken.append(None),
+        on_cancelled=lambda _: None,
     )
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: intake.push([job()]),

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from attrs import define
+
+from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.store import Done, Pushed, Store
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Claim, Job, Kind, NewJob, SeenObject
+
+LIMITS = StoreLimits(max_pending=20, max_attempts=3)
+
+
+@define
+class Clock:
+    """Unix time that stands still until it is moved."""
+
+    at: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+OpenStore = Callable[..., AbstractAsyncContextManager[Store]]
+
+
+def numbered(prefix: str) -> Callable[[], str]:
+    numbers = itertools.count(1)
+    return lambda: f"{prefix}{next(numbers)}"
+
 
 DIGEST = "ab" * 32
 LOST = JobError(ErrorCode.DELIVERY_UNKNOWN, "the answer was lost", permanent=False)

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from attrs import define
+from backlog_helpers import LIMITS, Clock, OpenStore, numbered
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.store import Store
-
-LIMITS = StoreLimits(max_pending=20, max_attempts=3)
-
-
-@define
-class Clock:
-    """Unix time that stands still until it is moved."""
-
-    at: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-OpenStore = Callable[..., AbstractAsyncContextManager[Store]]
-
-
-def numbered(prefix: str) -> Callable[[], str]:
-    numbers = itertools.count(1)
-    return lambda: f"{prefix}{next(numbers)}"
 
 
 @pytest.fixture

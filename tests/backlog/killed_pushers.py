@@ -9,8 +9,7 @@ import sys
 from random import Random
 
 import trio
-from backlog_helpers import photo
-from conftest import numbered
+from backlog_helpers import numbered, photo
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.sqlite import open_sqlite_store

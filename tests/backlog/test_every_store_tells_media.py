@@ -154,3 +154,10 @@ async def test_a_final_failure_leaves_nothing_warm_and_room_for_a_new_try(store:
     await store.settle([Failed(claim.lease, TIMED_OUT)])
     assert await file_id(store, r2_key="a.jpg") is None
     assert not (await push_one(store, photo())).duplicate
+
+
+async def test_the_jobs_of_paused_destinations_take_up_no_room(store: Store) -> None:
+    await store.push([NewJob(name, Kind.PHOTO, f"{n}.jpg") for n, name in enumerate(["a", "ab", "b", "a", "a b"])])
+    left = [job.destination for job in await store.queued(10, without={"a", "b"})]
+    assert sorted(left) == ["a b", "ab"]
+    assert [job.destination for job in await store.queued(1, without={"a"})] == ["ab"]

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from backlog_helpers import TIMED_OUT, photo, start, view, warm
-from conftest import numbered
+from backlog_helpers import TIMED_OUT, numbered, photo, start, view, warm
 from trio.testing import MockClock
 
 from streamwarm.backlog.limits import StoreLimits

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from backlog_helpers import LOST, TIMED_OUT
-from conftest import Clock, numbered
+from backlog_helpers import LOST, TIMED_OUT, Clock, numbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from backlog_helpers import claim_one, photo, push_one, view
-from conftest import OpenStore
+from backlog_helpers import OpenStore, claim_one, photo, push_one, view
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.queries import load_queries

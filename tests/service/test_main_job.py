@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
 from service_world import (
+    DEADLINE_S,
     OTHER_TOKEN,
     put,
     running_emulator,
@@ -178,3 +180,66 @@ async def test_ten_thousand_jobs_in_one_push_are_all_taken(object_store: ObjectS
             assert len({item["id"] for item in reply["accepted"]}) == 10_000
             world.shutdown.signal()
             world.shutdown.signal()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.RAW_ANSWER, status=400, body='{"ok": false, "description": "bad \\ud800 thing"}'),
+        Fault(FaultKind.RATE_LIMITED, retry_after=10**12, bot_id=4242),
+        Fault(FaultKind.RAW_ANSWER, body='{"ok": true, "result": {"video": {"file_id": "\\ud800"}}}', delivers=True),
+    ],
+    ids=["half a character in the reason", "a wait of 30,000 years", "half a character in the file_id"],
+)
+async def test_no_answer_of_telegrams_takes_the_service_down(
+    fault: Fault, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {"absurd.bin": content("absurd")})
+    async with running_emulator() as emulator:
+        tables = {"mybot": telegram_table(emulator), "other": telegram_table(emulator, OTHER_TOKEN)}
+        settings = settings_for(object_store, tmp_path / "s.db", tables)
+        async with running_service(settings) as world:
+            emulator.inject(fault)
+            await world.push(job("absurd.bin"))
+            with trio.fail_after(DEADLINE_S):
+                while not emulator.traffic.faults:
+                    await trio.sleep(0.01)
+            # A neighbour is served, and every view of the troubled job can still be rendered.
+            other = (await world.push({**job("absurd.bin"), "destination": "other"}))["accepted"][0]
+            assert (await world.outcome(other["id"]))["state"] == "done"
+            assert len((await world.client.call("list", {}))["jobs"]) == 2
+            assert (await world.client.call("stats", {}))["destinations"].keys() == {"mybot", "other"}
+
+
+async def test_a_paused_bot_with_more_jobs_than_the_queue_holds_starves_nobody(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {"starve.bin": content("starve")})
+    async with running_emulator() as emulator:
+        tables = {"mybot": telegram_table(emulator), "other": telegram_table(emulator, OTHER_TOKEN)}
+        settings = settings_for(object_store, tmp_path / "s.db", tables, queue=QueueSettings(max_queue=5))
+        async with running_service(settings) as world:
+            emulator.inject(Fault(FaultKind.RATE_LIMITED, retry_after=3600, bot_id=4242, times=None))
+            await world.push(*(job(f"starve/{n}.bin", "photo", bytes=10) for n in range(1, 31)), job("starve.bin"))
+            other = (await world.push({**job("starve.bin"), "destination": "other"}))["accepted"][0]
+            assert (await world.outcome(other["id"]))["state"] == "done"
+
+
+async def test_a_cancelled_job_stops_streaming_at_once(object_store: ObjectStore, tmp_path: Path) -> None:
+    await put(object_store, {"cancel.bin": content("cancel")})
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
+        async with running_service(settings) as world:
+            emulator.inject(Fault(FaultKind.SLOW_ANSWER, seconds=600))
+            first = (await world.push(job("cancel.bin")))["accepted"][0]
+            with trio.fail_after(DEADLINE_S):
+                while not emulator.traffic.upload_bytes:
+                    await trio.sleep(0.01)
+            cancelled = await world.client.call("cancel", {"id": first["id"]})
+            assert cancelled["state"] == "cancelled"
+            with trio.fail_after(5):
+                while (await world.client.call("stats", {}))["workers"]["busy"]:
+                    await trio.sleep(0.01)
+            again = (await world.push(job("cancel.bin")))["accepted"][0]
+            assert not again["duplicate"]
+            assert (await world.outcome(again["id"]))["state"] == "done"

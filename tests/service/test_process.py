@@ -136,6 +136,9 @@ async def test_push_and_find_from_the_command_line_tell_by_their_exit_codes(
             assert again.stdout.count(b"was warm already") == 2
 
             assert (await run_cli("push", "x", "--destination", "nobot", *reach)).returncode == 2
+            wrong_port = await run_cli("push", "x", "--url", service.http.replace("http", "ws"))
+            assert wrong_port.returncode == 3
+            assert len(wrong_port.stderr.splitlines()) == 1
             assert (await run_cli("push", "-", *reach, stdin=b"{nonsense\n")).returncode == 2
         gone = await run_cli("find", "mybot", "photo", "cli/a.png", *reach)
         assert gone.returncode == 3

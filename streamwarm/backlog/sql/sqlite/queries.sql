@@ -56,7 +56,8 @@ SELECT * FROM jobs WHERE seq = :seq;
 
 -- name: queued_before
 SELECT seq, id, destination, kind, bytes, queued_at FROM jobs INDEXED BY ix_jobs_oldest
-WHERE state = 'queued' AND queued_at < :queued_before ORDER BY queued_at, seq LIMIT :limit;
+WHERE state = 'queued' AND queued_at < :queued_before AND instr(:without, '/' || destination || '/') = 0
+ORDER BY queued_at, seq LIMIT :limit;
 
 -- name: next_base_score
 SELECT max(base_score) AS base_score FROM jobs INDEXED BY ix_jobs_queued
@@ -65,6 +66,7 @@ WHERE state = 'queued' AND base_score < :below;
 -- name: queued_in_band
 SELECT seq, id, destination, kind, bytes, queued_at FROM jobs INDEXED BY ix_jobs_queued
 WHERE state = 'queued' AND base_score = :base_score AND queued_at BETWEEN :from_at AND :to_at
+    AND instr(:without, '/' || destination || '/') = 0
 ORDER BY queued_at, seq LIMIT :limit;
 
 -- name: due_jobs

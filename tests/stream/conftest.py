@@ -1,8 +1,0 @@
-"""The scripted bucket of `tests/fetch` is the source here too."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parent.parent / "fetch"))
