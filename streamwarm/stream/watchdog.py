@@ -9,6 +9,11 @@ from attrs import define, field
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 
 
+GRACE_S = 1.0
+"""The connections have the same limit of their own, and they can still read why a far side fell silent (an early 413):
+they go first, and the watchdog ends what they do not see."""
+
+
 @define
 class Watchdog:
     """Who is being waited for, and until when.
@@ -26,10 +31,10 @@ class Watchdog:
         self._expect(self._awaited, self.body_timeout_s)
 
     def expect_source(self) -> None:
-        self._expect("the source", self.body_timeout_s)
+        self._expect("the source", self.body_timeout_s + GRACE_S)
 
     def expect_destination(self) -> None:
-        self._expect("the destination", self.body_timeout_s)
+        self._expect("the destination", self.body_timeout_s + GRACE_S)
 
     def expect_answer(self) -> None:
         self._expect("the answer", self.answer_timeout_s)

@@ -123,7 +123,9 @@ async def world(
     async with (
         trio.open_nursery() as nursery,
         rig(script, open_http=lambda: source_pool) as bucket_rig,
-        open_client(connections=4, ssl_context=NO_TLS, network_backend=backend) as destination_pool,
+        open_client(
+            connections=4, ssl_context=NO_TLS, network_backend=backend, body_timeout_s=body_timeout_s
+        ) as destination_pool,
     ):
         emulator = await nursery.start(partial(serve_bot_api, settings))
         telegram = TelegramSettings(token=SecretStr(TOKEN), chats=(CHAT,), base_url=emulator.base_url)
