@@ -8,7 +8,6 @@ from attrs import define, field
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 
-
 GRACE_S = 1.0
 """The connections have the same limit of their own, and they can still read why a far side fell silent (an early 413):
 they go first, and the watchdog ends what they do not see."""
