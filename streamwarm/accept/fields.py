@@ -34,7 +34,7 @@ def text_field(members: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise FieldError(f"{name} must be a non-empty string")
     if not is_unicode(value):
-        raise FieldError(f"{name} must be valid Unicode text")
+        raise FieldError(f"{name} holds a lone surrogate, which UTF-8 cannot hold")
     return value
 
 
