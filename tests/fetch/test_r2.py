@@ -288,10 +288,6 @@ hostile_keys = st.one_of(
 )
 
 
-def has_dot_segment(key: str) -> bool:
-    return not {".", ".."}.isdisjoint(key.split("/"))
-
-
 async def read_each(keys: list[str], open_http: Callable[[], httpx.AsyncClient]) -> None:
     async with rig(answering(200, b"x", etag=ETAG), open_http=open_http) as honest:
         for key in keys:
@@ -306,7 +302,7 @@ def test_a_hostile_name_goes_onto_the_wire_exactly_as_it_was_signed(keys: list[s
 
 
 @settings(max_examples=15)
-@given(st.lists(hostile_keys.filter(lambda key: not has_dot_segment(key)), min_size=1, max_size=10))
+@given(st.lists(hostile_keys, min_size=1, max_size=10))
 def test_the_pooled_client_too_sends_a_hostile_name_as_it_was_signed(keys: list[str]) -> None:
     trio.run(read_each, keys, pooled_client)
 
