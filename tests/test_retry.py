@@ -1,0 +1,47 @@
+"""What a user loses without these: retries that spread out, obey the far side, and end."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamwarm.errors import LONGEST_WAIT_S, AttemptError, ErrorCode
+from streamwarm.retry import CEILING_S, backoff_s, retry_at
+
+NOW = 1_000_000.0
+jitter = st.floats(0, 1, exclude_max=True)
+
+
+@given(attempt=st.integers(1, 1000), random=jitter)
+def test_waits_double_with_jitter_up_to_a_ceiling(attempt: int, random: float) -> None:
+    full = min(CEILING_S, 2.0 ** min(attempt - 1, 30))
+    assert full / 2 <= backoff_s(attempt, random) <= full
+
+
+def test_jobs_that_failed_together_do_not_come_back_together() -> None:
+    assert backoff_s(4, 0.0) != backoff_s(4, 0.9)
+
+
+@given(random=jitter)
+def test_the_last_attempt_is_the_last_and_a_permanent_error_needs_no_second(random: float) -> None:
+    passing = AttemptError(ErrorCode.TIMEOUT, "silent")
+    final = AttemptError(ErrorCode.SOURCE_NOT_FOUND, "gone")
+    assert retry_at(passing, attempt=4, max_attempts=5, now=NOW, random=random) is not None
+    assert retry_at(passing, attempt=5, max_attempts=5, now=NOW, random=random) is None
+    assert retry_at(final, attempt=1, max_attempts=5, now=NOW, random=random) is None
+
+
+@given(asked_s=st.floats(0, 1e15), attempt=st.integers(1, 4), random=jitter)
+def test_what_the_far_side_asks_for_is_obeyed_within_a_day(asked_s: float, attempt: int, random: float) -> None:
+    error = AttemptError(ErrorCode.SOURCE_UNAVAILABLE, "slow down", retry_after_s=asked_s)
+    when = retry_at(error, attempt=attempt, max_attempts=5, now=NOW, random=random)
+    assert when is not None
+    assert min(asked_s, LONGEST_WAIT_S) <= when - NOW + 1e-6
+    assert when - NOW <= max(LONGEST_WAIT_S, CEILING_S) + 1e-6
+
+
+@pytest.mark.parametrize("attempt", [1, 5, 50])
+def test_what_was_no_attempt_never_uses_them_up(attempt: int) -> None:
+    error = AttemptError(ErrorCode.RATE_LIMITED, "429", retry_after_s=35, counts=False)
+    assert retry_at(error, attempt=attempt, max_attempts=5, now=NOW, random=0.5) == NOW + 35
