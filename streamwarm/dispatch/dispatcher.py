@@ -107,7 +107,7 @@ class Dispatcher:
         changed = self.queue.reorder(now)
         if changed:
             self.observe(QueueReordered(changed))
-        return self.queue.pop_best(now, lambda job: self.limits.may_send(job.destination, now))
+        return self.queue.pop_best(now, self.limits.free_at)
 
     async def _refresh_if_due(self) -> None:
         since_s = trio.current_time() - self._refreshed_at

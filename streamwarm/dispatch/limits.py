@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from attrs import define, field, frozen
 
 
@@ -29,8 +31,15 @@ class Limits:
         self._pauses.pop(destination, None)
 
     def may_send(self, destination: str, now: float) -> bool:
+        return self.free_at(destination) <= now
+
+    def free_at(self, destination: str) -> float:
+        """When the destination may be sent to next: long ago where it may already, `inf` where only a person ends its
+        pause."""
         pause = self._pauses.get(destination)
-        return pause is None or (pause.until is not None and pause.until <= now)
+        if pause is None:
+            return -math.inf
+        return math.inf if pause.until is None else pause.until
 
     def next_change_at(self, now: float) -> float | None:
         """When the next pause ends, None if none will by itself."""

@@ -1,29 +1,55 @@
 """The queued jobs that the dispatcher holds, best first. Pure: time is passed in (Unix seconds).
 
-A binary heap of `(-score, seq)` with lazy deletion: an entry counts only while it is the newest one of its job. A job's
-score changes twice in its life, at known times, so a second heap holds those times and a change costs O(log n); nothing
-is ever scanned to find the best.
+Jobs that waited `max_wait_s` go before all others, whatever their score; then the higher score goes first. Among
+destinations whose best jobs are equal in that, the one that was served longest ago goes first, so a destination with
+ten thousand jobs holds back none with three. Within a destination, ties go by arrival in the queue.
+
+Each destination has a lane, a heap of its jobs; a heap of heads holds the best of each lane. A destination that may not
+be sent to now is set aside with its whole lane until it may, so that its jobs cost nothing meanwhile. A job's score
+changes at known times, which a further heap holds. Entries are deleted lazily: one counts only while it is the newest
+of its job, or of its lane. So every operation costs O(log n), and nothing is ever scanned to find the best.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterable
 
 from attrs import define, field, frozen
 
-from streamwarm.dispatch.priority import next_change_s, score
+from streamwarm.dispatch.priority import FRESH_S, next_change_s, score
 from streamwarm.model import QueuedJob
 
 OVERDUE = 1_000_000
-"""Added to the score of a job that waited `max_wait_s`: above any score of the table, so that nothing starves."""
+"""The points of a job that waited `max_wait_s`: above any score of the table, so that nothing starves, and the same for
+all of them, so that those of equal right are served in turn."""
+
+_Entry = tuple[int, float, int, str]
+"""A job in its lane: `(-points, queued_at, seq, id)`."""
+
+_Head = tuple[int, int, float, int, str]
+"""The best of a lane among the others: `(-points, turn it was served last, queued_at, seq, destination)`."""
 
 
 @frozen
 class _Held:
     job: QueuedJob
-    score: int
+    points: int
+
+    @property
+    def entry(self) -> _Entry:
+        return (-self.points, self.job.queued_at, self.job.seq, self.job.id)
+
+
+@define
+class _Lane:
+    """`head` is the newest entry in the heap of heads, None where there is none: the lane is empty or set aside."""
+
+    jobs: list[_Entry] = field(factory=list)
+    head: _Head | None = None
+    aside: bool = False
 
 
 @define
@@ -33,60 +59,110 @@ class ReadyQueue:
     max_queue: int
     max_wait_s: float
     _held: dict[str, _Held] = field(factory=dict)
-    _best: list[tuple[int, int, str]] = field(factory=list)
-    _changes: list[tuple[float, str]] = field(factory=list)
+    _lanes: dict[str, _Lane] = field(factory=dict)
+    _heads: list[_Head] = field(factory=list)
+    _aside: list[tuple[float, str]] = field(factory=list)  # (until, destination)
+    _changes: list[tuple[float, str]] = field(factory=list)  # (at, job id)
+    _served: dict[str, int] = field(factory=dict)  # the turn by destination: as many as are configured
+    _turn: int = 0
 
     def __len__(self) -> int:
         return len(self._held)
 
     def replace(self, jobs: Iterable[QueuedJob], now: float) -> None:
-        """Hold these instead, the store's best, at most `max_queue` of them."""
-        self._held.clear()
-        self._best.clear()
-        self._changes.clear()
+        """Hold these instead, the store's best, at most `max_queue` of them. Whose turn it is stays known; what was
+        set aside is asked about anew."""
+        for heap in (self._held, self._lanes, self._heads, self._aside, self._changes):
+            heap.clear()
         for job in itertools.islice(jobs, self.max_queue):
-            self._place(job, now)
+            held = self._held[job.id] = _Held(job, self._points(job, now))
+            self._lanes.setdefault(job.destination, _Lane()).jobs.append(held.entry)
+            self._await_change(job, now)
+        for destination, lane in self._lanes.items():
+            heapq.heapify(lane.jobs)
+            self._show_head(destination)
 
     def reorder(self, now: float) -> int:
         """Re-score the jobs whose waiting time has crossed a line; how many changed."""
-        changed = 0
+        due = []
         while self._changes and self._changes[0][0] <= now:
-            _, job_id = heapq.heappop(self._changes)
-            held = self._held.get(job_id)
-            if held is not None:
-                before = held.score
-                self._place(held.job, now)
-                changed += self._held[job_id].score != before
+            due.append(heapq.heappop(self._changes)[1])
+        changed = 0
+        for before in (self._held[job_id] for job_id in due if job_id in self._held):
+            job = before.job
+            self._await_change(job, now)
+            after = _Held(job, self._points(job, now))
+            if after != before:
+                changed += 1
+                self._held[job.id] = after
+                heapq.heappush(self._lanes[job.destination].jobs, after.entry)
+                self._show_head(job.destination)
         return changed
 
-    def pop_best(self, now: float, allowed: Callable[[QueuedJob], bool]) -> QueuedJob | None:
-        """The best job that may be handed out now, or None. Those that may not keep their places."""
-        self.reorder(now)
-        passed_over: list[tuple[int, int, str]] = []
-        found: QueuedJob | None = None
-        while self._best and found is None:
-            entry = heapq.heappop(self._best)
-            held = self._held.get(entry[2])
-            if held is None or -entry[0] != held.score or entry[1] != held.job.seq:
-                continue  # an entry from before a change of score
-            if allowed(held.job):
-                found = held.job
-            else:
-                passed_over.append(entry)
-        for entry in passed_over:
-            heapq.heappush(self._best, entry)
-        if found is not None:
-            del self._held[found.id]
-        return found
+    def pop_best(self, now: float, free_at: Callable[[str], float]) -> QueuedJob | None:
+        """The best job that may be handed out now, or None. Those that may not keep their places.
 
-    def _place(self, job: QueuedJob, now: float) -> None:
+        `free_at(destination)` is when it may be sent to next: now or earlier where it may, `inf` where nobody knows. A
+        destination that may not is not asked about again before that time, or before the next `replace`.
+        """
+        self.reorder(now)
+        while self._aside and self._aside[0][0] <= now:
+            _, destination = heapq.heappop(self._aside)
+            self._lanes[destination].aside = False
+            self._show_head(destination)
+        while self._heads:
+            head = heapq.heappop(self._heads)
+            destination = head[-1]
+            lane = self._lanes[destination]
+            if lane.head != head:
+                continue  # from before a change of the lane
+            lane.head = None
+            until = free_at(destination)
+            if until <= now:
+                return self._take(destination, lane)
+            lane.aside = True
+            heapq.heappush(self._aside, (until, destination))
+        return None
+
+    def _take(self, destination: str, lane: _Lane) -> QueuedJob:
+        """The best of a lane whose head has just been found current."""
+        *_, job_id = heapq.heappop(lane.jobs)
+        self._turn += 1
+        self._served[destination] = self._turn
+        self._show_head(destination)
+        return self._held.pop(job_id).job
+
+    def _show_head(self, destination: str) -> None:
+        """Put the lane's best among the heads, unless it stands there or the lane is set aside."""
+        lane = self._lanes[destination]
+        while lane.jobs and not self._is_current(lane.jobs[0]):
+            heapq.heappop(lane.jobs)
+        if lane.aside or not lane.jobs:
+            lane.head = None
+            return
+        points, queued_at, seq, _ = lane.jobs[0]
+        head = (points, self._served.get(destination, 0), queued_at, seq, destination)
+        if head != lane.head:
+            lane.head = head
+            heapq.heappush(self._heads, head)
+
+    def _is_current(self, entry: _Entry) -> bool:
+        held = self._held.get(entry[-1])
+        return held is not None and held.entry == entry
+
+    def _points(self, job: QueuedJob, now: float) -> int:
         waited_s = now - job.queued_at
-        points = score(job.kind, job.bytes, waited_s) + (OVERDUE if waited_s >= self.max_wait_s else 0)
-        self._held[job.id] = _Held(job, points)
-        heapq.heappush(self._best, (-points, job.seq, job.id))
+        return OVERDUE if waited_s >= self.max_wait_s else score(job.kind, job.bytes, waited_s)
+
+    def _await_change(self, job: QueuedJob, now: float) -> None:
+        """Note when the job's points change next, if they do."""
+        waited_s = now - job.queued_at
+        if waited_s >= self.max_wait_s:
+            return
         change_s = next_change_s(waited_s)
-        if waited_s < self.max_wait_s:
-            change_s = min(change_s, self.max_wait_s) if change_s is not None else self.max_wait_s
+        at = math.inf
         if change_s is not None:
-            # STALE_POINTS apply *after* ten minutes: an instant later, so that the change is seen when it is looked at.
-            heapq.heappush(self._changes, (job.queued_at + change_s + 1e-3, job.id))
+            at = job.queued_at + change_s
+            if change_s != FRESH_S:
+                at = math.nextafter(at, math.inf)  # STALE_POINTS apply *after* ten minutes
+        heapq.heappush(self._changes, (min(at, job.queued_at + self.max_wait_s), job.id))

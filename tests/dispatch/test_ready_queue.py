@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,13 +17,15 @@ from streamwarm.model import Kind, QueuedJob
 
 NOW = 10_000.0
 MAX_WAIT_S = 900.0
+LATER_S = (0.001, 0.5, 1.0, 59.0, 300.0, 601.0)
+DESTINATION = st.sampled_from(["a", "b", "c"])
 
 jobs_strategy = st.lists(
     st.builds(
         QueuedJob,
         seq=st.integers(0, 10_000),
         id=st.none(),
-        destination=st.sampled_from(["a", "b", "c"]),
+        destination=DESTINATION,
         kind=st.sampled_from(Kind),
         bytes=st.none() | st.sampled_from([0, 99_999, 100_000, 999_999, 4_999_999, 5_000_000, 20_000_000, 20_000_001]),
         queued_at=st.sampled_from([NOW, NOW - 59, NOW - 60, NOW - 600, NOW - 601, NOW - 899, NOW - 900, NOW - 5000]),
@@ -32,17 +39,45 @@ def named(jobs: list[QueuedJob]) -> list[QueuedJob]:
     return [QueuedJob(j.seq, f"j{j.seq}", j.destination, j.kind, j.bytes, j.queued_at) for j in jobs]
 
 
+class NaiveQueue:
+    """The rule itself: look at every job, every time."""
+
+    def __init__(self) -> None:
+        self.jobs: list[QueuedJob] = []
+        self.served: list[str] = []  # destinations, the one served last at the end
+
+    def turn(self, destination: str) -> int:
+        return max((n for n, served in enumerate(self.served, 1) if served == destination), default=0)
+
+    def rank(self, job: QueuedJob, now: float) -> tuple[bool, int, int, float, int]:
+        waited_s = now - job.queued_at
+        in_time = waited_s < MAX_WAIT_S
+        points = score(job.kind, job.bytes, waited_s) if in_time else 0
+        return in_time, -points, self.turn(job.destination), job.queued_at, job.seq
+
+    def pop_best(self, now: float, free_at: Callable[[str], float]) -> QueuedJob | None:
+        may_go = [job for job in self.jobs if free_at(job.destination) <= now]
+        if not may_go:
+            return None
+        best = min(may_go, key=lambda job: self.rank(job, now))
+        self.jobs.remove(best)
+        self.served.append(best.destination)
+        return best
+
+
+def always(_: str) -> float:
+    return NOW
+
+
 def naive_order(jobs: list[QueuedJob], now: float) -> list[str]:
-    def rank(job: QueuedJob) -> tuple[bool, int, int]:
-        waited = now - job.queued_at
-        return waited < MAX_WAIT_S, -score(job.kind, job.bytes, waited), job.seq
-
-    return [job.id for job in sorted(jobs, key=rank)]
+    naive = NaiveQueue()
+    naive.jobs = list(jobs)
+    return drain(naive, now)
 
 
-def drain(queue: ReadyQueue, now: float) -> list[str]:
+def drain(queue: ReadyQueue | NaiveQueue, now: float) -> list[str]:
     order = []
-    while (job := queue.pop_best(now, lambda _: True)) is not None:
+    while (job := queue.pop_best(now, always)) is not None:
         order.append(job.id)
     return order
 
@@ -56,16 +91,70 @@ def test_the_seeds_table_is_kept_to_the_letter() -> None:
     assert score(Kind.DOCUMENT, None, 59.9) == 100 + 15
 
 
-@given(jobs=jobs_strategy, later_s=st.sampled_from([0.0, 1.0, 61.0, 300.0, 602.0, 901.0]))
+@given(
+    jobs=jobs_strategy,
+    busy=st.lists(st.tuples(DESTINATION, st.sampled_from([0.0, 30.0, 700.0, inf])), max_size=3),
+    steps=st.lists(st.sampled_from(["pop", "pop", "pop", "pop", "replace", *LATER_S]), min_size=1, max_size=60),
+)
 def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
-    jobs: list[QueuedJob], later_s: float
+    jobs: list[QueuedJob], busy: list[tuple[str, float]], steps: list[str | float]
 ) -> None:
-    jobs = named(jobs)
-    queue = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S)
+    """At the very second at which a score changes too, and for whichever destinations are paused until then."""
+    queue, naive, now = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S), NaiveQueue(), NOW
+    naive.jobs = named(jobs)
+    queue.replace(naive.jobs, now)
+    free_at = {destination: NOW + for_s for destination, for_s in busy}
+    for step in steps:
+        if step == "pop":
+            best = naive.pop_best(now, lambda destination: free_at.get(destination, 0.0))
+            assert queue.pop_best(now, lambda destination: free_at.get(destination, 0.0)) == best
+        elif step == "replace":
+            queue.replace(naive.jobs, now)
+        else:
+            now += float(step)
+    assert len(queue) == len(naive.jobs)
+
+
+def many(destination: str, count: int, first_seq: int, **fields: Any) -> list[QueuedJob]:
+    return [
+        QueuedJob(first_seq + n, f"{destination}{n}", destination, **{"kind": Kind.PHOTO, "bytes": 1, **fields})
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("waited_s", [0.0, MAX_WAIT_S])
+def test_a_bot_with_hundreds_of_jobs_holds_back_none_with_three(waited_s: float) -> None:
+    jobs = many("large", 490, 0, queued_at=NOW - waited_s) + many("small", 3, 490, queued_at=NOW - waited_s)
+    queue = ReadyQueue(max_queue=500, max_wait_s=MAX_WAIT_S)
     queue.replace(jobs, NOW)
-    # A moment past each line, where the model and the queue must agree again.
-    now = NOW + later_s + 0.01
-    assert drain(queue, now) == naive_order(jobs, now)
+    assert drain(queue, NOW)[:7] == ["large0", "small0", "large1", "small1", "large2", "small2", "large3"]
+
+
+def test_a_bot_that_pushes_one_job_at_a_time_gets_every_second_turn_not_every_turn() -> None:
+    queue = ReadyQueue(max_queue=500, max_wait_s=MAX_WAIT_S)
+    order: list[str] = []
+    for turn in range(6):
+        rest = [job for job in many("large", 10, 0, queued_at=NOW) if job.id not in order]
+        queue.replace(rest + many("small", 1, 100 + turn, queued_at=NOW), NOW)
+        order.append(queue.pop_best(NOW, always).id)  # type: ignore[union-attr]
+    assert order == ["large0", "small0", "large1", "small0", "large2", "small0"]
+
+
+def test_a_limited_bot_with_hundreds_of_jobs_is_asked_about_once_not_at_every_hand_out() -> None:
+    asked: list[str] = []
+
+    def free_at(destination: str) -> float:
+        asked.append(destination)
+        return NOW + 30 if destination == "limited" else NOW
+
+    queue = ReadyQueue(max_queue=500, max_wait_s=MAX_WAIT_S)
+    video = {"kind": Kind.VIDEO, "queued_at": NOW}
+    queue.replace(many("limited", 400, 0, queued_at=NOW) + many("free", 100, 400, **video), NOW)
+    for _ in range(100):
+        assert queue.pop_best(NOW, free_at).destination == "free"  # type: ignore[union-attr]
+    assert queue.pop_best(NOW + 29.9, free_at) is None
+    assert asked.count("limited") == 1
+    assert queue.pop_best(NOW + 30, free_at).id == "limited0"  # type: ignore[union-attr]
 
 
 @given(jobs=jobs_strategy)
@@ -76,10 +165,11 @@ def test_a_paused_destination_holds_back_nobody_else_and_loses_nothing(jobs: lis
     limits = Limits()
     limits.pause("a", Pause(NOW + 30, "429"))
     sent = []
-    while (job := queue.pop_best(NOW, lambda j: limits.may_send(j.destination, NOW))) is not None:
+    while (job := queue.pop_best(NOW, limits.free_at)) is not None:
         sent.append(job.id)
     assert sent == naive_order([job for job in jobs if job.destination != "a"], NOW)
-    assert drain(queue, NOW) == naive_order([job for job in jobs if job.destination == "a"], NOW)
+    later = NOW + 30
+    assert drain(queue, later) == naive_order([job for job in jobs if job.destination == "a"], later)
 
 
 def test_no_more_is_held_than_max_queue() -> None:
