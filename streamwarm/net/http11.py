@@ -11,8 +11,9 @@ after it, and neither side asked to close. h11 knows the first and the last: onl
 `DONE`.
 
 An early answer. A server may refuse an upload (401, 413) before it has read it. So before each further piece
-the socket is asked whether something has come, and again when a write fails. A final answer that is not a
-success ends the upload; the connection is not used again.
+the socket is asked whether something has come, and again when a write fails; a write that is blocked gives up as
+soon as something has (`stream.py`). A final answer that is not a success ends the upload; the connection is not
+used again.
 """
 
 from __future__ import annotations

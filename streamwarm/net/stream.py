@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import httpcore2
@@ -28,6 +28,10 @@ SocketOption: TypeAlias = tuple[int, int, int] | tuple[int, int, bytes | bytearr
 READ_BYTES = 256 * 1024
 """The most one read takes: sixteen TLS records, enough to spread the cost of a trip through trio and httpx
 thin. Five transfers hold a few of these at a time, far below the 80 MB that the process is to stay under."""
+
+LOOK_EVERY_S = 1.0
+"""While the far side takes nothing, it is asked this often whether it has said why: a server that refuses an upload and
+stops reading would otherwise hold a worker for the whole of `body_timeout_s`."""
 
 
 @define(eq=False)
@@ -62,18 +66,35 @@ class TCPStream(httpcore2.AsyncNetworkStream):
             except OSError as error:
                 raise httpcore2.ReadError(_reason(error)) from error
 
+    def receive_now(self, target: memoryview) -> int | None:
+        """Fill `target` with what is there, without waiting; 0 at the end or where the connection is broken, None where
+        nothing has come."""
+        try:
+            return self._socket.recv_into(target)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return 0
+
     async def write(self, buffer: bytes | memoryview, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Hand all of `buffer` to the kernel. `timeout`: seconds in which it takes no byte.
 
         Raises `WriteError`, `WriteTimeout`; then, and when cancelled, a part may have been sent.
         """
+        await self.write_unless(self._is_readable, buffer, timeout)
+
+    async def write_unless(
+        self, answered: Callable[[], bool], buffer: bytes | memoryview, within_s: float | None
+    ) -> None:
+        """`write`, given up with `WriteError` where the far side takes nothing and `answered` tells that it has spoken
+        or gone."""
         await trio.lowlevel.checkpoint()
         rest = memoryview(buffer)
         while rest:
             try:
                 rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
-                await self._wait_writable(timeout)
+                await self._wait_writable(answered, within_s)
             except OSError as error:
                 raise httpcore2.WriteError(_reason(error)) from error
 
@@ -86,14 +107,19 @@ class TCPStream(httpcore2.AsyncNetworkStream):
         except trio.ClosedResourceError as error:
             raise httpcore2.ReadError("the connection was closed while it was being read") from error
 
-    async def _wait_writable(self, within_s: float | None) -> None:
-        try:
-            with trio.fail_after(float("inf") if within_s is None else within_s):
-                await trio.lowlevel.wait_writable(self._socket)
-        except trio.TooSlowError:
-            raise httpcore2.WriteTimeout(f"the far side took nothing for {within_s:g} s") from None
-        except trio.ClosedResourceError as error:
-            raise httpcore2.WriteError("the connection was closed while it was being written") from error
+    async def _wait_writable(self, answered: Callable[[], bool], within_s: float | None) -> None:
+        deadline = float("inf") if within_s is None else trio.current_time() + within_s
+        while trio.current_time() < deadline:
+            with trio.move_on_at(min(deadline, trio.current_time() + LOOK_EVERY_S)) as look:
+                try:
+                    await trio.lowlevel.wait_writable(self._socket)
+                except trio.ClosedResourceError as error:
+                    raise httpcore2.WriteError("the connection was closed while it was being written") from error
+            if not look.cancelled_caught:
+                return
+            if answered():
+                raise httpcore2.WriteError("the far side takes no more, and has answered or gone")
+        raise httpcore2.WriteTimeout(f"the far side took nothing for {within_s:g} s")
 
     async def aclose(self) -> None:
         """Close at once; a task waiting on the socket gets an error. Closing twice is harmless."""

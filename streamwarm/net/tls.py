@@ -81,6 +81,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
     _scratch: Scratch
     _more: bool = False
     _ended: bool = False
+    _unread: bytes = b""  # what came while a write was blocked
 
     @classmethod
     def over(cls, tcp: TCPStream, context: ssl.SSLContext, server_hostname: str | None, scratch: Scratch) -> TLSStream:
@@ -111,6 +112,10 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         Raises `ReadTimeout` after `timeout` seconds without a byte, `ReadError` if the connection is cut or
         broken.
         """
+        if self._unread:
+            await trio.lowlevel.checkpoint()
+            plain, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
+            return plain
         if self._more or self._ended:
             await trio.lowlevel.checkpoint()
             if plain := self._decrypt(max_bytes):
@@ -153,7 +158,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
                 rest = rest[self._tls.write(rest[:WRITE_BYTES]) :]
             except ssl.SSLError as error:
                 raise httpcore2.WriteError(f"the TLS connection broke: {error.reason or error}") from error
-            await self._flush(timeout)
+            await self._tcp.write_unless(self._has_answer, self._outgoing.read(), timeout)
 
     async def _feed(self, within_s: float | None) -> None:
         count = await self._tcp.receive_into(self._scratch.wire, within_s)
@@ -163,8 +168,23 @@ class TLSStream(httpcore2.AsyncNetworkStream):
             self._incoming.write_eof()
 
     async def _flush(self, within_s: float | None) -> None:
+        """Send what OpenSSL itself has to say: handshakes, answers to key updates."""
         if self._outgoing.pending:
-            await self._tcp.write(self._outgoing.read(), within_s)
+            await self._tcp.write_unless(lambda: False, self._outgoing.read(), within_s)
+
+    def _has_answer(self) -> bool:
+        """Whether the peer has sent plaintext or gone. Bytes alone prove nothing: session tickets come unasked."""
+        count = self._tcp.receive_now(self._scratch.wire)
+        if count is None:
+            return False
+        if not count:
+            return True
+        self._incoming.write(self._scratch.wire[:count])
+        try:
+            self._unread += self._decrypt(len(self._scratch.plain))
+        except httpcore2.ReadError:
+            return True
+        return bool(self._unread) or self._ended
 
     async def aclose(self) -> None:
         await self._tcp.aclose()
@@ -173,6 +193,6 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         if info == "ssl_object":
             return self._tls
         if info == "is_readable":
-            unread = self._ended or self._tls.pending() > 0 or self._incoming.pending > 0
-            return unread or self._tcp.get_extra_info(info)
+            unread = self._ended or self._unread or self._tls.pending() > 0 or self._incoming.pending > 0
+            return bool(unread) or self._tcp.get_extra_info(info)
         return self._tcp.get_extra_info(info)

@@ -294,6 +294,33 @@ async def test_a_far_side_that_stops_reading_is_given_up(start, autojump_clock: 
         assert client.stats() == {"active": 0, "idle": 0, "queued": 0}
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_refusal_by_a_far_side_that_stopped_reading_does_not_hold_a_worker(
+    start, autojump_clock: MockClock, ca_file: Path, tls: bool
+) -> None:
+    writing = trio.Event()
+
+    async def refuses(peer: Peer) -> None:
+        await peer.head()
+        await writing.wait()
+        await peer.answer(b"no", status=b"413 Too Large")
+        await trio.sleep_forever()
+
+    async def more_than_the_kernel_takes() -> AsyncIterator[bytes]:
+        yield b"x"
+        writing.set()
+        yield BIG * 20
+
+    side = await start(refuses, tls=tls)
+    url = f"{'https' if tls else 'http'}://localhost:{side.port}/"
+    async with open_client(ca_file=ca_file, body_timeout_s=60) as client, aclosing(more_than_the_kernel_takes()) as body:
+        began = trio.current_time()
+        answer = await client.put(url, content=body, headers={"Content-Length": "1" * 15})
+        assert (answer.status_code, answer.content) == (413, b"no")
+        assert trio.current_time() - began < 10
+        assert client.stats() == {"active": 0, "idle": 0, "queued": 0}
+
+
 async def test_a_far_side_that_is_not_there_is_named_with_the_reason() -> None:
     async with open_client() as client:
         with pytest.raises(httpx.ConnectError, match=r"127\.0\.0\.1:1.*Connection refused"):
