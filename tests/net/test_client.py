@@ -313,7 +313,10 @@ async def test_a_refusal_by_a_far_side_that_stopped_reading_does_not_hold_a_work
 
     side = await start(refuses, tls=tls)
     url = f"{'https' if tls else 'http'}://localhost:{side.port}/"
-    async with open_client(ca_file=ca_file, body_timeout_s=60) as client, aclosing(more_than_the_kernel_takes()) as body:
+    async with (
+        open_client(ca_file=ca_file, body_timeout_s=60) as client,
+        aclosing(more_than_the_kernel_takes()) as body,
+    ):
         began = trio.current_time()
         answer = await client.put(url, content=body, headers={"Content-Length": "1" * 15})
         assert (answer.status_code, answer.content) == (413, b"no")
