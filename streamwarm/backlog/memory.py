@@ -1,15 +1,15 @@
 """A store that forgets everything at exit: for the demo, for tests, and for simulations under a virtual
 clock.
 
-It uses no thread and never waits, so a run of it is as deterministic as its scheduler. Reading the best of
-the queue costs what is queued, not what is asked for; that is fine up to some ten thousand jobs.
+It uses no thread and never waits, so a run of it is as deterministic as its scheduler.
 """
 
 from __future__ import annotations
 
 import heapq
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -28,6 +28,9 @@ from streamwarm.backlog.transitions import StoredJob
 from streamwarm.dispatch.priority import base_score
 from streamwarm.lifecycle import LIVE
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+
+_Arrival = tuple[float, int, str]
+"""A queued job: `(queued_at, seq, id)`."""
 
 
 @asynccontextmanager
@@ -69,6 +72,8 @@ class MemoryTables:
 
     _jobs: dict[str, StoredJob] = field(factory=dict)
     _by_state: dict[State, dict[str, None]] = field(factory=lambda: {state: {} for state in State})
+    # By destination and base score, each list in the order of arrival: the index that SQLite has.
+    _queued: dict[str, dict[int, list[_Arrival]]] = field(factory=lambda: defaultdict(lambda: defaultdict(list)))
     _live: dict[MediaKey, str] = field(factory=dict)
     _last_job_seq: int = 0
     _events: list[Event] = field(factory=list)
@@ -118,24 +123,25 @@ class MemoryTables:
         )
         return heapq.nlargest(limit, matching, key=lambda job: job.seq)
 
-    def queued_before(self, queued_before: float, limit: int, without: Collection[str]) -> list[QueuedJob]:
-        overdue = (job for job in self._queued() if job.queued_at < queued_before and job.destination not in without)
-        return _oldest(overdue, limit)
+    def queued_jobs(self) -> dict[str, int]:
+        return {
+            destination: sum(len(arrivals) for arrivals in by_score.values())
+            for destination, by_score in self._queued.items()
+        }
 
-    def base_scores(self) -> list[int]:
-        return sorted({base_score(job.kind, job.bytes) for job in self._queued()})
+    def queued_at(self, destination: str) -> list[QueuedJob]:
+        return [
+            self._jobs[job_id].as_queued for arrivals in self._queued[destination].values() for *_, job_id in arrivals
+        ]
 
-    def queued_in(self, band: Band, limit: int, without: Collection[str]) -> list[QueuedJob]:
-        return _oldest(
-            (
-                job
-                for job in self._queued()
-                if base_score(job.kind, job.bytes) == band.base_score
-                and band.from_at <= job.queued_at <= band.to_at
-                and job.destination not in without
-            ),
-            limit,
-        )
+    def base_scores(self, destination: str) -> list[int]:
+        return sorted(score for score, arrivals in self._queued[destination].items() if arrivals)
+
+    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+        arrivals = self._queued[band.destination][band.base_score]
+        first = bisect_left(arrivals, band.from_at, key=_queued_at)
+        end = bisect_right(arrivals, band.to_at, key=_queued_at)
+        return [self._jobs[job_id].as_queued for *_, job_id in arrivals[first : min(end, first + limit)]]
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
         due = ((at, stored) for at, stored in self._waiting() if at <= now)
@@ -165,7 +171,8 @@ class MemoryTables:
         for stored in self._jobs.values():
             place = (stored.job.destination, stored.job.state)
             by_place[place] = by_place.get(place, 0) + 1
-        oldest = min((job.queued_at for job in self._queued()), default=None)
+        lanes = (arrivals for by_score in self._queued.values() for arrivals in by_score.values())
+        oldest = min((arrivals[0][0] for arrivals in lanes if arrivals), default=None)
         return counts_of([(*place, jobs) for place, jobs in by_place.items()], oldest)
 
     def append_events(self, events: Sequence[Event]) -> None:
@@ -226,9 +233,6 @@ class MemoryTables:
     def _in_state(self, state: State) -> Iterable[StoredJob]:
         return (self._jobs[job_id] for job_id in self._by_state[state])
 
-    def _queued(self) -> Iterable[QueuedJob]:
-        return (stored.as_queued for stored in self._in_state(State.QUEUED))
-
     def _waiting(self) -> Iterable[tuple[float, StoredJob]]:
         for stored in self._in_state(State.WAITING):
             if stored.job.retry_at is not None:
@@ -240,13 +244,22 @@ class MemoryTables:
         self._by_state[job.state][job.id] = None
         if job.state in LIVE:
             self._live[job.media_key] = job.id
+        if job.state is State.QUEUED:
+            insort(self._lane(job), (stored.queued_at, job.seq, job.id))
 
     def _drop(self, job_id: str) -> None:
-        job = self._jobs.pop(job_id).job
+        stored = self._jobs.pop(job_id)
+        job = stored.job
         del self._by_state[job.state][job_id]
+        if job.state is State.QUEUED:
+            lane = self._lane(job)
+            del lane[bisect_left(lane, (stored.queued_at, job.seq, job.id))]
         if self._live.get(job.media_key) == job_id:
             del self._live[job.media_key]
 
+    def _lane(self, job: Job) -> list[_Arrival]:
+        return self._queued[job.destination][base_score(job.kind, job.bytes)]
 
-def _oldest(jobs: Iterable[QueuedJob], limit: int) -> list[QueuedJob]:
-    return heapq.nsmallest(limit, jobs, key=lambda job: (job.queued_at, job.seq))
+
+def _queued_at(arrival: _Arrival) -> float:
+    return arrival[0]

@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 
 from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.ordering import bands_by_score, overdue_before
+from streamwarm.backlog.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.push_plan import Known, plan_push
 from streamwarm.backlog.store import Done, Due, Filter, Page, Pushed, Refused, Settlement
 from streamwarm.backlog.tables import MediaStatus, Tables
@@ -90,12 +90,24 @@ def retry(tables: Tables, now: float, job_id: str) -> Job | None:
 
 
 def queued(tables: Tables, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
-    best = tables.queued_before(overdue_before(now, max_wait_s), limit, without)
-    for bands in bands_by_score(tables.base_scores(), now=now, max_wait_s=max_wait_s):
-        missing = limit - len(best)
+    queued_jobs = {name: jobs for name, jobs in tables.queued_jobs().items() if jobs and name not in without}
+    best: list[QueuedJob] = []
+    for destination, share in fair_shares(queued_jobs, limit).items():
+        if queued_jobs[destination] <= share:
+            best += tables.queued_at(destination)
+        else:
+            best += _best_of(tables, destination, share, now=now, max_wait_s=max_wait_s)
+    best.sort(key=lambda job: rank(job, now=now, max_wait_s=max_wait_s))
+    return best[:limit]
+
+
+def _best_of(tables: Tables, destination: str, share: int, *, now: float, max_wait_s: float) -> list[QueuedJob]:
+    best: list[QueuedJob] = []
+    for bands in bands_by_right(destination, tables.base_scores(destination), now=now, max_wait_s=max_wait_s):
+        missing = share - len(best)
         if missing <= 0:
             break
-        found = (job for band in bands for job in tables.queued_in(band, missing, without))
+        found = (job for band in bands for job in tables.queued_in(band, missing))
         best += heapq.nsmallest(missing, found, key=lambda job: (job.queued_at, job.seq))
     return best
 

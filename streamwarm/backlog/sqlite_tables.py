@@ -10,7 +10,7 @@ import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from attrs import define
+from attrs import asdict, define
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
@@ -74,28 +74,23 @@ class SqliteTables:
         found = (self._one("job_by_seq", seq=seq) for seq in heapq.nlargest(limit, seqs))
         return [rows.job_from(row) for row in found]
 
-    def queued_before(self, queued_before: float, limit: int, without: Collection[str]) -> list[QueuedJob]:
-        found = self._all("queued_before", queued_before=queued_before, limit=limit, without=_names(without))
-        return [rows.queued_job_from(row) for row in found]
+    def queued_jobs(self) -> dict[str, int]:
+        return {destination: jobs for destination, state, jobs in self._places() if state is State.QUEUED}
 
-    def base_scores(self) -> list[int]:
+    def queued_at(self, destination: str) -> list[QueuedJob]:
+        return [rows.queued_job_from(row) for row in self._all("queued_at_destination", destination=destination)]
+
+    def base_scores(self, destination: str) -> list[int]:
         """One index seek a score."""
         scores: list[int] = []
         below = _MAX_INTEGER
-        while (row := self._one("next_base_score", below=below)) and row["base_score"] is not None:
+        while (row := self._one("next_base_score", destination=destination, below=below))["base_score"] is not None:
             below = row["base_score"]
             scores.append(below)
         return scores
 
-    def queued_in(self, band: Band, limit: int, without: Collection[str]) -> list[QueuedJob]:
-        found = self._all(
-            "queued_in_band",
-            base_score=band.base_score,
-            from_at=band.from_at,
-            to_at=band.to_at,
-            limit=limit,
-            without=_names(without),
-        )
+    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+        found = self._all("queued_in_band", **asdict(band), limit=limit)
         return [rows.queued_job_from(row) for row in found]
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
@@ -216,8 +211,3 @@ class SqliteTables:
 
     def _many(self, query: str, parameters: Iterable[Mapping[str, object]]) -> None:
         self.connection.executemany(self._queries[query], list(parameters))
-
-
-def _names(destinations: Collection[str]) -> str:
-    """Names as one text to look into: a name holds no slash, so `/a/` is found in it only if `a` is meant."""
-    return "/" + "/".join(sorted(destinations)) + "/"

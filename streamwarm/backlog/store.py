@@ -169,8 +169,12 @@ class Store(Protocol):
         ...
 
     async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
-        """The best `limit` queued jobs by the seed's score and arrival (contract, section 4), those of the
-        destinations in `without` (paused ones) left out."""
+        """The best `limit` queued jobs, best first: those that waited `max_wait_s`, then by the seed's score, ties by
+        arrival (contract, section 4).
+
+        Each destination has a fair share of the places, so that the best of every one is among them; those in
+        `without` (paused ones) are left out.
+        """
         ...
 
     async def claim(self, job_ids: Sequence[str]) -> list[Claim]:

@@ -64,16 +64,20 @@ class Tables(Protocol):
         """Up to `limit` jobs with a lower `seq`, newest first."""
         ...
 
-    def queued_before(self, queued_before: float, limit: int, without: Collection[str]) -> list[QueuedJob]:
-        """Queued jobs that were queued before that time, oldest first, but for the destinations in `without`."""
+    def queued_jobs(self) -> dict[str, int]:
+        """How many jobs are queued, by destination (those with none may be left out)."""
         ...
 
-    def base_scores(self) -> list[int]:
-        """The distinct base scores of queued jobs."""
+    def queued_at(self, destination: str) -> list[QueuedJob]:
+        """All that is queued at a destination, in any order: asked only where it is known to be little."""
         ...
 
-    def queued_in(self, band: Band, limit: int, without: Collection[str]) -> list[QueuedJob]:
-        """The first `limit` of a band, by `(queued_at, seq)`, but for the destinations in `without`."""
+    def base_scores(self, destination: str) -> list[int]:
+        """The distinct base scores of its queued jobs."""
+        ...
+
+    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+        """The first `limit` of a band, by `(queued_at, seq)`."""
         ...
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:

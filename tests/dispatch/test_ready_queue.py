@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from naive_queue import NaiveQueue
 
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.priority import score
@@ -39,40 +39,12 @@ def named(jobs: list[QueuedJob]) -> list[QueuedJob]:
     return [QueuedJob(j.seq, f"j{j.seq}", j.destination, j.kind, j.bytes, j.queued_at) for j in jobs]
 
 
-class NaiveQueue:
-    """The rule itself: look at every job, every time."""
-
-    def __init__(self) -> None:
-        self.jobs: list[QueuedJob] = []
-        self.served: list[str] = []  # destinations, the one served last at the end
-
-    def turn(self, destination: str) -> int:
-        return max((n for n, served in enumerate(self.served, 1) if served == destination), default=0)
-
-    def rank(self, job: QueuedJob, now: float) -> tuple[bool, int, int, float, int]:
-        waited_s = now - job.queued_at
-        in_time = waited_s < MAX_WAIT_S
-        points = score(job.kind, job.bytes, waited_s) if in_time else 0
-        return in_time, -points, self.turn(job.destination), job.queued_at, job.seq
-
-    def pop_best(self, now: float, free_at: Callable[[str], float]) -> QueuedJob | None:
-        may_go = [job for job in self.jobs if free_at(job.destination) <= now]
-        if not may_go:
-            return None
-        best = min(may_go, key=lambda job: self.rank(job, now))
-        self.jobs.remove(best)
-        self.served.append(best.destination)
-        return best
-
-
 def always(_: str) -> float:
     return NOW
 
 
 def naive_order(jobs: list[QueuedJob], now: float) -> list[str]:
-    naive = NaiveQueue()
-    naive.jobs = list(jobs)
-    return drain(naive, now)
+    return drain(NaiveQueue(MAX_WAIT_S, list(jobs)), now)
 
 
 def drain(queue: ReadyQueue | NaiveQueue, now: float) -> list[str]:
@@ -100,8 +72,7 @@ def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
     jobs: list[QueuedJob], busy: list[tuple[str, float]], steps: list[str | float]
 ) -> None:
     """At the very second at which a score changes too, and for whichever destinations are paused until then."""
-    queue, naive, now = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S), NaiveQueue(), NOW
-    naive.jobs = named(jobs)
+    queue, naive, now = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S), NaiveQueue(MAX_WAIT_S, named(jobs)), NOW
     queue.replace(naive.jobs, now)
     free_at = {destination: NOW + for_s for destination, for_s in busy}
     for step in steps:

@@ -54,20 +54,19 @@ WHERE destination = :destination AND state = :state AND seq < :before_seq ORDER 
 -- name: job_by_seq
 SELECT * FROM jobs WHERE seq = :seq;
 
--- name: queued_before
-SELECT seq, id, destination, kind, bytes, queued_at FROM jobs INDEXED BY ix_jobs_oldest
-WHERE state = 'queued' AND queued_at < :queued_before AND instr(:without, '/' || destination || '/') = 0
-ORDER BY queued_at, seq LIMIT :limit;
-
 -- name: next_base_score
 SELECT max(base_score) AS base_score FROM jobs INDEXED BY ix_jobs_queued
-WHERE state = 'queued' AND base_score < :below;
+WHERE state = 'queued' AND destination = :destination AND base_score < :below;
 
 -- name: queued_in_band
 SELECT seq, id, destination, kind, bytes, queued_at FROM jobs INDEXED BY ix_jobs_queued
-WHERE state = 'queued' AND base_score = :base_score AND queued_at BETWEEN :from_at AND :to_at
-    AND instr(:without, '/' || destination || '/') = 0
+WHERE state = 'queued' AND destination = :destination AND base_score = :base_score
+    AND queued_at BETWEEN :from_at AND :to_at
 ORDER BY queued_at, seq LIMIT :limit;
+
+-- name: queued_at_destination
+SELECT seq, id, destination, kind, bytes, queued_at FROM jobs INDEXED BY ix_jobs_queued
+WHERE state = 'queued' AND destination = :destination;
 
 -- name: due_jobs
 SELECT * FROM jobs INDEXED BY ix_jobs_due
