@@ -171,7 +171,12 @@ async def _listening(service: _Service) -> AsyncIterator[Endpoints]:
 
 async def _serve_http(service: _Service, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
     address, auth = service.settings.serve.http, service.settings.auth
-    hooks = HttpHooks(ready=service.stats.why_not_ready, metrics=service.stats.render_metrics)
+    hooks = HttpHooks(
+        ready=service.stats.why_not_ready,
+        metrics=service.stats.render_metrics,
+        feed=service.publisher,
+        closing=closing,
+    )
     app = build_app(service.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=service.observe)
     await serve_http(
         app,

@@ -29,6 +29,8 @@ from streamwarm.accept.json_text import BadJsonError, parse_json
 from streamwarm.accept.problems import Json, Problem, problem_handlers
 from streamwarm.accept.protocol import MAX_MESSAGE_BYTES
 from streamwarm.accept.requests import ListJobs, Lookup, parse_list, parse_push
+from streamwarm.accept.sse import MAX_FOLLOWERS, EventStream, last_event_id
+from streamwarm.settle.feed import Feed
 from streamwarm.watch.events import Observer
 
 _OPEN_PATHS = ("/healthz", "/readyz")
@@ -40,10 +42,12 @@ _READY_WITHIN_S = 5.0
 @frozen
 class HttpHooks:
     """What the API shows of other parts. `ready` answers None, or the reason why not; `metrics` a page and
-    its type."""
+    its type. `feed` is followed until `closing` is set."""
 
     ready: Callable[[], Awaitable[str | None]]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
+    feed: Feed
+    closing: trio.Event
 
 
 def build_app(
@@ -56,6 +60,7 @@ def build_app(
         Route("/readyz", api.ready),
         Route("/metrics", api.metrics),
         Route("/v1/stats", api.stats),
+        Route("/v1/events", api.events),
         Route("/v1/jobs", api.push, methods=["POST"]),
         Route("/v1/jobs", api.list_jobs),
         Route("/v1/jobs/{id}", api.get),
@@ -102,6 +107,7 @@ class _Api:
         self._intake = intake
         self._hooks = hooks
         self._body_within_s = body_within_s
+        self._followers = trio.CapacityLimiter(MAX_FOLLOWERS)
 
     async def health(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -118,6 +124,11 @@ class _Api:
 
     async def stats(self, _: Request) -> Response:
         return Json(await self._intake.stats())
+
+    async def events(self, request: Request) -> Response:
+        """The websocket's notifications for every job, as server-sent events."""
+        since = last_event_id(request.headers, request.query_params)
+        return EventStream(self._hooks.feed, since, self._hooks.closing, self._followers)
 
     async def push(self, request: Request) -> Response:
         """As the websocket's `push`; `watch` is allowed and means nothing where nothing can follow."""

@@ -150,24 +150,30 @@ class _Requests:
             self.running -= 1
 
     async def _answer_draining(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_ending = False
+
+        async def drain() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            # Nobody else hears of the client's leaving, and an answer of events would go on for ever. The last piece's
+            # sending says good-bye too, and must not be cancelled half-way.
+            if not is_ending:
+                nursery.cancel_scope.cancel()
+
+        async def send_draining(message: Message) -> None:
+            nonlocal is_ending
+            if message["type"] == "http.response.start":
+                nursery.start_soon(drain)
+            is_ending = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
         async with trio.open_nursery() as nursery:
-
-            async def send_draining(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    nursery.start_soon(_drain, receive)
-                await send(message)
-
             await self._app(scope, receive, send_draining)
             nursery.cancel_scope.cancel()
 
 
 def _has_body(scope: Scope) -> bool:
     return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
-
-
-async def _drain(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _config(limits: HttpLimits) -> Config:

@@ -20,6 +20,7 @@ from attrs import define, frozen
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from streamwarm.accept.clients import ClientStream
+from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.protocol import (
     INTERNAL_ERROR,
@@ -52,19 +53,9 @@ from streamwarm.accept.requests import (
     Unwatch,
     Watch,
 )
-from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Event, JsonObject, Progress, State
+from streamwarm.model import Event, JsonObject, State
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.events import Observer, UnexpectedError
-
-_EVENTS_AT_ONCE = 100
-"""Events read in one go: what a lagging client holds of our memory, some fifty kilobytes."""
-
-_PROGRESS_EVERY_S = 1.0
-"""Contract, section 5: at most one a second per job."""
-
-_STORE_RETRY_S = 1.0
-"""Between readings of a store that does not answer."""
 
 
 @frozen
@@ -230,14 +221,11 @@ class Session:
             await self._has_watch.wait()
             if (watching := self._watching) is None:
                 continue
-            try:
-                events = await self._feed.after(watching.cursor, limit=_EVENTS_AT_ONCE)
-                await self._send_events(watching, events)
-                if not events and watching is self._watching:
-                    with trio.CancelScope() as self._idle:
-                        await self._feed.wait(watching.cursor)
-            except StoreUnavailable:
-                await trio.sleep(_STORE_RETRY_S)
+            events = await read_events(self._feed, watching.cursor)
+            await self._send_events(watching, events)
+            if not events and watching is self._watching:
+                with trio.CancelScope() as self._idle:
+                    await self._feed.wait(watching.cursor)
 
     async def _send_events(self, watching: _Watching, events: list[Event]) -> None:
         async with self._turn:
@@ -251,22 +239,17 @@ class Session:
                         watching.ids.discard(event.id)
 
     async def _sample_progress(self) -> None:
-        told: dict[str, Progress] = {}
+        news = ProgressNews(self._feed)
         while True:
             await self._has_watch.wait()
-            await trio.sleep(_PROGRESS_EVERY_S)
+            await trio.sleep(PROGRESS_EVERY_S)
             if self._stream.is_sending:
                 continue
-            for progress in list(self._feed.progress.values()):
-                if told.get(progress.id) != progress and self._is_wanted(progress):
-                    await self._connection.send_message(progress_text(progress))
-                    told[progress.id] = progress
-            told = {job_id: progress for job_id, progress in told.items() if job_id in self._feed.progress}
+            for progress in news.since_last(self._is_watched):
+                await self._connection.send_message(progress_text(progress))
 
-    def _is_wanted(self, progress: Progress) -> bool:
-        """Watched, and still under way: progress must not follow the event that ended the job."""
-        watched = self._watching is not None and self._watching.includes(progress.id)
-        return watched and progress.id in self._feed.progress
+    def _is_watched(self, job_id: str) -> bool:
+        return self._watching is not None and self._watching.includes(job_id)
 
     async def _ping(self) -> None:
         count = 0

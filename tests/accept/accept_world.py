@@ -161,7 +161,7 @@ async def open_http_service(
     async def metrics() -> tuple[bytes, str]:
         return b"streamwarm_workers 5\n", "text/plain; version=0.0.4"
 
-    hooks = HttpHooks(ready=ready, metrics=metrics)
+    hooks = HttpHooks(ready=ready, metrics=metrics, feed=world.feed, closing=world.shutdown)
     app = build_app(
         world.intake,
         auth=auth or Auth(),

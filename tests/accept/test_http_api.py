@@ -203,6 +203,7 @@ async def test_a_token_guards_everything_but_the_probes() -> None:
                 "/metrics",
                 "/v1/stats",
                 "/v1/jobs",
+                "/v1/events",
                 "/v1/media/mybot/video/a",
                 "/nowhere",
                 "/healthz/",
