@@ -20,12 +20,12 @@ from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.cache import CachedSource, open_cache
 from streamwarm.fetch.cache_file import make_private_folder
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.fetch.sigv4 import SigningKeys
 from streamwarm.fetch.source import Source
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.send.destination import Destination
 from streamwarm.send.registry import build_destinations, secrets_in
 from streamwarm.settings import PoolSettings, Settings
+from streamwarm.sigv4 import SigningKeys
 from streamwarm.watch.events import Observer, PoolOpened, unobserved
 
 SQLITE = "sqlite:///"

@@ -19,12 +19,12 @@ from streamwarm.cli.display import open_display
 from streamwarm.cli.follow import Following
 from streamwarm.cli.push import follow_to_end, push_batch
 from streamwarm.cli.running import logger_for, running_service, until_signalled
-from streamwarm.fetch.sigv4 import SigningKeys
 from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
 from streamwarm.sandbox.library import MadeObject, demo_library
 from streamwarm.sandbox.sandbox import DESTINATION, Sandbox, open_sandbox
 from streamwarm.settings import LogSettings, Settings, StoreSettings
+from streamwarm.sigv4 import SigningKeys
 
 
 @click.command()

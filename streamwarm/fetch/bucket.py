@@ -25,7 +25,7 @@ from attrs import Attribute, define, field, frozen
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import Head, error_of
 from streamwarm.fetch.pace import Pace
-from streamwarm.fetch.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
+from streamwarm.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
 
 MAX_ERROR_BYTES = 64 * 1024
 """S3's error documents are under 1 KiB; a proxy's page is read no further than this for its `<Code>`."""

@@ -15,8 +15,8 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import MAX_PAGE_BYTES, Head, ListedObject, ListPage, parse_list_page
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
 from streamwarm.fetch.resume import ResumingObject, check_continuation
-from streamwarm.fetch.sigv4 import SigningKeys
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SourceObject
+from streamwarm.sigv4 import SigningKeys
 from streamwarm.watch.events import BytesMoved, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]

@@ -12,10 +12,10 @@ from attrs import evolve
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.fetch.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
 from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.sigv4 import S3Request, Signer, SigningKeys, object_path
 
 HOSTILE_KEYS = [
     "%2e%2e/%2e%2e/secret",
