@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from streamwarm.errors import AttemptError
+from email.utils import parsedate_to_datetime
+
+from streamwarm.errors import LONGEST_WAIT_S, AttemptError
 
 BASE_S = 1.0
 """The first wait. R2's SlowDown and Telegram's 5xx usually clear within a second or two."""
@@ -34,3 +36,17 @@ def retry_at(error: AttemptError, *, attempt: int, max_attempts: int, now: float
     if not error.counts:
         return now + (error.retry_after_s or 0.0)
     return now + max(backoff_s(attempt, random), error.retry_after_s or 0.0)
+
+
+def parse_retry_after(text: str | None, *, now: float) -> float | None:
+    """Seconds to stay away, from either form of `Retry-After` (RFC 9110, section 10.2.3), at most a day."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:9]), LONGEST_WAIT_S)
+    try:
+        at = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, at - now), LONGEST_WAIT_S)

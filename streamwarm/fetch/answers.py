@@ -1,22 +1,18 @@
-"""Reads what S3 answers: heads, errors and listings into values or `SourceError`s. Pure: no socket, no clock.
-
-XML goes through the standard library's ElementTree. That is acceptable here because a page is cut off at
-`MAX_PAGE_BYTES` before it is parsed, a document type is refused before the parser sees it (so there are no
-entities to expand), and ElementTree fetches nothing.
-"""
+"""Reads what S3 answers: heads, errors and listings into values or `SourceError`s. Pure: no socket, no clock."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from attrs import frozen
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo
+from streamwarm.retry import parse_retry_after
+from streamwarm.s3_xml import parse_xml, read_error, tag, text
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 """The most of an answer that is read as XML. S3 lists at most 1000 keys a page, each at most 1024 bytes,
@@ -24,10 +20,6 @@ which percent-encoding triples: some 3.5 MB with the other fields."""
 
 MAX_TOKEN_CHARS = 4096
 """A continuation token goes back in a URL. R2's and S3's are some hundred characters."""
-
-MAX_RETRY_AFTER_S = 86_400.0
-"""A server that asks for more than a day is taken to mean a day: a typing error must not park a job for
-years."""
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BUSY_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "TooManyRequests"})
@@ -112,23 +104,9 @@ def is_strong(etag: str | None) -> bool:
     return etag is not None and not etag.startswith("W/") and re.fullmatch("[!-~]+", etag) is not None
 
 
-def parse_retry_after(text: str | None, *, now: float) -> float | None:
-    """Seconds to stay away, from either form of `Retry-After` (RFC 9110, section 10.2.3), at most a day."""
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text[:9]), MAX_RETRY_AFTER_S)
-    try:
-        at = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(0.0, at - now), MAX_RETRY_AFTER_S)
-
-
 def error_of(head: Head, body: bytes, *, bucket: str, r2_key: str, now: float) -> SourceError:
     """The error for an answer other than the one asked for. `body` may be empty (HEAD) or cut off."""
-    code, detail = _read_error(body)
+    code, detail = read_error(body)
     what = f"object {r2_key!r} in bucket {bucket!r}" if r2_key else f"bucket {bucket!r}"
     said = f"the server answered {head.status}" + (f" {code}" if code else "") + f" for {what}"
     if code == "NoSuchBucket":
@@ -151,25 +129,25 @@ def error_of(head: Head, body: bytes, *, bucket: str, r2_key: str, now: float) -
 
 def parse_list_page(body: bytes) -> ListPage:
     """Read a ListObjectsV2 answer (`encoding-type=url`). Raises `SourceError` for anything else."""
-    root = _parse_xml(body)
-    if root is None or _name(root) != "ListBucketResult":
+    root = parse_xml(body)
+    if root is None or tag(root) != "ListBucketResult":
         raise _bad_listing("it is not a ListBucketResult")
-    encoded = _text(root, "EncodingType") == "url"
-    objects = tuple(_listed(item, encoded=encoded) for item in root if _name(item) == "Contents")
-    token = _text(root, "NextContinuationToken")
-    if _text(root, "IsTruncated") != "true":
+    encoded = text(root, "EncodingType") == "url"
+    objects = tuple(_listed(item, encoded=encoded) for item in root if tag(item) == "Contents")
+    token = text(root, "NextContinuationToken")
+    if text(root, "IsTruncated") != "true":
         return ListPage(objects, None)
     if not 0 < len(token) <= MAX_TOKEN_CHARS:
         raise _bad_listing("it is cut short and names no usable continuation token")
     return ListPage(objects, token)
 
 
-def _listed(item: ElementTree.Element, *, encoded: bool) -> ListedObject:
-    key, size = _text(item, "Key"), _text(item, "Size")
+def _listed(item: Element, *, encoded: bool) -> ListedObject:
+    key, size = text(item, "Key"), text(item, "Size")
     if not key or not re.fullmatch(r"\d{1,19}", size, re.ASCII):
         raise _bad_listing("an entry has no key or no size")
     # S3 writes a space as `+` and a plus as `%2B` here, as HTML forms do.
-    return ListedObject(unquote_plus(key) if encoded else key, int(size), _text(item, "ETag"))
+    return ListedObject(unquote_plus(key) if encoded else key, int(size), text(item, "ETag"))
 
 
 def _bad_listing(why: str) -> SourceError:
@@ -189,35 +167,3 @@ def _remedy(status: int, code: str) -> str:
     if status == 404:
         return "check r2.endpoint_url and r2.bucket"
     return "check the key and r2.endpoint_url"
-
-
-def _read_error(body: bytes) -> tuple[str, str]:
-    """S3's code and, in brackets, its message: printable, short, both empty where the body is no S3 error."""
-    root = _parse_xml(body)
-    if root is None or _name(root) != "Error":
-        return "", ""
-    code = re.sub(r"[^A-Za-z0-9.]", "", _text(root, "Code"))[:64]
-    message = "".join(c for c in _text(root, "Message") if c.isprintable())[:200]
-    return code, f" ({message})" if message else ""
-
-
-def _parse_xml(body: bytes) -> ElementTree.Element | None:
-    text = body.decode("utf-8", "replace")
-    if "<!DOCTYPE" in text.upper():
-        return None
-    try:
-        return ElementTree.fromstring(text)  # noqa: S314 - bounded and without a document type, see the module's head
-    except (ElementTree.ParseError, ValueError):
-        return None
-
-
-def _name(element: ElementTree.Element) -> str:
-    """The tag without its namespace: S3 sends one, some servers none."""
-    return element.tag.rpartition("}")[2]
-
-
-def _text(parent: ElementTree.Element, name: str) -> str:
-    for child in parent:
-        if _name(child) == name:
-            return child.text or ""
-    return ""
