@@ -134,5 +134,9 @@ class SettingsError(Exception):
     """The configuration is wrong; the message names the file, the key, the problem and what is allowed."""
 
 
-class InvalidOptions(ValueError):
+class InvalidJob(ValueError):
+    """A job does not fit its destination; the message says why and what is allowed."""
+
+
+class InvalidOptions(InvalidJob):
     """A job's `options` do not fit its destination; the message names the option and what is allowed."""

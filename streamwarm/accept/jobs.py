@@ -19,7 +19,7 @@ from streamwarm.accept.fields import (
     text_field,
 )
 from streamwarm.backlog.store import Refused
-from streamwarm.errors import InvalidOptions
+from streamwarm.errors import InvalidJob, InvalidOptions
 from streamwarm.model import JsonObject, Kind, NewJob
 from streamwarm.send.destination import Destination
 
@@ -53,16 +53,22 @@ def _parse(raw: object, destinations: Mapping[str, Destination]) -> NewJob:
         raise FieldError("a job must be an object")
     refuse_unknown(raw, JOB_KEYS, "the job")
     destination = _destination(raw, destinations)
-    kind = _kind(raw)
-    return NewJob(
+    job = NewJob(
         destination=destination.name,
-        kind=kind,
+        kind=_kind(raw),
         r2_key=key_field(raw),
         sha256=sha256_field(raw),
         bytes=integer_field(raw, "bytes"),
         id=None if raw.get("id") is None else checked_id(raw["id"]),
-        options=_options(raw, kind, destination),
+        options=_options(raw),
     )
+    try:
+        destination.check_job(job)
+    except InvalidOptions as error:
+        raise _JobRefusedError("invalid_options", str(error)) from None
+    except InvalidJob as error:
+        raise _JobRefusedError("invalid_job", str(error)) from None
+    return job
 
 
 def _destination(raw: Mapping[str, Any], destinations: Mapping[str, Destination]) -> Destination:
@@ -82,7 +88,7 @@ def _kind(raw: Mapping[str, Any]) -> Kind:
         ) from None
 
 
-def _options(raw: Mapping[str, Any], kind: Kind, destination: Destination) -> JsonObject:
+def _options(raw: Mapping[str, Any]) -> JsonObject:
     options = raw.get("options")
     if options is None:
         options = {}
@@ -94,8 +100,4 @@ def _options(raw: Mapping[str, Any], kind: Kind, destination: Destination) -> Js
         raise _JobRefusedError("invalid_options", "options hold a lone surrogate, which UTF-8 cannot hold") from None
     if size > MAX_OPTIONS_BYTES:
         raise _JobRefusedError("invalid_options", f"options must be at most {MAX_OPTIONS_BYTES} bytes of JSON")
-    try:
-        destination.check_options(kind, options)
-    except InvalidOptions as error:
-        raise _JobRefusedError("invalid_options", str(error)) from None
     return options

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from attrs import frozen
 
-from streamwarm.model import JsonObject, Kind
+from streamwarm.model import JsonObject, Kind, NewJob
 
 
 @frozen
@@ -61,8 +61,9 @@ class Destination(Protocol):
         """How long its answer may take after the last byte."""
         ...
 
-    def check_options(self, kind: Kind, options: JsonObject) -> None:
-        """Raise `InvalidOptions` naming the option and what is allowed. Called before a job is stored."""
+    def check_job(self, job: NewJob) -> None:
+        """Raise `InvalidOptions` naming the option and what is allowed, or `InvalidJob` for whatever else can never be
+        sent here. Called before a job is stored."""
         ...
 
     def max_bytes(self, kind: Kind) -> int | None:

@@ -15,7 +15,7 @@ from attrs import Attribute, define, field, frozen
 from typed_settings.types import SecretStr
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
-from streamwarm.model import JsonObject, Kind
+from streamwarm.model import JsonObject, Kind, NewJob
 from streamwarm.send import bot_api
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.multipart import Frame, frame_file
@@ -80,8 +80,8 @@ class TelegramDestination:
         self._chats = cycle(settings.chats)
         self._make_boundary = make_boundary
 
-    def check_options(self, kind: Kind, options: JsonObject) -> None:
-        bot_api.check_options(options)
+    def check_job(self, job: NewJob) -> None:
+        bot_api.check_options(job.options)
 
     def max_bytes(self, kind: Kind) -> int:
         return bot_api.max_bytes(kind, local_server=self._settings.local_server)

@@ -25,7 +25,7 @@ from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.store import Done, Store
 from streamwarm.errors import InvalidOptions
-from streamwarm.model import JsonObject, Kind, Progress, SeenObject
+from streamwarm.model import JsonObject, Kind, NewJob, Progress, SeenObject
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.events import Observation
@@ -41,8 +41,8 @@ class StubBot:
     on_unknown: Literal["retry", "hold"] = "retry"
     answer_timeout_s = 1.0
 
-    def check_options(self, kind: Kind, options: JsonObject) -> None:
-        for option in options:
+    def check_job(self, job: NewJob) -> None:
+        for option in job.options:
             if option != "caption":
                 raise InvalidOptions(f"option {option!r} is unknown; allowed: caption")
 
