@@ -29,6 +29,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.dispatch.user_pauses import UserPauses
 from streamwarm.errors import SettingsError
 from streamwarm.model import Claim
 from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
@@ -77,6 +78,7 @@ class _Service:
     limits: Limits = field(factory=Limits)
     worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    user_pauses: UserPauses = field(init=False)
     publisher: Publisher = field(init=False)
     stats: Stats = field(init=False)
     intake: Intake = field(init=False)
@@ -86,6 +88,7 @@ class _Service:
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
         self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, time.time, self.observe)
+        self.user_pauses = UserPauses(self.store, self.limits, self.dispatcher.wake, self.observe)
         self.publisher = Publisher(self.store, lambda: self.running.progress, self.observe)
         self.stats = Stats(
             store=self.store,
@@ -107,6 +110,9 @@ class _Service:
             observe=self.observe,
             on_pushed=self.dispatcher.wake,
             on_cancelled=self.running.cancel,
+            on_pauses=self.user_pauses.refresh,
+            on_mended=self.user_pauses.mended,
+            now=time.time,
         )
 
 
@@ -142,6 +148,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     """The tasks that keep the backlog moving: events out, retries and rescues in, leases alive."""
     store, observe = service.store, service.observe
     await plumbing.start(service.publisher.run)
+    await plumbing.start(service.user_pauses.follow)
     await plumbing.start(
         partial(
             run_rescuer,

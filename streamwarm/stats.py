@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from attrs import frozen
 
 from streamwarm.accept.views import rfc3339
 from streamwarm.backlog.store import Store
-from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import JsonObject, State
 from streamwarm.stream.running import Running
@@ -39,6 +38,7 @@ class Stats:
         now = self.now()
         pauses = self.limits.active(now)
         return {
+            "paused": _pause_view(self.limits.held(now)),
             "queue": {
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
@@ -55,7 +55,7 @@ class Stats:
                 name: {
                     "type": kind,
                     "queue": {s.value: n for s, n in counts.by_destination.get(name, {}).items()},
-                    "paused": _pause_view(pauses[name].until, pauses[name].reason) if name in pauses else None,
+                    "paused": _pause_view(pauses.get(name)),
                 }
                 for name, kind in self.destinations.items()
             },
@@ -83,6 +83,8 @@ class Stats:
         """None while the store takes writes and jobs are being claimed, else the reason."""
         if not self.is_claiming():
             return "jobs are not being claimed: the service is starting or shutting down"
+        if self.limits.held(self.now()) is not None:
+            return "jobs are not being claimed: the whole service is paused by a user; `streamwarm resume` ends that"
         try:
             await self.store.check_writable()
         except StoreUnavailable:
@@ -94,5 +96,12 @@ def _age_s(since: float | None, now: float) -> float:
     return 0.0 if since is None else round(max(0.0, now - since), 3)
 
 
-def _pause_view(until: float | None, reason: str) -> dict[str, Any]:
-    return {"until": None if until is None else rfc3339(until), "reason": reason}
+def _pause_view(pause: Pause | None) -> JsonObject | None:
+    """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named."""
+    if pause is None:
+        return None
+    return {
+        "until": None if pause.until is None else rfc3339(pause.until),
+        "reason": pause.reason,
+        "by": "user" if pause.by_user else "destination",
+    }

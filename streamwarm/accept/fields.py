@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from streamwarm.accept.json_text import MAX_INTEGER
@@ -13,6 +14,11 @@ MAX_KEY_BYTES = 1024
 """The longest object name R2 takes (https://developers.cloudflare.com/r2/platform/limits/)."""
 
 MAX_ID_CHARACTERS = 128
+
+LATEST = 253_402_300_799
+"""The last second of the year 9999, after which RFC 3339 has no times."""
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -104,6 +110,27 @@ def sha256_field(members: Mapping[str, Any]) -> str | None:
     if not isinstance(value, str) or not is_sha256(value):
         raise FieldError("sha256 must be 64 hexadecimal digits")
     return value.lower()
+
+
+def time_field(members: Mapping[str, Any], name: str) -> float | None:
+    """The optional time `name`, RFC 3339 text or Unix seconds, as Unix seconds; null is as good as absent."""
+    value = members.get(name)
+    if value is None:
+        return None
+    at = parse_rfc3339(value) if isinstance(value, str) else value
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= LATEST:
+        raise FieldError(f"{name} must be a time: RFC 3339 such as 2026-01-02T03:04:05Z, or Unix seconds")
+    return float(at)
+
+
+def parse_rfc3339(text: str) -> float | None:
+    """Unix seconds, or None if `text` is no time of RFC 3339 (section 5.6)."""
+    if not _RFC3339.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text.upper()).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def is_sha256(text: str) -> bool:

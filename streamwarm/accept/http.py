@@ -28,7 +28,7 @@ from streamwarm.accept.intake import Intake
 from streamwarm.accept.json_text import BadJsonError, parse_json
 from streamwarm.accept.problems import Json, Problem, problem_handlers
 from streamwarm.accept.protocol import MAX_MESSAGE_BYTES
-from streamwarm.accept.requests import ListJobs, Lookup, parse_list, parse_push
+from streamwarm.accept.requests import ListJobs, Lookup, parse_list, parse_pause, parse_push, parse_resume
 from streamwarm.accept.sse import MAX_FOLLOWERS, EventStream, last_event_id
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.events import Observer
@@ -66,6 +66,8 @@ def build_app(
         Route("/v1/jobs/{id}", api.get),
         Route("/v1/jobs/{id}/retry", api.retry, methods=["POST"]),
         Route("/v1/jobs/{id}/cancel", api.cancel, methods=["POST"]),
+        Route("/v1/pause", api.pause, methods=["POST"]),
+        Route("/v1/resume", api.resume, methods=["POST"]),
         Route("/v1/media/{destination}/{kind}/{reference:path}", api.find),
         Route("/v1/media/{destination}/{kind}/{reference:path}", api.forget, methods=["DELETE"]),
     ]
@@ -146,6 +148,12 @@ class _Api:
     async def cancel(self, request: Request) -> Response:
         return Json(await self._intake.cancel(_job_id(request)))
 
+    async def pause(self, request: Request) -> Response:
+        return Json(await self._intake.pause(parse_pause(await self._optional_body(request))))
+
+    async def resume(self, request: Request) -> Response:
+        return Json(await self._intake.resume(parse_resume(await self._optional_body(request))))
+
     async def find(self, request: Request) -> Response:
         for lookup in _lookups(request):
             record = await self._intake.find(lookup)
@@ -161,6 +169,14 @@ class _Api:
         raise _cold()
 
     async def _body(self, request: Request) -> Mapping[str, object]:
+        return _json_object(await self._body_bytes(request))
+
+    async def _optional_body(self, request: Request) -> Mapping[str, object]:
+        """No body is as good as `{}`: nothing in it is required."""
+        body = await self._body_bytes(request)
+        return _json_object(body) if body else {}
+
+    async def _body_bytes(self, request: Request) -> bytes:
         body = bytearray()
         with trio.move_on_after(self._body_within_s) as deadline:
             try:
@@ -175,7 +191,7 @@ class _Api:
             raise HTTPException(408, f"the body took longer than {self._body_within_s:g} s")
         if len(body) > MAX_MESSAGE_BYTES:
             raise HTTPException(413, f"a body may have {MAX_MESSAGE_BYTES} bytes; push in parts")
-        return _json_object(bytes(body))
+        return bytes(body)
 
 
 def _json_object(body: bytes) -> Mapping[str, object]:

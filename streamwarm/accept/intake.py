@@ -9,15 +9,16 @@ from typing import Any
 
 import trio
 
+from streamwarm.accept.fields import FieldError, shown
 from streamwarm.accept.jobs import parse_job
 from streamwarm.accept.refusals import CallRefusedError, Reason
-from streamwarm.accept.requests import ListJobs, Lookup
+from streamwarm.accept.requests import ListJobs, Lookup, Pause, Resume
 from streamwarm.accept.views import job_view, page_view, record_view
 from streamwarm.backlog.store import Pushed, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, State
 from streamwarm.send.destination import Destination
-from streamwarm.watch.events import JobAdded, Observer, QueueFull, StoreTrouble
+from streamwarm.watch.events import JobAdded, Observer, PausedByUser, QueueFull, ResumedByUser, StoreTrouble
 
 RETRY_AFTER_S = 5.0
 """When to push again after `queue_full`: long enough that a full backlog has room again, short for a
@@ -32,7 +33,9 @@ class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
     `stats` answers `stats`; `on_pushed` wakes the dispatcher and is called after each commit that queued a
-    job; `on_cancelled` ends the job's attempt, if one runs here. While `draining` is set, pushes are refused.
+    job; `on_cancelled` ends the job's attempt, if one runs here; `on_pauses` makes the service obey the store's
+    pauses, `on_mended` try a destination again that waits for a person. `now` is the store's clock (Unix seconds).
+    While `draining` is set, pushes are refused.
     """
 
     def __init__(
@@ -45,6 +48,9 @@ class Intake:
         observe: Observer,
         on_pushed: Callable[[], None],
         on_cancelled: Callable[[str], None],
+        on_pauses: Callable[[], Awaitable[None]],
+        on_mended: Callable[[str], None],
+        now: Callable[[], float],
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -53,6 +59,9 @@ class Intake:
         self._observe = observe
         self._on_pushed = on_pushed
         self._on_cancelled = on_cancelled
+        self._on_pauses = on_pauses
+        self._on_mended = on_mended
+        self._now = now
         self.draining = False
 
     async def push(self, jobs: Sequence[object]) -> JsonObject:
@@ -110,6 +119,32 @@ class Intake:
         self._on_pushed()
         return _view_or_not_found(job_id, job)
 
+    async def pause(self, request: Pause) -> JsonObject:
+        """The stats after it. Transfers that run are finished. Raises `FieldError` for a time that has passed."""
+        if request.until is not None and request.until <= self._now():
+            raise FieldError("until has passed already; give a time to come, or leave it out")
+        if request.destination is not None and request.destination not in self._destinations:
+            raise self._no_destination(request.destination)
+        with self._store_guarded("pause"):
+            await self._store.pause(request.destination, request.until)
+            await self._on_pauses()
+        self._observe(PausedByUser(request.destination, request.until))
+        return await self.stats()
+
+    async def resume(self, request: Resume) -> JsonObject:
+        """The stats after it. A destination that has left the settings can be resumed while its pause is kept."""
+        name = request.destination
+        with self._store_guarded("resume"):
+            kept = {pause.destination for pause in await self._store.pauses()}
+            if name is not None and name not in self._destinations and name not in kept:
+                raise self._no_destination(name)
+            await self._store.resume(name)
+            await self._on_pauses()
+        if name is not None:
+            self._on_mended(name)
+        self._observe(ResumedByUser(name))
+        return await self.stats()
+
     async def stats(self) -> JsonObject:
         with self._store_guarded("stats"):
             return await self._stats()
@@ -132,6 +167,10 @@ class Intake:
             self._observe(QueueFull(full, self._max_pending))
         if any(isinstance(answer, Pushed) and answer.state is State.QUEUED for answer in outcome.values()):
             self._on_pushed()
+
+    def _no_destination(self, name: str) -> CallRefusedError:
+        known = ", ".join(sorted(self._destinations)) or "none"
+        return CallRefusedError(Reason.NOT_FOUND, f"no destination is called {shown(name)}; configured: {known}")
 
     @contextmanager
     def _store_guarded(self, method: str) -> Iterator[None]:

@@ -19,6 +19,7 @@ from streamwarm.accept.fields import (
     sha256_field,
     state_field,
     text_field,
+    time_field,
 )
 from streamwarm.backlog.store import Filter
 from streamwarm.model import Kind
@@ -98,11 +99,24 @@ class Unwatch:
 
 
 @frozen
+class Pause:
+    """`destination` None: the whole service. `until` (Unix seconds) None: until it is resumed."""
+
+    destination: str | None = None
+    until: float | None = None
+
+
+@frozen
+class Resume:
+    destination: str | None = None
+
+
+@frozen
 class Stats:
     pass
 
 
-Request = Push | Get | Find | ListJobs | Cancel | Retry | Forget | Watch | Unwatch | Stats
+Request = Push | Get | Find | ListJobs | Cancel | Retry | Forget | Watch | Unwatch | Pause | Resume | Stats
 
 
 def parse_request(method: str, params: object) -> Request:
@@ -135,7 +149,7 @@ def _lookup(params: Mapping[str, Any]) -> Lookup:
 
 def parse_list(params: Mapping[str, Any]) -> ListJobs:
     refuse_unknown(params, ("state", "destination", "limit", "after"), "params")
-    destination = None if params.get("destination") is None else text_field(params, "destination")
+    destination = _optional_destination(params)
     limit = integer_field(params, "limit", at_most=MAX_LIMIT)
     if limit == 0:
         raise FieldError(f"limit must be a whole number from 1 to {MAX_LIMIT}")
@@ -164,6 +178,22 @@ def _unwatch(params: Mapping[str, Any]) -> Unwatch:
     return Unwatch()
 
 
+def parse_pause(params: Mapping[str, Any]) -> Pause:
+    refuse_unknown(params, ("destination", "until"), "params")
+    return Pause(_optional_destination(params), time_field(params, "until"))
+
+
+def parse_resume(params: Mapping[str, Any]) -> Resume:
+    refuse_unknown(params, ("destination", "until"), "params")
+    if params.get("until") is not None:
+        raise FieldError("until is for pause; resume takes effect at once")
+    return Resume(_optional_destination(params))
+
+
+def _optional_destination(params: Mapping[str, Any]) -> str | None:
+    return None if params.get("destination") is None else text_field(params, "destination")
+
+
 def _stats(params: Mapping[str, Any]) -> Stats:
     refuse_unknown(params, (), "params")
     return Stats()
@@ -179,6 +209,8 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Request]] = {
     "forget": lambda params: Forget(_lookup(params)),
     "watch": _watch,
     "unwatch": _unwatch,
+    "pause": parse_pause,
+    "resume": parse_resume,
     "stats": _stats,
 }
 

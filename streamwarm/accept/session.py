@@ -20,6 +20,7 @@ from attrs import define, frozen
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from streamwarm.accept.clients import ClientStream
+from streamwarm.accept.fields import FieldError
 from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.protocol import (
@@ -47,8 +48,10 @@ from streamwarm.accept.requests import (
     Forget,
     Get,
     ListJobs,
+    Pause,
     Push,
     Request,
+    Resume,
     Retry,
     Unwatch,
     Watch,
@@ -144,6 +147,8 @@ class Session:
             return result_reply(item.id, await self._result(item.request))
         except CallRefusedError as refusal:
             return error_reply(item.id, RpcError.of(refusal))
+        except FieldError as error:
+            return error_reply(item.id, RpcError(INVALID_PARAMS, str(error)))
         except _TooManyWatchedError:
             message = f"one connection watches at most {MAX_WATCHED} jobs by id; without ids it watches all"
             return error_reply(item.id, RpcError(INVALID_PARAMS, message))
@@ -172,6 +177,10 @@ class Session:
             case Unwatch():
                 self._set_watching(None)
                 return {}
+            case Pause():
+                return await self._intake.pause(request)
+            case Resume():
+                return await self._intake.resume(request)
         return await self._intake.stats()
 
     async def _push(self, request: Push) -> JsonObject:

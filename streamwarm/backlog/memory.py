@@ -21,7 +21,7 @@ from attrs import define, evolve, field
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import Band
 from streamwarm.backlog.rows import counts_of
-from streamwarm.backlog.store import Counts, Filter, Store
+from streamwarm.backlog.store import Counts, Filter, Store, UserPause
 from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus, Tables
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.backlog.transitions import StoredJob
@@ -79,6 +79,7 @@ class MemoryTables:
     _events: list[Event] = field(factory=list)
     _last_event_seq: int = 0
     _media: dict[MediaKey, tuple[MediaStatus, WarmRecord | None, str]] = field(factory=dict)
+    _pauses: dict[str | None, UserPause] = field(factory=dict)
 
     def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
         return {job_id: self._jobs[job_id] for job_id in ids if job_id in self._jobs}
@@ -217,6 +218,15 @@ class MemoryTables:
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None:
         """What was seen is kept for people who query the database; memory has no such readers."""
+
+    def put_pause(self, pause: UserPause) -> None:
+        self._pauses[pause.destination] = pause
+
+    def delete_pause(self, destination: str | None) -> None:
+        self._pauses.pop(destination, None)
+
+    def pauses(self) -> list[UserPause]:
+        return sorted(self._pauses.values(), key=lambda pause: pause.destination or "")
 
     def probe(self, now: float) -> None:
         """Memory takes writes always."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.push_plan import Known, plan_push
-from streamwarm.backlog.store import Done, Due, Filter, Page, Pushed, Refused, Settlement
+from streamwarm.backlog.store import Done, Due, Filter, Page, Pushed, Refused, Settlement, UserPause
 from streamwarm.backlog.tables import MediaStatus, Tables
 from streamwarm.backlog.transitions import (
     StoredJob,
@@ -181,6 +181,11 @@ def prune(tables: Tables, now: float, limits: StoreLimits, limit: int) -> int:
     gone = [job for state, keep_s in kept_s.items() for job in tables.ended_jobs(state, now - keep_s, limit)]
     tables.delete_jobs(gone)
     return len(gone)
+
+
+def pauses(tables: Tables, now: float) -> list[UserPause]:
+    """Those that have run out stay in their table until they are replaced or resumed: they say nothing any more."""
+    return [pause for pause in tables.pauses() if pause.until is None or pause.until > now]
 
 
 def _apply(tables: Tables, changed: Sequence[StoredJob]) -> None:

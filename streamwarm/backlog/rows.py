@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streamwarm.backlog.push_plan import options_text
-from streamwarm.backlog.store import Counts
+from streamwarm.backlog.store import Counts, UserPause
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.dispatch.priority import base_score
 from streamwarm.errors import ErrorCode, JobError
@@ -125,6 +125,15 @@ def record_from(row: Row) -> WarmRecord:
         job_id=row["job_id"],
         warmed_at=row["updated_at"],
     )
+
+
+def pause_from(row: Row) -> UserPause:
+    return UserPause(row["destination"] or None, row["until"], row["paused_at"])
+
+
+def pause_row(pause: UserPause) -> dict[str, object]:
+    """The whole service has the empty name: a primary key holds no null."""
+    return {"destination": pause.destination or "", "until": pause.until, "paused_at": pause.paused_at}
 
 
 def key_row(key: MediaKey) -> dict[str, object]:

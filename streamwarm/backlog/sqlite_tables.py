@@ -14,7 +14,7 @@ from attrs import asdict, define
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
-from streamwarm.backlog.store import Counts, Filter
+from streamwarm.backlog.store import Counts, Filter, UserPause
 from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
@@ -188,6 +188,15 @@ class SqliteTables:
             sha256=seen.sha256,
             seen_at=seen_at,
         )
+
+    def put_pause(self, pause: UserPause) -> None:
+        self._run("put_pause", **rows.pause_row(pause))
+
+    def delete_pause(self, destination: str | None) -> None:
+        self._run("delete_pause", destination=destination or "")
+
+    def pauses(self) -> list[UserPause]:
+        return [rows.pause_from(row) for row in self._all("pauses")]
 
     def probe(self, now: float) -> None:
         self._run("probe", written_at=now)

@@ -127,6 +127,16 @@ class Due:
     next_at: float | None
 
 
+@frozen
+class UserPause:
+    """A person's order to send nothing to `destination` (None: to none) before `until` (Unix seconds; None: before they
+    resume it)."""
+
+    destination: str | None
+    until: float | None
+    paused_at: float
+
+
 class Store(Protocol):
     """A durable backlog. Implementations: `sqlite.py`, `memory.py`."""
 
@@ -220,6 +230,20 @@ class Store(Protocol):
         ...
 
     async def counts(self) -> Counts: ...
+
+    async def pause(self, destination: str | None, until: float | None) -> None:
+        """Record a person's pause of one destination, or of the whole service (None); a second one replaces the
+        first."""
+        ...
+
+    async def resume(self, destination: str | None) -> None:
+        """Drop exactly that pause: resuming the whole service leaves a destination's own pause, and the other way
+        round. Without one nothing changes."""
+        ...
+
+    async def pauses(self) -> list[UserPause]:
+        """The pauses in force, that of the whole service first, then by name."""
+        ...
 
     async def check_writable(self) -> None:
         """Raise `StoreUnavailable` unless a write would be taken now."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from attrs import frozen
 
 from streamwarm.backlog.ordering import Band
-from streamwarm.backlog.store import Counts, Filter
+from streamwarm.backlog.store import Counts, Filter, UserPause
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
 
@@ -128,6 +128,16 @@ class Tables(Protocol):
         ...
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None: ...
+
+    def put_pause(self, pause: UserPause) -> None:
+        """Keep the pause, in place of an earlier one of the same destination."""
+        ...
+
+    def delete_pause(self, destination: str | None) -> None: ...
+
+    def pauses(self) -> list[UserPause]:
+        """All of them, those that have run out among them: that of the whole service first, then by name."""
+        ...
 
     def probe(self, now: float) -> None:
         """Write something small, to prove that writing works."""

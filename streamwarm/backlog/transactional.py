@@ -14,7 +14,7 @@ from attrs import define, field
 
 from streamwarm.backlog import operations
 from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.store import Counts, Due, Filter, Page, Pushed, Refused, Settlement
+from streamwarm.backlog.store import Counts, Due, Filter, Page, Pushed, Refused, Settlement, UserPause
 from streamwarm.backlog.tables import MediaQuery, Tables
 from streamwarm.model import (
     Claim,
@@ -163,6 +163,15 @@ class TransactionalStore:
 
     async def counts(self) -> Counts:
         return await self._transactions.read(lambda tables, _: tables.counts())
+
+    async def pause(self, destination: str | None, until: float | None) -> None:
+        await self._transactions.write(lambda tables, now: tables.put_pause(UserPause(destination, until, now)))
+
+    async def resume(self, destination: str | None) -> None:
+        await self._transactions.write(lambda tables, _: tables.delete_pause(destination))
+
+    async def pauses(self) -> list[UserPause]:
+        return await self._transactions.read(operations.pauses)
 
     async def check_writable(self) -> None:
         await self._transactions.write(lambda tables, now: tables.probe(now))

@@ -16,6 +16,8 @@ _COMMANDS: Mapping[str, str] = {
     "sandbox": "Run a bucket and a bot to try things on.",
     "push": "Push jobs and follow them to their end.",
     "find": "Print the recorded reference of a warm object.",
+    "pause": "Send nothing for a while, anywhere or to one destination.",
+    "resume": "End a pause.",
 }
 
 

@@ -101,7 +101,7 @@ async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
         except* trio_websocket.ConnectionRejected as refused:
             # The websocket's own reader raises it too, past whoever waits for the handshake.
             status = next(e.status_code for e in _flatten(refused))
-            raise Unreachable(_refusal(url, status)) from None
+            raise Unreachable(refusal(url, status, "websocket (serve.listen)")) from None
 
 
 async def _open_stream(url: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
@@ -143,10 +143,11 @@ def _no_service(url: str) -> Unreachable:
     return Unreachable(f"no service answers at {url}; start one with `streamwarm serve`, or name another with --url")
 
 
-def _refusal(url: str, status: int) -> str:
+def refusal(url: str, status: int, expected: str) -> str:
+    """What to say of an HTTP status that is not the service's answer."""
     if status == 401:
         return f"{url} wants a token; give one of its auth.tokens with --token or STREAMWARM_TOKEN"
-    return f"{url} refused the connection with HTTP {status}; is it the service's websocket (serve.listen)?"
+    return f"{url} refused the connection with HTTP {status}; is it the service's {expected}?"
 
 
 def _flatten(group: BaseExceptionGroup[Any]) -> Iterator[Any]:

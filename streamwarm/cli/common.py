@@ -29,31 +29,6 @@ def config_option(command: F) -> F:
     )(command)
 
 
-def client_options(command: F) -> F:
-    """`--config`, `--url`, `--token`, `--json` for commands that talk to a running service."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print data as JSON, one value a line.")(command)
-    command = click.option(
-        "--token", envvar="STREAMWARM_TOKEN", help="Bearer token (default: the first of auth.tokens)."
-    )(command)
-    command = click.option(
-        "--url", envvar="STREAMWARM_URL", help="Websocket of the service (default: from serve.listen)."
-    )(command)
-    return config_option(command)
-
-
-def service_url(settings: Settings, url: str | None) -> str:
-    listen = settings.serve.listen
-    if url is None and listen.port == 0:
-        raise SettingsError("serve.listen has port 0, so the service's port is not known here; name it with --url")
-    if url is not None and not url.startswith(("ws://", "wss://")):
-        raise SettingsError("--url: must start with ws:// or wss://")
-    return url or f"ws://{listen}/"
-
-
-def service_token(settings: Settings, token: str | None) -> str | None:
-    return token or next(iter(settings.auth.tokens), None)
-
-
 def read_settings(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
     return load_settings(config, flags={k: v for k, v in (flags or {}).items() if v is not None})
 

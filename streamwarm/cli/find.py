@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import click
 import trio
 
-from streamwarm.cli.client import connect
-from streamwarm.cli.common import (
-    FAILED,
-    client_options,
-    exits,
-    fail,
-    print_json,
-    read_settings,
-    service_token,
-    service_url,
-)
+from streamwarm.cli.common import FAILED, fail, print_json
+from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.model import Kind
 
 
@@ -27,25 +17,13 @@ from streamwarm.model import Kind
 @click.argument("destination")
 @click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
 @click.argument("sha256_or_key")
-@client_options
-@exits
-def find(
-    destination: str,
-    kind: str,
-    sha256_or_key: str,
-    config: Path | None,
-    url: str | None,
-    token: str | None,
-    as_json: bool,
-) -> None:
+@client_command
+def find(destination: str, kind: str, sha256_or_key: str, service: Service, as_json: bool) -> None:
     """Print the recorded reference of a warm object; exit 1 if it is cold.
 
     SHA256_OR_KEY is the object's SHA-256 in hex or its key in the bucket.
     """
-    settings = read_settings(config)
-    record = trio.run(
-        _find, service_url(settings, url), service_token(settings, token), destination, kind, sha256_or_key
-    )
+    record = trio.run(_find, service, destination, kind, sha256_or_key)
     if record is None:
         fail(f"{sha256_or_key} is not warm at {destination} as {kind}; `streamwarm push` warms it", FAILED)
     if as_json:
@@ -55,9 +33,9 @@ def find(
         click.echo(result.get("file_id") or result.get("location") or result.get("etag") or result)
 
 
-async def _find(url: str, token: str | None, destination: str, kind: str, sha256_or_key: str) -> Any:
+async def _find(service: Service, destination: str, kind: str, sha256_or_key: str) -> Any:
     about = {"destination": destination, "kind": kind}
-    async with connect(url, token) as client:
+    async with open_caller(service) as client:
         record = None
         if re.fullmatch("[0-9a-fA-F]{64}", sha256_or_key):
             record = await client.call("find", {**about, "sha256": sha256_or_key.lower()})

@@ -7,21 +7,13 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import islice
-from pathlib import Path
 
 import click
 import trio
 from attrs import frozen
 
 from streamwarm.cli.client import CallError, Client, Unreachable, connect
-from streamwarm.cli.common import (
-    FAILED,
-    client_options,
-    exits,
-    read_settings,
-    service_token,
-    service_url,
-)
+from streamwarm.cli.common import FAILED
 from streamwarm.cli.display import open_display
 from streamwarm.cli.follow import Display, Following
 from streamwarm.cli.job_input import (
@@ -31,6 +23,8 @@ from streamwarm.cli.job_input import (
     jobs_from_arguments,
     jobs_from_listing,
 )
+from streamwarm.cli.reach import Service, client_command
+from streamwarm.errors import SettingsError
 from streamwarm.model import Kind
 from streamwarm.settings import Settings
 
@@ -60,17 +54,14 @@ class PushRequest:
 @click.option("--kind", "-k", type=click.Choice([k.value for k in Kind]), help="Default: guessed from the key.")
 @click.option("--prefix", help="Push every object of the bucket under this prefix.")
 @click.option("--wait/--no-wait", default=True, help="Follow the jobs until all have ended (default), or not.")
-@client_options
-@exits
+@client_command
 def push(
     keys: tuple[str, ...],
     destination: str | None,
     kind: str | None,
     prefix: str | None,
     wait: bool,
-    config: Path | None,
-    url: str | None,
-    token: str | None,
+    service: Service,
     as_json: bool,
 ) -> None:
     """Push jobs: object keys, a JSON-lines file of jobs, standard input (-), or all objects under --prefix.
@@ -79,20 +70,21 @@ def push(
     """
     if bool(keys) == (prefix is not None):
         raise click.UsageError("name either object keys, a file of jobs or -, or a --prefix")
-    settings = read_settings(config)
+    if service.http_url is not None and service.url is None:
+        raise SettingsError("push follows its jobs over the websocket; say where that is with --url")
     request = PushRequest(keys, prefix, destination, kind, wait)
     with open_display(as_json=as_json) as display:
-        failed = trio.run(_push, settings, service_url(settings, url), service_token(settings, token), request, display)
+        failed = trio.run(_push, service, request, display)
     sys.exit(FAILED if failed else 0)
 
 
-async def _push(settings: Settings, url: str, token: str | None, request: PushRequest, display: Display) -> int:
+async def _push(service: Service, request: PushRequest, display: Display) -> int:
     """How many jobs failed or were rejected."""
     following = Following(display)
-    async with connect(url, token) as client:
+    async with connect(service.websocket, service.token) as client:
         stats = await client.call("stats", {})
         defaults = Defaults(choose_destination(request.destination, stats["destinations"]), request.kind)
-        async with follow_to_end(client, following), aclosing(_jobs(settings, request)) as jobs:
+        async with follow_to_end(client, following), aclosing(_jobs(service.settings, request)) as jobs:
             async for batch in _batches(jobs, defaults):
                 await push_batch(client, batch, following, watch=request.wait)
     return following.failed

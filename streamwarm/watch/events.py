@@ -136,6 +136,19 @@ class DestinationPaused:
 
 
 @frozen
+class PausedByUser:
+    """A person paused a destination, or the whole service (None), until then (Unix seconds) or until they resume it."""
+
+    destination: str | None
+    until: float | None
+
+
+@frozen
+class ResumedByUser:
+    destination: str | None
+
+
+@frozen
 class LateResult:
     """A worker finished after its lease was lost; nothing was changed (fault 20)."""
 
@@ -217,6 +230,8 @@ Observation = (
     | AttemptFailed
     | RetryScheduled
     | DestinationPaused
+    | PausedByUser
+    | ResumedByUser
     | LateResult
     | BatchDone
     | SigningKeyDerived

@@ -31,6 +31,8 @@ _LINES: dict[type, tuple[str, str]] = {
     events.RetryScheduled: ("warning", "[MEDIA][PREWARM][RETRY]"),
     events.BatchDone: ("info", "[MEDIA][PREWARM][BATCH][DONE]"),
     events.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),
+    events.PausedByUser: ("warning", "[PAUSE]"),
+    events.ResumedByUser: ("info", "[RESUME]"),
     events.LateResult: ("warning", "[MEDIA][PREWARM][LATE]"),
     events.SigningKeyDerived: ("debug", "[R2][SIGNING_KEY]"),
     events.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),

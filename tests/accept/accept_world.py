@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from streamwarm.accept.session import Heartbeat
 from streamwarm.accept.websocket import WebsocketLimits, serve_websocket
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
-from streamwarm.backlog.store import Done, Store
+from streamwarm.backlog.store import Done, Store, UserPause
 from streamwarm.errors import InvalidOptions
 from streamwarm.model import JsonObject, Kind, NewJob, Progress, SeenObject
 from streamwarm.send.destination import Body, Media
@@ -65,6 +66,8 @@ class World:
     progress: dict[str, Progress]
     observed: list[Observation] = field(factory=list)
     wakes: list[None] = field(factory=list)
+    obeyed: list[UserPause] = field(factory=list)
+    mended: list[str] = field(factory=list)
     shutdown: trio.Event = field(factory=trio.Event)
     not_ready: list[str] = field(factory=list)
     _news: trio.Event = field(factory=trio.Event)
@@ -106,6 +109,12 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
         wakes: list[None] = []
         feed = Publisher(store, lambda: progress, observed.append)
         await nursery.start(feed.run)
+        obeyed: list[UserPause] = []
+        mended: list[str] = []
+
+        async def obey() -> None:
+            obeyed[:] = await store.pauses()
+
         intake = Intake(
             store,
             {"mybot": StubBot()},
@@ -114,8 +123,11 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
             observe=observed.append,
             on_pushed=lambda: wakes.append(None),
             on_cancelled=lambda _: None,
+            on_pauses=obey,
+            on_mended=mended.append,
+            now=time.time,
         )
-        yield World(store, intake, feed, progress, observed, wakes)
+        yield World(store, intake, feed, progress, observed, wakes, obeyed, mended)
         nursery.cancel_scope.cancel()
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+import trio
 from accept_world import RESULT, SHA256, StubBot, job, open_world
 
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.refusals import CallRefusedError, Reason
-from streamwarm.accept.requests import ListJobs, Lookup
+from streamwarm.accept.requests import ListJobs, Lookup, Pause, Resume
 from streamwarm.backlog.store import Filter
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, State
@@ -145,7 +147,7 @@ class BrokenStore:
     async def _fail(self, *_: object, **__: object) -> None:
         raise StoreUnavailable("cannot write /secret/path.db")
 
-    push = get = find = list_jobs = cancel = retry = forget = _fail
+    push = get = find = list_jobs = cancel = retry = forget = pause = resume = pauses = _fail
 
 
 async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
@@ -163,6 +165,9 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
         observe=observed.append,
         on_pushed=lambda: woken.append(None),
         on_cancelled=lambda _: None,
+        on_pauses=trio.lowlevel.checkpoint,
+        on_mended=lambda _: None,
+        now=time.time,
     )
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: intake.push([job()]),
@@ -172,6 +177,8 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
         lambda: intake.cancel("a"),
         lambda: intake.retry("a"),
         lambda: intake.forget(A),
+        lambda: intake.pause(Pause()),
+        lambda: intake.resume(Resume()),
         intake.stats,
     ]
     for call in calls:
@@ -179,6 +186,6 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
             await call()
         assert caught.value.reason is Reason.STORE_UNAVAILABLE
         assert "secret" not in caught.value.message
-    assert len(observed) == 8
+    assert len(observed) == len(calls)
     assert all(isinstance(item, StoreTrouble) for item in observed)
     assert not woken

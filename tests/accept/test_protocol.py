@@ -178,12 +178,6 @@ def test_a_wrong_param_is_named_with_what_is_allowed(method: str, params: object
     assert named in reply["error"]["message"]
 
 
-def test_pause_and_resume_are_not_there_yet_and_say_so() -> None:
-    reply = answer(request("pause", {}))
-    assert reply["error"]["code"] == -32601
-    assert "push" in reply["error"]["message"]
-
-
 @pytest.mark.parametrize(
     ("method", "params", "expected"),
     [

@@ -158,3 +158,12 @@ VALUES (:r2_key, :bytes, :etag, :content_type, :sha256, :seen_at);
 
 -- name: probe
 INSERT OR REPLACE INTO write_probe (id, written_at) VALUES (1, :written_at);
+
+-- name: put_pause
+INSERT OR REPLACE INTO pauses (destination, until, paused_at) VALUES (:destination, :until, :paused_at);
+
+-- name: delete_pause
+DELETE FROM pauses WHERE destination = :destination;
+
+-- name: pauses
+SELECT destination, until, paused_at FROM pauses ORDER BY destination;

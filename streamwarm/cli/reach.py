@@ -1,0 +1,112 @@
+"""How the client commands find a running service: by the settings, or by what the command line says."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+from attrs import frozen
+
+from streamwarm.cli.client import connect
+from streamwarm.cli.common import F, config_option, exits, read_settings
+from streamwarm.errors import SettingsError
+from streamwarm.settings import Address, Settings
+
+
+@frozen
+class Service:
+    """Where a running service is, as far as the command line and the settings tell. `token` None: none is needed."""
+
+    settings: Settings
+    url: str | None = None
+    http_url: str | None = None
+    token: str | None = None
+
+    @property
+    def websocket(self) -> str:
+        """Its websocket. Raises `SettingsError` if that cannot be known."""
+        return self.url or f"ws://{_known(self.settings.serve.listen, 'serve.listen', '--url')}/"
+
+    @property
+    def http(self) -> str:
+        """Its HTTP API, without a slash at the end. Raises `SettingsError` if that cannot be known."""
+        return self.http_url or f"http://{_known(self.settings.serve.http, 'serve.http', '--http-url')}"
+
+
+class Caller(Protocol):
+    """Carries out one method of the contract's section 5. Raises `CallError` or `Unreachable`."""
+
+    def call(self, method: str, params: dict[str, Any]) -> Any: ...
+
+
+@asynccontextmanager
+async def open_caller(service: Service) -> AsyncIterator[Caller]:
+    """The websocket, or HTTP where only `--http-url` says where the service is. Raises `Unreachable`."""
+    if service.http_url is not None and service.url is None:
+        from streamwarm.cli.http_client import open_http_caller  # httpx is slow to import, and seldom needed here
+
+        async with open_http_caller(service.http, service.token) as caller:
+            yield caller
+    else:
+        async with connect(service.websocket, service.token) as client:
+            yield client
+
+
+def client_command(command: F) -> Callable[..., Any]:
+    """Adds `--config`, `--url`, `--http-url`, `--token` and `--json`; the command gets a `Service` as `service`, and
+    `as_json`."""
+
+    @exits
+    @functools.wraps(command)
+    def run(
+        *args: Any, config: Path | None, url: str | None, http_url: str | None, token: str | None, **options: Any
+    ) -> Any:
+        settings = read_settings(config)
+        known = token or next(iter(settings.auth.tokens), None)
+        service = Service(
+            settings,
+            _checked(url, "--url", ("ws://", "wss://")),
+            _checked(http_url, "--http-url", ("http://", "https://")),
+            None if known is None else str(known),
+        )
+        return command(*args, service=service, **options)
+
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print data as JSON, one value a line."),
+        click.option("--token", envvar="STREAMWARM_TOKEN", help="Bearer token (default: the first of auth.tokens)."),
+        click.option(
+            "--http-url", envvar="STREAMWARM_HTTP_URL", help="HTTP API of the service (default: from serve.http)."
+        ),
+        click.option("--url", envvar="STREAMWARM_URL", help="Websocket of the service (default: from serve.listen)."),
+        config_option,
+    ):
+        run = option(run)
+    return run
+
+
+def _checked(url: str | None, flag: str, schemes: tuple[str, ...]) -> str | None:
+    if url is not None and not url.startswith(schemes):
+        raise SettingsError(f"{flag}: must start with {' or '.join(schemes)}")
+    return url and (url.rstrip("/") if flag == "--http-url" else url)
+
+
+def _known(address: Address, setting: str, flag: str) -> str:
+    if address.port == 0:
+        raise SettingsError(f"{setting} has port 0, so the service's port is not known here; name it with {flag}")
+    return str(address._replace(host=_dialable(address.host)))
+
+
+def _dialable(host: str) -> str:
+    """A service that listens on every address is reached on loopback."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"

@@ -1,0 +1,19 @@
+"""`streamwarm resume`: end a pause."""
+
+from __future__ import annotations
+
+import click
+
+from streamwarm.cli.pause import change_pauses
+from streamwarm.cli.reach import Service, client_command
+
+
+@click.command()
+@click.argument("destination", required=False)
+@client_command
+def resume(destination: str | None, service: Service, as_json: bool) -> None:
+    """End the pause of DESTINATION, or with none given that of the whole service.
+
+    A destination's own pause (Telegram's 429) stays until the time that it named.
+    """
+    change_pauses(service, "resume", {} if destination is None else {"destination": destination}, as_json=as_json)

@@ -1,0 +1,96 @@
+"""`pause` and `resume` over both interfaces: what an operator loses if a typo, a past time or a restart undoes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from accept_world import Client, World, api, open_client, open_http_service, open_websocket_service, open_world
+
+from streamwarm.watch.events import PausedByUser, ResumedByUser
+
+STATS = {"queue": {"queued": 0}}
+
+
+@asynccontextmanager
+async def open_both() -> AsyncIterator[tuple[World, Client, httpx.AsyncClient]]:
+    async with (
+        open_world() as world,
+        open_websocket_service(world) as url,
+        open_http_service(world) as http,
+        open_client(url) as client,
+        api(http) as web,
+    ):
+        yield world, client, web
+
+
+async def test_an_operator_pauses_and_resumes_over_both_interfaces() -> None:
+    soon = time.time() + 3600
+    text = datetime.fromtimestamp(soon, UTC).isoformat()
+    async with open_both() as (world, client, web):
+        assert await client.call("pause") == STATS
+        assert await client.call("pause", destination="mybot", until=soon) == STATS
+        assert [(p.destination, p.until) for p in world.obeyed] == [(None, None), ("mybot", soon)]
+        assert (await web.post("/v1/pause", json={"destination": "mybot", "until": text})).json() == STATS
+        assert world.obeyed[1].until == pytest.approx(soon, abs=1e-3)
+        assert (await web.post("/v1/resume")).json() == STATS
+        assert [p.destination for p in world.obeyed] == ["mybot"]
+        assert await client.call("resume", destination="mybot") == STATS
+    assert world.obeyed == []
+    assert world.mended == ["mybot"]
+    assert [p.destination for p in world.saw(PausedByUser)] == [None, "mybot", "mybot"]
+    assert [p.destination for p in world.saw(ResumedByUser)] == [None, "mybot"]
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"until": 1.0}, "passed"),
+        ({"until": "2001-01-01T00:00:00Z"}, "passed"),
+        ({"until": "tomorrow"}, "RFC 3339"),
+        ({"until": "2030-01-01"}, "RFC 3339"),
+        ({"until": "2030-01-01T00:00:00"}, "RFC 3339"),
+        ({"until": "2030-13-01T00:00:00Z"}, "RFC 3339"),
+        ({"until": "9999-12-31T23:59:59-23:59"}, "RFC 3339"),
+        ({"until": True}, "Unix seconds"),
+        ({"until": 1e300}, "Unix seconds"),
+        ({"until": -5}, "Unix seconds"),
+        ({"until": []}, "Unix seconds"),
+        ({"destination": 7}, "destination"),
+        ({"destination": ""}, "destination"),
+        ({"destinations": "mybot"}, "unknown key"),
+    ],
+)
+async def test_a_pause_that_cannot_be_meant_changes_nothing(params: dict[str, Any], named: str) -> None:
+    async with open_both() as (world, client, web):
+        error = (await client.call("pause", **params))["error"]
+        assert error["code"] == -32602
+        assert named in error["message"]
+        answer = await web.post("/v1/pause", json=params)
+        assert answer.status_code == 400
+        assert named in answer.json()["detail"]
+        assert await world.store.pauses() == []
+
+
+async def test_a_destination_that_does_not_exist_is_told_with_those_that_do() -> None:
+    async with open_both() as (world, client, web):
+        for method in ("pause", "resume"):
+            error = (await client.call(method, destination="mybto"))["error"]
+            assert error["code"] == -32002
+            assert "mybot" in error["message"]
+            assert (await web.post(f"/v1/{method}", json={"destination": "mybto"})).status_code == 404
+        # One that has left the settings may still be resumed.
+        await world.store.pause("gone", None)
+        assert await client.call("resume", destination="gone") == STATS
+        assert await world.store.pauses() == []
+
+
+async def test_resume_takes_no_time() -> None:
+    async with open_world() as world, open_websocket_service(world) as url, open_client(url) as client:
+        assert (await client.call("resume", until=time.time() + 60))["error"]["code"] == -32602
+        assert await client.call("resume", until=None) == STATS
