@@ -40,6 +40,7 @@ from streamwarm.stats import Stats
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
+from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
 from streamwarm.watch.redact import make_redactor
 
@@ -72,6 +73,7 @@ class _Service:
     store: Store
     far: FarSides
     metrics: Metrics
+    history: History
     observe: Observer
     shutdown: Shutdown
     running: Running = field(factory=Running)
@@ -100,6 +102,7 @@ class _Service:
             cache=self.far.cache_stats,
             is_claiming=lambda: self.dispatcher.claiming,
             metrics=self.metrics,
+            history=self.history,
             now=time.time,
         )
         self.intake = Intake(
@@ -125,18 +128,19 @@ async def run_service(
 ) -> None:
     """Serve until `shutdown`; hands back where. Raises `SettingsError`, or `StoreUnavailable` at the start."""
     _check(settings)
-    metrics = Metrics()
+    metrics, history = Metrics(), History(time.time())
 
     def observe_all(observation: Observation) -> None:
         observe(observation)
         metrics.observe(observation)
+        history.observe(observation, time.time())
 
     async with (
         open_store(settings) as store,
         open_far_sides(settings, observe_all) as far,
         trio.open_nursery() as plumbing,
     ):
-        service = _Service(settings, store, far, metrics, observe_all, shutdown)
+        service = _Service(settings, store, far, metrics, history, observe_all, shutdown)
         await _start_plumbing(service, plumbing)
         async with _listening(service) as endpoints:
             await _work(service, plumbing, endpoints, task_status)
@@ -149,6 +153,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     store, observe = service.store, service.observe
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.user_pauses.follow)
+    plumbing.start_soon(service.stats.keep_history)
     await plumbing.start(
         partial(
             run_rescuer,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+import trio
+from attrs import asdict, frozen
 
 from streamwarm.accept.views import rfc3339
 from streamwarm.backlog.store import Store
@@ -12,14 +13,18 @@ from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import JsonObject, State
 from streamwarm.stream.running import Running
+from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
+
+SAMPLE_S = 5.0
+"""A twelfth of the history's step: bytes are at most this far from the minute in which they moved."""
 
 
 @frozen
 class Stats:
     """Read-only views of the running parts. `now` is the store's clock; `pool` tells connections by state,
     `cache` what the download cache holds and has saved; `is_claiming` is false before the dispatcher runs and while the
-    service drains."""
+    service drains. `history` is the last hour's, kept by `keep_history`."""
 
     store: Store
     running: Running
@@ -30,6 +35,7 @@ class Stats:
     cache: Callable[[], Mapping[str, int]]
     is_claiming: Callable[[], bool]
     metrics: Metrics
+    history: History
     now: Callable[[], float]
 
     async def read(self) -> JsonObject:
@@ -37,7 +43,9 @@ class Stats:
         counts = await self.store.counts()
         now = self.now()
         pauses = self.limits.active(now)
+        self._sample(now)
         return {
+            "at": rfc3339(now),
             "paused": _pause_view(self.limits.held(now)),
             "queue": {
                 **{state.value: counts.by_state.get(state, 0) for state in State},
@@ -59,7 +67,17 @@ class Stats:
                 }
                 for name, kind in self.destinations.items()
             },
+            "history": _history_view(self.history.series(now)),
         }
+
+    async def keep_history(self) -> None:
+        """Count what moves, however long its attempt takes, until cancelled."""
+        while True:
+            self._sample(self.now())
+            await trio.sleep(SAMPLE_S)
+
+    def _sample(self, now: float) -> None:
+        self.history.sample(sum(one.bytes_out for one in self.running.progress.values()), now)
 
     async def render_metrics(self) -> tuple[bytes, str]:
         """The page of `/metrics` and its content type. While the store is away, its gauges keep their values."""
@@ -105,3 +123,8 @@ def _pause_view(pause: Pause | None) -> JsonObject | None:
         "reason": pause.reason,
         "by": "user" if pause.by_user else "destination",
     }
+
+
+def _history_view(series: Series) -> JsonObject:
+    values = asdict(series)
+    return {"starts_at": rfc3339(values.pop("starts_at")), "step_s": STEP_S, **values}
