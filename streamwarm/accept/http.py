@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 import trio
@@ -28,8 +29,17 @@ from streamwarm.accept.intake import Intake
 from streamwarm.accept.json_text import BadJsonError, parse_json
 from streamwarm.accept.problems import Json, Problem, problem_handlers
 from streamwarm.accept.protocol import MAX_MESSAGE_BYTES
-from streamwarm.accept.requests import ListJobs, Lookup, parse_list, parse_pause, parse_push, parse_resume
+from streamwarm.accept.requests import (
+    ListJobs,
+    Lookup,
+    parse_change,
+    parse_list,
+    parse_pause,
+    parse_push,
+    parse_resume,
+)
 from streamwarm.accept.sse import MAX_FOLLOWERS, EventStream, last_event_id
+from streamwarm.backlog.store import Action
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.events import Observer
 
@@ -63,6 +73,7 @@ def build_app(
         Route("/v1/events", api.events),
         Route("/v1/jobs", api.push, methods=["POST"]),
         Route("/v1/jobs", api.list_jobs),
+        *(Route(f"/v1/jobs/{action}", partial(api.change_jobs, action), methods=["POST"]) for action in Action),
         Route("/v1/jobs/{id}", api.get),
         Route("/v1/jobs/{id}/retry", api.retry, methods=["POST"]),
         Route("/v1/jobs/{id}/cancel", api.cancel, methods=["POST"]),
@@ -147,6 +158,9 @@ class _Api:
 
     async def cancel(self, request: Request) -> Response:
         return Json(await self._intake.cancel(_job_id(request)))
+
+    async def change_jobs(self, action: Action, request: Request) -> Response:
+        return Json(await self._intake.change_jobs(parse_change(action, await self._body(request))))
 
     async def pause(self, request: Request) -> Response:
         return Json(await self._intake.pause(parse_pause(await self._optional_body(request))))

@@ -12,9 +12,9 @@ import trio
 from streamwarm.accept.fields import FieldError, shown
 from streamwarm.accept.jobs import parse_job
 from streamwarm.accept.refusals import CallRefusedError, Reason
-from streamwarm.accept.requests import ListJobs, Lookup, Pause, Resume
+from streamwarm.accept.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
 from streamwarm.accept.views import job_view, page_view, record_view
-from streamwarm.backlog.store import Pushed, Refused, Store
+from streamwarm.backlog.store import Action, Pushed, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, State
 from streamwarm.send.destination import Destination
@@ -118,6 +118,21 @@ class Intake:
             job = await self._store.retry(job_id)
         self._on_pushed()
         return _view_or_not_found(job_id, job)
+
+    async def change_jobs(self, request: ChangeJobs) -> JsonObject:
+        """One bounded batch: `{"matched", "changed", "next"}`, where `next` is the `after` of the following one."""
+        action = request.action
+        with self._store_guarded(f"{action}_jobs"):
+            if request.ids is not None:
+                batch = await self._store.change_each(action, request.ids)
+            else:
+                batch = await self._store.change_all(action, request.which, limit=request.limit, after=request.after)
+        if action is Action.CANCEL:
+            for job_id in batch.ids:
+                self._on_cancelled(job_id)
+        elif action is Action.RETRY and batch.ids:
+            self._on_pushed()
+        return {"matched": batch.matched, "changed": len(batch.ids), "next": batch.next}
 
     async def pause(self, request: Pause) -> JsonObject:
         """The stats after it. Transfers that run are finished. Raises `FieldError` for a time that has passed."""

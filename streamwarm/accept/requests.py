@@ -4,9 +4,10 @@ interfaces."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from streamwarm.accept.fields import (
     FieldError,
@@ -21,7 +22,7 @@ from streamwarm.accept.fields import (
     text_field,
     time_field,
 )
-from streamwarm.backlog.store import Filter
+from streamwarm.backlog.store import Action, Filter
 from streamwarm.model import Kind
 
 MAX_JOBS = 10_000
@@ -99,6 +100,17 @@ class Unwatch:
 
 
 @frozen
+class ChangeJobs:
+    """`ids`, or a page of those that match `which`."""
+
+    action: Action
+    ids: tuple[str, ...] | None = None
+    which: Filter = field(factory=Filter)
+    limit: int = MAX_LIMIT
+    after: int | None = None
+
+
+@frozen
 class Pause:
     """`destination` None: the whole service. `until` (Unix seconds) None: until it is resumed."""
 
@@ -116,7 +128,7 @@ class Stats:
     pass
 
 
-Request = Push | Get | Find | ListJobs | Cancel | Retry | Forget | Watch | Unwatch | Pause | Resume | Stats
+Request = Push | Get | Find | ListJobs | Cancel | Retry | Forget | ChangeJobs | Watch | Unwatch | Pause | Resume | Stats
 
 
 def parse_request(method: str, params: object) -> Request:
@@ -149,12 +161,29 @@ def _lookup(params: Mapping[str, Any]) -> Lookup:
 
 def parse_list(params: Mapping[str, Any]) -> ListJobs:
     refuse_unknown(params, ("state", "destination", "limit", "after"), "params")
-    destination = _optional_destination(params)
+    which = Filter(state_field(params), _optional_destination(params))
+    return ListJobs(which, _limit(params) or DEFAULT_LIMIT, integer_field(params, "after"))
+
+
+def parse_change(action: Action, params: Mapping[str, Any]) -> ChangeJobs:
+    """Without `ids` a state or a destination must be named: nobody retries or cancels everything by leaving a word
+    out."""
+    refuse_unknown(params, ("ids", "state", "destination", "limit", "after"), "params")
+    ids, which = params.get("ids"), Filter(state_field(params), _optional_destination(params))
+    if (ids is None) == (which == Filter()):
+        raise FieldError("name the jobs by ids, or by a state, a destination or both")
+    if ids is None:
+        return ChangeJobs(action, None, which, _limit(params) or MAX_LIMIT, integer_field(params, "after"))
+    if not isinstance(ids, list) or len(ids) > MAX_LIMIT:
+        raise FieldError(f"ids must be an array of at most {MAX_LIMIT} job ids")
+    return ChangeJobs(action, tuple(checked_id(item) for item in ids))
+
+
+def _limit(params: Mapping[str, Any]) -> int | None:
     limit = integer_field(params, "limit", at_most=MAX_LIMIT)
     if limit == 0:
         raise FieldError(f"limit must be a whole number from 1 to {MAX_LIMIT}")
-    which = Filter(state_field(params), destination)
-    return ListJobs(which, limit or DEFAULT_LIMIT, integer_field(params, "after"))
+    return limit
 
 
 def _only_id(params: Mapping[str, Any]) -> str:
@@ -207,6 +236,7 @@ _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Request]] = {
     "cancel": lambda params: Cancel(_only_id(params)),
     "retry": lambda params: Retry(_only_id(params)),
     "forget": lambda params: Forget(_lookup(params)),
+    **{f"{action}_jobs": partial(parse_change, action) for action in Action},
     "watch": _watch,
     "unwatch": _unwatch,
     "pause": parse_pause,

@@ -44,6 +44,7 @@ from streamwarm.accept.refusals import CallRefusedError
 from streamwarm.accept.requests import (
     MAX_WATCHED,
     Cancel,
+    ChangeJobs,
     Find,
     Forget,
     Get,
@@ -172,6 +173,8 @@ class Session:
                 return await self._intake.retry(job_id)
             case Forget(lookup):
                 return await self._intake.forget(lookup)
+            case ChangeJobs():
+                return await self._intake.change_jobs(request)
             case Watch(ids, since):
                 return self._watch(ids, since)
             case Unwatch():

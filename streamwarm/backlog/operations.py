@@ -1,7 +1,7 @@
 """What each method of a store does, inside one transaction: read rows, decide, write rows and events.
 
 Synchronous and free of I/O of its own, so that a worker thread can run it on SQLite and the memory store can
-run it in place. `_apply` is the only way a job changes: it writes the job, its media key's status and its
+run it in place. `apply` is the only way a job changes: it writes the job, its media key's status and its
 event together.
 """
 
@@ -53,7 +53,7 @@ def push(
     plan = plan_push(jobs, ids, known, now=now)
     tables.insert_jobs(plan.added)
     tables.append_events([event_of(stored.job) for stored in plan.added])
-    _apply(tables, plan.requeued)
+    apply(tables, plan.requeued)
     return plan.answers
 
 
@@ -70,7 +70,7 @@ def cancel(tables: Tables, now: float, job_id: str) -> Job | None:
     if stored.job.state not in CANCELLABLE:
         return stored.job
     after = cancelled(stored, now)
-    _apply(tables, [after])
+    apply(tables, [after])
     return after.job
 
 
@@ -85,7 +85,7 @@ def retry(tables: Tables, now: float, job_id: str) -> Job | None:
     if (owner is not None and owner.job.id != job_id) or tables.ready_records({key}):
         return stored.job
     after = requeued(stored, now)
-    _apply(tables, [after])
+    apply(tables, [after])
     return after.job
 
 
@@ -124,7 +124,7 @@ def claim(tables: Tables, now: float, job_ids: Sequence[str], tokens: Sequence[s
         jobs[job_id] = after = claimed(stored, token=token, now=now, lease_s=lease_s)
         changed.append(after)
         claims.append(Claim(after.job, Lease(job_id, token)))
-    _apply(tables, changed)
+    apply(tables, changed)
     return claims
 
 
@@ -151,20 +151,20 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
         if isinstance(settlement, Done):
             tables.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
             tables.put_seen(settlement.seen, now)
-    _apply(tables, changed)
+    apply(tables, changed)
     return answers
 
 
 def wake_due(tables: Tables, now: float, limit: int) -> Due:
     """Wake up to `limit`; where more are due, `next_at` has passed already."""
     due = tables.due_jobs(now, limit)
-    _apply(tables, [woken(stored, now) for stored in due])
+    apply(tables, [woken(stored, now) for stored in due])
     return Due(len(due), tables.next_due_at())
 
 
 def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool, limit: int) -> int:
     lost = tables.running_jobs(math.inf if everything else now, limit)
-    _apply(tables, [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost])
+    apply(tables, [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost])
     return len(lost)
 
 
@@ -188,7 +188,7 @@ def pauses(tables: Tables, now: float) -> list[UserPause]:
     return [pause for pause in tables.pauses() if pause.until is None or pause.until > now]
 
 
-def _apply(tables: Tables, changed: Sequence[StoredJob]) -> None:
+def apply(tables: Tables, changed: Sequence[StoredJob]) -> None:
     """Write jobs that have changed state, in order (a job may be among them twice)."""
     tables.update_jobs(changed)
     tables.append_events([event_of(stored.job) for stored in changed])

@@ -10,6 +10,7 @@ One conformance suite (`tests/backlog/`) runs over every implementation.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from attrs import frozen
@@ -110,6 +111,28 @@ class Page:
     next: int | None
 
 
+class Action(StrEnum):
+    """What can be done to many jobs at once; to each as the method of that name does it, but for `FORGET`.
+
+    `FORGET` drops what is kept of a job that has ended: of a done one its warm record, so that the next push warms
+    again; a failed, unknown or cancelled one is deleted. A job that is under way is left as it is.
+    """
+
+    RETRY = "retry"
+    CANCEL = "cancel"
+    FORGET = "forget"
+
+
+@frozen
+class Changed:
+    """What became of a batch: `ids` are the jobs that were changed, of `matched` that were looked at. `next` is the
+    `after` of the following batch, or None."""
+
+    ids: Sequence[str]
+    matched: int
+    next: int | None = None
+
+
 @frozen
 class Counts:
     """The backlog at a glance. `oldest_queued_at` is None when nothing is queued."""
@@ -176,6 +199,14 @@ class Store(Protocol):
 
         If another live job owns the media key by now, or it is warm, the job stays as it is.
         """
+        ...
+
+    async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:
+        """Do it to these jobs, in one transaction; `matched` counts those that exist."""
+        ...
+
+    async def change_all(self, action: Action, which: Filter, *, limit: int, after: int | None = None) -> Changed:
+        """Do it to the first `limit` jobs that match, newest first, in one transaction."""
         ...
 
     async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:

@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar
 import trio
 from attrs import define, field
 
-from streamwarm.backlog import operations
+from streamwarm.backlog import bulk, operations
 from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.store import Counts, Due, Filter, Page, Pushed, Refused, Settlement, UserPause
+from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Settlement, UserPause
 from streamwarm.backlog.tables import MediaQuery, Tables
 from streamwarm.model import (
     Claim,
@@ -106,6 +106,14 @@ class TransactionalStore:
 
     async def retry(self, job_id: str) -> Job | None:
         return await self._transactions.write(lambda tables, now: operations.retry(tables, now, job_id))
+
+    async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:
+        return await self._transactions.write(lambda tables, now: bulk.change_each(tables, now, action, job_ids))
+
+    async def change_all(self, action: Action, which: Filter, *, limit: int, after: int | None = None) -> Changed:
+        return await self._transactions.write(
+            lambda tables, now: bulk.change_all(tables, now, action, which, limit=limit, after=after)
+        )
 
     async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
         return await self._transactions.read(

@@ -9,8 +9,8 @@ from accept_world import RESULT, SHA256, StubBot, job, open_world
 
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.refusals import CallRefusedError, Reason
-from streamwarm.accept.requests import ListJobs, Lookup, Pause, Resume
-from streamwarm.backlog.store import Filter
+from streamwarm.accept.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
+from streamwarm.backlog.store import Action, Filter
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, State
 from streamwarm.watch.events import JobAdded, QueueFull, StoreTrouble
@@ -147,7 +147,7 @@ class BrokenStore:
     async def _fail(self, *_: object, **__: object) -> None:
         raise StoreUnavailable("cannot write /secret/path.db")
 
-    push = get = find = list_jobs = cancel = retry = forget = pause = resume = pauses = _fail
+    push = get = find = list_jobs = cancel = retry = forget = pause = resume = pauses = change_all = change_each = _fail
 
 
 async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
@@ -178,6 +178,8 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
         lambda: intake.retry("a"),
         lambda: intake.forget(A),
         lambda: intake.pause(Pause()),
+        lambda: intake.change_jobs(ChangeJobs(Action.RETRY, ("a",))),
+        lambda: intake.change_jobs(ChangeJobs(Action.CANCEL, None, Filter(State.QUEUED))),
         lambda: intake.resume(Resume()),
         intake.stats,
     ]
