@@ -62,7 +62,14 @@ _OPTION_TYPES: Mapping[str, type[Any]] = {
     "height": int,
     "supports_streaming": bool,
     "has_spoiler": bool,
+    "fallback": str,
 }
+
+FALLBACK = "document"
+"""The only `options.fallback`: how a photo goes that Telegram does not take as one. Ours, and never sent."""
+
+PHOTO_REMEDY = f'send it as kind document, set options.fallback to "{FALLBACK}", or resize it'
+
 _TYPE_WORDS = {str: "text", int: "a whole number, 0 or more", bool: "true or false"}
 
 
@@ -81,6 +88,8 @@ def check_options(options: JsonObject) -> None:
             raise InvalidOptions(f"options.{name}: must be {_TYPE_WORDS[expected]}")
         if expected is str and _has_surrogate(value):
             raise InvalidOptions(f"options.{name}: must be valid Unicode text")
+    if options.get("fallback", FALLBACK) != FALLBACK:
+        raise InvalidOptions(f'options.fallback: must be "{FALLBACK}"')
     if len(options.get("caption", "")) > CAPTION_CHARACTERS:
         raise InvalidOptions(f"options.caption: at most {CAPTION_CHARACTERS} characters")
 
@@ -219,7 +228,7 @@ def read_error(status: int, answer: Mapping[str, Any], *, retry_after: str | Non
     if code >= 500 or any(word in folded for word in _PASSING):
         return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, said)
     if any(word in folded for word in _BAD_PHOTO):
-        return DestinationError(ErrorCode.BAD_PHOTO, f"{said}; send it as kind document, or resize it")
+        return DestinationError(ErrorCode.BAD_PHOTO, f"{said}: {PHOTO_REMEDY}")
     return DestinationError(ErrorCode.DESTINATION_REFUSED, said)
 
 

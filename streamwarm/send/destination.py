@@ -40,6 +40,11 @@ class Body(Protocol):
         """True once every byte was handed over: from then on a lost answer is `delivery_unknown`."""
         ...
 
+    async def peek(self, count: int) -> bytes:
+        """The first `count` bytes, or some more; all there are where the object has fewer. None is sent by it: `pieces`
+        begins with them. Costs memory for what it returns; to be asked before `pieces`."""
+        ...
+
     def pieces(self) -> AsyncGenerator[bytes, None]:
         """The bytes, once. A piece is valid until the next is asked for. Close it (`contextlib.aclosing`)."""
         ...
@@ -66,8 +71,9 @@ class Destination(Protocol):
         sent here. Called before a job is stored."""
         ...
 
-    def max_bytes(self, kind: Kind) -> int | None:
-        """The largest object of this kind it takes, None for no limit. Called before a byte is uploaded."""
+    def check_media(self, media: Media) -> None:
+        """Raise `DestinationError` for an object that it would refuse whatever its bytes are (fault 8): too large, with
+        the limit and the remedy in the message. Called once the object's size is known, before a byte is uploaded."""
         ...
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:

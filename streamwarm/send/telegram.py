@@ -15,10 +15,11 @@ from attrs import Attribute, define, field, frozen
 from typed_settings.types import SecretStr
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
-from streamwarm.model import JsonObject, Kind, NewJob
+from streamwarm.model import JsonObject, NewJob
 from streamwarm.send import bot_api
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.multipart import Frame, frame_file
+from streamwarm.send.preflight import PhotoCheck, check_size
 from streamwarm.settings import BadValue, one_of
 
 ANSWER_TIMEOUT_S = 510.0
@@ -78,20 +79,22 @@ class TelegramDestination:
         self._settings = settings
         self._client = client
         self._chats = cycle(settings.chats)
+        self._photos = PhotoCheck()
         self._make_boundary = make_boundary
 
     def check_job(self, job: NewJob) -> None:
         bot_api.check_options(job.options)
 
-    def max_bytes(self, kind: Kind) -> int:
-        return bot_api.max_bytes(kind, local_server=self._settings.local_server)
+    def check_media(self, media: Media) -> None:
+        check_size(media, local_server=self._settings.local_server)
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:
-        method = bot_api.METHODS[media.kind]
+        kind = await self._photos.kind_to_send(media, body)
+        method = bot_api.METHODS[kind]
         frame = frame_file(
-            bot_api.form_fields(media.kind, next(self._chats), media.options),
+            bot_api.form_fields(kind, next(self._chats), media.options),
             file_field=method.file_field,
-            file_name=bot_api.file_name(media.r2_key, media.kind),
+            file_name=bot_api.file_name(media.r2_key, kind),
             file_type=_safe_type(media.content_type),
             boundary=self._make_boundary(),
         )
@@ -103,7 +106,10 @@ class TelegramDestination:
         async with aclosing(upload.pieces()) as content:
             request = self._client.build_request("POST", self._url(method.name), content=content, headers=headers)
             status, answer, retry_after = await self._exchange(request, upload)
-        return bot_api.read_reply(status, answer, retry_after=retry_after).as_result()
+        try:
+            return bot_api.read_reply(status, answer, retry_after=retry_after).as_result()
+        except DestinationError as refusal:
+            raise self._photos.after_refusal(refusal, media, kind) from None
 
     def _url(self, method: str) -> str:
         return f"{self._settings.base_url.rstrip('/')}/bot{self._settings.token}/{method}"

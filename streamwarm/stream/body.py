@@ -27,7 +27,8 @@ class VerifiedBody:
         expected_sha256: str | None,
         clock: Callable[[], float],
     ) -> None:
-        self._source = source
+        self._incoming = source.pieces()
+        self._held = bytearray()
         self._meter = meter
         self._watchdog = watchdog
         self._expected_sha256 = expected_sha256
@@ -41,10 +42,31 @@ class VerifiedBody:
     def finished(self) -> bool:
         return self._meter.bytes_out == self._meter.total
 
+    async def peek(self, count: int) -> bytes:
+        """See `send.destination.Body`. What is held leaves with the first piece, and its memory with it."""
+        meter = self._meter
+        self._watchdog.expect_source()
+        while len(self._held) < count and not meter.whole:
+            piece = await anext(self._incoming, None)
+            if piece is None:
+                break
+            meter.took(piece, self._clock())
+            self._held += piece
+            if meter.whole:
+                self._check_digest()
+        self._watchdog.expect_destination()
+        return bytes(self._held)
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         meter, watchdog, clock = self._meter, self._watchdog, self._clock
+        if self._held:
+            held, self._held = bytes(self._held), bytearray()
+            watchdog.expect_destination()
+            yield held
+            meter.gave(len(held), clock())
+            del held
         watchdog.expect_source()
-        async for piece in self._source.pieces():
+        async for piece in self._incoming:
             size = len(piece)
             meter.took(piece, clock())
             if meter.whole:

@@ -45,12 +45,14 @@ async def transfer(
     async with source.open_object(job.r2_key, sha256=job.sha256) as opened:
         info, attempt.origin = opened.info, opened.origin
         attempt.info = info
-        _check_size(job, info, destination)
+        media = _media(job, info)
+        _check_not_empty(info)
+        destination.check_media(media)
         meter = attempt.meter = Meter(total=info.bytes, moved_at=clock())
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)
         body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock)
         with _watched(watchdog, meter):
-            reference = await destination.deliver(_media(job, info), body)
+            reference = await destination.deliver(media, body)
         if not body.finished:
             raise DestinationError(
                 ErrorCode.DESTINATION_UNAVAILABLE,
@@ -75,17 +77,10 @@ def _watched(watchdog: Watchdog, meter: Meter) -> Iterator[None]:
         raise watchdog.verdict(meter.bytes_out)
 
 
-def _check_size(job: Job, info: ObjectInfo, destination: Destination) -> None:
+def _check_not_empty(info: ObjectInfo) -> None:
     """Refuse before a byte is uploaded (fault 8)."""
     if info.bytes == 0:
-        raise SourceError(ErrorCode.SOURCE_EMPTY, f"{job.r2_key} is empty; no destination takes an empty file")
-    limit = destination.max_bytes(job.kind)
-    if limit is not None and info.bytes > limit:
-        raise DestinationError(
-            ErrorCode.TOO_LARGE,
-            f"{job.r2_key} has {info.bytes} bytes; {destination.name} takes a {job.kind} of at most {limit}. "
-            "A local Bot API server (local_server = true) takes up to 2000 MB; a photo may go as a document",
-        )
+        raise SourceError(ErrorCode.SOURCE_EMPTY, f"{info.r2_key} is empty; no destination takes an empty file")
 
 
 def _media(job: Job, info: ObjectInfo) -> Media:

@@ -26,7 +26,7 @@ from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.store import Done, Store, UserPause
 from streamwarm.errors import InvalidOptions
-from streamwarm.model import JsonObject, Kind, NewJob, Progress, SeenObject
+from streamwarm.model import JsonObject, NewJob, Progress, SeenObject
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.events import Observation
@@ -47,7 +47,7 @@ class StubBot:
             if option != "caption":
                 raise InvalidOptions(f"option {option!r} is unknown; allowed: caption")
 
-    def max_bytes(self, kind: Kind) -> int | None:
+    def check_media(self, media: Media) -> None:
         return None
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:

@@ -165,17 +165,26 @@ async def test_an_empty_object_fails_before_a_byte_is_uploaded() -> None:
         assert w.emulator.traffic.upload_bytes == 0
 
 
-@pytest.mark.parametrize(("kind", "limit"), [(Kind.PHOTO, 10_000_000), (Kind.VIDEO, 50_000_000)])
-async def test_an_object_over_the_limit_fails_before_a_byte_is_uploaded(kind: Kind, limit: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "limit", "options", "remedy"),
+    [
+        (Kind.PHOTO, 10_000_000, {}, 'options.fallback to "document"'),
+        (Kind.PHOTO, 50_000_000, {"fallback": "document"}, "local_server"),
+        (Kind.VIDEO, 50_000_000, {}, "local_server"),
+    ],
+)
+async def test_an_object_over_the_limit_fails_before_a_byte_is_uploaded(
+    kind: Kind, limit: int, options: dict[str, str], remedy: str
+) -> None:
     async def script(_: Asked, stream: trio.SocketStream) -> None:
         await stream.send_all(head(200, content_length=limit + 1, etag=ETAG))
 
     async with world(script) as w:
         with pytest.raises(DestinationError) as caught:
-            await w.send(job(kind=kind))
+            await w.send(job(kind=kind, options=options))
         assert (caught.value.code, caught.value.permanent) == (ErrorCode.TOO_LARGE, True)
         assert str(limit) in caught.value.message
-        assert "local_server" in caught.value.message
+        assert remedy in caught.value.message
         assert w.emulator.traffic.upload_bytes == 0
 
 

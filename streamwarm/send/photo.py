@@ -1,0 +1,176 @@
+"""What an image's first bytes tell: how large the picture is, or that there is none. Pure.
+
+Theory. Telegram looks at a photo only once it has all of it, and refuses pictures that are too large or too narrow.
+Every format says its size near the front: PNG, GIF and WebP within 30 bytes, JPEG in its first start-of-frame segment,
+which stands behind whatever the camera or the editor has put before it (Exif with a thumbnail, a colour profile cut
+into segments of 64 KB, XMP). So a reader is given the front of the file, and says how much of it it still lacks.
+
+Nothing here refuses what it can't read: Telegram decides then. The exception is a file that carries the mark of
+another well-known format, which no photo has.
+
+No library reads only this from a prefix: Pillow brings its decoders along, and imagesize 2.0.1 takes a wide GIF's size
+for a negative number, keeps WebP's scaling bits in its, and walks hostile input byte by byte.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+FIRST_BYTES = 32
+"""Enough for every format but JPEG."""
+
+MOST_BYTES = 1 << 20
+"""The longest front that is looked at. A picture for print has a colour profile of half a megabyte at most; what
+hides its size further back goes to Telegram unmeasured."""
+
+MOST_SEGMENTS = 512
+"""JPEG segments walked before giving up: a megabyte of segments takes 16, and a made-up file could have 260,000."""
+
+LARGEST_SIDES = 10_000
+LARGEST_RATIO = 20
+"""https://core.telegram.org/bots/api#sendphoto: "The photo's width and height must not exceed 10000 in total. Width
+and height ratio must be at most 20." """
+
+
+@frozen
+class Dimensions:
+    """Of the picture as it is stored, in pixels; none is 0. Turning it, as Exif may ask, changes no limit."""
+
+    width: int
+    height: int
+
+
+@frozen
+class Lacking:
+    """The front is too short: it takes `bytes` of the file to go on."""
+
+    bytes: int
+
+
+@frozen
+class NoImage:
+    """The file is something else; `what` names it."""
+
+    what: str
+
+
+@frozen
+class Unreadable:
+    """An image or not, nothing can be told of its size."""
+
+
+Finding = Dimensions | Lacking | NoImage | Unreadable
+
+
+def look_at(front: bytes) -> Finding:
+    """What the first bytes of a file tell. `front` has at least `FIRST_BYTES`, or the whole of a shorter file."""
+    if front.startswith(b"\xff\xd8\xff"):
+        return _jpeg(front)
+    if front.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _sized(_big(front[16:20]), _big(front[20:24])) if front[12:16] == b"IHDR" else Unreadable()
+    if front[:6] in (b"GIF87a", b"GIF89a"):
+        return _sized(_little(front[6:8]), _little(front[8:10]))
+    if front[:4] == b"RIFF" and front[8:12] == b"WEBP":
+        return _webp(front)
+    what = _other_format(front)
+    return NoImage(what) if what else Unreadable()
+
+
+def why_not_a_photo(finding: Finding) -> str | None:
+    """Why Telegram would refuse it, to stand after the object's name; None where it may be a photo."""
+    if isinstance(finding, NoImage):
+        return f"is {finding.what}, not a picture"
+    if isinstance(finding, Dimensions):
+        width, height = finding.width, finding.height
+        is_size = f"is {width} × {height} pixels"
+        if width + height > LARGEST_SIDES:
+            return f"{is_size}; Telegram takes a photo of at most {LARGEST_SIDES} in width and height together"
+        if max(width, height) > LARGEST_RATIO * min(width, height):
+            return f"{is_size}; Telegram takes a photo whose longer side is at most {LARGEST_RATIO} times the shorter"
+    return None
+
+
+def _jpeg(front: bytes) -> Finding:
+    """Walk the segments up to the first frame (ITU-T T.81, B.1.1 and B.2.2)."""
+    position = 2
+    for _ in range(MOST_SEGMENTS):
+        if len(front) < position + 9:
+            return Lacking(position + 9)
+        if front[position] != 0xFF:
+            return Unreadable()
+        marker = front[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        elif marker in _FRAMES:
+            return _sized(_big(front[position + 7 : position + 9]), _big(front[position + 5 : position + 7]))
+        elif marker in _WITHOUT_LENGTH:
+            position += 2
+        elif marker in _PICTURE_DATA:
+            return Unreadable()
+        else:
+            position += 2 + _big(front[position + 2 : position + 4])
+    return Unreadable()
+
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Start-of-frame markers; C4, C8 and CC are tables (T.81, table B.1)."""
+
+_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_PICTURE_DATA = frozenset({0xD9, 0xDA})
+"""End of image and start of scan: no frame comes before its own data."""
+
+
+def _webp(front: bytes) -> Finding:
+    """The first chunk (https://developers.google.com/speed/webp/docs/riff_container; RFC 6386, 9.1)."""
+    match front[12:16]:
+        case b"VP8X":
+            return _sized(_little(front[24:27]) + 1, _little(front[27:30]) + 1)
+        case b"VP8L":
+            packed = _little(front[21:25])
+            return _sized((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1)
+        case b"VP8 ":
+            # The upper two bits scale it up on the screen.
+            return _sized(_little(front[26:28]) & 0x3FFF, _little(front[28:30]) & 0x3FFF)
+        case _:
+            return Unreadable()
+
+
+def _sized(width: int, height: int) -> Finding:
+    return Dimensions(width, height) if width and height else Unreadable()
+
+
+_MARKS = (
+    (b"%PDF-", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"OggS", "an Ogg file"),
+    (b"fLaC", "a FLAC file"),
+    (b"ID3", "an MP3 file"),
+)
+_PAGE_MARKS = (b"<!doctype html", b"<html")
+_FILM_BRANDS = frozenset({b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"dash", b"qt  "})
+_FILM_BRANDS |= frozenset({b"M4A ", b"M4B ", b"M4V ", b"3gp4", b"3gp5", b"3gp6"})
+"""MP4's major brands. HEIC and AVIF pictures have the same container and brands of their own."""
+
+
+def _other_format(front: bytes) -> str | None:
+    for mark, what in _MARKS:
+        if front.startswith(mark):
+            return what
+    if front[4:8] == b"ftyp" and front[8:12] in _FILM_BRANDS:
+        return "an MP4 or QuickTime file"
+    if front[:4] == b"RIFF" and front[8:12] in (b"AVI ", b"WAVE"):
+        return "an AVI or WAVE file"
+    if front.lstrip().lower().startswith(_PAGE_MARKS):
+        return "an HTML page"
+    return None
+
+
+def _big(number: bytes) -> int:
+    return int.from_bytes(number, "big")
+
+
+def _little(number: bytes) -> int:
+    return int.from_bytes(number, "little")

@@ -1,0 +1,90 @@
+"""What Telegram would refuse, found out before a byte is uploaded (fault 8), and what is sent instead."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from attrs import define, field
+
+from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.model import Kind
+from streamwarm.send import bot_api
+from streamwarm.send.destination import Body, Media
+from streamwarm.send.photo import FIRST_BYTES, MOST_BYTES, Finding, Lacking, look_at, why_not_a_photo
+
+REMEMBERED = 1024
+"""Jobs whose photo Telegram refused; each is forgotten once the next attempt is made, a second later as a rule."""
+
+_ABOUT_THE_PHOTO = frozenset({ErrorCode.BAD_PHOTO, ErrorCode.TOO_LARGE})
+
+
+def may_fall_back(media: Media) -> bool:
+    """Whether the job would rather have its photo as a document than not at all."""
+    return media.kind is Kind.PHOTO and media.options.get("fallback") == bot_api.FALLBACK
+
+
+def check_size(media: Media, *, local_server: bool) -> None:
+    """Raise `DestinationError` (`too_large`) that names the limit and the remedy."""
+    kind = Kind.DOCUMENT if may_fall_back(media) else media.kind
+    limit = bot_api.max_bytes(kind, local_server=local_server)
+    if media.bytes <= limit:
+        return
+    if kind is Kind.PHOTO:
+        remedy = bot_api.PHOTO_REMEDY
+    elif local_server:
+        remedy = "Telegram takes no larger file: compress or split it"
+    else:
+        remedy = "a local Bot API server (base_url, with local_server = true) takes up to 2000 MB"
+    raise DestinationError(
+        ErrorCode.TOO_LARGE,
+        f"{media.r2_key} has {media.bytes} bytes; Telegram takes a {kind} of at most {limit}: {remedy}",
+    )
+
+
+@define
+class PhotoCheck:
+    """Decides which photos go as photos. Remembers the jobs whose photo Telegram itself has refused, at most
+    `REMEMBERED`."""
+
+    _refused: OrderedDict[str, None] = field(factory=OrderedDict)
+
+    async def kind_to_send(self, media: Media, body: Body) -> Kind:
+        """The kind that the object goes as: the job's, or document in a photo's place where the job allows it.
+
+        Reads what it needs of the front of a photo and sends nothing. Raises `DestinationError` (`bad_photo`).
+        """
+        if media.kind is not Kind.PHOTO:
+            return media.kind
+        if media.job_id in self._refused or media.bytes > bot_api.PHOTO_BYTES:
+            return Kind.DOCUMENT
+        why = why_not_a_photo(await _look_into(body))
+        if why is None:
+            return Kind.PHOTO
+        if may_fall_back(media):
+            return Kind.DOCUMENT
+        raise DestinationError(ErrorCode.BAD_PHOTO, f"{media.r2_key} {why}: {bot_api.PHOTO_REMEDY}")
+
+    def after_refusal(self, refusal: DestinationError, media: Media, sent_as: Kind) -> DestinationError:
+        """What a refusal of Telegram's own amounts to: where it is about the photo and the job allows it, another
+        attempt, as a document and at no cost."""
+        if sent_as is not Kind.PHOTO or not may_fall_back(media) or refusal.code not in _ABOUT_THE_PHOTO:
+            return refusal
+        self._refused[media.job_id] = None
+        if len(self._refused) > REMEMBERED:
+            self._refused.popitem(last=False)
+        return DestinationError(
+            refusal.code, f"{refusal.message}; it goes as a document next", permanent=False, counts=False
+        )
+
+
+async def _look_into(body: Body) -> Finding:
+    """Look at the front of the body, at ever more of it, up to `MOST_BYTES`."""
+    count = FIRST_BYTES
+    while True:
+        front = await body.peek(count)
+        finding = look_at(front)
+        is_all = len(front) < count
+        if is_all or not isinstance(finding, Lacking) or finding.bytes > MOST_BYTES:
+            return finding
+        # Twice as much each time, so that a file of many short segments is not walked for each of them.
+        count = min(max(finding.bytes, 2 * len(front)), MOST_BYTES)
