@@ -71,6 +71,7 @@ class Answer:
     _response: httpx.Response
     _pieces: AsyncIterator[bytes]
     _pace: Pace
+    _finished: bool = field(default=False, init=False)
 
     async def piece(self) -> bytes:
         """The next piece as the transport gives it, not decoded; `b""` at the end.
@@ -84,6 +85,7 @@ class Answer:
             raise _stalled(self._pace.window_s) from error
         except httpx.TransportError as error:
             raise _broken(error) from error
+        self._finished = not piece
         if self._pace.is_stalled_after(trio.current_time() - asked_at, len(piece)):
             raise _stalled(self._pace.window_s)
         return piece
@@ -98,7 +100,8 @@ class Answer:
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body was not read to its end."""
         try:
-            await self._unwind()
+            if not self._finished:
+                await self._unwind()
         finally:
             await self._response.aclose()
 
@@ -123,6 +126,12 @@ class BucketClient:
     now: Callable[[], float]
     headers_timeout_s: float
     body_timeout_s: float
+    _endpoint: httpx.URL = field(init=False)  # parsing it afresh costs a small object 4 % of its time
+    _host: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._endpoint = httpx.URL(self.bucket.endpoint_url)
+        self._host = self._endpoint.netloc.decode("ascii")
 
     async def ask(
         self,
@@ -188,8 +197,7 @@ class BucketClient:
         payload_hash: str = EMPTY_PAYLOAD,
     ) -> S3Request:
         path = object_path(self.bucket.bucket, r2_key)
-        host = httpx.URL(self.bucket.endpoint_url).netloc.decode("ascii")
-        return S3Request(method, host, path, query, headers, payload_hash)
+        return S3Request(method, self._host, path, query, headers, payload_hash)
 
     def _build(
         self,
@@ -209,7 +217,7 @@ class BucketClient:
         # know the extension sends what was not signed, and is refused.
         return self.client.build_request(
             s3_request.method,
-            httpx.URL(self.bucket.endpoint_url).copy_with(raw_path=s3_request.target),
+            self._endpoint.copy_with(raw_path=s3_request.target),
             headers=headers,
             content=body,
             timeout=httpx.Timeout(
@@ -222,20 +230,25 @@ class BucketClient:
         )
 
     async def _send(self, request: httpx.Request, *, timeout_s: float | None = None) -> Answer:
+        response: httpx.Response | None = None
         try:
-            with trio.fail_after(self.headers_timeout_s if timeout_s is None else timeout_s):
+            with trio.move_on_after(self.headers_timeout_s if timeout_s is None else timeout_s):
                 response = await self.client.send(request, stream=True, auth=None, follow_redirects=False)
-        except (trio.TooSlowError, httpx.TimeoutException) as error:
-            raise SourceError(
-                ErrorCode.TIMEOUT,
-                f"{self.bucket.endpoint_url} gave no answer in time; it will be asked again",
-            ) from error
+        except httpx.TimeoutException as error:
+            raise self._too_slow() from error
         except (httpx.ReadError, httpx.RemoteProtocolError) as error:
             raise _ConnectionLostError(error) from error
         except httpx.TransportError as error:
             raise _broken(error) from error
+        if response is None:
+            raise self._too_slow()
         head = Head.of(response.status_code, response.headers)
         return Answer(head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s))
+
+    def _too_slow(self) -> SourceError:
+        return SourceError(
+            ErrorCode.TIMEOUT, f"{self.bucket.endpoint_url} gave no answer in time; it will be asked again"
+        )
 
     async def _expected(self, answer: Answer, r2_key: str, expect: frozenset[int]) -> Answer:
         if answer.head.status in expect:

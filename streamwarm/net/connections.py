@@ -70,11 +70,7 @@ class Connections:
 
         Raises `PoolTimeout` after `wait_s` seconds without a slot; `ConnectError`, `ConnectTimeout`.
         """
-        try:
-            with trio.fail_after(_or_forever(wait_s)):
-                await self._slots.acquire()
-        except trio.TooSlowError:
-            raise httpx.PoolTimeout(f"all {self.limit} connections were busy for {wait_s:g} s") from None
+        await self._acquire_slot(_or_forever(wait_s))
         try:
             connection, leaving = self._plan(origin)
             for left in leaving:
@@ -83,6 +79,15 @@ class Connections:
         except BaseException:
             self._slots.release()
             raise
+
+    async def _acquire_slot(self, within_s: float) -> None:
+        try:
+            self._slots.acquire_nowait()  # while there are slots, nobody waits for one
+        except trio.WouldBlock:
+            with trio.move_on_after(within_s) as scope:
+                await self._slots.acquire()
+            if scope.cancelled_caught:
+                raise httpx.PoolTimeout(f"all {self.limit} connections were busy for {within_s:g} s") from None
 
     def _plan(self, origin: Origin) -> tuple[Connection | None, list[Connection]]:
         """The idle connection to use, the most recently used first, and those to close: expired, closed by

@@ -167,15 +167,13 @@ class Exchange:
         return None
 
     async def _read_head(self, within_s: float | None) -> h11.Response:
-        try:
-            with trio.fail_after(float("inf") if within_s is None else within_s):
-                while True:
-                    with translated:
-                        data = await self._stream.read(READ_BYTES, None)
-                    if answer := self._parse_head(data):
-                        return answer
-        except trio.TooSlowError:
-            raise httpx.ReadTimeout(f"the far side did not answer within {within_s:g} s") from None
+        with trio.move_on_after(float("inf") if within_s is None else within_s):
+            while True:
+                with translated:
+                    data = await self._stream.read(READ_BYTES, None)
+                if answer := self._parse_head(data):
+                    return answer
+        raise httpx.ReadTimeout(f"the far side did not answer within {within_s:g} s")
 
     def _parse_head(self, data: bytes) -> h11.Response | None:
         """The final answer's head once it is whole; informational answers (1xx) are read over."""

@@ -31,8 +31,8 @@ from trio.testing import MockClock
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.bucket import Bucket
-from streamwarm.fetch.r2 import ListedObject
-from streamwarm.sigv4 import object_path
+from streamwarm.fetch.r2 import ListedObject, R2Source
+from streamwarm.sigv4 import SigningKeys, object_path
 
 BODY = b"media" * 40_000
 ZIPPED = gzip.compress(BODY)
@@ -215,11 +215,12 @@ async def test_an_empty_object_is_refused_before_a_byte_is_uploaded() -> None:
 
 
 async def test_a_bucket_that_cannot_be_reached_is_tried_again() -> None:
-    async with rig(answering(200)) as broken:
-        source = broken.source
-        source._bucket.bucket = Bucket("http://127.0.0.1:9", "media", "auto", "id", CANARY)
+    bucket = Bucket("http://127.0.0.1:9", "media", "auto", "id", CANARY)
+    async with pooled_client() as client:
+        source = R2Source(client, bucket, signing_keys=SigningKeys(), now=lambda: NOW)
         with pytest.raises(SourceError) as caught:
-            await broken.read()
+            async with source.open_object("media/a.mp4"):
+                pass
     assert caught.value.code is ErrorCode.SOURCE_UNAVAILABLE
     assert not caught.value.permanent
 
