@@ -1,4 +1,4 @@
-// The far sides of the relay benchmark: a source that answers GET /<bytes> with that many bytes, and a sink that
+// The far sides of the relay benchmark: a source that answers GET …/<bytes> with that many bytes, and a sink that
 // swallows PUT bodies and answers with their length. One preallocated buffer; nothing is computed per byte.
 'use strict'
 const fs = require('fs')
@@ -10,7 +10,7 @@ const block = Buffer.alloc(1 << 20, 'streamwarm')
 const options = certFile ? { cert: fs.readFileSync(certFile), key: fs.readFileSync(keyFile) } : {}
 
 function source (request, response) {
-  let left = Number(request.url.slice(1))
+  let left = Number(request.url.slice(request.url.lastIndexOf('/') + 1))
   response.writeHead(200, { 'Content-Length': left })
   const more = () => {
     while (left > 0) {

@@ -2,9 +2,10 @@
 
     python tools/bench/relay/run.py [--plain] [--objects N] [--bytes N] [--digest] [--repeats N] [--json]
 
-Measured: streamwarm's client, httpx as it comes, and Node.js with undici, each run in a fresh process, in
-turn, as often as asked, over loopback with TLS on both sides (`--plain`: without). CPU is the relay process's
-alone. Medians are compared; ratios are to undici.
+Measured: streamwarm's transfer engine (which always digests) and its HTTP client alone, httpx as it comes, and
+Node.js with undici, each run in a fresh process, in turn, as often as asked, over loopback with TLS on both sides
+(`--plain`: without). CPU is the relay process's alone. Medians are compared; ratios are to undici. Two more roads,
+`channel` and `thread`, are alternatives to how the engine moves and digests pieces (`relay.py`).
 
 The far sides are one Node.js process each. They are not what is measured as long as each is busy for well
 under the whole time; the table shows how busy they were, and a run where one exceeds 90 % is marked.
@@ -29,7 +30,8 @@ from typing import Any
 from attrs import asdict, frozen
 
 HERE = Path(__file__).parent
-PEERS = ("streamwarm", "undici", "httpx")
+PEERS = ("engine", "client", "undici", "httpx", "channel", "thread")
+USUAL_PEERS = PEERS[:4]
 BUSY_LIMIT = 0.9
 
 
@@ -78,7 +80,7 @@ def far_side(role: str, certificate: list[str]) -> Iterator[FarSide]:
 
 
 def relay_command(peer: str, undici: Path, job: dict[str, Any]) -> tuple[list[str], Path]:
-    text = json.dumps({**job, "client": peer})
+    text = json.dumps({**job, "road": peer})
     if peer == "undici":
         return ["node", str(undici / "relay.mjs"), text], undici
     return [sys.executable, str(HERE / "relay.py"), text], HERE
@@ -168,7 +170,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--digest", action="store_true", help="SHA-256 over every object, in every relay")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(USUAL_PEERS))
     parser.add_argument("--undici", type=Path, help="a folder to install undici into, and to keep")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

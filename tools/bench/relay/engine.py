@@ -1,0 +1,80 @@
+"""The service's transfer engine as one road of the relay: everything an attempt does between claim and settlement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+from attrs import frozen
+
+from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.r2 import R2Source
+from streamwarm.model import Job, JsonObject, Kind, State
+from streamwarm.net.pool import open_client
+from streamwarm.send.destination import Body, Media
+from streamwarm.sigv4 import SigningKeys
+from streamwarm.stream.transfer import Attempt, transfer
+
+BODY_TIMEOUT_S = 60.0
+
+
+@frozen
+class Sink:
+    """A destination that PUTs to one URL."""
+
+    client: httpx.AsyncClient
+    url: str
+    name: str = "sink"
+    on_unknown: str = "retry"
+    answer_timeout_s: float = 60.0
+
+    def check_options(self, kind: Kind, options: JsonObject) -> None:
+        pass
+
+    def max_bytes(self, kind: Kind) -> None:
+        return None
+
+    async def deliver(self, media: Media, body: Body) -> JsonObject:
+        async with aclosing(body.pieces()) as content:
+            answer = await self.client.put(self.url, content=content, headers={"Content-Length": str(media.bytes)})
+        if answer.text != str(media.bytes):
+            raise RuntimeError(f"the sink took {answer.text} bytes of {media.bytes}")
+        return {"status": answer.status_code}
+
+
+@asynccontextmanager
+async def open_engine(job: dict[str, Any]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Each call makes one attempt at an object of `job["bytes"]` bytes."""
+    ca_file = Path(job["ca_file"]) if job["ca_file"] else None
+    bucket = Bucket(job["source"], "bucket", "auto", "key-id", "secret")
+    async with open_client(ca_file=ca_file) as from_client, open_client(ca_file=ca_file) as to_client:
+        source = R2Source(from_client, bucket, signing_keys=SigningKeys(), now=time.time)
+        sink = Sink(to_client, f"{job['sink']}/object")
+
+        async def relay() -> None:
+            attempt = Attempt(_job(str(job["bytes"])), trio.current_time())
+            await transfer(attempt, source, sink, body_timeout_s=BODY_TIMEOUT_S, clock=trio.current_time)
+
+        yield relay
+
+
+def _job(r2_key: str) -> Job:
+    return Job(
+        seq=1,
+        id="benchmark",
+        destination="sink",
+        kind=Kind.DOCUMENT,
+        r2_key=r2_key,
+        sha256=None,
+        bytes=None,
+        options={},
+        state=State.RUNNING,
+        attempt=1,
+        created_at=0.0,
+        updated_at=0.0,
+    )
