@@ -165,7 +165,10 @@ def _build(cls: type[T], values: dict[str, Any], where: str) -> T:
                 raise SettingsError(f"{where}: {target} and {key} are both set; keep one")
             text = _read_secret(values[key], f"{where}: {key}")
             values[target] = _convert(text, fields[target], f"{where}: {key}")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except BadValue as exc:  # what no single value can tell is wrong
+        raise SettingsError(f"{where} {exc}") from None
 
 
 def _read_secret(path: Path, where: str) -> str:
@@ -236,6 +239,18 @@ def _to_tuple(value: Any, cls: Any) -> tuple[Any, ...]:
     return tuple(_CONVERTER.structure(item, cls.__args__[0]) for item in value)
 
 
+def _to_headers(value: Any, _: Any) -> Mapping[str, SecretStr]:
+    """A TOML table, or as text (in the environment, in a file) one `Name: value` a line."""
+    if isinstance(value, str):
+        lines = [line.partition(":") for line in value.splitlines() if line.strip()]
+        if not all(colon for _, colon, _ in lines):
+            raise BadValue("must have one `Name: value` a line")
+        value = {name.strip(): text.strip() for name, _, text in lines}
+    if not isinstance(value, dict):
+        raise BadValue('must be a table, such as { Authorization = "Bearer …" }')
+    return {name: _to_secret(text, SecretStr) for name, text in value.items()}
+
+
 def _to_int_or_str(value: Any, _: Any) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise BadValue("must be a whole number or text in quotes")
@@ -256,6 +271,7 @@ def _make_converter() -> cattrs.Converter:
         converter.register_structure_hook(cls, hook)
     converter.register_structure_hook_func(lambda cls: getattr(cls, "__origin__", None) is tuple, _to_tuple)
     converter.register_structure_hook_func(lambda cls: cls == int | str, _to_int_or_str)
+    converter.register_structure_hook_func(lambda cls: cls == Mapping[str, SecretStr], _to_headers)
     return converter
 
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from attrs import asdict, frozen
@@ -21,9 +22,10 @@ from streamwarm.fetch.cache import CachedSource, open_cache
 from streamwarm.fetch.cache_file import make_private_folder
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
+from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.send.destination import Destination
-from streamwarm.send.registry import build_destinations, secrets_in
+from streamwarm.send.registry import open_destinations, secrets_in
 from streamwarm.settings import PoolSettings, Settings
 from streamwarm.sigv4 import SigningKeys
 from streamwarm.watch.events import Observer, PoolOpened, unobserved
@@ -71,8 +73,8 @@ def secrets_in_settings(settings: Settings) -> list[str]:
     return [*own, *secrets_in(settings.destinations)]
 
 
-def open_pool(settings: PoolSettings) -> PooledClient:
-    """A client with the tuned pool."""
+def open_pool(settings: PoolSettings, *, guarded: bool = False) -> PooledClient:
+    """A client with the tuned pool; `guarded`: for public addresses only."""
     return open_client(
         connections=settings.connections,
         keepalive_s=settings.keepalive_s,
@@ -80,6 +82,7 @@ def open_pool(settings: PoolSettings) -> PooledClient:
         headers_timeout_s=settings.headers_timeout_s,
         body_timeout_s=settings.body_timeout_s,
         ca_file=settings.ca_file,
+        network_backend=GuardedBackend() if guarded else None,
     )
 
 
@@ -96,9 +99,11 @@ class FarSides:
 
 @asynccontextmanager
 async def open_far_sides(settings: Settings, observe: Observer) -> AsyncIterator[FarSides]:
-    """The bucket and the destinations, each side over a pool of its own. Raises `SettingsError`."""
-    async with open_source_client(settings, observe) as (bucket, client), open_pool(settings.pool) as pool:
-        destinations = build_destinations(settings.destinations, pool)
+    """The bucket and the destinations, each type over a pool of its own. Raises `SettingsError`."""
+    async with (
+        open_source_client(settings, observe) as (bucket, client),
+        open_destinations(settings.destinations, partial(open_pool, settings.pool)) as destinations,
+    ):
         cache = settings.cache
         if not (cache.max_entries and cache.max_bytes):
             yield FarSides(bucket, destinations, client.stats, dict)

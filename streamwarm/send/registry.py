@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
 
 import attrs
 import httpx
@@ -13,20 +14,32 @@ from typed_settings.types import SecretStr
 from streamwarm.configure import structure_table
 from streamwarm.errors import SettingsError
 from streamwarm.send.destination import Destination
+from streamwarm.send.http import HttpDestination, HttpSettings
 from streamwarm.send.telegram import TelegramDestination, TelegramSettings
 
 
 @frozen
 class DestinationType:
-    """`settings` is the attrs class of its table; `build` makes the destination from name, settings and client."""
+    """`settings` is the attrs class of its table; `build` makes the destination from name, settings and client.
+
+    `guarded` tells of a table whether its client may dial public addresses only.
+    """
 
     settings: type[Any]
     build: Callable[[str, Any, httpx.AsyncClient], Destination]
+    guarded: Callable[[Any], bool] = lambda _: False
 
 
 TYPES: Mapping[str, DestinationType] = {
     "telegram": DestinationType(TelegramSettings, TelegramDestination),
+    "http": DestinationType(HttpSettings, HttpDestination, guarded=lambda settings: not settings.allow_private),
 }
+
+
+class OpenClient(Protocol):
+    """Opens an HTTP client; `guarded`: for public addresses only."""
+
+    def __call__(self, *, guarded: bool) -> httpx.AsyncClient: ...
 
 
 def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[DestinationType, Any]]:
@@ -41,16 +54,34 @@ def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Dest
     return read
 
 
-def build_destinations(tables: Mapping[str, Mapping[str, Any]], client: httpx.AsyncClient) -> dict[str, Destination]:
-    """The destinations by name. Raises `SettingsError`."""
-    return {name: kind.build(name, settings, client) for name, (kind, settings) in read_tables(tables).items()}
+@asynccontextmanager
+async def open_destinations(
+    tables: Mapping[str, Mapping[str, Any]], open_client: OpenClient
+) -> AsyncIterator[dict[str, Destination]]:
+    """The destinations by name. Raises `SettingsError`.
+
+    Each type has a client of its own, so that one that hangs or is slow takes no connection from another; and the
+    guarded have theirs apart, for a connection kept alive is not checked again.
+    """
+    clients: dict[tuple[DestinationType, bool], httpx.AsyncClient] = {}
+    destinations: dict[str, Destination] = {}
+    async with AsyncExitStack() as stack:
+        for name, (kind, settings) in read_tables(tables).items():
+            guarded = kind.guarded(settings)
+            if (kind, guarded) not in clients:
+                clients[kind, guarded] = await stack.enter_async_context(open_client(guarded=guarded))
+            destinations[name] = kind.build(name, settings, clients[kind, guarded])
+        yield destinations
 
 
 def secrets_in(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every text in the tables that must never be shown. Raises `SettingsError`."""
-    return [
-        value
-        for _, settings in read_tables(tables).values()
-        for value in attrs.asdict(settings, recurse=False).values()
-        if isinstance(value, SecretStr)
-    ]
+    return [secret for _, settings in read_tables(tables).values() for secret in _secrets(settings)]
+
+
+def _secrets(settings: Any) -> list[str]:
+    """Its fields of type `SecretStr`, unless its class has a `secrets` of its own that knows better."""
+    own: list[str] | None = getattr(settings, "secrets", None)
+    if own is not None:
+        return own
+    return [value for value in attrs.asdict(settings, recurse=False).values() if isinstance(value, SecretStr)]

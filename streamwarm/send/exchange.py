@@ -1,0 +1,99 @@
+"""One upload and its answer over the shared client, for every destination that speaks HTTP: what was sent when it broke
+decides whether it may have been delivered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+import httpx
+from attrs import define, frozen
+
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
+from streamwarm.send.destination import Body
+
+_PLAIN_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
+
+
+@frozen
+class Answer:
+    """`body` is cut off at the limit that was asked for; `whole` is False where the connection broke before its end."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    whole: bool
+
+
+@define
+class Upload:
+    """A body on its way out. `sent`: the network has taken all of it; before that no server can have the object."""
+
+    body: Body
+    sent: bool = False
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.body.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
+        self.sent = True
+
+
+async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Upload, *, max_bytes: int) -> Answer:
+    """Send `request`, whose content is `upload`'s pieces, and read at most `max_bytes` of the answer.
+
+    Raises `DestinationError`: `delivery_unknown` where every byte was sent and no answer came; `StaleConnection` where
+    the connection was gone before it took one. A `SourceError` out of the body passes.
+    """
+    try:
+        response = await client.send(request, stream=True)
+    except httpx.HTTPError as exc:
+        unreceived = bool(request.extensions.get("unreceived"))  # `net/transport.py` tells
+        raise _translate(exc, upload, unreceived=unreceived) from None  # the request in it carries secrets
+    try:
+        body, whole = await _read(response, max_bytes)
+    finally:
+        await response.aclose()
+    return Answer(response.status_code, response.headers, body, whole)
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
+    body = b""
+    # Not `aiter_raw`: it wraps this generator in another, and closing that one half-way leaves this to the collector.
+    stream = cast(AsyncGenerator[bytes, None], aiter(cast(httpx.AsyncByteStream, response.stream)))
+    try:
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) > max_bytes:
+                    break
+    except httpx.HTTPError:
+        return body[:max_bytes], False
+    return body[:max_bytes], True
+
+
+def header_type(content_type: str | None) -> str:
+    """The object's own type where it can stand in a header: it was written by whoever filled the bucket."""
+    if content_type and len(content_type) <= 256 and _PLAIN_TYPE.fullmatch(content_type):
+        return content_type
+    return "application/octet-stream"
+
+
+def _translate(exc: httpx.HTTPError, upload: Upload, *, unreceived: bool) -> AttemptError:
+    """Whose fault a broken exchange was. httpx's own texts never quote the URL, but its objects hold it."""
+    what, taken_bytes = type(exc).__name__, upload.body.bytes_out
+    if unreceived:
+        return StaleConnection(f"the connection was closed before a byte of the upload had arrived ({what})")
+    if upload.sent:
+        return DestinationError(
+            ErrorCode.DELIVERY_UNKNOWN,
+            f"every byte was sent and the answer was lost ({what}): the file may have been delivered",
+        )
+    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not taken_bytes:
+        return StaleConnection(f"the connection was closed before it took a byte ({what})")
+    if isinstance(exc, httpx.ConnectError):  # its text is the system's or TLS's, and names host and port at most
+        return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, f"the destination cannot be reached: {exc}")
+    code = ErrorCode.TIMEOUT if isinstance(exc, httpx.TimeoutException) else ErrorCode.DESTINATION_UNAVAILABLE
+    return DestinationError(code, f"the upload broke off after {taken_bytes} bytes ({what})")

@@ -1,0 +1,57 @@
+"""Names made from jobs: a text with `{r2_key}`, `{sha256}` and `{kind}` in it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from streamwarm.errors import DestinationError, ErrorCode, InvalidJob
+from streamwarm.model import NewJob
+from streamwarm.send.destination import Media
+from streamwarm.settings import BadValue
+
+PLACEHOLDERS = ("r2_key", "sha256", "kind")
+
+_BRACED = re.compile(r"\{([^{}]*)\}")
+
+
+@frozen
+class Template:
+    """`text` with its placeholders, known to be right. `encode` is applied to each value, not to the text."""
+
+    text: str
+    encode: Callable[[str], str]
+
+    @classmethod
+    def parse(cls, text: str, encode: Callable[[str], str] = str) -> Template:
+        """Raises `BadValue` for an unknown placeholder or a brace without its other."""
+        for name in _BRACED.findall(text):
+            if name not in PLACEHOLDERS:
+                allowed = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+                raise BadValue(f"has an unknown placeholder; allowed: {allowed}")
+        if re.search(r"[{}]", _BRACED.sub("", text)):
+            raise BadValue("has a brace without its other; braces stand around placeholders only")
+        return cls(text, encode)
+
+    def uses(self, name: str) -> bool:
+        return f"{{{name}}}" in self.text
+
+    def check(self, job: NewJob) -> None:
+        """Raise `InvalidJob` where the template names something that the job does not."""
+        if job.sha256 is None and self.uses("sha256"):
+            raise InvalidJob(
+                f"destination {job.destination} names objects by their sha256, and this job has none: push it with one"
+            )
+
+    def fill(self, media: Media) -> str:
+        """The name for one object. Raises `DestinationError` as `check` does, for jobs older than the template."""
+        if media.sha256 is None and self.uses("sha256"):
+            raise DestinationError(
+                ErrorCode.DESTINATION_REFUSED,
+                "the destination names objects by their sha256, and this job has none: push it with one",
+            )
+        values: Mapping[str, str] = {"r2_key": media.r2_key, "sha256": media.sha256 or "", "kind": media.kind.value}
+        # One pass over the template: what a value brings along is never looked at again.
+        return _BRACED.sub(lambda braced: self.encode(values[braced[1]]), self.text)

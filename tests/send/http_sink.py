@@ -1,0 +1,172 @@
+"""An endpoint that keeps what it is sent, and a road to any HTTP server on which things go wrong as a test says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import h11
+import trio
+from attrs import Factory, define, frozen
+
+
+@frozen
+class Received:
+    """A request that came whole. `target` as it was on the wire; header names in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@define(eq=False)
+class HttpSink:
+    """Answers 201 to every whole request, with the ETag and Location that it is told to give."""
+
+    answer_headers: list[tuple[str, str]] = Factory(list)
+    received: list[Received] = Factory(list)
+    port: int = 0
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        connection = Connection(stream)
+        while (request := await connection.request()) is not None:
+            body = bytearray()
+            async for piece in connection.body():
+                body += piece
+            headers = {name.decode(): value.decode() for name, value in request.headers}
+            self.received.append(Received(request.method.decode(), request.target.decode(), headers, bytes(body)))
+            await connection.answer(201, self.answer_headers)
+
+
+@define(eq=False)
+class Connection:
+    """A server's end of a connection, as much of it as tests need. A request that breaks off ends the task."""
+
+    stream: trio.abc.Stream
+    _h11: h11.Connection = Factory(lambda: h11.Connection(h11.SERVER))
+
+    async def request(self) -> h11.Request | None:
+        """The next request's head; None once the client has closed."""
+        if self._h11.our_state is h11.MUST_CLOSE:
+            return None
+        if self._h11.our_state is h11.DONE:
+            self._h11.start_next_cycle()
+        event = await self._next()
+        return event if isinstance(event, h11.Request) else None
+
+    async def body(self) -> AsyncIterator[bytes]:
+        while isinstance(event := await self._next(), h11.Data):
+            yield bytes(event.data)
+
+    async def answer(self, status: int, headers: list[tuple[str, str]], body: bytes = b"") -> None:
+        length = [] if status == 204 else [("Content-Length", str(len(body)))]
+        head = self._h11.send(h11.Response(status_code=status, headers=[*headers, *length])) or b""
+        rest = (self._h11.send(h11.Data(data=body)) or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
+        await self.stream.send_all(head + rest)
+
+    async def _next(self) -> object:
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            self._h11.receive_data(await self.stream.receive_some(65536))
+        return event
+
+
+@frozen
+class Fault:
+    """What becomes of one upload.
+
+    `at_byte`: after so many bytes of its body nothing more is read and nothing is passed on; None: it is passed on
+    whole, and only the answer is lost. Then `answer` is sent, as it stands, and the connection is closed, or, where
+    the far side `stays`, left open.
+    """
+
+    at_byte: int | None = None
+    answer: bytes = b""
+    stays: bool = False
+
+
+def refusal(status: int, body: bytes = b"", **headers: object) -> bytes:
+    lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items()]
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{''.join(lines)}\r\n".encode() + body
+
+
+@define(eq=False)
+class Road:
+    """Passes requests on to the server at `behind_port`; each of `faults` happens to one that `applies` to."""
+
+    behind_port: int
+    applies: Callable[[h11.Request], bool] = lambda request: request.method in {b"PUT", b"POST"}
+    faults: list[Fault] = Factory(list)
+    requests: list[str] = Factory(list)
+    """Method and target of every request that came."""
+    port: int = 0
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        connection = Connection(stream)
+        behind = await trio.open_tcp_stream("127.0.0.1", self.behind_port)
+        async with behind:
+            while (request := await connection.request()) is not None:
+                self.requests.append(f"{request.method.decode()} {request.target.decode()}")
+                fault = self.faults.pop(0) if self.faults and self.applies(request) else None
+                if fault is not None:
+                    await self._go_wrong(fault, request, connection, behind)
+                    return
+                status, headers, body = await self._pass_on(request, connection, behind)
+                await connection.answer(status, headers, body)
+
+    async def _go_wrong(
+        self, fault: Fault, request: h11.Request, connection: Connection, behind: trio.abc.Stream
+    ) -> None:
+        if fault.at_byte is None:
+            await self._pass_on(request, connection, behind)
+        else:
+            left = fault.at_byte
+            async for piece in connection.body():
+                left -= len(piece)
+                if left <= 0:
+                    break
+        if fault.answer:
+            await connection.stream.send_all(fault.answer)
+        if fault.stays:
+            await trio.sleep_forever()
+
+    async def _pass_on(
+        self, request: h11.Request, connection: Connection, behind: trio.abc.Stream
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Send it on as it came and return the answer."""
+        client = h11.Connection(h11.CLIENT)
+        await behind.send_all(client.send(request) or b"")
+        async for piece in connection.body():
+            await behind.send_all(client.send(h11.Data(data=piece)) or b"")
+        await behind.send_all(client.send(h11.EndOfMessage()) or b"")
+        status, headers, body = 0, [], b""
+        while not isinstance(event := client.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                client.receive_data(await behind.receive_some(65536))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+                headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
+            elif isinstance(event, h11.Data):
+                body += event.data
+        framing = {"content-length", "transfer-encoding", "connection"}
+        return status, [(name, value) for name, value in headers if name.lower() not in framing], body
+
+
+@asynccontextmanager
+async def serving(server: HttpSink | Road) -> AsyncIterator[None]:
+    """Serve on a free port of loopback inside this block."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        try:
+            await server.serve(stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError, h11.LocalProtocolError):
+            pass  # uploads are cut on purpose
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        server.port = listeners[0].socket.getsockname()[1]
+        yield
+        nursery.cancel_scope.cancel()
