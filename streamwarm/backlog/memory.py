@@ -138,11 +138,15 @@ class MemoryTables:
     def base_scores(self, destination: str) -> list[int]:
         return sorted(score for score, arrivals in self._queued[destination].items() if arrivals)
 
-    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
+    def queued_in(self, bands: Sequence[Band], limit: int) -> list[QueuedJob]:
+        merged = heapq.merge(*(self._arrivals_in(band, limit) for band in bands))
+        return [self._jobs[job_id].as_queued for *_, job_id in islice(merged, limit)]
+
+    def _arrivals_in(self, band: Band, limit: int) -> list[_Arrival]:
         arrivals = self._queued[band.destination][band.base_score]
         first = bisect_left(arrivals, band.from_at, key=_queued_at)
         end = bisect_right(arrivals, band.to_at, key=_queued_at)
-        return [self._jobs[job_id].as_queued for *_, job_id in arrivals[first : min(end, first + limit)]]
+        return arrivals[first : min(end, first + limit)]
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
         due = ((at, stored) for at, stored in self._waiting() if at <= now)

@@ -7,7 +7,6 @@ event together.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Collection, Iterable, Sequence
 
@@ -107,8 +106,7 @@ def _best_of(tables: Tables, destination: str, share: int, *, now: float, max_wa
         missing = share - len(best)
         if missing <= 0:
             break
-        found = (job for band in bands for job in tables.queued_in(band, missing))
-        best += heapq.nsmallest(missing, found, key=lambda job: (job.queued_at, job.seq))
+        best += tables.queued_in(bands, missing)
     return best
 
 

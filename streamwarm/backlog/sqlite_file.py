@@ -23,6 +23,15 @@ BUSY_TIMEOUT_S = 5.0
 """How long a write waits for another process's transaction before it is refused. Ours take well under a
 second; what holds the file for longer is a backup or a person, and a push must not hang on either."""
 
+CACHE_KIB = 16_384
+"""Pages that a connection keeps in memory, at most, of a file that is that large. With SQLite's 2 MiB, a store of a
+million jobs read its indexes' inner pages from the kernel again and again."""
+
+CHECKPOINT_PAGES = 10_000
+"""The log is moved into the file after this many pages (40 MB) instead of 1,000. Claims and completions change the same
+index pages over and over, and between two moves each is written into the file once: with both settings a store of a
+million jobs did 2,900 claims and completions a second instead of 2,300 (medians of four runs)."""
+
 _WAL_RETRY_S = 0.02
 _STATEMENTS = 256
 """Prepared statements kept by a connection: more than there are queries."""
@@ -56,6 +65,8 @@ def connect(path: str) -> sqlite3.Connection:
         _enter_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         # An insert that fires a trigger keeps an undo journal of its own: as a file that was 12 writes a job.
         connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:

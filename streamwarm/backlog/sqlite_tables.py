@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 from attrs import asdict, define
 
@@ -89,9 +90,12 @@ class SqliteTables:
             scores.append(below)
         return scores
 
-    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
-        found = self._all("queued_in_band", **asdict(band), limit=limit)
-        return [rows.queued_job_from(row) for row in found]
+    def queued_in(self, bands: Sequence[Band], limit: int) -> list[QueuedJob]:
+        """A walk along each band's stretch of the index at once: each cursor is read no further than it is needed."""
+        query = self._queries["queued_in_band"]
+        walks = [self.connection.execute(query, {**asdict(band), "limit": limit}) for band in bands]
+        merged = heapq.merge(*walks, key=lambda row: (row["queued_at"], row["seq"]))
+        return [rows.queued_job_from(row) for row in islice(merged, limit)]
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
         return [rows.stored_job_from(row) for row in self._all("due_jobs", now=now, limit=limit)]

@@ -76,8 +76,8 @@ class Tables(Protocol):
         """The distinct base scores of its queued jobs."""
         ...
 
-    def queued_in(self, band: Band, limit: int) -> list[QueuedJob]:
-        """The first `limit` of a band, by `(queued_at, seq)`."""
+    def queued_in(self, bands: Sequence[Band], limit: int) -> list[QueuedJob]:
+        """The first `limit` of all these bands together, by `(queued_at, seq)`."""
         ...
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:

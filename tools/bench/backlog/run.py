@@ -1,0 +1,205 @@
+"""How fast the backlog is, and whether it stays so as it grows: durable pushes, claims and completions a second.
+
+    python tools/bench/backlog/run.py [--rows 10000 100000 1000000] [--seconds 3] [--no-peers] [--folder DIR]
+
+For each number of stored jobs (half done, half queued, at four destinations) it measures, on SQLite with
+`synchronous=FULL`:
+
+- push: four callers push 100 jobs at a time, each answered after its commit;
+- work: jobs are read in order, claimed and completed, 50 at a time, both side by side as the dispatcher and the
+  completer do it; and the same 5 at a time, as five workers that all end together need it;
+- refresh: what reading the best 500 of the queue costs.
+
+Then peers, one commit a change, on a file of their own: litequeue takes part where it is installed
+(`uv run --with litequeue …`). CPU is that of the whole process. Exits 1 unless at every size there are at least 5,000
+pushes and 2,000 completed jobs a second, and the largest size is within a factor of two of the smallest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import platform
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+from attrs import frozen
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fill import BOTS, fill
+from peers import peers
+
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.store import Done, Store
+from streamwarm.model import Claim, Kind, NewJob, SeenObject
+
+PUSHERS, PUSH_BATCH = 4, 100
+LARGE_BATCH, WORKERS = 50, 5
+MAX_QUEUE = 500
+PUSHES_WANTED, WORK_WANTED = 5_000, 2_000
+FLAT_WITHIN = 2.0
+LIMITS = StoreLimits(max_pending=100_000_000)
+
+_numbers = itertools.count()
+
+
+@frozen
+class Figures:
+    """Rates are jobs a second."""
+
+    rows: int
+    push: float
+    work: float
+    work_by_five: float
+    refresh_ms: float
+    cpu_us_a_push: float
+    cpu_us_a_job: float
+
+
+def new_jobs(count: int) -> list[NewJob]:
+    kinds = (Kind.PHOTO, Kind.VIDEO, Kind.DOCUMENT)
+    numbers = itertools.islice(_numbers, count)
+    return [
+        NewJob(f"bot{n % BOTS}", kinds[n % 3], f"media/new/object-{n}.jpg", bytes=n % 50 * 500_000) for n in numbers
+    ]
+
+
+async def push_rate(store: Store, seconds: float) -> tuple[float, float]:
+    """Jobs a second, and CPU microseconds a job."""
+    pushed = 0
+    started, cpu = time.perf_counter(), time.process_time()
+
+    async def pusher() -> None:
+        nonlocal pushed
+        while time.perf_counter() - started < seconds:
+            await store.push(new_jobs(PUSH_BATCH))
+            pushed += PUSH_BATCH
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(PUSHERS):
+            nursery.start_soon(pusher)
+    return pushed / (time.perf_counter() - started), (time.process_time() - cpu) / pushed * 1e6
+
+
+async def work_rate(store: Store, seconds: float, batch: int) -> tuple[float, float]:
+    """Jobs claimed and completed a second, and CPU microseconds a job."""
+    completed = 0
+    started, cpu = time.perf_counter(), time.process_time()
+    send, receive = trio.open_memory_channel[list[Claim]](1)
+
+    async def claim() -> None:
+        async with send:
+            while True:
+                read = await store.queued(MAX_QUEUE)
+                for first in range(0, MAX_QUEUE, batch):
+                    if time.perf_counter() - started > seconds:
+                        return
+                    await send.send(await store.claim([job.id for job in read[first : first + batch]]))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(claim)
+        async for claims in receive:
+            kept = await store.settle([_done(claim) for claim in claims])
+            assert all(kept), "a lease was lost"
+            assert len(kept) == batch, f"{len(kept)} of {batch} jobs were there to be claimed"
+            completed += len(kept)
+    return completed / (time.perf_counter() - started), (time.process_time() - cpu) / completed * 1e6
+
+
+def _done(claim: Claim) -> Done:
+    result = {"file_id": f"AgACAgIAAxkDAAIB{claim.job.seq}", "message_id": claim.job.seq}
+    return Done(claim.lease, result, SeenObject(claim.job.r2_key, 50_000, '"e"', "image/jpeg", f"{claim.job.seq:064x}"))
+
+
+async def refresh_ms(store: Store) -> float:
+    times = []
+    for _ in range(20):
+        started = time.perf_counter()
+        await store.queued(MAX_QUEUE)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e3
+
+
+async def measure(path: str, rows: int, seconds: float) -> Figures:
+    numbers = itertools.count()
+    async with open_sqlite_store(
+        path, limits=LIMITS, new_id=lambda: f"{next(numbers):012x}{secrets.token_hex(8)}", new_token=secrets.token_hex
+    ) as store:
+        push, push_cpu = await push_rate(store, seconds)
+        work, work_cpu = await work_rate(store, seconds, LARGE_BATCH)
+        by_five, _ = await work_rate(store, seconds, WORKERS)
+        return Figures(rows, push, work, by_five, await refresh_ms(store), push_cpu, work_cpu)
+
+
+def sync_ms(folder: str) -> float:
+    """What the disk takes for a commit at the least: 4 KiB and a sync, the median of 100."""
+    times = []
+    with open(f"{folder}/sync", "wb", buffering=0) as file:
+        for _ in range(100):
+            file.write(bytes(4096))
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e3
+
+
+def show_peers(folder: str, ours: Figures, seconds: float) -> None:
+    for name, (push, work) in peers(folder, seconds):
+        print(
+            f"{name}: {push:.0f} pushes/s, {work:.0f} completed/s; ours to it: "
+            f"{ours.push / push:.1f} and {ours.work / work:.1f}, by five {ours.work_by_five / work:.1f}"
+        )
+
+
+def show(figures: Figures) -> None:
+    print(
+        f"{figures.rows:>9,} | {figures.push:>8.0f} | {figures.work:>9.0f} | {figures.work_by_five:>9.0f} | "
+        f"{figures.refresh_ms:>7.1f} | {figures.cpu_us_a_push:>8.0f} | {figures.cpu_us_a_job:>7.0f}",
+        flush=True,
+    )
+
+
+def verdict(all_figures: list[Figures]) -> bool:
+    smallest, largest = all_figures[0], all_figures[-1]
+    enough = all(one.push >= PUSHES_WANTED and one.work >= WORK_WANTED for one in all_figures)
+    flat = largest.push * FLAT_WITHIN >= smallest.push and largest.work * FLAT_WITHIN >= smallest.work
+    print(f"at least {PUSHES_WANTED} pushes and {WORK_WANTED} completed a second: {'yes' if enough else 'NO'}")
+    print(f"the largest within a factor of {FLAT_WITHIN:g} of the smallest: {'yes' if flat else 'NO'}")
+    return enough and flat
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each rate is measured")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--folder", help="where the files go; the disk is what is measured (default: a temporary one)")
+    given = parser.parse_args()
+    measured = []
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python "
+              f"{platform.python_version()}; a sync of this disk takes {sync_ms(folder):.2f} ms")  # fmt: skip
+        print("     rows | pushes/s | completed | 5 a batch | refresh | CPU-us a | CPU-us a")
+        print("          |          |        /s |        /s |      ms |     push |     job", flush=True)
+        for rows in given.rows:
+            path = f"{folder}/{rows}.db"
+            fill(path, rows)
+            measured.append(trio.run(measure, path, rows, given.seconds))
+            show(measured[-1])
+            for leftover in Path(folder).glob(f"{rows}.db*"):
+                leftover.unlink()
+        if not given.no_peers:
+            show_peers(folder, measured[0], given.seconds)
+    return 0 if verdict(measured) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
