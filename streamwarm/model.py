@@ -137,12 +137,15 @@ class Claim:
 
 @frozen
 class WarmRecord:
-    """What a bot asks for before it sends: the reference that a destination answered with."""
+    """What a bot asks for before it sends: the reference that a destination answered with.
+
+    `sha256` is that of the bytes that were delivered; None where the destination fetched them by itself.
+    """
 
     destination: str
     kind: Kind
     r2_key: str
-    sha256: str
+    sha256: str | None
     bytes: int
     result: JsonObject
     job_id: str
@@ -151,13 +154,13 @@ class WarmRecord:
 
 @frozen
 class SeenObject:
-    """What the last whole reading of an object told, kept in `media_store`. `sha256` is lower-case hex."""
+    """What was last seen of an object, kept in `media_store`. `sha256` is lower-case hex, None where none was read."""
 
     r2_key: str
     bytes: int
     etag: str | None
     content_type: str | None
-    sha256: str
+    sha256: str | None
 
 
 @frozen

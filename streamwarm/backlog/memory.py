@@ -240,7 +240,7 @@ class MemoryTables:
             if (
                 record is not None
                 and (key.destination, key.kind) == (query.key.destination, query.key.kind)
-                and (record.sha256 == query.sha256 or record.r2_key == query.r2_key)
+                and (record.r2_key == query.r2_key or (query.sha256 is not None and record.sha256 == query.sha256))
             ):
                 yield key, record
 

@@ -60,11 +60,11 @@ async def start(store: Store, job: NewJob) -> Claim:
     return await claim_one(store, (await push_one(store, job)).id)
 
 
-def done(claim: Claim, file_id: str = "file-1", sha256: str = DIGEST) -> Done:
+def done(claim: Claim, file_id: str = "file-1", sha256: str | None = DIGEST) -> Done:
     return Done(claim.lease, {"file_id": file_id}, SeenObject(claim.job.r2_key, 1234, '"etag"', None, sha256))
 
 
-async def warm(store: Store, job: NewJob, file_id: str = "file-1", sha256: str = DIGEST) -> Job:
+async def warm(store: Store, job: NewJob, file_id: str = "file-1", sha256: str | None = DIGEST) -> Job:
     claim = await start(store, job)
     assert await store.settle([done(claim, file_id, sha256)]) == [True]
     return await view(store, claim.job.id)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from backlog_helpers import OpenStore, claim_one, photo, push_one, view
+from backlog_helpers import DIGEST, OpenStore, claim_one, photo, push_one, start, view
 
 from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.queries import load_queries
+from streamwarm.backlog.queries import SQL_FOLDER, load_queries
 from streamwarm.backlog.service_lock import lock_service
 from streamwarm.backlog.sqlite_file import connect, migrate
-from streamwarm.backlog.store import Pushed, Store
+from streamwarm.backlog.store import Done, Pushed, Store
 from streamwarm.errors import StoreLocked, StoreUnavailable
-from streamwarm.model import Kind, State
+from streamwarm.model import Kind, SeenObject, State
 
 ROOMY = StoreLimits(max_pending=50_000)
 
@@ -105,7 +105,8 @@ async def test_several_first_openers_make_one_schema(path: str) -> None:
         for _ in range(8):
             nursery.start_soon(trio.to_thread.run_sync, migrate, path)
     connection = sqlite3.connect(path)
-    assert connection.execute("SELECT version FROM schema_migrations").fetchall() == [(1,), (2,), (3,)]
+    scripts = sorted((int(file.name[:4]),) for file in (SQL_FOLDER / "sqlite").glob("0*.sql"))
+    assert connection.execute("SELECT version FROM schema_migrations").fetchall() == scripts
     connection.close()
 
 
@@ -219,3 +220,28 @@ async def test_media_on_its_way_is_told_from_warm_media(open_sqlite: OpenStore, 
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT status FROM media_cache").fetchall() == [("warming",)]
     connection.close()
+
+
+async def test_an_objects_known_digest_is_kept_while_the_object_is_the_same(open_sqlite: OpenStore, path: str) -> None:
+    async with open_sqlite() as store:
+        for number, (etag, sha256) in enumerate([("e1", DIGEST), ("e1", None), ("e2", None)]):
+            claim = await start(store, photo("a.jpg", destination=f"bot-{number}"))
+            seen = SeenObject("a.jpg", 1234, etag, None, sha256)
+            assert await store.settle([Done(claim.lease, {"file_id": "f"}, seen)]) == [True]
+            with closing(sqlite3.connect(path)) as connection:
+                told = connection.execute("SELECT etag, sha256 FROM media_store").fetchall()
+            assert told == [(etag, DIGEST if etag == "e1" else None)]
+
+
+async def test_warm_records_outlive_the_migrations_that_came_after_them(open_sqlite: OpenStore, path: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, applied_at REAL NOT NULL)")
+        connection.execute("INSERT INTO schema_migrations VALUES (1, 0)")
+        connection.executescript((SQL_FOLDER / "sqlite" / "0001_initial.sql").read_text(encoding="utf-8"))
+        record = ("bot", "photo", "key:a.jpg", "ready", "a.jpg", DIGEST, 1234, '{"file_id": "old"}', "job-0", 5.0)
+        connection.execute("INSERT INTO media_cache VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", record)
+        connection.commit()
+    async with open_sqlite() as store:
+        found = await store.find("bot", Kind.PHOTO, sha256=DIGEST)
+        assert found is not None
+        assert (found.result["file_id"], found.bytes, found.warmed_at) == ("old", 1234, 5.0)

@@ -153,8 +153,13 @@ DELETE FROM media_cache INDEXED BY ix_media_cache_r2_key
 WHERE destination = :destination AND kind = :kind AND r2_key = :r2_key AND status = 'ready';
 
 -- name: put_seen
-INSERT OR REPLACE INTO media_store (r2_key, bytes, etag, content_type, sha256, seen_at)
-VALUES (:r2_key, :bytes, :etag, :content_type, :sha256, :seen_at);
+-- A digest that is known stays known while the object is the same.
+INSERT INTO media_store (r2_key, bytes, etag, content_type, sha256, seen_at)
+VALUES (:r2_key, :bytes, :etag, :content_type, :sha256, :seen_at)
+ON CONFLICT (r2_key) DO UPDATE SET
+    bytes = excluded.bytes, etag = excluded.etag, content_type = excluded.content_type, seen_at = excluded.seen_at,
+    sha256 = CASE WHEN excluded.sha256 IS NULL AND excluded.etag = media_store.etag
+        THEN media_store.sha256 ELSE excluded.sha256 END;
 
 -- name: probe
 INSERT OR REPLACE INTO write_probe (id, written_at) VALUES (1, :written_at);
