@@ -62,17 +62,22 @@ def connect(path: str) -> sqlite3.Connection:
     )
     try:
         connection.row_factory = sqlite3.Row
-        _enter_wal(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        # An insert that fires a trigger keeps an undo journal of its own: as a file that was 12 writes a job.
-        connection.execute("PRAGMA temp_store = MEMORY")
+        configure(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def configure(connection: sqlite3.Connection) -> None:
+    """Give a new connection streamwarm's settings."""
+    _enter_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    # An insert that fires a trigger keeps an undo journal of its own: as a file that was 12 writes a job.
+    connection.execute("PRAGMA temp_store = MEMORY")
 
 
 def migrate(path: str, connect: Connect = connect) -> int:
