@@ -1,0 +1,220 @@
+"""A sandbox and a service of the run's own, each part a process: what is measured is the service alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import trio
+from attrs import define, field
+
+from load.http import BucketFiller, EmulatorApi, ServiceApi
+from load.options import SandboxOptions
+from load.target import Target
+from streamwarm.sandbox import tether
+from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
+
+HERE = Path(__file__).parent
+START_S = 60.0
+STOP_S = 45.0
+"""Longer than the service takes to drain by default."""
+
+LOG_TAIL_BYTES = 2_000
+
+
+class StartError(Exception):
+    """A part of the sandbox did not start; the message says which, and the end of what it said."""
+
+
+@define(eq=False)
+class Uploads:
+    """When each upload's first byte came, by destination and file name; of several attempts the first counts."""
+
+    destinations: Mapping[int, str]
+    begun: dict[tuple[str, str], float] = field(factory=dict)
+
+    async def read(self, lines: trio.abc.ReceiveStream, announced: trio.MemorySendChannel[str]) -> None:
+        """What the emulator says, while it lives. Raises `StartError` at its end."""
+        buffered = b""
+        async for piece in lines:
+            *whole, buffered = (buffered + piece).split(b"\n")
+            for line in whole:
+                said = json.loads(line)
+                if "base_url" in said:
+                    announced.send_nowait(said["base_url"])
+                else:
+                    self.begun.setdefault((self.destinations[said["bot"]], said["file"]), said["at"])
+        raise StartError("the Bot API emulator ended; what it said of that is above")
+
+
+@asynccontextmanager
+async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[Target]:
+    """Bucket, emulator and service inside this block. Raises `StartError`, `ObjectStoreError`."""
+    tokens = {f"bot{number}": _token() for number in range(1, options.destinations + 1)}
+    chats = {name: -1001000000000 - number for number, name in enumerate(tokens, 1)}
+    uploads = Uploads({int(token.partition(":")[0]): name for name, token in tokens.items()})
+    async with trio.open_nursery() as nursery:
+        keys = ObjectStoreSettings(secrets.token_hex(10), secrets.token_hex(20))
+        store: ObjectStore = await nursery.start(serve_object_store, keys)
+        emulator_url = await nursery.start(_run_emulator, list(tokens.values()), list(chats.values()), options, uploads)
+        endpoint_url = await nursery.start(_run_front, store.endpoint_url, options)
+        tables = {
+            f"destinations.{name}": _destination(token, chats[name], emulator_url) for name, token in tokens.items()
+        }
+        config = _write_config(folder, store, endpoint_url, tables, options)
+        ready = await nursery.start(_run_service, config, folder, options)
+        emulator = EmulatorApi(emulator_url)
+        yield Target(
+            websocket=ready["websocket"],
+            http=ServiceApi(ready["http"], None),
+            token=None,
+            bucket=BucketFiller(store.endpoint_url, store.bucket, "auto", store.access_key_id, store.secret_access_key),
+            destinations=tuple(tokens),
+            emulators=dict.fromkeys(tokens, emulator),
+            pid=ready["pid"],
+            first_bytes=lambda: uploads.begun,
+        )
+        nursery.cancel_scope.cancel()
+
+
+def _token() -> str:
+    return f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)[:35]}"
+
+
+def _destination(token: str, chat: int, base_url: str) -> dict[str, Any]:
+    return {"type": "telegram", "token": token, "chats": [chat], "base_url": base_url, "local_server": True}
+
+
+async def _run_emulator(
+    tokens: list[str],
+    chats: list[int],
+    options: SandboxOptions,
+    uploads: Uploads,
+    task_status: trio.TaskStatus[str],
+) -> None:
+    given = {"tokens": tokens, "chats": chats, "latency_s": options.telegram_latency_s, "rates": options.telegram_rates}
+    announce, announced = trio.open_memory_channel[str](1)
+    async with _helper("emulator.py", given) as process, trio.open_nursery() as nursery:
+        nursery.start_soon(uploads.read, process.stdout, announce)
+        with trio.fail_after(START_S):
+            task_status.started(await announced.receive())
+
+
+async def _run_front(endpoint_url: str, options: SandboxOptions, task_status: trio.TaskStatus[str]) -> None:
+    """A slow or breaking front where one is asked for; else the bucket itself, which costs nothing."""
+    if not options.r2_latency_s and not options.source_faults:
+        task_status.started(endpoint_url)
+        return
+    where = urlsplit(endpoint_url)
+    given = {"host": where.hostname, "port": where.port, "latency_s": options.r2_latency_s}
+    async with _helper("front.py", {**given, "cut_share": options.source_faults, "seed": 1}) as process:
+        with trio.fail_after(START_S):
+            announced = await process.stdout.receive_some()
+        if announced:
+            task_status.started(json.loads(announced)["url"])
+            await process.wait()
+        raise StartError("the front of the bucket ended; what it said of that is above")
+
+
+# In sessions of their own: Ctrl-C in a terminal reaches us alone, and each part is stopped in its turn.
+
+
+@asynccontextmanager
+async def _helper(name: str, given: Mapping[str, Any]) -> AsyncIterator[Any]:
+    """A process of ours that ends when its standard input does, however we end."""
+    command = [sys.executable, str(HERE / name), json.dumps(given)]
+    process = await trio.lowlevel.open_process(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        await _stop(process)
+
+
+def _write_config(
+    folder: Path,
+    store: ObjectStore,
+    endpoint_url: str,
+    destinations: Mapping[str, Mapping[str, Any]],
+    options: SandboxOptions,
+) -> Path:
+    tables: dict[str, Mapping[str, Any]] = {
+        "serve": {"listen": "127.0.0.1:0", "http": "127.0.0.1:0", "ready_file": str(folder / "ready.json")},
+        "store": {"url": options.store or f"sqlite:///{folder / 'streamwarm.db'}"},
+        "r2": {
+            "endpoint_url": endpoint_url,
+            "bucket": store.bucket,
+            "access_key_id": store.access_key_id,
+            "secret_access_key": store.secret_access_key,
+        },
+        "log": {"level": "warning"},
+        **destinations,
+    }
+    path = folder / "streamwarm.toml"
+    path.touch(mode=0o600)
+    path.write_text(
+        "\n".join(
+            f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+            for name, table in tables.items()
+        )
+    )
+    return path
+
+
+async def _run_service(
+    config: Path, folder: Path, options: SandboxOptions, task_status: trio.TaskStatus[dict[str, Any]]
+) -> None:
+    flags = [(f"--{name}", str(getattr(options, name))) for name in ("workers", "processes") if getattr(options, name)]
+    command = [sys.executable, "-m", "streamwarm", "serve", "--config", str(config)]
+    command += [word for flag in flags for word in flag]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMWARM_")}
+    ready, log_path = folder / "ready.json", folder / "service.log"
+    with log_path.open("wb") as log:
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-I", tether.__file__, str(STOP_S), *command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        await _until_ready(process, ready, log_path)
+        task_status.started(json.loads(ready.read_text()))
+        await process.wait()
+        raise StartError(f"the service ended in mid-run; the end of its log:\n{_tail(log_path)}")
+    finally:
+        await _stop(process)
+
+
+async def _until_ready(process: trio.Process, ready: Path, log_path: Path) -> None:
+    with trio.move_on_after(START_S):
+        while not ready.exists():
+            if process.poll() is not None:
+                raise StartError(f"the service did not start; the end of its log:\n{_tail(log_path)}")
+            await trio.sleep(0.05)
+        return
+    raise StartError(f"the service was not ready within {START_S:g} s; the end of its log:\n{_tail(log_path)}")
+
+
+def _tail(log_path: Path) -> str:
+    return log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+
+
+async def _stop(process: trio.Process) -> None:
+    """Close its standard input, which ends it; kill it if that takes too long."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_S):
+        if process.stdin is not None:
+            await process.stdin.aclose()
+        await process.wait()
+    if process.poll() is None:
+        process.kill()

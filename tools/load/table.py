@@ -1,0 +1,50 @@
+"""The table at the end of a run, as rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NOT_MEASURED = "–"
+
+_ROWS: tuple[tuple[str, str, str], ...] = (
+    ("success rate", "success_rate", "{:.2%}"),
+    ("media per minute", "media_per_minute", "{:,.1f}"),
+    ("throughput", "megabytes_per_second", "{:,.1f} MB/s"),
+    ("peak concurrency", "peak_concurrency", "{}"),
+    ("push → done", "push_to_done_ms", "spread"),
+    ("push → acknowledged", "acknowledged_ms", "spread"),
+    ("queue wait", "queue_wait_ms", "spread"),
+    ("first byte", "first_byte_ms", "spread"),
+    ("cache hit rate", "cache_hit_rate", "{:.1%}"),
+    ("R2 bytes saved", "r2_bytes_saved", "{:,}"),
+    ("bytes delivered", "bytes_delivered", "{:,}"),
+    ("answered without an upload", "duplicates", "{:,}"),
+    ("CPU", "cpu_s", "{:,.2f} s"),
+    ("CPU of one core", "cpu_percent", "{:.0f} %"),
+    ("CPU per job", "cpu_ms_per_job", "{:.2f} ms"),
+    ("peak resident memory", "peak_resident_mb", "{:,.1f} MB"),
+    ("429s", "rate_limited", "{:,}"),
+    ("retries", "retries", "{:,}"),
+    ("downloads continued", "source_reopens", "{:,}"),
+    ("deliveries beyond one a job", "repeated_deliveries", "{:,}"),
+    ("digests checked", "digests_checked", "{:,}"),
+)
+
+
+def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """`(name, value)`, in the order in which they matter."""
+    first = ("jobs that ended as expected", f"{summary['as_expected']:,} of {summary['jobs']:,}")
+    return [first, *((name, _cell(summary.get(key), form)) for name, key, form in _ROWS)]
+
+
+def _cell(value: Any, form: str) -> str:
+    if form == "spread":
+        return _spread(value or {})
+    return NOT_MEASURED if value is None else form.format(value)
+
+
+def _spread(values: Mapping[str, float | None]) -> str:
+    if not values or values.get("p50") is None:
+        return NOT_MEASURED
+    return "   ".join(f"{name} {value:,.1f}" for name, value in values.items()) + " ms"
