@@ -24,16 +24,32 @@ from streamwarm.model import Kind, SeenObject, State
 ROOMY = StoreLimits(max_pending=50_000)
 
 
-async def test_every_acknowledged_job_survives_a_kill(path: str, open_sqlite: OpenStore) -> None:
-    program = Path(__file__).with_name("killed_pushers.py")
-    finished = await trio.run_process([sys.executable, str(program), path, "20"], capture_stdout=True)
-    told = finished.stdout.decode().splitlines()
-    assert len(told) >= 20
-    async with open_sqlite() as store:
-        for job_id in told:
-            assert (await view(store, job_id)).state is State.QUEUED
+async def test_two_hundred_kills_lose_no_acknowledged_job_and_warm_nothing_twice(
+    path: str, open_sqlite: OpenStore
+) -> None:
+    program = Path(__file__).with_name("killed_lives.py")
+    finished = await trio.run_process([sys.executable, str(program), path, "200"], capture_stdout=True)
+    told = [line.split() for line in finished.stdout.decode().splitlines()]
+    file_ids = {words[1]: words[2] for words in told if words[0] == "done"}
+    assert len(file_ids) > 200
+    async with open_sqlite(limits=ROOMY) as store:
+        await store.rescue(everything=True)
+        await store.wake_due()
+        for job_id in {words[1] for words in told}:
+            job = await view(store, job_id)
+            assert job.state in {State.DONE, State.QUEUED}
+            if job_id in file_ids:
+                assert job.result == {"file_id": file_ids[job_id]}
+        queued = await store.queued(50_000)
         counts = await store.counts()
-        assert counts.by_state[State.QUEUED] == len(await store.queued(50_000)) >= len(told)
+        assert counts.by_state[State.QUEUED] == len(queued) == len(await store.claim([job.id for job in queued]))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        count = "SELECT count(*) FROM"
+        done = connection.execute(f"{count} jobs WHERE state = 'done'").fetchone()
+        assert connection.execute(f"{count} events WHERE state = 'done'").fetchone() == done
+        assert connection.execute(f"{count} media_cache WHERE status = 'ready'").fetchone() == done
+        assert connection.execute(f"{count} (SELECT DISTINCT r2_key FROM jobs WHERE state = 'done')").fetchone() == done
 
 
 async def test_ten_thousand_jobs_are_taken_in_one_push(open_sqlite: OpenStore) -> None:
