@@ -126,7 +126,11 @@ async def trickling(asked: Asked, stream: trio.SocketStream) -> None:
         await trio.sleep(5)
 
 
-@pytest.mark.parametrize(("script", "at_most_s"), [(silent, 31), (silent_after_head, 61), (trickling, 66)], ids=str)
+@pytest.mark.parametrize(
+    ("script", "at_most_s"),
+    [(silent, 31), (silent_after_head, 61), (trickling, 66)],
+    ids=["silent", "silent after the head", "trickling"],
+)
 async def test_a_source_that_stalls_gives_its_worker_back(script: Script, at_most_s: float, clock: MockClock) -> None:
     started_at = trio.current_time()
     error = await refusal(script)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import trio
-from attrs import define
+from cancelling import cancelled_at
 from net_far_side import Peer
 
 from streamwarm.net.pool import PooledClient, open_client
@@ -19,21 +19,6 @@ PIECES = 4
 ENOUGH_STEPS = 400
 ROUNDS = {False: 20, True: 2}
 """By `tls`: a handshake costs a hundred times what an exchange does."""
-
-
-@define(eq=False)
-class CancelAt(trio.abc.Instrument):
-    """Cancels `scope` when `task` is about to take its `step`-th step from here."""
-
-    task: trio.lowlevel.Task
-    scope: trio.CancelScope
-    step: int
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self.task:
-            self.step -= 1
-            if self.step == 0:
-                self.scope.cancel()
 
 
 async def echo(peer: Peer) -> None:
@@ -61,18 +46,6 @@ async def exchange(client: PooledClient, url: str) -> int:
         async for piece in response.aiter_raw():
             received += len(piece)
     return received
-
-
-async def cancelled_at(step: int, work: Callable[[], Awaitable[object]]) -> bool:
-    """Run `work`, cancelling it at its `step`-th step; whether it was still running then."""
-    with trio.CancelScope() as scope:
-        instrument = CancelAt(trio.lowlevel.current_task(), scope, step)
-        trio.lowlevel.add_instrument(instrument)
-        try:
-            await work()
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
-    return scope.cancel_called
 
 
 async def assert_all_slots_open(client: PooledClient, url: str) -> None:

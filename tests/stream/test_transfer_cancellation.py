@@ -5,43 +5,18 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
-from attrs import define
+from cancelling import cancelled_at
 from scripted_bucket import holding, patient_clock
 from stream_world import World, content, job, sha256, world
 
 OBJECT = content(300_000)
+VERIFIED = job(sha256=sha256(OBJECT))
 ENOUGH_STEPS = 600
-
-
-@define(eq=False)
-class CancelAt(trio.abc.Instrument):
-    """Cancels `scope` when `task` is about to take its `step`-th step from here."""
-
-    task: trio.lowlevel.Task
-    scope: trio.CancelScope
-    step: int
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self.task:
-            self.step -= 1
-            if self.step == 0:
-                self.scope.cancel()
-
-
-async def cancelled_at(step: int, w: World) -> bool:
-    """Whether the transfer was still running at that step."""
-    with trio.CancelScope() as scope:
-        instrument = CancelAt(trio.lowlevel.current_task(), scope, step)
-        trio.lowlevel.add_instrument(instrument)
-        try:
-            await w.send(job(sha256=sha256(OBJECT)))
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
-    return scope.cancel_called
 
 
 def open_descriptors() -> int:
@@ -51,7 +26,7 @@ def open_descriptors() -> int:
 async def sweep(w: World) -> int:
     """Cancel at step 1, 2, 3… until a transfer comes to its end; how many were cancelled."""
     for step in range(1, ENOUGH_STEPS):
-        if not await cancelled_at(step, w):
+        if not await cancelled_at(step, partial(w.send, VERIFIED)):
             return step - 1
         for pool in (w.source_pool, w.destination_pool):
             assert pool.stats()["active"] == pool.stats()["queued"] == 0
@@ -83,7 +58,7 @@ async def test_a_transfer_cancelled_while_its_source_is_reopened_leaves_nothing_
     descriptors = open_descriptors()
     async with world(holding(OBJECT, cuts=[120_000] * 400)) as w:
         for step in range(1, 40, 2):
-            await cancelled_at(step, w)
+            await cancelled_at(step, partial(w.send, VERIFIED))
             for pool in (w.source_pool, w.destination_pool):
                 assert pool.stats()["active"] == pool.stats()["queued"] == 0
         assert set(w.digests) <= {sha256(OBJECT)}
