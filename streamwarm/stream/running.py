@@ -67,8 +67,9 @@ class Running:
     async def renew_leases(self, store: Store, *, every_s: float, observe: Observer) -> None:
         """Keep the leases of what runs here; cancel an attempt whose lease is lost (cancelled, or rescued elsewhere).
 
-        An attempt is in the table only while its own watchdogs let it live, and those are fed by bytes moved: a slow
-        transfer keeps its lease, a stalled one ends by itself, and a process that hangs renews nothing (decision 6).
+        The heartbeat is tied to bytes moved (decision 6): a slow transfer keeps its lease. A stalled one is ended by
+        its watchdog; where even that is of no avail, its lease is left to run out, and its job is rescued. A process
+        that hangs renews nothing.
         """
         while True:
             await trio.sleep(every_s)
@@ -79,7 +80,9 @@ class Running:
 
     async def renew(self, store: Store) -> None:
         """Renew once. Raises `StoreUnavailable`."""
-        lost = await store.renew(list(self._entries)) if self._entries else []
+        now = trio.current_time()
+        alive = [lease for lease, entry in self._entries.items() if entry.attempt.alive(now)]
+        lost = await store.renew(alive) if alive else []
         for lease in lost:
             if lease in self._entries:
                 self._entries[lease].lost_lease.cancel()

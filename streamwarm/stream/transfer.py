@@ -16,17 +16,27 @@ from streamwarm.stream.body import VerifiedBody
 from streamwarm.stream.meter import Meter
 from streamwarm.stream.watchdog import Watchdog
 
+STUCK_S = 5.0
+"""How long an attempt may take to let go once its watchdog has ended it. One that takes longer is stuck, and its job is
+better off with another worker."""
+
 
 @define
 class Attempt:
     """One attempt while it runs, as its neighbours see it: `stats` and progress read the meter, the heartbeat asks
-    `alive`."""
+    `alive`. `watchdog` is the one that watches bytes move; before and after that, every wait has a limit of its own."""
 
     job: Job
     started_at: float
     meter: Meter | None = None
     info: ObjectInfo | None = None
     origin: str = "stream"
+    watchdog: Watchdog | None = None
+
+    def alive(self, now: float) -> bool:
+        """Whether its lease is to be renewed (decision 6): bytes move, or have not stood still for too long; `now` is
+        trio's time."""
+        return self.watchdog is None or now < self.watchdog.scope.deadline + STUCK_S
 
 
 async def transfer(
@@ -51,7 +61,7 @@ async def transfer(
         meter = attempt.meter = Meter(total=info.bytes, moved_at=clock())
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)
         body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock)
-        with _watched(watchdog, meter):
+        with _watched(attempt, watchdog, meter):
             reference = await destination.deliver(media, body)
         if not body.finished:
             raise DestinationError(
@@ -70,9 +80,13 @@ async def transfer(
 
 
 @contextmanager
-def _watched(watchdog: Watchdog, meter: Meter) -> Iterator[None]:
-    with watchdog.scope:
-        yield
+def _watched(attempt: Attempt, watchdog: Watchdog, meter: Meter) -> Iterator[None]:
+    attempt.watchdog = watchdog
+    try:
+        with watchdog.scope:
+            yield
+    finally:
+        attempt.watchdog = None
     if watchdog.scope.cancelled_caught:
         raise watchdog.verdict(meter.bytes_out)
 

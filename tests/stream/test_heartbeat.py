@@ -1,0 +1,162 @@
+"""What a lease hangs on: a slow transfer keeps its job however long it takes, a stuck one loses it to another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import trio
+from attrs import define
+from failing_store import memory_store, now
+from trio.testing import MockClock
+
+from streamwarm.backlog.rescuer import run_rescuer
+from streamwarm.backlog.store import Pushed, Store
+from streamwarm.dispatch.dispatcher import Dispatcher
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.fetch.source import ObjectInfo
+from streamwarm.model import Claim, Job, Kind, NewJob, State
+from streamwarm.send.destination import Body, Media
+from streamwarm.settle.completer import open_completer
+from streamwarm.stream.running import Running
+from streamwarm.stream.worker import WorkerTools, run_worker
+from streamwarm.watch.events import LateResult, Observation
+
+LEASE_S = 30.0
+BODY_TIMEOUT_S = 60.0
+PIECES = 10
+
+
+@define
+class SlowObject:
+    """A piece every `pause_s`."""
+
+    info: ObjectInfo
+    pause_s: float
+    origin: str = "stream"
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for _ in range(PIECES):
+            await trio.sleep(self.pause_s)
+            yield b"x"
+
+
+@define
+class SlowBucket:
+    pause_s: float
+
+    @asynccontextmanager
+    async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SlowObject]:
+        yield SlowObject(ObjectInfo(r2_key, PIECES, None, None), self.pause_s)
+
+
+Deliver = Callable[[Media, Body], Awaitable[dict[str, Any]]]
+
+
+@define
+class Far:
+    """A destination that delivers as it is told to."""
+
+    deliver: Deliver
+    name: str = "bot"
+    on_unknown: str = "retry"
+    answer_timeout_s: float = 60.0
+
+    def check_media(self, media: Media) -> None:
+        """Anything goes."""
+
+
+@asynccontextmanager
+async def service(pause_s: float, deliver: Deliver) -> AsyncIterator[tuple[Store, list[Observation]]]:
+    """Dispatcher, two workers, completer, heartbeat and rescuer, as the service wires them."""
+    observed: list[Observation] = []
+    async with (
+        memory_store() as store,
+        trio.open_nursery() as nursery,
+        open_completer(store, now=now, observe=observed.append) as completer,
+    ):
+        claims, worker_claims = trio.open_memory_channel[Claim](0)
+        dispatcher = Dispatcher(store, ReadyQueue(500, 900.0), Limits(), claims, now, observed.append)
+        running = Running()
+        tools = WorkerTools(
+            source=SlowBucket(pause_s),
+            destinations={"bot": Far(deliver)},
+            running=running,
+            finish=completer.finish,
+            pause=dispatcher.pause,
+            idle=dispatcher.idle,
+            observe=observed.append,
+            now=now,
+            random=lambda: 0.0,
+            redact=str,
+            max_attempts=5,
+            body_timeout_s=BODY_TIMEOUT_S,
+        )
+        for number in (1, 2):
+            nursery.start_soon(run_worker, number, worker_claims.clone(), tools)
+        nursery.start_soon(dispatcher.run)
+        nursery.start_soon(partial(running.renew_leases, store, every_s=LEASE_S / 3, observe=observed.append))
+        nursery.start_soon(
+            partial(
+                run_rescuer,
+                store,
+                now=now,
+                random=lambda: 0.0,
+                on_queued=dispatcher.wake,
+                before_rescue=partial(running.renew, store),
+            )
+        )
+        yield store, observed
+        nursery.cancel_scope.cancel()
+
+
+async def ended(store: Store, job_id: str) -> Job:
+    with trio.fail_after(3_600):
+        while (job := await store.get(job_id)) is None or job.state is not State.DONE:
+            await trio.sleep(1)
+    return job
+
+
+async def take(media: Media, body: Body) -> dict[str, Any]:
+    async for _ in body.pieces():
+        pass
+    return {"file_id": "taken"}
+
+
+async def push(store: Store) -> str:
+    (answer,) = await store.push([NewJob("bot", Kind.DOCUMENT, "slow.bin")])
+    assert isinstance(answer, Pushed)
+    return answer.id
+
+
+async def test_a_transfer_slower_than_its_lease_is_made_once(autojump_clock: MockClock) -> None:
+    async with service(BODY_TIMEOUT_S - 1, take) as (store, _):
+        job = await ended(store, await push(store))
+        assert now() - job.created_at > 9 * LEASE_S
+        assert job.attempt == 1
+
+
+async def test_a_transfer_that_nothing_can_end_loses_its_job_to_another_worker_and_changes_nothing_later(
+    autojump_clock: MockClock,
+) -> None:
+    tries = 0
+
+    async def stick_at_first(media: Media, body: Body) -> dict[str, Any]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            with trio.CancelScope(shield=True):  # as a thread that hangs in a system call
+                await trio.sleep(600)
+            return {"file_id": "too late"}
+        return await take(media, body)
+
+    async with service(0.0, stick_at_first) as (store, observed):
+        job = await ended(store, await push(store))
+        assert now() - job.created_at < BODY_TIMEOUT_S + LEASE_S + 20
+        assert (job.attempt, job.result["file_id"]) == (2, "taken")  # type: ignore[index]
+        await trio.sleep(700)
+        assert await store.get(job.id) == job
+        assert [type(o) for o in observed if isinstance(o, LateResult)] == [LateResult]
