@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import trio
 from attrs import asdict, frozen
 
+from streamwarm.backlog import sqlite_file
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.service_lock import lock_service
@@ -64,6 +66,29 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
                 yield store
     else:
         raise SettingsError("store.url: PostgreSQL is not supported yet; use sqlite:///PATH")
+
+
+async def migrate_store(settings: Settings) -> int | None:
+    """Bring the schema at `store.url` up to date; its version, None where none is told. Raises `StoreUnavailable`."""
+    url = settings.store.url
+    if url.startswith(SQLITE):
+        return await trio.to_thread.run_sync(sqlite_file.migrate, url.removeprefix(SQLITE))
+    async with open_store(settings):  # opening it migrates it
+        return None
+
+
+async def prove_store(settings: Settings) -> str:
+    """That the store takes writes, in words. Changes nothing in a SQLite file, which a service may have open.
+
+    Raises `StoreUnavailable`.
+    """
+    url = settings.store.url
+    if url.startswith(SQLITE):
+        path = url.removeprefix(SQLITE)
+        return await trio.to_thread.run_sync(sqlite_file.prove_writable, path)
+    async with open_store(settings) as store:
+        await store.check_writable()
+    return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"
 
 
 def secrets_in_settings(settings: Settings) -> list[str]:

@@ -7,11 +7,13 @@ acknowledged commits at a power cut.
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from streamwarm.backlog.queries import SQL_FOLDER
 from streamwarm.errors import StoreUnavailable
@@ -101,6 +103,22 @@ def migrate(path: str, connect: Connect = connect) -> int:
             "run the newer streamwarm that wrote it, or set store.url to another file"
         )
     return newest
+
+
+def prove_writable(path: str) -> str:
+    """That the file takes writes now, or could be made, in words. Raises `StoreUnavailable`.
+
+    Takes the write lock and gives it back: nothing is changed, also beside a running service.
+    """
+    if not Path(path).exists():
+        folder = Path(path).absolute().parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreUnavailable(f"{path} does not exist and cannot be made: {folder} is missing or not writable")
+        return f"{path} does not exist yet; `serve` makes it"
+    with translated_errors(path), closing(connect(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    return f"{path} takes writes"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 
@@ -16,6 +17,10 @@ _COMMANDS: Mapping[str, str] = {
     "sandbox": "Run a bucket and a bot to try things on.",
     "push": "Push jobs and follow them to their end.",
     "find": "Print the recorded reference of a warm object.",
+    "status": "Show the queue, the workers and the destinations, once or live.",
+    "jobs": "List jobs; retry, cancel or forget them.",
+    "check": "Prove the settings against the real systems.",
+    "migrate": "Bring the store's schema up to date.",
     "pause": "Send nothing for a while, anywhere or to one destination.",
     "resume": "End a pause.",
 }
@@ -49,6 +54,10 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("streamwarm: interrupted", err=True)
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read us has enough, as `head` does; what is left in the buffer must not fail at exit again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

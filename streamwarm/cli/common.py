@@ -13,7 +13,7 @@ import click
 
 from streamwarm.cli.client import CallError, Unreachable
 from streamwarm.configure import load_settings
-from streamwarm.errors import SettingsError, StoreUnavailable
+from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.settings import Settings
 
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -69,6 +69,8 @@ def _exit_for(exc: BaseException) -> NoReturn:
         fail(str(exc), USAGE)
     if isinstance(exc, Unreachable | StoreUnavailable):
         fail(str(exc), UNREACHABLE)
+    if isinstance(exc, SourceError):
+        fail(f"the bucket: {exc}; `streamwarm check` tells more", FAILED)
     if isinstance(exc, CallError):
         fail(f"the service refused: {exc}", FAILED)
     if isinstance(exc, KeyboardInterrupt):

@@ -65,4 +65,6 @@ def _request(method: str, params: Mapping[str, Any]) -> tuple[str, str, dict[str
         return "GET", f"/v1/jobs/{quote(params['id'], safe='')}", None, None
     if method == "list":
         return "GET", "/v1/jobs", dict(params), None
-    return "POST", {"push": "/v1/jobs"}.get(method, f"/v1/{method}"), None, dict(params)
+    if method.endswith("_jobs"):
+        return "POST", f"/v1/jobs/{method.removesuffix('_jobs')}", None, dict(params)
+    return "POST", f"/v1/{method}", None, dict(params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -72,7 +72,7 @@ def _job_of(line: str, where: str) -> JsonJob:
     return value
 
 
-async def jobs_from_listing(listing: AsyncIterator[ListedObject]) -> AsyncIterator[JsonJob]:
+async def jobs_from_listing(listing: AsyncIterator[ListedObject]) -> AsyncGenerator[JsonJob, None]:
     """A job for every object that a bucket lists; "folders" (empty objects whose key ends in /) are left out."""
     async for listed in listing:
         if not (listed.bytes == 0 and listed.r2_key.endswith("/")):

@@ -1,4 +1,4 @@
-"""Which kind an object is, guessed from its name. Pure; `--kind` overrides it."""
+"""Which kind an object is, guessed from its name and content type. Pure; `--kind` overrides it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,22 @@ _BY_TYPE = {"image/jpeg": Kind.PHOTO, "image/png": Kind.PHOTO, "image/gif": Kind
 _BY_MAJOR_TYPE = {"video": Kind.VIDEO, "audio": Kind.AUDIO}
 
 
-def guess_kind(r2_key: str, content_type: str | None = None) -> Kind:
-    """By extension, then by content type, else a document, which takes anything."""
-    dot = r2_key.rpartition("/")[2].rfind(".")
-    extension = r2_key.rpartition("/")[2][dot:].lower() if dot >= 0 else ""
+def kind_by_name(r2_key: str) -> Kind | None:
+    """What the name's extension says, None if it says nothing."""
+    name = r2_key.rpartition("/")[2]
+    dot = name.rfind(".")
+    extension = name[dot:].lower() if dot >= 0 else ""
     if extension in _BY_EXTENSION:
         return _BY_EXTENSION[extension]
-    kind = content_type or mimetypes.guess_type("x" + extension)[0] or ""
-    return _BY_TYPE.get(kind) or _BY_MAJOR_TYPE.get(kind.partition("/")[0], Kind.DOCUMENT)
+    content_type = mimetypes.guess_type("x" + extension)[0]
+    return None if content_type is None else _by_type(content_type)
+
+
+def guess_kind(r2_key: str, content_type: str | None = None) -> Kind:
+    """By extension, then by content type, else a document, which takes anything."""
+    return kind_by_name(r2_key) or _by_type(content_type or "")
+
+
+def _by_type(content_type: str) -> Kind:
+    bare = content_type.partition(";")[0].strip().lower()
+    return _BY_TYPE.get(bare) or _BY_MAJOR_TYPE.get(bare.partition("/")[0], Kind.DOCUMENT)

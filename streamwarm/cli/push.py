@@ -114,14 +114,26 @@ async def _listen(client: Client, following: Following, pushed: trio.Event, ende
 
 
 async def _jobs(settings: Settings, request: PushRequest) -> AsyncGenerator[JsonJob, None]:
-    if request.prefix is not None:
-        from streamwarm.parts import open_source  # only a listing needs the bucket's code
-
-        async with open_source(settings) as source:
-            async for job in jobs_from_listing(source.list_objects(request.prefix)):
+    """The jobs as they are named; where the bucket can be asked, with the kinds that names do not tell."""
+    if request.prefix is None and (request.kind is not None or settings.r2.missing()):
+        async with aclosing(_named_jobs(request.arguments)) as jobs:
+            async for job in jobs:
                 yield job
         return
-    jobs = jobs_from_arguments(request.arguments, sys.stdin)
+    from streamwarm.cli.content_type import with_kinds  # only who asks the bucket needs its code
+    from streamwarm.parts import open_source
+
+    async with open_source(settings) as source:
+        listed = None if request.prefix is None else jobs_from_listing(source.list_objects(request.prefix))
+        async with aclosing(listed or _named_jobs(request.arguments)) as jobs:
+            asked = jobs if request.kind is not None else with_kinds(jobs, source)
+            async with aclosing(asked):
+                async for job in asked:
+                    yield job
+
+
+async def _named_jobs(arguments: tuple[str, ...]) -> AsyncGenerator[JsonJob, None]:
+    jobs = jobs_from_arguments(arguments, sys.stdin)
     # In a thread, since standard input may be a pipe that is written to slowly.
     while some := await trio.to_thread.run_sync(lambda: list(islice(jobs, BATCH_JOBS)), abandon_on_cancel=True):
         for job in some:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +41,7 @@ class Service:
 class Caller(Protocol):
     """Carries out one method of the contract's section 5. Raises `CallError` or `Unreachable`."""
 
-    def call(self, method: str, params: dict[str, Any]) -> Any: ...
+    async def call(self, method: str, params: Mapping[str, Any]) -> Any: ...
 
 
 @asynccontextmanager
@@ -57,25 +57,8 @@ async def open_caller(service: Service) -> AsyncIterator[Caller]:
             yield client
 
 
-def client_command(command: F) -> Callable[..., Any]:
-    """Adds `--config`, `--url`, `--http-url`, `--token` and `--json`; the command gets a `Service` as `service`, and
-    `as_json`."""
-
-    @exits
-    @functools.wraps(command)
-    def run(
-        *args: Any, config: Path | None, url: str | None, http_url: str | None, token: str | None, **options: Any
-    ) -> Any:
-        settings = read_settings(config)
-        known = token or next(iter(settings.auth.tokens), None)
-        service = Service(
-            settings,
-            _checked(url, "--url", ("ws://", "wss://")),
-            _checked(http_url, "--http-url", ("http://", "https://")),
-            None if known is None else str(known),
-        )
-        return command(*args, service=service, **options)
-
+def client_options(command: F) -> F:
+    """`--config`, `--url`, `--http-url`, `--token` and `--json`, as they come from the command line."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print data as JSON, one value a line."),
         click.option("--token", envvar="STREAMWARM_TOKEN", help="Bearer token (default: the first of auth.tokens)."),
@@ -85,7 +68,28 @@ def client_command(command: F) -> Callable[..., Any]:
         click.option("--url", envvar="STREAMWARM_URL", help="Websocket of the service (default: from serve.listen)."),
         config_option,
     ):
-        run = option(run)
+        command = option(command)
+    return command
+
+
+def client_command(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options above; the command gets a `Service` as `service`, and `as_json`."""
+
+    @client_options
+    @exits
+    @functools.wraps(command)
+    def run(
+        *args: Any, config: Path | None, url: str | None, http_url: str | None, token: str | None, **options: Any
+    ) -> Any:
+        settings = read_settings(config)
+        service = Service(
+            settings,
+            _checked(url, "--url", ("ws://", "wss://")),
+            _checked(http_url, "--http-url", ("http://", "https://")),
+            token or next(iter(settings.auth.tokens), None),
+        )
+        return command(*args, service=service, **options)
+
     return run
 
 

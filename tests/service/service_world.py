@@ -116,13 +116,13 @@ class World:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings) -> AsyncIterator[World]:
-    """The service and one client; drained at the end of the block."""
+async def running_service(settings: Settings, token: str | None = None) -> AsyncIterator[World]:
+    """The service and one client, which shows `token`; drained at the end of the block."""
     shutdown = Shutdown()
     observed: list[Observation] = []
     with trio.fail_after(DEADLINE_S * 2):
         async with trio.open_nursery() as nursery:
             endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append))
-            async with connect(endpoints.websocket, None) as client:
+            async with connect(endpoints.websocket, token) as client:
                 yield World(settings, endpoints, shutdown, client, observed)
             shutdown.signal()

@@ -1,0 +1,191 @@
+"""`streamwarm jobs`: list jobs; retry, cancel or forget them singly or by filter."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import click
+import trio
+from attrs import frozen
+
+from streamwarm.cli.common import FAILED, OK, F, fail, print_json
+from streamwarm.cli.explain import remedy
+from streamwarm.cli.reach import Caller, Service, client_command, client_options, open_caller
+from streamwarm.cli.table import print_table
+from streamwarm.model import State
+
+PAGE_JOBS = 500
+HEADINGS = ("id", "state", "destination", "kind", "key", "attempt", "updated", "error")
+
+
+@frozen
+class Selection:
+    """Which jobs: `ids`, or all that have this `state` (any of `states`) and `destination`."""
+
+    ids: tuple[str, ...]
+    state: str | None
+    destination: str | None
+
+    def filter(self) -> dict[str, Any]:
+        named = {"state": self.state, "destination": self.destination}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def _filter_options(command: F) -> F:
+    states = click.Choice([state.value for state in State])
+    command = click.option("--destination", "-d", help="Only jobs for this destination.")(command)
+    return click.option("--state", "-s", type=states, help="Only jobs in this state.")(command)
+
+
+@click.group(invoke_without_command=True)
+@_filter_options
+@click.option("--limit", "-n", default=100, type=click.IntRange(0), help="At most so many, newest first; 0: all.")
+@client_options
+@click.pass_context
+def jobs(ctx: click.Context, /, **options: Any) -> None:
+    """List jobs, newest first; or retry, cancel, forget or show some.
+
+    In a pipe, tab-separated: id, state, destination, kind, key, attempt, time of the last change, error.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(_list, **options)
+    else:  # what stands before the subcommand holds for it too
+        given = {name: value for name, value in options.items() if value is not None and value is not False}
+        ctx.default_map = {ctx.invoked_subcommand: given}
+
+
+@client_command
+def _list(state: str | None, destination: str | None, limit: int, service: Service, as_json: bool) -> None:
+    more = trio.run(_print_jobs, service, Selection((), state, destination), limit, as_json)
+    if more and not as_json:
+        click.echo(f"and more; --limit 0 shows all, --state and --destination fewer (shown: {limit})", err=True)
+
+
+async def _print_jobs(service: Service, selection: Selection, limit: int, as_json: bool) -> bool:
+    """Whether there were more."""
+    left, after = limit, None
+    async with open_caller(service) as caller:
+        while True:
+            size = min(PAGE_JOBS, left) if limit else PAGE_JOBS
+            page = await caller.call("list", {**selection.filter(), "limit": size, **_from(after)})
+            _print_page(page["jobs"], as_json)
+            left, after = left - len(page["jobs"]), page["next"]
+            if after is None or (limit and not left):
+                return after is not None
+
+
+def _print_page(page: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for job in page:
+            print_json(job)
+    elif page:
+        print_table(HEADINGS, [_row(job) for job in page])
+
+
+def _from(after: int | None) -> dict[str, int]:
+    return {} if after is None else {"after": after}
+
+
+def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
+    error = job.get("error")
+    names = (job["id"], job["state"], job["destination"], job["kind"], job["r2_key"], str(job["attempt"]))
+    return (*names, job["updated_at"], f"{error['code']}: {error['message']}" if error else "")
+
+
+@jobs.command()
+@click.argument("job_id", metavar="ID")
+@client_command
+def show(job_id: str, service: Service, as_json: bool) -> None:
+    """All that is known of one job, and what to do about it."""
+    job = trio.run(_call, service, "get", {"id": job_id})
+    if as_json:
+        print_json(job)
+        return
+    error = job.pop("error", None)
+    for name, value in job.items():
+        if value not in (None, {}):
+            click.echo(f"{name}: {value}")
+    if error:
+        click.echo(f"error: {error['code']}: {error['message']}")
+        click.echo(f"what to do: {remedy(error['code'])}")
+
+
+def _bulk_command(name: str, told: str, states: tuple[State, ...], text: str) -> None:
+    """`states` are those that --all means."""
+
+    @jobs.command(name, help=text)
+    @click.argument("ids", nargs=-1, metavar="[ID]...")
+    @_filter_options
+    @click.option("--all", "every", is_flag=True, help=f"All jobs that are {', '.join(states)}.")
+    @client_command
+    def command(
+        ids: tuple[str, ...], state: str | None, destination: str | None, every: bool, service: Service, as_json: bool
+    ) -> None:
+        if bool(ids) == bool(every or state or destination) or (every and state):
+            raise click.UsageError("name either job ids, or --state and --destination, or --all")
+        wanted = [s.value for s in states] if every else [state]
+        selections = [Selection(ids, one, destination) for one in wanted]
+        total = trio.run(_change, service, f"{name}_jobs", selections)
+        if as_json:
+            print_json(total)
+        else:
+            click.echo(f"{told} {total['changed']} of {total['matched']} jobs")
+            if total["changed"] < total["matched"]:
+                click.echo(f"the others were not in a state to {name}; `streamwarm jobs show ID` tells", err=True)
+        if ids and total["matched"] < len(set(ids)):
+            fail(f"{len(set(ids)) - total['matched']} of these ids are of no job (any more)", FAILED)
+        sys.exit(OK if total["changed"] or not ids else FAILED)
+
+
+async def _change(service: Service, method: str, selections: list[Selection]) -> dict[str, int]:
+    total = {"matched": 0, "changed": 0}
+    async with open_caller(service) as caller:
+        for selection in selections:
+            async with aclosing(_batches(caller, method, selection)) as batches:
+                async for batch in batches:
+                    for name in total:
+                        total[name] += batch[name]
+    return total
+
+
+async def _batches(caller: Caller, method: str, selection: Selection) -> AsyncGenerator[Mapping[str, Any], None]:
+    if selection.ids:
+        for start in range(0, len(selection.ids), PAGE_JOBS):
+            yield await caller.call(method, {"ids": list(selection.ids[start : start + PAGE_JOBS])})
+        return
+    after: int | None = None
+    while True:
+        batch = await caller.call(method, {**selection.filter(), **_from(after)})
+        yield batch
+        after = batch["next"]
+        if after is None:
+            return
+
+
+async def _call(service: Service, method: str, params: dict[str, Any]) -> Any:
+    async with open_caller(service) as caller:
+        return await caller.call(method, params)
+
+
+_bulk_command(
+    "retry",
+    "retried",
+    (State.FAILED, State.UNKNOWN),
+    "Queue jobs again that failed, are unknown or were cancelled, with all their attempts.",
+)
+_bulk_command(
+    "cancel",
+    "cancelled",
+    (State.QUEUED, State.WAITING, State.RUNNING, State.UNKNOWN),
+    "Cancel jobs that have not ended; a running transfer is cut off.",
+)
+_bulk_command(
+    "forget",
+    "forgot",
+    (State.FAILED, State.UNKNOWN, State.CANCELLED),
+    "Drop what is kept of ended jobs: of done ones the warm record, so that the next push warms again; failed, unknown "
+    "and cancelled ones are deleted.",
+)

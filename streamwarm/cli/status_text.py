@@ -1,0 +1,75 @@
+"""The answer of `stats` as lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streamwarm.cli.times import format_time
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def status_lines(stats: Mapping[str, Any]) -> list[str]:
+    """All of it, a line a thing."""
+    lines = [queue_line(stats), workers_line(stats)]
+    lines += [_stream_line(stream) for stream in stats["workers"]["streams"]]
+    lines += [destination_line(name, view) for name, view in sorted(stats["destinations"].items())]
+    lines += [f"{name}: {_figures(stats[name])}" for name in ("pool", "cache") if stats.get(name)]
+    return lines
+
+
+def queue_line(stats: Mapping[str, Any]) -> str:
+    queue = dict(stats["queue"])
+    oldest_s = queue.pop("oldest_s", 0)
+    counts = ", ".join(f"{count} {state}" for state, count in queue.items() if count) or "empty"
+    waiting = f"; the oldest waits for {duration_text(oldest_s)}" if queue.get("queued") else ""
+    paused = _paused(stats.get("paused"))
+    return f"queue: {counts}{waiting}{paused}"
+
+
+def workers_line(stats: Mapping[str, Any]) -> str:
+    workers = stats["workers"]
+    return f"workers: {workers['busy']} of {workers['size']} busy (peak {workers['busy_peak']})"
+
+
+def destination_line(name: str, view: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in view["queue"].items() if count) or "no jobs"
+    return f"{name} ({view['type']}): {counts}{_paused(view.get('paused'))}"
+
+
+def bytes_text(count: float) -> str:
+    """Three digits and a decimal unit."""
+    for unit in _UNITS[:-1]:
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def duration_text(seconds: float) -> str:
+    """The two largest units: `45s`, `3m20s`, `2h05m`, `3d04h`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def _stream_line(stream: Mapping[str, Any]) -> str:
+    of = f" of {bytes_text(stream['total'])}" if stream["total"] else ""
+    return (
+        f"  worker {stream['worker']}: {stream['r2_key']} to {stream['destination']}: "
+        f"{bytes_text(stream['bytes_out'])}{of}, {bytes_text(stream['bytes_per_s'])}/s, attempt {stream['attempt']}"
+    )
+
+
+def _paused(pause: Mapping[str, Any] | None) -> str:
+    return f"; paused until {format_time(pause['until'])} ({pause['reason']})" if pause else ""
+
+
+def _figures(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -1,0 +1,72 @@
+"""Proves a bot and its warm-up chats, without sending anything: `getMe`, and `getChat` for every chat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+from attrs import frozen
+
+from streamwarm.send.bot_api import REPLY_BYTES, read_error
+from streamwarm.send.telegram import TelegramSettings
+
+
+@frozen
+class Finding:
+    """One thing that was looked at. `detail` says what was found or, where it failed, what to do."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+Tell = Callable[[Finding], None]
+"""Takes a finding as soon as it is made: what a later one waits for does not hold it back."""
+
+
+async def prove_telegram(name: str, settings: TelegramSettings, client: httpx.AsyncClient, tell: Tell) -> None:
+    """A finding for the bot, and, if there is one, for each of its chats. Raises nothing of httpx's."""
+    what = f"{name}: bot"
+    me = await _ask(settings, client, "getMe", {})
+    if isinstance(me, str):
+        tell(Finding(what, False, me))
+        return
+    tell(Finding(what, True, f"@{me.get('username', '?')}, id {me.get('id', '?')}"))
+    for chat in settings.chats:
+        found = await _ask(settings, client, "getChat", {"chat_id": chat})
+        if isinstance(found, str):
+            tell(Finding(f"{name}: chat {chat}", False, found))
+        else:
+            title = found.get("title") or found.get("username") or found.get("first_name") or ""
+            tell(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))
+
+
+async def _ask(
+    settings: TelegramSettings, client: httpx.AsyncClient, method: str, params: Mapping[str, Any]
+) -> Mapping[str, Any] | str:
+    """The method's result, or why there is none."""
+    url = f"{settings.base_url.rstrip('/')}/bot{settings.token}/{method}"
+    try:
+        status, body = await _post(client, url, params)
+        answer = json.loads(body)
+    except httpx.HTTPError as exc:
+        # Never its text: the URL in it holds the token.
+        return f"{settings.base_url} does not answer ({type(exc).__name__}); check base_url and the network"
+    except (ValueError, RecursionError):
+        return f"{settings.base_url} answered something that is not JSON; check base_url, and proxies in the way"
+    if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):
+        return read_error(status, answer if isinstance(answer, dict) else {}).message
+    result: Mapping[str, Any] = answer["result"]
+    return result
+
+
+async def _post(client: httpx.AsyncClient, url: str, params: Mapping[str, Any]) -> tuple[int, bytes]:
+    async with client.stream("POST", url, json=dict(params)) as response:
+        body = b""
+        async for piece in response.aiter_raw():
+            body += piece
+            if len(body) > REPLY_BYTES:
+                break
+        return response.status_code, body
