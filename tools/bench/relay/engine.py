@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import trio
-from attrs import frozen
 
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.model import Job, JsonObject, Kind, State
+from streamwarm.model import Job, Kind, State
 from streamwarm.net.pool import open_client
-from streamwarm.send.destination import Body, Media
+from streamwarm.send.http import HttpDestination, HttpSettings
 from streamwarm.sigv4 import SigningKeys
 from streamwarm.stream.transfer import Attempt, transfer
 
 BODY_TIMEOUT_S = 60.0
-
-
-@frozen
-class Sink:
-    """A destination that PUTs to one URL."""
-
-    client: httpx.AsyncClient
-    url: str
-    name: str = "sink"
-    on_unknown: str = "retry"
-    answer_timeout_s: float = 60.0
-
-    def check_options(self, kind: Kind, options: JsonObject) -> None:
-        pass
-
-    def max_bytes(self, kind: Kind) -> None:
-        return None
-
-    async def deliver(self, media: Media, body: Body) -> JsonObject:
-        async with aclosing(body.pieces()) as content:
-            answer = await self.client.put(self.url, content=content, headers={"Content-Length": str(media.bytes)})
-        if answer.text != str(media.bytes):
-            raise RuntimeError(f"the sink took {answer.text} bytes of {media.bytes}")
-        return {"status": answer.status_code}
 
 
 @asynccontextmanager
@@ -54,7 +28,8 @@ async def open_engine(job: dict[str, Any]) -> AsyncIterator[Callable[[], Awaitab
     bucket = Bucket(job["source"], "bucket", "auto", "key-id", "secret")
     async with open_client(ca_file=ca_file) as from_client, open_client(ca_file=ca_file) as to_client:
         source = R2Source(from_client, bucket, signing_keys=SigningKeys(), now=time.time)
-        sink = Sink(to_client, f"{job['sink']}/object")
+        settings = HttpSettings(url=f"{job['sink']}/object", allow_private=True)
+        sink = HttpDestination("sink", settings, to_client)
 
         async def relay() -> None:
             attempt = Attempt(_job(str(job["bytes"])), trio.current_time())
