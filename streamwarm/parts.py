@@ -7,7 +7,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from types import ModuleType
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import trio
 from attrs import asdict, frozen
@@ -42,7 +44,8 @@ def new_id() -> str:
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store at `store.url`, for this process alone. Raises `StoreUnavailable`."""
+    """The store at `store.url`: a file or memory for this process alone, a PostgreSQL database for as many as there
+    are. Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed."""
     queue = settings.queue
     limits = StoreLimits(
         max_pending=queue.max_pending,
@@ -52,7 +55,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         keep_failed_s=queue.keep_failed_s,
         max_wait_s=queue.max_wait_s,
     )
-    arguments: dict[str, Any] = {"limits": limits, "now": time.time, "new_id": new_id, "new_token": secrets.token_hex}
+    arguments: dict[str, Any] = {"limits": limits, "new_id": new_id, "new_token": secrets.token_hex}
     url = settings.store.url
     if url == "memory:":
         async with open_memory_store(**arguments) as store:
@@ -65,16 +68,31 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
                 await store.rescue(everything=True)
                 yield store
     else:
-        raise SettingsError("store.url: PostgreSQL is not supported yet; use sqlite:///PATH")
+        async with _postgres().open_postgres_store(url, **arguments) as store:
+            yield store
+
+
+def _postgres() -> ModuleType:
+    """Imported only where it is asked for: the driver is an extra."""
+    try:
+        from streamwarm.backlog import postgres
+    except ImportError as error:
+        raise SettingsError(
+            f"store.url: PostgreSQL needs a driver that is not installed ({error}); "
+            "install it with: pip install 'streamwarm[postgres]'"
+        ) from error
+    return postgres
 
 
 async def migrate_store(settings: Settings) -> int | None:
-    """Bring the schema at `store.url` up to date; its version, None where none is told. Raises `StoreUnavailable`."""
+    """Bring the schema at `store.url` up to date; its version, None where there is none. Raises `StoreUnavailable`."""
     url = settings.store.url
+    if url == "memory:":
+        return None
     if url.startswith(SQLITE):
         return await trio.to_thread.run_sync(sqlite_file.migrate, url.removeprefix(SQLITE))
-    async with open_store(settings):  # opening it migrates it
-        return None
+    version: int = await trio.to_thread.run_sync(_postgres().migrate, url)
+    return version
 
 
 async def prove_store(settings: Settings) -> str:
@@ -95,7 +113,17 @@ def secrets_in_settings(settings: Settings) -> list[str]:
     """Every text in the settings that must never be shown."""
     r2 = settings.r2
     own = [*settings.auth.tokens, *filter(None, (r2.secret_access_key, r2.access_key_id))]
-    return [*own, *secrets_in(settings.destinations)]
+    return [*own, *_secrets_in_url(settings.store.url), *secrets_in(settings.destinations)]
+
+
+def _secrets_in_url(url: str) -> list[str]:
+    """The password, as it is written and as it is meant."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]
+    asked = parse_qs(parts.query).get("password", [])
+    return [secret for written in (parts.password, *asked) if written for secret in {written, unquote(written)}]
 
 
 def open_pool(settings: PoolSettings, *, guarded: bool = False) -> PooledClient:

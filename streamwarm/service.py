@@ -89,7 +89,7 @@ class _Service:
         queue = self.settings.queue
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
-        self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, time.time, self.observe)
+        self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, self.observe)
         self.user_pauses = UserPauses(self.store, self.limits, self.dispatcher.wake, self.observe)
         self.publisher = Publisher(self.store, lambda: self.running.progress, self.observe)
         self.stats = Stats(
@@ -103,7 +103,7 @@ class _Service:
             is_claiming=lambda: self.dispatcher.claiming,
             metrics=self.metrics,
             history=self.history,
-            now=time.time,
+            now=self.store.now,
         )
         self.intake = Intake(
             self.store,
@@ -115,7 +115,7 @@ class _Service:
             on_cancelled=self.running.cancel,
             on_pauses=self.user_pauses.refresh,
             on_mended=self.user_pauses.mended,
-            now=time.time,
+            now=self.store.now,
         )
 
 
@@ -158,7 +158,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
         partial(
             run_rescuer,
             store,
-            now=time.time,
+            now=store.now,
             random=random.random,
             observe=observe,
             on_queued=service.dispatcher.wake,
@@ -222,7 +222,7 @@ async def _work(
     """Dispatcher and workers, until asked to stop; then running transfers have `drain_s` to finish."""
     settings, shutdown, dispatcher = service.settings, service.shutdown, service.dispatcher
     async with (
-        open_completer(service.store, now=time.time, observe=service.observe) as completer,
+        open_completer(service.store, now=service.store.now, observe=service.observe) as completer,
         trio.open_nursery() as work,
     ):
         tools = _worker_tools(service, completer)
@@ -257,7 +257,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         pause=service.dispatcher.pause,
         idle=service.dispatcher.idle,
         observe=service.observe,
-        now=time.time,
+        now=service.store.now,
         random=random.random,
         redact=make_redactor(secrets_in_settings(service.settings)),
         max_attempts=service.settings.queue.max_attempts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-pytest_plugins = ["object_store_fixture"]
+pytest_plugins = ["object_store_fixture", "postgres_fixture"]
 
 settings.register_profile("streamwarm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("streamwarm")

@@ -14,16 +14,25 @@ from streamwarm.model import Job, State
 
 
 def change_each(tables: Tables, now: float, action: Action, job_ids: Sequence[str]) -> Changed:
-    found = tables.jobs_by_id(set(job_ids))
+    _hold(tables, action)
+    found = tables.jobs_to_change(set(job_ids))
     jobs = [found[job_id] for job_id in dict.fromkeys(job_ids) if job_id in found]
     return Changed(_CHANGES[action](tables, now, jobs), matched=len(jobs))
 
 
 def change_all(tables: Tables, now: float, action: Action, which: Filter, *, limit: int, after: int | None) -> Changed:
+    _hold(tables, action)
     page = list_jobs(tables, which, limit=limit, after=after)
-    found = tables.jobs_by_id({job.id for job in page.jobs})
-    changed = _CHANGES[action](tables, now, [found[job.id] for job in page.jobs])
+    found = tables.jobs_to_change({job.id for job in page.jobs})
+    # Another host may have changed one since the page was read.
+    jobs = [found[job.id] for job in page.jobs if job.id in found and which.matches(found[job.id].job)]
+    changed = _CHANGES[action](tables, now, jobs)
     return Changed(changed, matched=len(page.jobs), next=page.next)
+
+
+def _hold(tables: Tables, action: Action) -> None:
+    if action is Action.RETRY:
+        tables.hold_keys()
 
 
 def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[str]:

@@ -44,7 +44,7 @@ async def open_memory_store(
     """A fresh, empty store. `now` gives Unix seconds."""
     commits = CommitSignal()
     transactions = _InPlace(MemoryTables(), commits, now)
-    yield TransactionalStore(transactions, commits, limits, new_id, new_token, poll_s=inf)
+    yield TransactionalStore(transactions, commits, limits, new_id, new_token, poll_s=inf, now=now)
 
 
 @define(eq=False)
@@ -55,7 +55,7 @@ class _InPlace:
     _commits: CommitSignal
     _now: Callable[[], float]
 
-    async def write(self, operation: Operation[T]) -> T:
+    async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
         result = await self.read(operation)
         self._commits.announce(self._tables.last_event_seq())
         return result
@@ -81,8 +81,14 @@ class MemoryTables:
     _media: dict[MediaKey, tuple[MediaStatus, WarmRecord | None, str]] = field(factory=dict)
     _pauses: dict[str | None, UserPause] = field(factory=dict)
 
+    def hold_keys(self) -> None:
+        """There is one writer."""
+
     def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
         return {job_id: self._jobs[job_id] for job_id in ids if job_id in self._jobs}
+
+    jobs_to_change = jobs_by_id
+    jobs_to_claim = jobs_by_id
 
     def live_jobs(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
         return {key: self._jobs[self._live[key]] for key in keys if key in self._live}
@@ -116,11 +122,7 @@ class MemoryTables:
     def page_of_jobs(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
         before = inf if before_seq is None else before_seq
         matching = (
-            stored.job
-            for stored in self._jobs.values()
-            if stored.job.seq < before
-            and which.state in {None, stored.job.state}
-            and which.destination in {None, stored.job.destination}
+            stored.job for stored in self._jobs.values() if stored.job.seq < before and which.matches(stored.job)
         )
         return heapq.nlargest(limit, matching, key=lambda job: job.seq)
 

@@ -42,8 +42,10 @@ def push(
     tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreLimits
 ) -> list[Pushed | Refused]:
     keys = {job.media_key for job in jobs}
+    tables.hold_keys()
     known = Known(
-        by_id=tables.jobs_by_id(set(ids)),
+        by_id=tables.jobs_to_change(set(ids)),
+        # Live before warm: a job that ends between the two reads is found by both, never by neither.
         live=tables.live_jobs(keys),
         warm=tables.ready_records(keys),
         room=max(0, limits.max_pending - tables.pending_jobs()),
@@ -63,7 +65,7 @@ def list_jobs(tables: Tables, which: Filter, *, limit: int, after: int | None) -
 
 
 def cancel(tables: Tables, now: float, job_id: str) -> Job | None:
-    stored = tables.jobs_by_id({job_id}).get(job_id)
+    stored = tables.jobs_to_change({job_id}).get(job_id)
     if stored is None:
         return None
     if stored.job.state not in CANCELLABLE:
@@ -74,7 +76,8 @@ def cancel(tables: Tables, now: float, job_id: str) -> Job | None:
 
 
 def retry(tables: Tables, now: float, job_id: str) -> Job | None:
-    stored = tables.jobs_by_id({job_id}).get(job_id)
+    tables.hold_keys()
+    stored = tables.jobs_to_change({job_id}).get(job_id)
     if stored is None:
         return None
     if stored.job.state not in RETRYABLE:
@@ -112,7 +115,7 @@ def _best_of(tables: Tables, destination: str, share: int, *, now: float, max_wa
 
 def claim(tables: Tables, now: float, job_ids: Sequence[str], tokens: Sequence[str], lease_s: float) -> list[Claim]:
     """`tokens[i]` becomes the lease of `job_ids[i]`."""
-    jobs = tables.jobs_by_id(set(job_ids))
+    jobs = tables.jobs_to_claim(set(job_ids))
     changed: list[StoredJob] = []
     claims: list[Claim] = []
     for job_id, token in zip(job_ids, tokens, strict=True):
@@ -127,7 +130,7 @@ def claim(tables: Tables, now: float, job_ids: Sequence[str], tokens: Sequence[s
 
 
 def renew(tables: Tables, now: float, leases: Sequence[Lease], lease_s: float) -> list[Lease]:
-    jobs = tables.jobs_by_id({lease.job_id for lease in leases})
+    jobs = tables.jobs_to_change({lease.job_id for lease in leases})
     lost = [lease for lease in leases if not _holds(jobs.get(lease.job_id), lease)]
     held = [lease.job_id for lease in leases if _holds(jobs.get(lease.job_id), lease)]
     tables.extend_leases(held, now + lease_s)
@@ -135,7 +138,7 @@ def renew(tables: Tables, now: float, leases: Sequence[Lease], lease_s: float) -
 
 
 def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> list[bool]:
-    jobs = tables.jobs_by_id({settlement.lease.job_id for settlement in settlements})
+    jobs = tables.jobs_to_change({settlement.lease.job_id for settlement in settlements})
     changed: list[StoredJob] = []
     answers: list[bool] = []
     for settlement in settlements:

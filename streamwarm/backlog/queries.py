@@ -1,4 +1,4 @@
-"""The named queries of a `.sql` file, each under a line `-- name: <name>`."""
+"""The SQL of a database, as files: named queries, each under a line `-- name: <name>`, and numbered migrations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.resources import files
 
 SQL_FOLDER = files("streamwarm.backlog") / "sql"
 
+_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 _HEAD = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -15,3 +16,9 @@ def load_queries(database: str) -> dict[str, str]:
     text = (SQL_FOLDER / database / "queries.sql").read_text(encoding="utf-8")
     _, *parts = _HEAD.split(text)
     return {name: query.strip() for name, query in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def load_migrations(database: str) -> list[tuple[int, str]]:
+    """The scripts for `database` by number, in order."""
+    named = ((_MIGRATION.fullmatch(file.name), file) for file in (SQL_FOLDER / database).iterdir())
+    return sorted((int(match[1]), file.read_text(encoding="utf-8")) for match, file in named if match)

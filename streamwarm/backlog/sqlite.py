@@ -77,7 +77,7 @@ async def open_sqlite_store(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             try:
-                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S)
+                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S, now)
             finally:
                 writer.close()
 
@@ -93,7 +93,7 @@ class _SqliteTransactions:
     _run_sync: RunSync
     _slots: trio.Semaphore = field(factory=lambda: trio.Semaphore(READERS))
 
-    async def write(self, operation: Operation[T]) -> T:
+    async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
         value: T = await self._writer.submit(operation)
         return value
 

@@ -8,14 +8,13 @@ acknowledged commits at a power cut.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from streamwarm.backlog.queries import SQL_FOLDER
+from streamwarm.backlog.queries import load_migrations
 from streamwarm.errors import StoreUnavailable
 
 Connect = Callable[[str], sqlite3.Connection]
@@ -37,8 +36,6 @@ million jobs did 2,900 claims and completions a second instead of 2,300 (medians
 _WAL_RETRY_S = 0.02
 _STATEMENTS = 256
 """Prepared statements kept by a connection: more than there are queries."""
-
-_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 _REMEDIES = (
     ("SQLITE_FULL", "free space on its volume; work then resumes by itself"),
@@ -92,7 +89,7 @@ def migrate(path: str, connect: Connect = connect) -> int:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at REAL NOT NULL)"
         )
-        migrations = _migrations()
+        migrations = load_migrations("sqlite")
         for version, script in migrations:
             _apply(connection, version, script)
         (found,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
@@ -167,12 +164,6 @@ def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _migrations() -> list[tuple[int, str]]:
-    """The numbered scripts, in order."""
-    named = ((_MIGRATION.fullmatch(file.name), file) for file in (SQL_FOLDER / "sqlite").iterdir())
-    return sorted((int(match[1]), file.read_text(encoding="utf-8")) for match, file in named if match)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -31,9 +31,15 @@ class SqliteTables:
     connection: sqlite3.Connection
     _queries: Mapping[str, str]
 
+    def hold_keys(self) -> None:
+        """There is one writer."""
+
     def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
         found = (self._one("job_by_id", id=job_id) for job_id in ids)
         return {row["id"]: rows.stored_job_from(row) for row in found if row is not None}
+
+    jobs_to_change = jobs_by_id
+    jobs_to_claim = jobs_by_id
 
     def live_jobs(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
         found = ((key, self._one("live_job", **rows.key_row(key))) for key in keys)

@@ -102,6 +102,9 @@ class Filter:
     state: State | None = None
     destination: str | None = None
 
+    def matches(self, job: Job) -> bool:
+        return self.state in {None, job.state} and self.destination in {None, job.destination}
+
 
 @frozen
 class Page:
@@ -161,7 +164,11 @@ class UserPause:
 
 
 class Store(Protocol):
-    """A durable backlog. Implementations: `sqlite.py`, `memory.py`."""
+    """A durable backlog. Implementations: `sqlite.py`, `postgres.py`, `memory.py`."""
+
+    def now(self) -> float:
+        """The store's time (Unix seconds), as nearly as this process knows it without asking."""
+        ...
 
     async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
         """Store jobs, all in one transaction; one answer a job, in order. One bad job never refuses the others.

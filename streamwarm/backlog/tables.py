@@ -40,9 +40,26 @@ class MediaQuery:
 
 
 class Tables(Protocol):
-    """All rows of a store, within a transaction."""
+    """All rows of a store, within a transaction.
+
+    Where other hosts write too, rows may change between two reads of one transaction, so it says what it is about to
+    change (`jobs_to_change`, `jobs_to_claim`, `hold_keys`) and the others wait. A store with one writer has nothing to
+    do there.
+    """
+
+    def hold_keys(self) -> None:
+        """Until this transaction ends, no other one makes a job live or numbers one."""
+        ...
 
     def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]: ...
+
+    def jobs_to_change(self, ids: Collection[str]) -> dict[str, StoredJob]:
+        """The same, and no other transaction changes them until this one ends."""
+        ...
+
+    def jobs_to_claim(self, ids: Collection[str]) -> dict[str, StoredJob]:
+        """The same, less those that another transaction is about to change: somebody else claims them."""
+        ...
 
     def live_jobs(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]: ...
 
@@ -81,7 +98,8 @@ class Tables(Protocol):
         ...
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
-        """Waiting jobs with `retry_at <= now`, earliest first."""
+        """Waiting jobs with `retry_at <= now`, earliest first, to be changed: those that another transaction changes
+        are left to it, here and in the two below."""
         ...
 
     def next_due_at(self) -> float | None: ...

@@ -41,8 +41,8 @@ push waits no longer than that behind a sweep of a hundred thousand."""
 class Transactions(Protocol):
     """Runs operations. Raises `StoreUnavailable`; then nothing of the operation is committed."""
 
-    async def write(self, operation: Operation[T]) -> T:
-        """Run it in a transaction and return once that is durable."""
+    async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
+        """Run it in a transaction and return once that is durable. `makes_live`: it calls `hold_keys`."""
         ...
 
     async def read(self, operation: Operation[T]) -> T:
@@ -57,12 +57,16 @@ class CommitSignal:
     last_seq: int = 0
     changed: trio.Event = field(factory=trio.Event)
 
+    def wake(self) -> None:
+        """Another process may have committed one: those who wait look again."""
+        self.changed.set()
+        self.changed = trio.Event()
+
     def announce(self, seq: int) -> None:
         """The newest committed event is `seq`."""
         if seq > self.last_seq:
             self.last_seq = seq
-            self.changed.set()
-            self.changed = trio.Event()
+            self.wake()
 
 
 @define(eq=False)
@@ -75,10 +79,16 @@ class TransactionalStore:
     _new_id: Callable[[], str]
     _new_token: Callable[[], str]
     _poll_s: float
+    _now: Callable[[], float]
+
+    def now(self) -> float:
+        return self._now()
 
     async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
         ids = [self._new_id() if job.id is None else job.id for job in jobs]
-        return await self._transactions.write(lambda tables, now: operations.push(tables, now, jobs, ids, self._limits))
+        return await self._transactions.write(
+            lambda tables, now: operations.push(tables, now, jobs, ids, self._limits), makes_live=True
+        )
 
     async def get(self, job_id: str) -> Job | None:
         found = await self._transactions.read(lambda tables, _: tables.jobs_by_id({job_id}))
@@ -105,14 +115,19 @@ class TransactionalStore:
         return await self._transactions.write(lambda tables, now: operations.cancel(tables, now, job_id))
 
     async def retry(self, job_id: str) -> Job | None:
-        return await self._transactions.write(lambda tables, now: operations.retry(tables, now, job_id))
+        return await self._transactions.write(
+            lambda tables, now: operations.retry(tables, now, job_id), makes_live=True
+        )
 
     async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:
-        return await self._transactions.write(lambda tables, now: bulk.change_each(tables, now, action, job_ids))
+        return await self._transactions.write(
+            lambda tables, now: bulk.change_each(tables, now, action, job_ids), makes_live=action is Action.RETRY
+        )
 
     async def change_all(self, action: Action, which: Filter, *, limit: int, after: int | None = None) -> Changed:
         return await self._transactions.write(
-            lambda tables, now: bulk.change_all(tables, now, action, which, limit=limit, after=after)
+            lambda tables, now: bulk.change_all(tables, now, action, which, limit=limit, after=after),
+            makes_live=action is Action.RETRY,
         )
 
     async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:

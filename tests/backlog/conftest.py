@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from backlog_helpers import LIMITS, Clock, OpenStore, numbered
+from postgres_fixture import PostgresServer
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
+from streamwarm.backlog.postgres import open_postgres_store
 from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.store import Store
 
@@ -37,10 +39,22 @@ def open_sqlite(path: str, clock: Clock) -> OpenStore:
     return open_store
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def store(request: pytest.FixtureRequest, open_sqlite: OpenStore, clock: Clock) -> AsyncIterator[Store]:
-    if request.param == "sqlite":
-        async with open_sqlite() as opened:
+@pytest.fixture
+def open_postgres(postgres_server: PostgresServer, clock: Clock) -> OpenStore:
+    """Opens the store in a schema of this test's own, as often as it is called."""
+    url = postgres_server.new_schema()
+
+    def open_store(limits: StoreLimits = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
+        arguments = {"limits": limits, "now": clock, "new_id": numbered("job-"), "new_token": numbered("token-")}
+        return open_postgres_store(url, **{**arguments, **more})
+
+    return open_store
+
+
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
+async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Store]:
+    if request.param in {"sqlite", "postgres"}:
+        async with request.getfixturevalue(f"open_{request.param}")() as opened:
             yield opened
     else:
         new_id, new_token = numbered("job-"), numbered("token-")

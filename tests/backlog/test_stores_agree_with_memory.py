@@ -1,4 +1,4 @@
-"""Any sequence of operations leaves SQLite where it leaves memory: the two know rows in wholly different
+"""Any sequence of operations leaves SQLite and PostgreSQL where it leaves memory: they know rows in wholly different
 ways."""
 
 from __future__ import annotations
@@ -6,14 +6,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
+from attrs import evolve
 from backlog_helpers import LOST, TIMED_OUT, Clock, numbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from postgres_fixture import PostgresServer
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
+from streamwarm.backlog.postgres import open_postgres_store
 from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.store import Again, Done, Failed, Filter, GivenBack, Store
 from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
@@ -33,8 +37,11 @@ new_jobs = st.builds(
     bytes=st.sampled_from([None, 5, 30_000_000]),
     id=st.sampled_from([None, None, "x", "y"]),
 )
-job_ids = st.sampled_from(["x", "y", *(f"job-{n}" for n in range(1, 8))])
-leases = st.builds(Lease, job_ids, st.sampled_from([f"token-{n}" for n in range(1, 6)]))
+job_ids = st.sampled_from(["x", "y", *(f"job-{n}" for n in range(1, 5))])
+ANY = "any"
+leases = st.builds(Lease, st.just(ANY), st.integers(0, 3).map(str))
+"""The lease that was granted so many claims before the last one; `agree` puts it in."""
+
 settlements = st.one_of(
     st.builds(
         Done,
@@ -69,9 +76,12 @@ def calls(name: str, *args: st.SearchStrategy[Any], **named: st.SearchStrategy[A
 
 
 media = (st.sampled_from(DESTINATIONS), st.sampled_from(KINDS))
+pushes = calls("push", st.lists(new_jobs, min_size=2, max_size=6))
 steps = st.one_of(
-    calls("push", st.lists(new_jobs, min_size=1, max_size=4)),
-    calls("claim", st.lists(job_ids, min_size=1, max_size=4)),
+    pushes,
+    calls("claim", st.lists(job_ids, min_size=3, max_size=6)),
+    calls("claim", st.just([f"job-{n}" for n in range(1, 9)])),
+    calls("settle", st.lists(settlements, min_size=1, max_size=4)),
     calls("settle", st.lists(settlements, min_size=1, max_size=4)),
     calls("renew", st.lists(leases, max_size=3)),
     calls("cancel", job_ids),
@@ -105,25 +115,48 @@ async def in_place(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
-@settings(max_examples=15, deadline=None)
-@given(sequence=st.lists(steps, min_size=1, max_size=25))
-async def test_sqlite_and_memory_tell_users_the_same(sequence: list[Call]) -> None:
+def _with_leases(argument: Any, granted: list[Lease]) -> Any:
+    if isinstance(argument, list):
+        return [_with_leases(item, granted) for item in argument]
+    if isinstance(argument, Lease):
+        return granted[-1 - int(argument.token) % len(granted)] if granted else argument
+    if isinstance(argument, Done | Failed | Again | GivenBack):
+        return evolve(argument, lease=_with_leases(argument.lease, granted))
+    return argument
+
+
+async def agree(open_other: Callable[..., Any], sequence: list[Call]) -> None:
     clock = Clock()
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        sqlite, memory = [
+        other, memory = [
             await stack.enter_async_context(
                 opened(limits=LIMITS, now=clock, new_id=numbered("job-"), new_token=numbered("token-"))
             )
-            for opened in (
-                lambda **more: open_sqlite_store(f"{folder}/x.db", run_sync=in_place, **more),
-                open_memory_store,
-            )
+            for opened in (open_other, open_memory_store)
         ]
+        granted: list[Lease] = []
         for name, args, named in sequence:
             if name == "pass":
                 clock.at += args[0]
                 continue
-            by_sqlite = await getattr(sqlite, name)(*args, **named)
-            assert by_sqlite == await getattr(memory, name)(*args, **named)
-        assert await everything_told(sqlite) == await everything_told(memory)
+            meant = [_with_leases(argument, granted) for argument in args]
+            answer = await getattr(memory, name)(*meant, **named)
+            assert await getattr(other, name)(*meant, **named) == answer
+            if name == "claim":
+                granted += [claim.lease for claim in answer]
+        assert await everything_told(other) == await everything_told(memory)
+
+
+@settings(max_examples=15)
+@given(first=pushes, sequence=st.lists(steps, min_size=15, max_size=25))
+async def test_sqlite_and_memory_tell_users_the_same(first: Call, sequence: list[Call]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        await agree(partial(open_sqlite_store, f"{folder}/x.db", run_sync=in_place), [first, *sequence])
+
+
+@settings(max_examples=15)
+@given(first=pushes, sequence=st.lists(steps, min_size=15, max_size=25))
+async def test_postgres_and_memory_tell_users_the_same(
+    postgres_server: PostgresServer, first: Call, sequence: list[Call]
+) -> None:
+    await agree(partial(open_postgres_store, postgres_server.new_schema()), [first, *sequence])

@@ -1,0 +1,189 @@
+"""What several hosts on one PostgreSQL database promise together."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import AsyncExitStack, closing
+
+import psycopg
+import pytest
+import trio
+from backlog_helpers import OpenStore, claim_one, done, numbered, photo, push_one, start, view
+from postgres_fixture import PostgresServer
+
+from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.postgres_server import connect, migrate
+from streamwarm.backlog.queries import load_queries
+from streamwarm.backlog.store import Pushed, Store
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import State
+
+ROOMY = StoreLimits(max_pending=50_000)
+HOSTS = 3
+
+
+async def open_hosts(stack: AsyncExitStack, open_postgres: OpenStore) -> list[Store]:
+    return [
+        await stack.enter_async_context(
+            open_postgres(ROOMY, new_id=numbered(f"host{n}-"), new_token=numbered(f"lease{n}-"))
+        )
+        for n in range(HOSTS)
+    ]
+
+
+async def work_until_empty(host: Store, claimed: list[str]) -> None:
+    while queued := await host.queued(8):
+        claims = await host.claim([job.id for job in queued])
+        claimed += [claim.job.id for claim in claims]
+        assert all(await host.settle([done(claim) for claim in claims]))
+
+
+async def follow(host: Store, until: int, seen: list[int]) -> None:
+    """Read events as a publisher does, from a cursor, as soon as there are any."""
+    while len(seen) < until:
+        last = seen[-1] if seen else 0
+        await host.wait_for_event(last)
+        seen += [event.seq for event in await host.events_after(last, limit=50)]
+
+
+async def test_no_job_goes_to_two_hosts_and_no_reader_misses_an_event(open_postgres: OpenStore) -> None:
+    jobs = 90
+    claimed: list[str] = []
+    seen: list[list[int]] = [[] for _ in range(HOSTS)]
+    async with AsyncExitStack() as stack:
+        hosts = await open_hosts(stack, open_postgres)
+        with trio.fail_after(120):
+            async with trio.open_nursery() as readers:
+                for host, mine in zip(hosts, seen, strict=True):
+                    readers.start_soon(follow, host, 3 * jobs, mine)
+                async with trio.open_nursery() as nursery:
+                    for number, host in enumerate(hosts):
+                        mine = [photo(f"{number}-{n}.jpg") for n in range(jobs // HOSTS)]
+                        for at in range(0, len(mine), 5):
+                            nursery.start_soon(host.push, mine[at : at + 5])
+                async with trio.open_nursery() as nursery:
+                    for host in hosts:
+                        nursery.start_soon(work_until_empty, host, claimed)
+        assert (await hosts[0].counts()).by_state[State.DONE] == jobs
+    assert max(Counter(claimed).values()) == 1
+    assert len(claimed) == jobs
+    assert seen == [list(range(1, 3 * jobs + 1))] * HOSTS
+
+
+async def test_the_same_media_pushed_at_every_host_at_once_is_one_job(open_postgres: OpenStore) -> None:
+    answers: list[Pushed] = []
+
+    async def push(host: Store, key: str) -> None:
+        answers.append(await push_one(host, photo(key)))
+
+    async with AsyncExitStack() as stack:
+        hosts = await open_hosts(stack, open_postgres)
+        async with trio.open_nursery() as nursery:
+            for key in range(10):
+                for host in hosts:
+                    nursery.start_soon(push, host, f"{key}.jpg")
+        assert len([answer for answer in answers if not answer.duplicate]) == 10
+        assert (await hosts[0].counts()).by_state[State.QUEUED] == 10
+
+
+async def test_a_host_that_starts_leaves_the_running_jobs_of_others_alone(open_postgres: OpenStore, clock) -> None:
+    async with open_postgres(new_token=numbered("first-")) as mine:
+        claim = await start(mine, photo())
+        async with open_postgres(new_token=numbered("second-")) as other:
+            assert await other.rescue() == 0
+            assert await mine.settle([done(claim)]) == [True]
+            lost = await start(mine, photo("b.jpg"))
+            clock.at += 31
+            assert await other.rescue() == 1
+            held = await claim_one(other, lost.job.id)
+            assert await mine.renew([lost.lease]) == [lost.lease]
+            assert await mine.settle([done(lost)]) == [False]
+            assert await other.settle([done(held)]) == [True]
+
+
+async def test_ten_hosts_that_start_at_once_make_one_schema(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_schema()
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(trio.to_thread.run_sync, migrate, url)
+    with closing(connect(url)) as connection:
+        assert [row["version"] for row in connection.execute("SELECT version FROM schema_migrations")] == [1]
+        assert connection.execute("SELECT count(*) FROM counters").fetchone() == {"count": 2}
+
+
+async def test_a_newer_schema_in_postgres_is_left_alone(postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_schema()
+    migrate(url)
+    with closing(connect(url)) as connection:
+        connection.execute("INSERT INTO schema_migrations VALUES (999, 0)")
+    with pytest.raises(StoreUnavailable, match="version 999"):
+        migrate(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://me:hunter22@127.0.0.1:1/jobs", "127.0.0.1:1/jobs.*start it, or correct store.url"),
+        ("postgresql://me:hunter22@127.0.0.1:1/jobs?nonsense=1", "not a PostgreSQL address"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named_without_its_password(url: str, told: str) -> None:
+    with pytest.raises(StoreUnavailable, match=told) as raised:
+        migrate(url)
+    assert "hunter22" not in str(raised.value)
+
+
+async def test_time_is_the_servers_where_no_other_is_given(open_postgres: OpenStore) -> None:
+    async with open_postgres(now=None) as store:
+        job = await view(store, (await push_one(store, photo())).id)
+        assert abs(store.now() - job.created_at) < 60
+        claim = await claim_one(store, job.id)
+        assert await store.rescue() == 0
+        assert await store.renew([claim.lease]) == []
+
+
+SMALL_TABLES = {"counter", "drop_old_writers", "job_counts", "lock_intake", "lock_numbering", "pauses"}
+SORTED_RESULTS = {
+    "events_of_jobs_after",
+    "lock_jobs_by_id",
+    "lock_jobs_to_claim",
+    "newest_jobs_in_places",
+    "queued_in_bands",
+}
+"""What they sort is what they found by an index, at most `limit` for each thing asked for."""
+
+
+@pytest.fixture(scope="session")
+def planned(postgres_server: PostgresServer) -> str:
+    url = postgres_server.new_schema()
+    migrate(url)
+    return url
+
+
+def plan(url: str, query: str) -> str:
+    """The plan for any parameters, on tables that are empty: the worst there is to plan on."""
+    numbers: dict[str, int] = {}
+    text = re.sub(r"%\((\w+)\)s", lambda match: f"${numbers.setdefault(match[1], len(numbers) + 1)}", query)
+    with closing(connect(url)) as connection:
+        found = connection.execute(psycopg.sql.SQL("EXPLAIN (GENERIC_PLAN) ") + psycopg.sql.SQL(text), prepare=False)
+        return "\n".join(row["QUERY PLAN"] for row in found)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, text in load_queries("postgres").items() if name not in SMALL_TABLES)
+)
+def test_no_query_scans_or_sorts_a_table_that_grows_in_postgres(planned: str, name: str) -> None:
+    query = load_queries("postgres")[name]
+    if query.startswith("INSERT") or " FROM " not in query.replace("\n", " "):
+        return
+    told = plan(planned, query)
+    assert "Seq Scan" not in told
+    if name not in SORTED_RESULTS:
+        assert "Sort" not in told
+
+
+def test_a_ready_record_is_one_index_read_in_postgres(planned: str) -> None:
+    assert "Index Scan using ix_media_cache_lookup on media_cache" in plan(
+        planned, load_queries("postgres")["ready_records"]
+    )
