@@ -33,6 +33,7 @@ from streamwarm.dispatch.user_pauses import UserPauses
 from streamwarm.errors import SettingsError
 from streamwarm.model import Claim
 from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
+from streamwarm.send.sweep import sweep_destinations
 from streamwarm.settings import Settings
 from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
@@ -165,6 +166,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
             before_rescue=partial(service.running.renew, store),
         )
     )
+    plumbing.start_soon(sweep_destinations, service.far.destinations, store, observe)
     every_s = service.settings.queue.lease_s / 3  # two renewals may fail before a lease is lost
     plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Literal, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Literal, Protocol, runtime_checkable
 
 from attrs import frozen
 
-from streamwarm.model import JsonObject, Kind, NewJob
+from streamwarm.model import JsonObject, Kind, NewJob, State
 
 
 @frozen
@@ -21,6 +21,8 @@ class Media:
     content_type: str | None
     options: JsonObject
     sha256: str | None = None
+    content_encoding: str | None = None
+    """How the object is stored; its bytes go out as they are, and a destination that can say so passes it on."""
 
 
 class Body(Protocol):
@@ -81,5 +83,18 @@ class Destination(Protocol):
         `bytes`, `source` and `elapsed_ms`, which the transfer adds).
 
         Raises `DestinationError`. A `SourceError` out of `body` passes through as it is.
+        """
+        ...
+
+
+@runtime_checkable
+class LeavesTraces(Protocol):
+    """A destination at which an attempt that died with its process leaves something behind."""
+
+    async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
+        """Remove what such attempts have left. Called once at every start, beside the work.
+
+        `state_of` tells a job's state by its id, None where this service's store knows no such job: whatever belongs to
+        one of those is somebody else's. Raises `DestinationError`; what `state_of` raises passes.
         """
         ...

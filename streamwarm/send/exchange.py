@@ -6,13 +6,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
+from typing import Protocol, cast
 
 import httpx
 from attrs import define, frozen
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
-from streamwarm.send.destination import Body
+from streamwarm.send.destination import Body, Media
 
 _PLAIN_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
 
@@ -27,12 +27,30 @@ class Answer:
     whole: bool
 
 
+class Outgoing(Protocol):
+    """What is known of an upload when it breaks off."""
+
+    @property
+    def bytes_out(self) -> int:
+        """How many of the object's bytes the network has taken."""
+        ...
+
+    @property
+    def sent(self) -> bool:
+        """The network has taken all that makes an object of it; before that no server can have one."""
+        ...
+
+
 @define
 class Upload:
-    """A body on its way out. `sent`: the network has taken all of it; before that no server can have the object."""
+    """A body on its way out, in one request that makes an object of it."""
 
     body: Body
     sent: bool = False
+
+    @property
+    def bytes_out(self) -> int:
+        return self.body.bytes_out
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         async with aclosing(self.body.pieces()) as pieces:
@@ -41,8 +59,8 @@ class Upload:
         self.sent = True
 
 
-async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Upload, *, max_bytes: int) -> Answer:
-    """Send `request`, whose content is `upload`'s pieces, and read at most `max_bytes` of the answer.
+async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Outgoing, *, max_bytes: int) -> Answer:
+    """Send `request`, whose content is `upload`, and read at most `max_bytes` of the answer.
 
     Raises `DestinationError`: `delivery_unknown` where every byte was sent and no answer came; `StaleConnection` where
     the connection was gone before it took one. A `SourceError` out of the body passes.
@@ -74,16 +92,18 @@ async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
     return body[:max_bytes], True
 
 
-def header_type(content_type: str | None) -> str:
-    """The object's own type where it can stand in a header: it was written by whoever filled the bucket."""
-    if content_type and len(content_type) <= 256 and _PLAIN_TYPE.fullmatch(content_type):
-        return content_type
-    return "application/octet-stream"
+def stored_headers(media: Media) -> dict[str, str]:
+    """What the object's bytes are, where it can stand in a header: it was written by whoever filled the bucket."""
+    plain = len(media.content_type or "") <= 256 and _PLAIN_TYPE.fullmatch(media.content_type or "")
+    headers = {"Content-Type": media.content_type if media.content_type and plain else "application/octet-stream"}
+    if media.content_encoding and re.fullmatch(r"[A-Za-z0-9, _-]{1,64}", media.content_encoding):
+        headers["Content-Encoding"] = media.content_encoding
+    return headers
 
 
-def _translate(exc: httpx.HTTPError, upload: Upload, *, unreceived: bool) -> AttemptError:
+def _translate(exc: httpx.HTTPError, upload: Outgoing, *, unreceived: bool) -> AttemptError:
     """Whose fault a broken exchange was. httpx's own texts never quote the URL, but its objects hold it."""
-    what, taken_bytes = type(exc).__name__, upload.body.bytes_out
+    what, taken_bytes = type(exc).__name__, upload.bytes_out
     if unreceived:
         return StaleConnection(f"the connection was closed before a byte of the upload had arrived ({what})")
     if upload.sent:

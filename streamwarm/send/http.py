@@ -19,7 +19,7 @@ from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOp
 from streamwarm.model import JsonObject, NewJob
 from streamwarm.retry import parse_retry_after
 from streamwarm.send.destination import Body, Media
-from streamwarm.send.exchange import Answer, Upload, exchange, header_type
+from streamwarm.send.exchange import Answer, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
 from streamwarm.settings import BadValue, one_of
 
@@ -163,8 +163,7 @@ class HttpDestination:
             )
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:
-        headers = {"Content-Type": header_type(media.content_type), **self._headers}
-        headers["Content-Length"] = str(media.bytes)
+        headers = {**stored_headers(media), **self._headers, "Content-Length": str(media.bytes)}
         upload = Upload(body)
         async with aclosing(upload.pieces()) as content:
             request = self._client.build_request(

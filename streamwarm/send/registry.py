@@ -15,6 +15,7 @@ from streamwarm.configure import structure_table
 from streamwarm.errors import SettingsError
 from streamwarm.send.destination import Destination
 from streamwarm.send.http import HttpDestination, HttpSettings
+from streamwarm.send.s3 import S3Destination, S3Settings
 from streamwarm.send.telegram import TelegramDestination, TelegramSettings
 
 
@@ -32,6 +33,7 @@ class DestinationType:
 
 TYPES: Mapping[str, DestinationType] = {
     "telegram": DestinationType(TelegramSettings, TelegramDestination),
+    "s3": DestinationType(S3Settings, S3Destination),
     "http": DestinationType(HttpSettings, HttpDestination, guarded=lambda settings: not settings.allow_private),
 }
 

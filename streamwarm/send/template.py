@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -52,6 +52,10 @@ class Template:
                 ErrorCode.DESTINATION_REFUSED,
                 "the destination names objects by their sha256, and this job has none: push it with one",
             )
-        values: Mapping[str, str] = {"r2_key": media.r2_key, "sha256": media.sha256 or "", "kind": media.kind.value}
+        return self.render(media)
+
+    def render(self, named: NewJob | Media) -> str:
+        """The name, with nothing where the job has no digest."""
+        values = {"r2_key": named.r2_key, "sha256": named.sha256 or "", "kind": named.kind.value}
         # One pass over the template: what a value brings along is never looked at again.
         return _BRACED.sub(lambda braced: self.encode(values[braced[1]]), self.text)

@@ -106,4 +106,5 @@ def _media(job: Job, info: ObjectInfo) -> Media:
         content_type=info.content_type,
         options=job.options,
         sha256=job.sha256,
+        content_encoding=info.content_encoding,
     )

@@ -149,6 +149,14 @@ class ResumedByUser:
 
 
 @frozen
+class SweepFailed:
+    """What attempts that died with their process left at a destination stays there until the next start."""
+
+    destination: str
+    message: str
+
+
+@frozen
 class LateResult:
     """A worker finished after its lease was lost; nothing was changed (fault 20)."""
 
@@ -232,6 +240,7 @@ Observation = (
     | DestinationPaused
     | PausedByUser
     | ResumedByUser
+    | SweepFailed
     | LateResult
     | BatchDone
     | SigningKeyDerived

@@ -33,6 +33,7 @@ _LINES: dict[type, tuple[str, str]] = {
     events.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),
     events.PausedByUser: ("warning", "[PAUSE]"),
     events.ResumedByUser: ("info", "[RESUME]"),
+    events.SweepFailed: ("warning", "[DESTINATION][SWEEP]"),
     events.LateResult: ("warning", "[MEDIA][PREWARM][LATE]"),
     events.SigningKeyDerived: ("debug", "[R2][SIGNING_KEY]"),
     events.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),

@@ -33,7 +33,7 @@ class HttpSink:
         connection = Connection(stream)
         while (request := await connection.request()) is not None:
             body = bytearray()
-            async for piece in connection.body():
+            while piece := await connection.piece():
                 body += piece
             headers = {name.decode(): value.decode() for name, value in request.headers}
             self.received.append(Received(request.method.decode(), request.target.decode(), headers, bytes(body)))
@@ -56,9 +56,10 @@ class Connection:
         event = await self._next()
         return event if isinstance(event, h11.Request) else None
 
-    async def body(self) -> AsyncIterator[bytes]:
-        while isinstance(event := await self._next(), h11.Data):
-            yield bytes(event.data)
+    async def piece(self) -> bytes:
+        """More of its body; empty at the end."""
+        event = await self._next()
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
 
     async def answer(self, status: int, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         length = [] if status == 204 else [("Content-Length", str(len(body)))]
@@ -82,7 +83,7 @@ class Fault:
     """
 
     at_byte: int | None = None
-    answer: bytes = b""
+    answer: bytes | Callable[[h11.Request], bytes] = b""
     stays: bool = False
 
 
@@ -101,8 +102,21 @@ class Road:
     requests: list[str] = Factory(list)
     """Method and target of every request that came."""
     port: int = 0
+    _open: set[trio.SocketStream] = Factory(set)
+
+    async def close_idle(self) -> None:
+        """Close every connection that is open, as a server does with those that have been idle for long."""
+        for stream in list(self._open):
+            await stream.aclose()
 
     async def serve(self, stream: trio.SocketStream) -> None:
+        self._open.add(stream)
+        try:
+            await self._serve(stream)
+        finally:
+            self._open.discard(stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
         connection = Connection(stream)
         behind = await trio.open_tcp_stream("127.0.0.1", self.behind_port)
         async with behind:
@@ -122,12 +136,10 @@ class Road:
             await self._pass_on(request, connection, behind)
         else:
             left = fault.at_byte
-            async for piece in connection.body():
+            while left > 0 and (piece := await connection.piece()):
                 left -= len(piece)
-                if left <= 0:
-                    break
         if fault.answer:
-            await connection.stream.send_all(fault.answer)
+            await connection.stream.send_all(fault.answer if isinstance(fault.answer, bytes) else fault.answer(request))
         if fault.stays:
             await trio.sleep_forever()
 
@@ -137,7 +149,7 @@ class Road:
         """Send it on as it came and return the answer."""
         client = h11.Connection(h11.CLIENT)
         await behind.send_all(client.send(request) or b"")
-        async for piece in connection.body():
+        while piece := await connection.piece():
             await behind.send_all(client.send(h11.Data(data=piece)) or b"")
         await behind.send_all(client.send(h11.EndOfMessage()) or b"")
         status, headers, body = 0, [], b""

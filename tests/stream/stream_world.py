@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -15,15 +15,17 @@ from attrs import define, evolve, field
 from scripted_bucket import NO_TLS, Rig, Script, rig
 from typed_settings.types import SecretStr
 
+from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
+from streamwarm.send.destination import Destination
 from streamwarm.send.telegram import TelegramDestination, TelegramSettings
 from streamwarm.settle.finished import Delivered, Finished
 from streamwarm.stream.running import Running
 from streamwarm.stream.transfer import Attempt, transfer
 from streamwarm.stream.worker import WorkerTools, run_worker
-from streamwarm.watch.events import Observation
+from streamwarm.watch.events import Observation, Observer, unobserved
 
 TOKEN = "4242:AA-first_bot"
 CHAT = -1001
@@ -75,30 +77,11 @@ class World:
         )
 
     async def work(self, job: Job = JOB) -> Finished:
-        finished: list[Finished] = []
-
-        async def finish(one: Finished) -> None:
-            finished.append(one)
-
-        claims, worker_claims = trio.open_memory_channel[Claim](1)
-        with claims:
-            claims.send_nowait(Claim(job, Lease(job.id, "lease-token")))
-        await run_worker(1, worker_claims, self._tools(finish))
-        return finished[0]
-
-    def _tools(self, finish: Any) -> WorkerTools:
-        return WorkerTools(
-            source=self.bucket_rig.source,
-            destinations={"mybot": self.destination},
-            running=Running(),
-            finish=finish,
-            pause=lambda *_: None,
-            idle=lambda: None,
+        return await work_once(
+            job,
+            self.bucket_rig.source,
+            self.destination,
             observe=self.observed.append,
-            now=lambda: NOW,
-            random=lambda: 0.0,
-            redact=lambda text: text,
-            max_attempts=5,
             body_timeout_s=self.body_timeout_s,
         )
 
@@ -133,6 +116,42 @@ async def world(
         destination.answer_timeout_s = answer_timeout_s
         yield World(bucket_rig, emulator, destination, source_pool, destination_pool, body_timeout_s)
         nursery.cancel_scope.cancel()
+
+
+async def work_once(
+    job: Job,
+    source: Source,
+    destination: Destination,
+    *,
+    body_timeout_s: float,
+    observe: Observer = unobserved,
+    redact: Callable[[str], str] = str,
+) -> Finished:
+    """A worker's one attempt at the job."""
+    finished: list[Finished] = []
+
+    async def finish(one: Finished) -> None:
+        finished.append(one)
+
+    claims, worker_claims = trio.open_memory_channel[Claim](1)
+    with claims:
+        claims.send_nowait(Claim(job, Lease(job.id, "lease-token")))
+    tools = WorkerTools(
+        source=source,
+        destinations={job.destination: destination},
+        running=Running(),
+        finish=finish,
+        pause=lambda *_: None,
+        idle=lambda: None,
+        observe=observe,
+        now=lambda: NOW,
+        random=lambda: 0.0,
+        redact=redact,
+        max_attempts=5,
+        body_timeout_s=body_timeout_s,
+    )
+    await run_worker(1, worker_claims, tools)
+    return finished[0]
 
 
 def job(**changes: Any) -> Job:

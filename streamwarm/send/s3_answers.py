@@ -1,0 +1,160 @@
+"""What an S3 bucket answers to an upload, as values or `DestinationError`s, and how a big object is cut. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from xml.sax.saxutils import escape
+
+from attrs import frozen
+
+from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.retry import parse_retry_after
+from streamwarm.s3_xml import parse_xml, read_error, tag, text
+
+MIB = 1 << 20
+
+LEAST_PART_BYTES = 5 * MIB
+MOST_PART_BYTES = 5 << 30
+MOST_PARTS = 10_000
+MOST_BYTES = 5 << 40
+"""S3's limits, and R2's (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html,
+https://developers.cloudflare.com/r2/platform/limits/): parts of 5 MiB to 5 GiB, 10,000 of them, an object of 5 TiB."""
+
+UNAUTHORIZED_PAUSE_S = 300.0
+"""A refused key is tried again this often: mending it takes a person, and a restart that reads the new one."""
+
+RATE_LIMITED_S = 2.0
+"""After a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write a second to one key."""
+
+_KEY_REFUSED = {
+    "InvalidAccessKeyId": "check access_key_id",
+    "SignatureDoesNotMatch": "check secret_access_key and region",
+    "ExpiredToken": "set a key that has not expired",
+    "Unauthorized": "check access_key_id and secret_access_key",
+    "RequestTimeTooSkewed": "this host's clock is wrong; set it (NTP)",
+}
+_PASSING = frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "NoSuchUpload"})
+_SLOW_DOWN = frozenset({"SlowDown", "TooManyRequests"})
+
+
+def part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
+    """Equal parts but for the last, as R2 wants them; larger than `part_bytes` where 10,000 of those would not do."""
+    least = -(-total_bytes // MOST_PARTS)
+    size = max(part_bytes, -(-least // MIB) * MIB)
+    whole, rest = divmod(total_bytes, size)
+    return [size] * whole + ([rest] if rest else [])
+
+
+def complete_body(etags: Sequence[str]) -> bytes:
+    """The body of CompleteMultipartUpload."""
+    parts = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+        for number, etag in enumerate(etags, 1)
+    )
+    return f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+
+
+def etag_of_parts(etags: Sequence[str]) -> str | None:
+    """The ETag that the whole object gets where its parts' are MD5s; None where they are not, so nobody can tell."""
+    digests = [etag.strip('"') for etag in etags]
+    if not all(re.fullmatch(r"[0-9a-f]{32}", digest) for digest in digests):
+        return None
+    return f'"{hashlib.md5(bytes.fromhex("".join(digests)), usedforsecurity=False).hexdigest()}-{len(digests)}"'
+
+
+def read_upload_id(body: bytes) -> str:
+    """From the answer to CreateMultipartUpload. Raises `DestinationError`."""
+    return _required(body, "InitiateMultipartUploadResult", "UploadId")
+
+
+def read_completed(body: bytes) -> str:
+    """The object's ETag, from the answer to CompleteMultipartUpload. Raises `DestinationError`."""
+    return _required(body, "CompleteMultipartUploadResult", "ETag")
+
+
+def _required(body: bytes, root_tag: str, name: str) -> str:
+    root = parse_xml(body)
+    found = text(root, name).strip() if root is not None and tag(root) == root_tag else ""
+    if not re.fullmatch(r"[!-~]{1,1024}", found):
+        raise DestinationError(
+            ErrorCode.DESTINATION_UNAVAILABLE,
+            f"the bucket's answer has no usable {name}; check that endpoint_url is an S3 API",
+        )
+    return found
+
+
+def read_keys(body: bytes) -> list[str]:
+    """The keys of one page of a listing, at most 1000; empty for anything else. Ours only: they need no decoding."""
+    root = parse_xml(body)
+    if root is None or tag(root) != "ListBucketResult":
+        return []
+    return [text(item, "Key") for item in root if tag(item) == "Contents"]
+
+
+@frozen
+class Trace:
+    """A note in the bucket about a multipart upload that is under way, so that whoever finds it knows whose it is."""
+
+    job_id: str
+    key: str
+    upload_id: str
+
+    def to_json(self) -> bytes:
+        return json.dumps({"job_id": self.job_id, "key": self.key, "upload_id": self.upload_id}).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Trace | None:
+        """None for what is no such note."""
+        try:
+            found = json.loads(body)
+            values = [found["job_id"], found["key"], found["upload_id"]]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        whole = all(isinstance(value, str) and value and not re.search("[\ud800-\udfff]", value) for value in values)
+        return cls(*values) if whole else None
+
+
+def read_refusal(
+    status: int, body: bytes, *, bucket: str, key: str, retry_after: str | None, now: float
+) -> DestinationError:
+    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off."""
+    code, detail = read_error(body)
+    said = f"the bucket answered {status}{f' {code}' if code else ''} for {key[:200]!r} in bucket {bucket!r}"
+    retry_after_s = parse_retry_after(retry_after, now=now)
+    if status == 429 or code in _SLOW_DOWN:
+        return DestinationError(
+            ErrorCode.RATE_LIMITED,
+            said,
+            retry_after_s=max(retry_after_s or 0.0, RATE_LIMITED_S),
+            counts=False,
+            # Without a time it is that one key which was written too often.
+            pauses_destination=bool(retry_after_s),
+        )
+    if status in {408, 425} or status >= 500 or code in _PASSING:
+        return DestinationError(
+            ErrorCode.DESTINATION_UNAVAILABLE, said, retry_after_s=retry_after_s, pauses_destination=bool(retry_after_s)
+        )
+    if status == 401 or code in _KEY_REFUSED:
+        return DestinationError(
+            ErrorCode.UNAUTHORIZED,
+            f"{said}; {_KEY_REFUSED.get(code, 'check access_key_id and secret_access_key')}, and restart",
+            retry_after_s=UNAUTHORIZED_PAUSE_S,
+            counts=False,
+            pauses_destination=True,
+        )
+    if status == 413 or code == "EntityTooLarge":
+        return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
+    return DestinationError(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}")
+
+
+def _remedy(status: int, code: str) -> str:
+    if code == "NoSuchBucket":
+        return "check bucket"
+    if 300 <= status < 400:
+        return "a redirect is not followed; check endpoint_url and region"
+    if status == 403:
+        return "give the access key write permission on this bucket"
+    return "check endpoint_url, bucket and key"

@@ -1,0 +1,72 @@
+"""A network on which the far side's goodbye arrives too late to be noticed before a request is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import httpcore2
+import trio
+from attrs import define, field
+
+from streamwarm.net.stream import SocketOption, TCPBackend
+
+
+@define(eq=False)
+class Network(httpcore2.AsyncNetworkBackend):
+    """Real TCP on which a small request is on its way in full before anything comes back, as over a long distance: the
+    far side's goodbye to an idle connection is seen only by whoever reads. It breaks before a write that begins with
+    `cut_before`."""
+
+    _cut_before: bytes | None = None
+    _tcp: TCPBackend = field(factory=TCPBackend)
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        connected = await self._tcp.connect_tcp(host, port, timeout, local_address, socket_options)
+        return LongDistance(connected, self._cut_before)
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
+IN_FLIGHT_BYTES = 256 * 1024
+
+
+@define(eq=False)
+class LongDistance(httpcore2.AsyncNetworkStream):
+    _stream: httpcore2.AsyncNetworkStream
+    _cut_before: bytes | None
+    _in_flight: bytearray = field(factory=bytearray)
+    _arrived: bool = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        await self._arrive(timeout)
+        self._arrived = False
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        if self._cut_before is not None and bytes(buffer).startswith(self._cut_before):
+            raise httpcore2.WriteError("the network broke")
+        self._in_flight += buffer
+        if len(self._in_flight) > IN_FLIGHT_BYTES:
+            await self._arrive(timeout)
+
+    async def _arrive(self, timeout: float | None) -> None:  # noqa: ASYNC109
+        if self._in_flight:
+            arriving, self._in_flight = bytes(self._in_flight), bytearray()
+            self._arrived = True
+            await self._stream.write(arriving, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> object:
+        if info == "is_readable" and not self._arrived:
+            return False
+        return self._stream.get_extra_info(info)
