@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import attrs
@@ -73,7 +74,9 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
     def observe(observation: events.Observation) -> None:
         line = _LINES.get(type(observation))
         if line is not None:
-            getattr(logger, line[0])(line[1], **_fields(observation))
+            # A log that cannot be written (its disk is full, its reader has gone) costs this line, never the service.
+            with suppress(OSError):
+                getattr(logger, line[0])(line[1], **_fields(observation))
 
     return observe
 

@@ -110,3 +110,23 @@ def test_libraries_that_log_whole_urls_are_silent() -> None:
     logged(events.QueueReordered(1))
     assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
     assert not logging.getLogger("httpcore2").isEnabledFor(logging.DEBUG)
+
+
+class FullDisk(io.StringIO):
+    """Takes nothing while it is full."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_on_a_full_disk_ends_no_service_and_goes_on_once_there_is_room() -> None:
+    stream = FullDisk()
+    observe = make_logger(form="json", level="info", redact=str, stream=stream)
+    observe(events.QueueReordered(1))
+    stream.full = False
+    observe(events.QueueReordered(2))
+    assert [json.loads(line)["jobs"] for line in stream.getvalue().splitlines()] == [2]
