@@ -40,6 +40,7 @@ from streamwarm.settle.publisher import Publisher
 from streamwarm.stats import Stats
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
+from streamwarm.watch.dashboard.page import load_pages
 from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
@@ -190,6 +191,7 @@ async def _serve_http(service: _Service, closing: trio.Event, task_status: trio.
         metrics=service.stats.render_metrics,
         feed=service.publisher,
         closing=closing,
+        pages=load_pages(),
     )
     app = build_app(service.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=service.observe)
     await serve_http(

@@ -41,6 +41,7 @@ from streamwarm.accept.requests import (
 from streamwarm.accept.sse import MAX_FOLLOWERS, EventStream, last_event_id
 from streamwarm.backlog.store import Action
 from streamwarm.settle.feed import Feed
+from streamwarm.watch.dashboard.page import Page, Pages
 from streamwarm.watch.events import Observer
 
 _OPEN_PATHS = ("/healthz", "/readyz")
@@ -52,12 +53,13 @@ _READY_WITHIN_S = 5.0
 @frozen
 class HttpHooks:
     """What the API shows of other parts. `ready` answers None, or the reason why not; `metrics` a page and
-    its type. `feed` is followed until `closing` is set."""
+    its type. `feed` is followed until `closing` is set; `pages` are what a browser sees."""
 
     ready: Callable[[], Awaitable[str | None]]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     feed: Feed
     closing: trio.Event
+    pages: Pages
 
 
 def build_app(
@@ -66,6 +68,7 @@ def build_app(
     """The application. A request's body must arrive within `body_within_s`."""
     api = _Api(intake, hooks, body_within_s)
     routes = [
+        Route("/", api.dashboard),
         Route("/healthz", api.health),
         Route("/readyz", api.ready),
         Route("/metrics", api.metrics),
@@ -84,15 +87,19 @@ def build_app(
     ]
     app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
     app.router.redirect_slashes = False
-    return _Gate(app, auth)
+    return _Gate(app, auth, hooks.pages.sign_in)
 
 
 class _Gate:
-    """Lets in who may, and keeps the path as it was sent."""
+    """Lets in who may, and keeps the path as it was sent.
 
-    def __init__(self, app: ASGIApp, auth: Auth) -> None:
+    A person who opens the dashboard without a token gets `sign_in` with the refusal; a program gets a problem.
+    """
+
+    def __init__(self, app: ASGIApp, auth: Auth, sign_in: Page) -> None:
         self._app = app
         self._auth = auth
+        self._sign_in = sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -112,6 +119,8 @@ class _Gate:
         if scope["path"] in _OPEN_PATHS or self._auth.admits(headers.getlist("authorization")):
             return None
         challenge = {"www-authenticate": 'Bearer realm="streamwarm"'}
+        if scope["path"] == "/" and "text/html" in headers.get("accept", ""):
+            return Response(self._sign_in.html, 401, {**self._sign_in.headers, **challenge})
         return Problem(401, "send Authorization: Bearer TOKEN, one of auth.tokens", headers=challenge)
 
 
@@ -121,6 +130,10 @@ class _Api:
         self._hooks = hooks
         self._body_within_s = body_within_s
         self._followers = trio.CapacityLimiter(MAX_FOLLOWERS)
+
+    async def dashboard(self, _: Request) -> Response:
+        page = self._hooks.pages.dashboard
+        return Response(page.html, headers=dict(page.headers))
 
     async def health(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")

@@ -49,7 +49,7 @@ async def _demo(settings: Settings, keep: bool, as_json: bool) -> bool:
             _say(as_json, f"Filling a sandbox bucket with {len(library)} objects, {_megabytes(library)} MB …")
             await _fill(sandbox, library)
             async with running_service(own, logger_for(own)) as endpoints:
-                _say(as_json, f"Websocket {endpoints.websocket}   HTTP {endpoints.http}")
+                _say(as_json, f"Dashboard {endpoints.http}   websocket {endpoints.websocket}")
                 started_at = time.monotonic()
                 following = await _warm(endpoints.websocket, library, as_json)
                 seconds = time.monotonic() - started_at

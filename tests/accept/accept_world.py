@@ -29,6 +29,7 @@ from streamwarm.errors import InvalidOptions
 from streamwarm.model import JsonObject, NewJob, Progress, SeenObject
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.publisher import Publisher
+from streamwarm.watch.dashboard.page import load_pages
 from streamwarm.watch.events import Observation
 
 RESULT = {"file_id": "AgAC", "kind": "video"}
@@ -173,7 +174,7 @@ async def open_http_service(
     async def metrics() -> tuple[bytes, str]:
         return b"streamwarm_workers 5\n", "text/plain; version=0.0.4"
 
-    hooks = HttpHooks(ready=ready, metrics=metrics, feed=world.feed, closing=world.shutdown)
+    hooks = HttpHooks(ready=ready, metrics=metrics, feed=world.feed, closing=world.shutdown, pages=load_pages())
     app = build_app(
         world.intake,
         auth=auth or Auth(),

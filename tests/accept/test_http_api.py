@@ -119,7 +119,6 @@ async def test_sixty_four_hexadecimal_digits_may_be_a_key_as_well() -> None:
         ("/v1/jobs?state=lost", 400, "state"),
         ("/v1/jobs?sort=up", 400, "sort"),
         ("/v1/jobs?limit=1&limit=2", 400, "twice"),
-        ("/", 404, ""),
         ("/v1/jobs/", 404, ""),
         ("/v1/nothing", 404, ""),
     ],

@@ -1,0 +1,69 @@
+"use strict";
+// Values as people read them. Pure; nothing here touches the page.
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** Three significant digits, decimal units: 1000 bytes are 1 kB, as in the rest of streamwarm. */
+function formatBytes(bytes) {
+  if (bytes === null || bytes === undefined) return "–";
+  let unit = 0;
+  let value = bytes;
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return `${value.toFixed(digits)} ${UNITS[unit]}`;
+}
+
+function formatRate(bytesPerS) {
+  return `${formatBytes(bytesPerS)}/s`;
+}
+
+function formatCount(count) {
+  return (count ?? 0).toLocaleString("en");
+}
+
+/** A length of time in its two largest units, or with milliseconds below one second. */
+function formatSeconds(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 10) return `${Number.isInteger(seconds) ? seconds : seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 86400) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
+}
+
+/** What is left of a wait, as a clock: 0:09, 4:30, 1:02:03. */
+function formatCountdown(seconds) {
+  const left = Math.max(0, Math.ceil(seconds));
+  const two = (value) => String(value).padStart(2, "0");
+  const hours = Math.floor(left / 3600);
+  const minutes = Math.floor((left % 3600) / 60);
+  return hours ? `${hours}:${two(minutes)}:${two(left % 60)}` : `${minutes}:${two(left % 60)}`;
+}
+
+function formatAgo(seconds) {
+  if (seconds < 5) return "now";
+  if (seconds < 60) return `${Math.round(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.round(seconds / 3600)} h ago`;
+  return `${Math.round(seconds / 86400)} d ago`;
+}
+
+// Control characters, invisible ones, and those that turn the direction of text: a key may hold them, and must not look
+// like another key.
+const UNSEEN = /[\u0000-\u001f\u007f-\u00a0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
+
+/** `text` with what cannot be seen written out, as \u{202e}. */
+function visible(text) {
+  return String(text).replace(UNSEEN, (found) => `\\u{${found.codePointAt(0).toString(16)}}`);
+}
+
+/** A key's folder and its last name, each shortened on its own where there is no room. */
+function splitKey(key) {
+  const cut = key.lastIndexOf("/", key.length - 2) + 1;
+  return [visible(key.slice(0, cut)), visible(key.slice(cut))];
+}

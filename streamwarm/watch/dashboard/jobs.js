@@ -1,0 +1,184 @@
+"use strict";
+// Lists of jobs: the failures with their reasons, and all jobs by state and destination. Neither ever asks for more than a
+// page, however many there are.
+
+const FAILURES_AT_ONCE = 5;
+const MOST_FAILURES = 50; // for more there are the pages of the jobs
+const JOBS_AT_ONCE = 20;
+const TROUBLED = ["failed", "unknown"];
+const RETRIED = ["failed", "unknown", "cancelled"];
+const CANCELLED = ["queued", "running", "waiting", "unknown"];
+
+function jobsPath(params) {
+  const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== "" && value !== null));
+  return `/v1/jobs?${query}`;
+}
+
+// --- failures
+
+const failures = { jobs: [], shown: FAILURES_AT_ONCE, more: false };
+
+async function loadFailures() {
+  const pages = await Promise.all(TROUBLED.map((state) => ask(jobsPath({ state, limit: failures.shown }))));
+  const jobs = pages.flatMap((page) => page.jobs).sort((a, b) => b.updated_at.localeCompare(a.updated_at));
+  failures.jobs = jobs.slice(0, failures.shown);
+  failures.more = jobs.length > failures.shown || pages.some((page) => page.next !== null);
+  showFailures();
+}
+
+function showFailures() {
+  const list = byId("failures");
+  const lost = reconcile(list, failures.jobs, (job) => job.id, makeFailure, showFailure);
+  // The row with the focus is gone: the next thing to do is in the first of the others.
+  if (lost) (list.querySelector("button:not([aria-expanded])") ?? byId("failures-heading")).focus();
+  setHidden(byId("failures-empty"), failures.jobs.length > 0);
+  setText(byId("failures-empty"), "Nothing has failed.");
+  setHidden(byId("failures-more"), !failures.more || failures.shown >= MOST_FAILURES);
+}
+
+function makeFailure(job) {
+  const row = make("li", { className: "failure" });
+  row.append(
+    make("div", { className: "failure-object" }, makeKey(job.r2_key), make("span", { className: "note" })),
+    makeButton("Retry", `Retry ${visible(job.r2_key)}`, () => act(job, "retry")),
+    make("p", { className: "reason" }),
+  );
+  return row;
+}
+
+function showFailure(row, job) {
+  const [object, , reason] = row.children;
+  const attempts = `${job.attempt} ${job.attempt === 1 ? "attempt" : "attempts"}`;
+  const ago = formatAgo((serverNow() - Date.parse(job.updated_at)) / 1000);
+  setText(object.lastElementChild, [visible(job.destination), job.kind, attempts, ago].join(" · "));
+  showReason(reason, job);
+}
+
+function showReason(element, job) {
+  const code = job.error?.code ?? job.state;
+  const message = visible(job.error?.message ?? "the destination’s answer was lost; it may have the object");
+  if (element.dataset.shown === code + message) return;
+  element.dataset.shown = code + message;
+  element.replaceChildren(make("code", { className: "code", textContent: code }), ` ${message}`);
+  element.title = message;
+}
+
+// --- all jobs
+
+const jobs = { state: "", destination: "", after: [], page: { jobs: [], next: null }, open: new Set() };
+
+async function loadJobs() {
+  const { state, destination } = jobs;
+  const page = await ask(jobsPath({ state, destination, limit: JOBS_AT_ONCE, after: jobs.after.at(-1) ?? null }));
+  if (state !== jobs.state || destination !== jobs.destination) return; // chosen anew meanwhile
+  jobs.page = page;
+  showJobs();
+}
+
+function showJobs() {
+  const rows = jobs.page.jobs.flatMap((job) => (jobs.open.has(job.id) ? [{ job }, { job, more: true }] : [{ job }]));
+  const keyOf = ({ job, more }) => (more ? `more:${job.id}` : `job:${job.id}`);
+  const lost = reconcile(byId("jobs"), rows, keyOf, (row) => (row.more ? makeMore() : makeJob(row.job)), (element, row) => (row.more ? showMore(element, row.job) : showJob(element, row.job)));
+  if (lost) byId("jobs-heading").focus();
+  setHidden(byId("jobs-empty"), jobs.page.jobs.length > 0);
+  setText(byId("jobs-empty"), jobs.state || jobs.destination ? "No job is like that." : "No job yet. Push one: streamwarm push KEY");
+  byId("jobs-newer").disabled = jobs.after.length === 0;
+  byId("jobs-older").disabled = jobs.page.next === null;
+  setText(byId("jobs-page"), jobs.after.length || jobs.page.next !== null ? `page ${jobs.after.length + 1}, newest first` : "");
+}
+
+function makeJob(job) {
+  const cell = (className, label, ...children) => make("td", { className, data: { label } }, ...children);
+  const toggle = make("button", { type: "button", className: "toggle" }, makeKey(job.r2_key));
+  toggle.addEventListener("click", () => {
+    if (!jobs.open.delete(job.id)) jobs.open.add(job.id);
+    showJobs();
+  });
+  return make(
+    "tr",
+    {},
+    cell("state", "State", make("span", { className: "badge" })),
+    cell("object", "Object", toggle),
+    cell("", "Destination", visible(job.destination)),
+    cell("", "Kind", visible(job.kind)),
+    cell("number", "Size"),
+    cell("number", "Attempt"),
+    cell("number", "Changed"),
+  );
+}
+
+function showJob(row, job) {
+  const [state, object, , , size, attempt, changed] = row.children;
+  setText(state.firstElementChild, job.state);
+  state.firstElementChild.dataset.state = job.state;
+  object.firstElementChild.setAttribute("aria-expanded", jobs.open.has(job.id));
+  const bytes = job.result?.bytes ?? job.bytes;
+  setText(size, formatBytes(bytes));
+  size.dataset.empty = bytes === null || bytes === undefined;
+  setText(attempt, String(job.attempt));
+  setText(changed, formatAgo((serverNow() - Date.parse(job.updated_at)) / 1000));
+}
+
+function makeMore() {
+  return make("tr", { className: "more" }, make("td", { colSpan: 7 }, make("dl", { className: "facts" }), make("div", { className: "row-actions" })));
+}
+
+function showMore(row, job) {
+  const shown = JSON.stringify(job);
+  if (row.dataset.shown === shown) return;
+  row.dataset.shown = shown;
+  const [facts, actions] = row.firstElementChild.children;
+  facts.replaceChildren(...factsOf(job).flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", {}, make("bdi", { textContent: visible(value) }))]));
+  const offers = [
+    RETRIED.includes(job.state) ? makeButton("Retry", `Retry ${visible(job.r2_key)}`, () => act(job, "retry")) : null,
+    CANCELLED.includes(job.state) ? makeButton("Cancel", `Cancel ${visible(job.r2_key)}`, () => act(job, "cancel")) : null,
+  ];
+  actions.replaceChildren(...offers.filter((offer) => offer !== null));
+}
+
+/** Everything there is to know about a job, the parts of its result in the order in which they came. */
+function factsOf(job) {
+  const result = Object.entries(job.result ?? {}).filter(([, value]) => value !== null && typeof value !== "object");
+  const facts = [
+    ["object", job.r2_key],
+    ["id", job.id],
+    ["sha256", job.sha256],
+    ["pushed", job.created_at],
+    ["error", job.error && `${job.error.code}: ${job.error.message}`],
+    ["tried again", job.retry_at],
+    ["sent twice", job.possible_duplicate ? "maybe: an answer was lost, and it was sent again" : null],
+    ["options", Object.keys(job.options ?? {}).length ? JSON.stringify(job.options) : null],
+    ...result.map(([name, value]) => [name.replaceAll("_", " "), value]),
+  ];
+  return facts.filter(([name, value], at) => value && facts.findIndex(([other]) => other === name) === at);
+}
+
+/** Retry or cancel a job, and say what became of it. */
+async function act(job, what) {
+  const after = await ask(`/v1/jobs/${encodeURIComponent(job.id)}/${what}`, { method: "POST" });
+  const name = visible(job.r2_key);
+  if (after.state === job.state) complain(`${name} stays ${after.state}: it is warm already, or another job is at it.`);
+  else say(`${name} is ${after.state} now.`);
+  touched();
+}
+
+async function turnPage(after) {
+  jobs.after = after;
+  jobs.open.clear();
+  await loadJobs();
+}
+
+function listenToJobs() {
+  listenToClicks(byId("failures-more"), () => {
+    failures.shown = Math.min(MOST_FAILURES, failures.shown + 3 * FAILURES_AT_ONCE);
+    return loadFailures();
+  });
+  for (const name of ["state", "destination"]) {
+    byId(`jobs-${name}`).addEventListener("change", (event) => {
+      jobs[name] = event.target.value;
+      turnPage([]).catch((error) => complain(explain(error)));
+    });
+  }
+  listenToClicks(byId("jobs-newer"), () => turnPage(jobs.after.slice(0, -1)));
+  listenToClicks(byId("jobs-older"), () => turnPage([...jobs.after, jobs.page.next]));
+}

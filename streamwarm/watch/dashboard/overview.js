@@ -1,0 +1,195 @@
+"use strict";
+// What `stats` tells: the tiles, the workers, the destinations. Everything here is drawn from `view`, which `main.js` keeps.
+
+const RATE_WINDOW_S = 3; // long enough that one buffer more or less does not show, short enough to follow a change
+
+/** How fast each running job moves: told by what it had delivered when, by the page's own clock. */
+class Rates {
+  constructor() {
+    this.byId = new Map();
+  }
+
+  note(id, bytes, atMs) {
+    const samples = this.byId.get(id) ?? [];
+    // The service tells the same figure on two ways; and an attempt that starts over starts from nothing.
+    if (samples.length && bytes < samples.at(-1).bytes) samples.length = 0;
+    samples.push({ bytes, atMs });
+    while (samples.length > 2 && atMs - samples[1].atMs > RATE_WINDOW_S * 1000) samples.shift();
+    this.byId.set(id, samples);
+  }
+
+  /** Bytes a second, null until there are two samples apart. */
+  of(id, nowMs) {
+    const samples = this.byId.get(id);
+    if (!samples || samples.length < 2) return null;
+    const moved = samples.at(-1).bytes - samples[0].bytes;
+    const seconds = (Math.max(nowMs, samples.at(-1).atMs) - samples[0].atMs) / 1000;
+    return seconds < 0.5 ? null : moved / seconds;
+  }
+
+  keep(ids) {
+    for (const id of this.byId.keys()) if (!ids.has(id)) this.byId.delete(id);
+  }
+}
+
+function showTiles(stats) {
+  const { queue, workers } = stats;
+  const rates = workers.streams.map(rateOf);
+  setText(byId("tile-rate"), workers.busy ? formatRate(sumOf(rates)) : "0 B/s");
+  setText(byId("tile-rate-note"), workers.busy ? "to destinations, now" : "nothing is being streamed");
+  setText(byId("tile-workers"), `${workers.busy} / ${workers.size}`);
+  setText(byId("tile-workers-note"), `busy; most at once ${workers.busy_peak}`);
+  setText(byId("tile-queued"), formatCount(queue.queued));
+  setText(byId("tile-queued-note"), queue.queued ? `oldest ${formatSeconds(Math.round(queue.oldest_s))}` : "nothing waits");
+  setText(byId("tile-waiting"), formatCount(queue.waiting));
+  setText(byId("tile-done"), formatCount(queue.done));
+  setText(byId("tile-done-note"), queue.cancelled ? `${formatCount(queue.cancelled)} cancelled` : "on record");
+  const troubled = (queue.failed ?? 0) + (queue.unknown ?? 0);
+  setText(byId("tile-failed"), formatCount(queue.failed));
+  setText(byId("tile-failed-note"), queue.unknown ? `and ${formatCount(queue.unknown)} unknown` : "none unknown");
+  byId("tile-failed").closest(".tile").dataset.tone = troubled ? "bad" : "";
+}
+
+function rateOf(stream) {
+  return view.rates.of(stream.id, Date.now()) ?? stream.bytes_per_s;
+}
+
+function showWorkers(stats) {
+  const { size, streams } = stats.workers;
+  const byWorker = new Map(streams.map((stream) => [stream.worker, stream]));
+  const numbers = Array.from({ length: Math.max(size, ...byWorker.keys(), 0) }, (_, at) => at + 1);
+  reconcile(byId("workers"), numbers, (number) => number, makeWorker, (row, number) => showWorker(row, byWorker.get(number)));
+  setHidden(byId("workers-empty"), numbers.length > 0);
+  setText(byId("workers-note"), stats.cache?.entries ? `download cache ${formatBytes(stats.cache.bytes)}` : "");
+}
+
+function makeWorker(number) {
+  const bar = make("div", { className: "bar", attributes: { role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" } });
+  bar.append(make("div", { className: "bar-fill" }));
+  return make(
+    "li",
+    { className: "worker" },
+    make("span", { className: "worker-number", textContent: number, attributes: { "aria-label": `Worker ${number}` } }),
+    make("div", { className: "worker-object" }),
+    make("div", { className: "worker-figures" }),
+    bar,
+  );
+}
+
+function showWorker(row, stream) {
+  const [, object, figures, bar] = row.children;
+  const shown = stream ? `${stream.id} ${stream.r2_key}` : "";
+  if (row.dataset.shown !== shown) {
+    row.dataset.shown = shown;
+    object.replaceChildren(...(stream ? [makeKey(stream.r2_key), makeAbout(stream)] : [make("span", { className: "idle", textContent: "idle" })]));
+    bar.firstElementChild.style.transform = "scaleX(0)";
+    if (stream) bar.setAttribute("aria-label", visible(stream.r2_key));
+  }
+  row.dataset.busy = Boolean(stream);
+  setHidden(bar, !stream);
+  setText(figures, stream ? figuresOf(stream) : "");
+  if (!stream) return;
+  const share = stream.total ? Math.min(1, stream.bytes_out / stream.total) : 0;
+  bar.firstElementChild.style.transform = `scaleX(${share.toFixed(4)})`;
+  bar.setAttribute("aria-valuenow", Math.round(share * 100));
+}
+
+function makeAbout(stream) {
+  const parts = [visible(stream.destination), visible(stream.kind)];
+  if (stream.attempt > 1) parts.push(`attempt ${stream.attempt}`);
+  return make("span", { className: "note", textContent: parts.join(" · ") });
+}
+
+function figuresOf(stream) {
+  if (!stream.total) return "opening…";
+  const rate = rateOf(stream);
+  const left = stream.total - stream.bytes_out;
+  if (left <= 0) return `${formatBytes(stream.total)} · waiting for the answer`;
+  const eta = rate > 0 ? ` · ${formatSeconds(Math.max(1, Math.round(left / rate)))} left` : "";
+  return `${formatBytes(stream.bytes_out)} of ${formatBytes(stream.total)} · ${formatRate(rate)}${eta}`;
+}
+
+function showDestinations(stats) {
+  const items = Object.entries(stats.destinations).map(([name, one]) => ({ name, ...one }));
+  reconcile(byId("destinations"), items, (item) => item.name, makeDestination, showDestination);
+  setHidden(byId("destinations-empty"), items.length > 0);
+  setText(byId("destinations-empty"), "No destination is configured: add [destinations.NAME] to streamwarm.toml.");
+}
+
+function makeDestination({ name, type }) {
+  const button = makeButton("", "", () => actOnPause(name, button));
+  return make(
+    "li",
+    { className: "destination" },
+    make("div", { className: "destination-name" }, make("b", { textContent: visible(name) }), make("span", { className: "note", textContent: visible(type) })),
+    button,
+    make("ul", { className: "counts" }),
+    make("p", { className: "pause", data: { pause: "" } }),
+    make("p", { className: "note limits" }),
+  );
+}
+
+const COUNTED = ["queued", "running", "waiting", "failed", "unknown"];
+
+function showDestination(row, item) {
+  const [, button, counts, pause, limits] = row.children;
+  const shown = COUNTED.filter((state) => item.queue?.[state]).map((state) => ({ state, count: item.queue[state] }));
+  const entries = shown.length ? shown : [{ state: "idle", count: null }];
+  reconcile(counts, entries, (one) => one.state, makeCount, (element, one) => setText(element.firstElementChild, one.count === null ? "nothing waits" : formatCount(one.count)));
+  pause.dataset.until = item.paused?.until ?? "";
+  pause.dataset.reason = item.paused ? pauseReason(item.paused) : "";
+  setHidden(pause, !item.paused);
+  row.dataset.paused = Boolean(item.paused);
+  showPauseButton(button, item.paused, visible(item.name));
+  setText(limits, limitsOf(item));
+  setHidden(limits, limits.textContent === "");
+}
+
+function makeCount({ state, count }) {
+  return make("li", { data: { state } }, make("b"), count === null ? "" : ` ${state}`);
+}
+
+/** What people and destinations say about a pause; a destination's own words may be long. */
+function pauseReason(paused) {
+  return paused.by === "user" ? "paused here" : visible(paused.reason ?? "");
+}
+
+/** A pause that its destination asked for (429) has its end; people end their own, and those that wait for them. */
+function canResume(paused) {
+  return Boolean(paused) && (paused.by === "user" || paused.until === null);
+}
+
+function showPauseButton(button, paused, name) {
+  const text = canResume(paused) ? "Resume" : "Pause";
+  setText(button, text);
+  button.setAttribute("aria-label", `${text} ${name}`);
+  button.dataset.act = text.toLowerCase();
+}
+
+/** Limits and estimates that a destination has, where the service tells them. */
+function limitsOf(item) {
+  const parts = [];
+  if (item.limits) {
+    for (const [name, value] of Object.entries(item.limits)) {
+      if (typeof value === "number") parts.push(`${name.replaceAll("_", " ")} ${formatCount(value)}`);
+    }
+  }
+  if (typeof item.eta_s === "number" && item.eta_s > 0) parts.push(`about ${formatSeconds(Math.round(item.eta_s))} for what waits`);
+  return parts.join(" · ");
+}
+
+/** Every pause's line, once a second: how long it lasts still. */
+function showCountdowns() {
+  for (const line of document.querySelectorAll("[data-pause]")) {
+    const { until, reason } = line.dataset;
+    const left = until ? `paused, ${formatCountdown((Date.parse(until) - serverNow()) / 1000)} left` : "paused until resumed";
+    setText(line, reason && reason !== "paused here" ? `${left}: ${reason}` : left);
+  }
+}
+
+function showWholePause(stats) {
+  const button = byId("pause-all");
+  setHidden(button, !("paused" in stats));
+  showPauseButton(button, stats.paused, "the whole service");
+  setText(button, canResume(stats.paused) ? "Resume all" : "Pause all");
+}

@@ -1,0 +1,117 @@
+"use strict";
+// Talking to the service: requests with the tab's token, and the stream of events.
+
+const TOKEN_KEPT_AS = "streamwarm.token";
+const ANSWER_WITHIN_MS = 15_000;
+const SILENCE_MS = 40_000; // the service writes at least every 15 s
+const RECONNECT_MS = [1000, 2000, 4000, 8000, 15_000];
+
+const token = sessionStorage.getItem(TOKEN_KEPT_AS);
+
+/** What the service said against a request, in its own words. */
+class RefusedError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+function requestHeaders(more) {
+  return token ? { Authorization: `Bearer ${token}`, ...more } : more;
+}
+
+function signOut() {
+  sessionStorage.removeItem(TOKEN_KEPT_AS);
+  location.reload();
+}
+
+/** The JSON answer of `path`. Throws RefusedError, or TypeError where the service cannot be reached. */
+async function ask(path, { method = "GET", body } = {}) {
+  const headers = requestHeaders(body === undefined ? {} : { "Content-Type": "application/json" });
+  const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+  const options = { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) };
+  const answer = await fetch(path, { ...options, cache: "no-store", credentials: "omit" });
+  if (answer.status === 401) signOut();
+  if (!answer.ok) throw new RefusedError(answer.status, await reasonOf(answer));
+  return answer.json();
+}
+
+async function reasonOf(answer) {
+  try {
+    return (await answer.json()).detail ?? `The service answered ${answer.status}.`;
+  } catch {
+    return `The service answered ${answer.status}.`;
+  }
+}
+
+/** Why a request failed, for people. */
+function explain(error) {
+  return error instanceof RefusedError ? error.message : "The service cannot be reached.";
+}
+
+/** Splits a text/event-stream into messages as it arrives: `push(text)` calls `onMessage(event, data, id)`. */
+class MessageReader {
+  constructor(onMessage) {
+    this.onMessage = onMessage;
+    this.rest = "";
+  }
+
+  push(text) {
+    const blocks = (this.rest + text).split("\n\n");
+    this.rest = blocks.pop();
+    for (const block of blocks) this.read(block);
+  }
+
+  read(block) {
+    const fields = {};
+    for (const line of block.split("\n")) {
+      const colon = line.indexOf(": ");
+      if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 2);
+    }
+    this.onMessage(fields.event, fields.data, fields.id);
+  }
+}
+
+/**
+ * Follow /v1/events for as long as the page lives; `EventSource` cannot send the token. `onLink` is told "live" or "lost",
+ * `onMessage` the name and the params of each notification. After a break the stream resumes where it broke off.
+ */
+async function follow(onLink, onMessage) {
+  let lastId = null;
+  for (let failures = 0; ; failures += 1) {
+    try {
+      await readStream(lastId, () => { failures = -1; onLink("live"); }, (event, data, id) => {
+        lastId = id ?? lastId;
+        if (data !== undefined) onMessage(event, JSON.parse(data));
+      });
+    } catch (error) {
+      if (error instanceof RefusedError && error.status === 401) return;
+    }
+    onLink("lost");
+    const wait = RECONNECT_MS[Math.min(Math.max(failures, 0), RECONNECT_MS.length - 1)];
+    await new Promise((resolve) => setTimeout(resolve, wait * (0.75 + Math.random() / 2)));
+  }
+}
+
+async function readStream(lastId, onOpen, onMessage) {
+  const stopping = new AbortController();
+  let silence = setTimeout(() => stopping.abort(), SILENCE_MS);
+  try {
+    const headers = requestHeaders(lastId === null ? {} : { "Last-Event-ID": lastId });
+    const options = { headers, signal: stopping.signal, cache: "no-store", credentials: "omit" };
+    const answer = await fetch("/v1/events", options);
+    if (answer.status === 401) signOut();
+    if (!answer.ok) throw new RefusedError(answer.status, await reasonOf(answer));
+    onOpen();
+    const reader = new MessageReader(onMessage);
+    const pieces = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let piece = await pieces.read(); !piece.done; piece = await pieces.read()) {
+      clearTimeout(silence);
+      silence = setTimeout(() => stopping.abort(), SILENCE_MS);
+      reader.push(piece.value);
+    }
+  } finally {
+    clearTimeout(silence);
+    stopping.abort();
+  }
+}

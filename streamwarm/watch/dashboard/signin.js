@@ -1,0 +1,47 @@
+"use strict";
+// Served where no token came along. Fetches the dashboard with the tab's token and puts it in this form's place; a block of
+// its own, because the dashboard's scripts then run in the same global scope.
+{
+  const KEPT_AS = "streamwarm.token";
+  const form = document.getElementById("sign-in");
+  const input = document.getElementById("token");
+  const refusal = document.getElementById("refusal");
+  const policy = window.trustedTypes?.createPolicy("sign-in", { createHTML: (html) => html });
+
+  const show = (text) => {
+    refusal.textContent = text;
+    form.hidden = false;
+    input.focus();
+    input.select();
+  };
+
+  const enter = async (token) => {
+    const headers = { Accept: "text/html", Authorization: `Bearer ${token}` };
+    const answer = await fetch("/", { headers, cache: "no-store", credentials: "omit" });
+    if (answer.status === 401) {
+      sessionStorage.removeItem(KEPT_AS);
+      throw new Error("This token is not one of the service’s.");
+    }
+    if (!answer.ok) throw new Error(`The service answered ${answer.status}. Try again shortly.`);
+    const html = await answer.text();
+    sessionStorage.setItem(KEPT_AS, token);
+    document.open();
+    document.write(policy ? policy.createHTML(html) : html);
+    document.close();
+  };
+
+  const attempt = (token) =>
+    enter(token).catch((error) => show(error instanceof TypeError ? "The service cannot be reached." : error.message));
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    // A header holds visible ASCII alone, and so does a token.
+    const token = input.value.trim();
+    if (/^[\x21-\x7e]+$/.test(token)) attempt(token);
+    else show("This token is not one of the service’s.");
+  });
+
+  const kept = sessionStorage.getItem(KEPT_AS);
+  if (kept) attempt(kept);
+  else form.hidden = false;
+}
