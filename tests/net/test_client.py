@@ -296,7 +296,7 @@ async def test_a_far_side_that_stops_reading_is_given_up(start, autojump_clock: 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_a_refusal_by_a_far_side_that_stopped_reading_does_not_hold_a_worker(
-    start, autojump_clock: MockClock, ca_file: Path, tls: bool
+    start, ca_file: Path, tls: bool
 ) -> None:
     writing = trio.Event()
 
@@ -317,10 +317,9 @@ async def test_a_refusal_by_a_far_side_that_stopped_reading_does_not_hold_a_work
         open_client(ca_file=ca_file, body_timeout_s=60) as client,
         aclosing(more_than_the_kernel_takes()) as body,
     ):
-        began = trio.current_time()
-        answer = await client.put(url, content=body, headers={"Content-Length": "1" * 15})
+        with trio.fail_after(30):  # half of body_timeout_s
+            answer = await client.put(url, content=body, headers={"Content-Length": "1" * 15})
         assert (answer.status_code, answer.content) == (413, b"no")
-        assert trio.current_time() - began < 10
         assert client.stats() == {"active": 0, "idle": 0, "queued": 0}
 
 
