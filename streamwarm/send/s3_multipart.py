@@ -68,14 +68,14 @@ class Multipart:
         Raises `DestinationError`: `delivery_unknown` where the last step's answer was lost. A `SourceError` passes.
         """
         with suppress(DestinationError):  # what it cannot abort keeps its trace; whether this one can go on will show
-            await self._abort_all(_folder(self.destination, job_id))
+            await self._abort_all(self.folder(job_id))
         async with self._begun(job_id, key, headers) as upload_id:
             etags = await self._send_parts(key, upload_id, sizes, body)
             return await self._complete(key, upload_id, etags)
 
     async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
         """Abort the uploads that attempts now over have left."""
-        await self._abort_all(_folder(self.destination), state_of)
+        await self._abort_all(self.folder(), state_of)
 
     @asynccontextmanager
     async def _begun(self, job_id: str, key: str, headers: Mapping[str, str]) -> AsyncIterator[str]:
@@ -84,7 +84,7 @@ class Multipart:
         if begun.status != 200:
             raise self.client.refusal(begun, key)
         trace = Trace(job_id, key, read_upload_id(begun.body))
-        name = f"{_folder(self.destination, job_id)}{self.new_token()}"
+        name = f"{self.folder(job_id)}{self.new_token()}"
         try:
             noted = await self.client.ask("PUT", name, body=trace.to_json())
             if noted.status != 200:
@@ -117,6 +117,11 @@ class Multipart:
                 failed = error  # it keeps its trace; the others need not wait for it
         if failed is not None:
             raise failed
+
+    def folder(self, job_id: str | None = None) -> str:
+        """Where the traces are, of one job or of all. A job's id is a stranger's text: its digest stands for it."""
+        folder = f"{TRACES}{self.destination}/"
+        return folder if job_id is None else f"{folder}{hashlib.sha256(job_id.encode()).hexdigest()[:32]}/"
 
     async def _abort(self, name: str, trace: Trace) -> None:
         answer = await self.client.ask("DELETE", trace.key, query=(("uploadId", trace.upload_id),))
@@ -223,9 +228,3 @@ class Part:
         if self.is_last:
             await self.cut.next(1)  # lets the body know that its last piece is out
         self.taken.set()
-
-
-def _folder(destination: str, job_id: str | None = None) -> str:
-    """A job's id is a stranger's text of any length: what stands in the name is its digest."""
-    folder = f"{TRACES}{destination}/"
-    return folder if job_id is None else f"{folder}{hashlib.sha256(job_id.encode()).hexdigest()[:32]}/"
