@@ -90,13 +90,18 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
     return known[:: max(1, len(known) // POINTS)]
 
 
+def figure(chart: Chart, svg: str) -> str:
+    """A chart in a page, under its title."""
+    return f"<figure><figcaption>{escape(chart.title)}</figcaption>{svg}</figure>"
+
+
 def _framed(chart: Chart, inside: str) -> str:
     title = escape(chart.title)
     return (
-        f'<figure><figcaption>{title}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{title}" font-family="sans-serif" font-size="10" fill="currentColor">{inside}'
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(chart.x_label)}</text>'
-        f'<text x="4" y="{TOP - 3}">{escape(chart.y_label)}</text></svg></figure>'
+        f'<text x="4" y="{TOP - 3}">{escape(chart.y_label)}</text></svg>'
     )
 
 

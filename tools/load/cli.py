@@ -26,7 +26,7 @@ from load.options import (
 from load.plan import FATAL_FAULTS, RETRIED_FAULTS
 from load.report import html_report
 from load.run import Finished, run_load
-from load.sandbox import StartError
+from load.service import StartError
 from load.table import rows
 from streamwarm.cli.client import Unreachable
 from streamwarm.errors import SettingsError

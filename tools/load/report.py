@@ -10,7 +10,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from load.charts import Chart, Line, Point, bar_chart, histogram, line_chart
+from load.charts import Chart, Line, Point, bar_chart, figure, histogram, line_chart
 from load.ledger import Record
 from load.options import Options
 from load.sampler import Sample
@@ -45,20 +45,20 @@ def html_report(
 
 
 def _charts(records: Sequence[Record], samples: Sequence[Sample]) -> Iterable[str]:
+    return (figure(chart, svg) for chart, svg in _plots(records, samples))
+
+
+def _plots(records: Sequence[Record], samples: Sequence[Sample]) -> Iterable[tuple[Chart, str]]:
     done_ms = [r.push_to_end_s * 1000 for r in records if r.state == "done" and r.push_to_end_s is not None]
-    yield line_chart(Chart("Throughput", "seconds", "jobs a second"), [Line("jobs", _throughput(samples))])
-    yield bar_chart(Chart("Push → done", "milliseconds, each bar up to", "jobs"), histogram(done_ms))
-    yield line_chart(
-        Chart("Queue depth", "seconds", "jobs"),
-        [
-            Line("queued or waiting", [(s.at_s, s.queued) for s in samples]),
-            Line("workers busy", [(s.at_s, s.busy) for s in samples]),
-        ],
-    )
-    yield line_chart(
-        Chart("Resident memory of the service", "seconds", "MB"),
-        [Line("resident", [(s.at_s, s.resident_bytes / 1e6) for s in samples])],
-    )
+    throughput = Chart("Throughput", "seconds", "jobs a second")
+    yield throughput, line_chart(throughput, [Line("jobs", _throughput(samples))])
+    latency = Chart("Push → done", "milliseconds, each bar up to", "jobs")
+    yield latency, bar_chart(latency, histogram(done_ms))
+    depth = Chart("Queue depth", "seconds", "jobs")
+    queued = Line("queued or waiting", [(s.at_s, s.queued) for s in samples])
+    yield depth, line_chart(depth, [queued, Line("workers busy", [(s.at_s, s.busy) for s in samples])])
+    memory = Chart("Resident memory of the service", "seconds", "MB")
+    yield memory, line_chart(memory, [Line("resident", [(s.at_s, s.resident_bytes / 1e6) for s in samples])])
 
 
 def _throughput(samples: Sequence[Sample]) -> list[Point]:

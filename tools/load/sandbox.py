@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -18,20 +17,11 @@ from attrs import define, field
 
 from load.http import BucketFiller, EmulatorApi, ServiceApi
 from load.options import SandboxOptions
+from load.service import START_S, StartError, run_service, stop, write_config
 from load.target import Target
-from streamwarm.sandbox import tether
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
 
 HERE = Path(__file__).parent
-START_S = 60.0
-STOP_S = 45.0
-"""Longer than the service takes to drain by default."""
-
-LOG_TAIL_BYTES = 2_000
-
-
-class StartError(Exception):
-    """A part of the sandbox did not start; the message says which, and the end of what it said."""
 
 
 @define(eq=False)
@@ -70,7 +60,7 @@ async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[T
             f"destinations.{name}": _destination(token, chats[name], emulator_url) for name, token in tokens.items()
         }
         config = _write_config(folder, store, endpoint_url, tables, options)
-        ready = await nursery.start(_run_service, config, folder, options)
+        ready = await nursery.start(run_service, config, folder / "ready.json", _flags(options))
         emulator = EmulatorApi(emulator_url)
         yield Target(
             websocket=ready["websocket"],
@@ -124,9 +114,6 @@ async def _run_front(endpoint_url: str, options: SandboxOptions, task_status: tr
         raise StartError("the front of the bucket ended; what it said of that is above")
 
 
-# In sessions of their own: Ctrl-C in a terminal reaches us alone, and each part is stopped in its turn.
-
-
 @asynccontextmanager
 async def _helper(name: str, given: Mapping[str, Any]) -> AsyncIterator[Any]:
     """A process of ours that ends when its standard input does, however we end."""
@@ -137,7 +124,7 @@ async def _helper(name: str, given: Mapping[str, Any]) -> AsyncIterator[Any]:
     try:
         yield process
     finally:
-        await _stop(process)
+        await stop(process)
 
 
 def _write_config(
@@ -159,62 +146,9 @@ def _write_config(
         "log": {"level": "warning"},
         **destinations,
     }
-    path = folder / "streamwarm.toml"
-    path.touch(mode=0o600)
-    path.write_text(
-        "\n".join(
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
-            for name, table in tables.items()
-        )
-    )
-    return path
+    return write_config(folder / "streamwarm.toml", tables)
 
 
-async def _run_service(
-    config: Path, folder: Path, options: SandboxOptions, task_status: trio.TaskStatus[dict[str, Any]]
-) -> None:
-    flags = [(f"--{name}", str(getattr(options, name))) for name in ("workers", "processes") if getattr(options, name)]
-    command = [sys.executable, "-m", "streamwarm", "serve", "--config", str(config)]
-    command += [word for flag in flags for word in flag]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMWARM_")}
-    ready, log_path = folder / "ready.json", folder / "service.log"
-    with log_path.open("wb") as log:
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-I", tether.__file__, str(STOP_S), *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-    try:
-        await _until_ready(process, ready, log_path)
-        task_status.started(json.loads(ready.read_text()))
-        await process.wait()
-        raise StartError(f"the service ended in mid-run; the end of its log:\n{_tail(log_path)}")
-    finally:
-        await _stop(process)
-
-
-async def _until_ready(process: trio.Process, ready: Path, log_path: Path) -> None:
-    with trio.move_on_after(START_S):
-        while not ready.exists():
-            if process.poll() is not None:
-                raise StartError(f"the service did not start; the end of its log:\n{_tail(log_path)}")
-            await trio.sleep(0.05)
-        return
-    raise StartError(f"the service was not ready within {START_S:g} s; the end of its log:\n{_tail(log_path)}")
-
-
-def _tail(log_path: Path) -> str:
-    return log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
-
-
-async def _stop(process: trio.Process) -> None:
-    """Close its standard input, which ends it; kill it if that takes too long."""
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_S):
-        if process.stdin is not None:
-            await process.stdin.aclose()
-        await process.wait()
-    if process.poll() is None:
-        process.kill()
+def _flags(options: SandboxOptions) -> list[str]:
+    given = [(name, getattr(options, name)) for name in ("workers", "processes")]
+    return [word for name, value in given if value for word in (f"--{name}", str(value))]
