@@ -86,6 +86,11 @@ class AttemptError(Exception):
         self.retry_after_s = None if retry_after_s is None else min(retry_after_s, LONGEST_WAIT_S)
         self.counts = counts
 
+    def reword(self, message: str) -> None:
+        """Tell the same in other words, so that the old ones are found nowhere any more."""
+        self.message = message
+        self.args = (message,)
+
     def as_job_error(self) -> JobError:
         return JobError(self.code, self.message, self.permanent)
 

@@ -25,6 +25,7 @@ from attrs import Attribute, define, field, frozen
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import Head, error_of
 from streamwarm.fetch.pace import Pace
+from streamwarm.fetch.source import SignedUrl
 from streamwarm.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -187,6 +188,18 @@ class BucketClient:
         await answer.aclose()
         return answer.head
 
+    def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
+        """An address for a GET without headers. Whoever has it needs no credentials, so it is never shown."""
+        s3_request = self._s3_request("GET", r2_key, headers={})
+        target = self._signer().presigned_target(s3_request, expires_s=expires_s, now=self.now())
+        # Not by way of httpx's URL, which would tidy `..` out of the path that is signed.
+        endpoint = httpx.URL(self.bucket.endpoint_url)
+        return SignedUrl(f"{endpoint.scheme}://{s3_request.host}{target.decode('ascii')}", endpoint.host)
+
+    def _signer(self) -> Signer:
+        bucket = self.bucket
+        return Signer(bucket.access_key_id, bucket.secret_access_key, self.signing_keys, bucket.region)
+
     def _s3_request(
         self,
         method: str,
@@ -206,8 +219,7 @@ class BucketClient:
         body: bytes | AsyncIterable[bytes] | None = None,
         length_bytes: int | None = None,
     ) -> httpx.Request:
-        signer = Signer(self.bucket.access_key_id, self.bucket.secret_access_key, self.signing_keys, self.bucket.region)
-        headers = signer.headers(s3_request, now=self.now())
+        headers = self._signer().headers(s3_request, now=self.now())
         # Not signed: a proxy may rewrite them.
         headers["accept-encoding"] = "identity"
         if length_bytes is not None:

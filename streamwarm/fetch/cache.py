@@ -26,7 +26,7 @@ from attrs import define, field, frozen
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache_index import CacheIndex, RecentKeys, has_expired
 from streamwarm.fetch.shared_download import CacheReader, SharedDownload
-from streamwarm.fetch.source import ObjectInfo, ResumableSource, Source, SourceObject
+from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, Source, SourceObject
 from streamwarm.watch.events import Observer, unobserved
 
 SWEEP_EVERY_S = 5.0
@@ -82,6 +82,12 @@ class CachedSource(Source):
         finally:
             self._leave(reader)
             await reader.aclose()
+
+    async def head_object(self, r2_key: str) -> ObjectInfo:
+        return await self._source.head_object(r2_key)
+
+    def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
+        return self._source.sign_url(r2_key, expires_s=expires_s)
 
     def stats(self) -> CacheStats:
         return CacheStats(len(self._index), self._index.taken_bytes, self._hits, self._misses, self._bytes_saved)

@@ -15,7 +15,7 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import MAX_PAGE_BYTES, Head, ListedObject, ListPage, parse_list_page
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
 from streamwarm.fetch.resume import ResumingObject, check_continuation
-from streamwarm.fetch.source import ObjectInfo, ResumableSource, SourceObject
+from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.sigv4 import SigningKeys
 from streamwarm.watch.events import BytesMoved, Observer, unobserved
 
@@ -95,6 +95,9 @@ class R2Source(ResumableSource):
                 f"the server does not tell the size of {r2_key!r}; check r2.endpoint_url",
             )
         return head.info(r2_key, head.length_bytes)
+
+    def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
+        return self._bucket.sign_url(_named(r2_key), expires_s=expires_s)
 
     def list_objects(self, prefix: str = "") -> AsyncIterator[ListedObject]:
         """Every object whose key starts with `prefix`, in the bucket's order, a page of 1000 at a time.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen
@@ -21,6 +21,14 @@ class ObjectInfo:
     etag: str | None
     content_type: str | None
     content_encoding: str | None = None
+
+
+@frozen
+class SignedUrl:
+    """An address at which anybody may read one object until it expires: a secret. `host` may be shown."""
+
+    url: str = field(repr=False)
+    host: str
 
 
 class SourceObject(Protocol):
@@ -53,13 +61,18 @@ class Source(Protocol):
         """
         ...
 
-
-class ResumableSource(Source, Protocol):
-    """A bucket that can also be asked about an object, and for the rest of one: what the cache needs."""
-
     async def head_object(self, r2_key: str) -> ObjectInfo:
         """What the bucket holds under this name now. Raises `SourceError`."""
         ...
+
+    def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
+        """An address for a GET of the object of exactly this name, good for `expires_s` seconds. Raises `SourceError`
+        for a name that no object can have."""
+        ...
+
+
+class ResumableSource(Source, Protocol):
+    """A bucket that can also be asked for the rest of an object: what the cache needs."""
 
     def open_rest(self, info: ObjectInfo, offset: int) -> AbstractAsyncContextManager[SourceObject]:
         """Open the very object of `info` from byte `offset` on; `pieces` gives `info.bytes - offset` bytes.

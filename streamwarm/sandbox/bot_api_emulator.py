@@ -25,7 +25,7 @@ from streamwarm.sandbox.bot_api_replies import (
 from streamwarm.sandbox.faults import Fault, FaultKind, FaultPlan
 from streamwarm.sandbox.file_ids import read_file_id
 from streamwarm.sandbox.form_reader import MAX_TEXT_BYTES, Form, FormReader, form_reader
-from streamwarm.sandbox.handoff import fetch_url
+from streamwarm.sandbox.handoff import fetch_url, kind_fetched
 from streamwarm.sandbox.http_connection import BadRequestError, HttpConnection, Request
 
 BOT_PATTERN = r"[0-9]{1,18}:[A-Za-z0-9_-]+"
@@ -184,7 +184,7 @@ class BotApiEmulator:
         media = self._telegram.find_media(bot, kind, form)
         if isinstance(media, MediaUrl):
             fetched = await fetch_url(self._pool, media.url, kind)
-            media = self._telegram.uploaded(kind, fetched, form.fields, origin="url")
+            media = self._telegram.uploaded(kind_fetched(kind, fetched), fetched, form.fields, origin="url")
         returned_as = fault.kind if fault is not None and fault.fault is FaultKind.RETURNED_AS else None
         message = self._telegram.send_media(bot, method, media, form.fields, returned_as=returned_as)
         return success(message)

@@ -18,6 +18,9 @@ from streamwarm.sandbox.form_reader import FileDigest, UploadedFile
 
 MAX_PHOTO_URL_BYTES = 5 * MIB
 MAX_URL_BYTES = 20 * MIB
+MAX_VOICE_URL_BYTES = MIB
+"""A longer voice message comes back as a file."""
+
 _TIMEOUT_S = 20.0
 
 _CONTENT_TYPES: dict[Kind, tuple[str, ...]] = {
@@ -67,6 +70,11 @@ async def _digest(response: httpcore2.Response, file_name: str, content_type: st
     except BotApiError as error:
         raise _unreachable() from error
     return digest.result()
+
+
+def kind_fetched(kind: Kind, fetched: UploadedFile) -> Kind:
+    """What Telegram makes of a file that it has fetched to be sent as `kind`."""
+    return Kind.DOCUMENT if kind is Kind.VOICE and fetched.bytes > MAX_VOICE_URL_BYTES else kind
 
 
 def _unreachable() -> BotApiError:

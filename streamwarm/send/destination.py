@@ -7,7 +7,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attrs import frozen
 
-from streamwarm.model import JsonObject, Kind, NewJob, State
+from streamwarm.fetch.source import SignedUrl
+from streamwarm.model import Job, JsonObject, Kind, NewJob, State
 
 
 @frozen
@@ -96,5 +97,31 @@ class LeavesTraces(Protocol):
 
         `state_of` tells a job's state by its id, None where this service's store knows no such job: whatever belongs to
         one of those is somebody else's. Raises `DestinationError`; what `state_of` raises passes.
+        """
+        ...
+
+
+@frozen
+class NotFetched:
+    """The destination did not take an object from its address. `why` is for the log: it never holds the address."""
+
+    why: str
+
+
+@runtime_checkable
+class FetchingDestination(Destination, Protocol):
+    """A destination that can also fetch an object by itself, from an address that works for a while (hand-off): then no
+    byte passes the worker, and nothing is known of their digest."""
+
+    def may_fetch(self, job: Job) -> bool:
+        """Whether this job's object may be handed over, as far as the job tells. Called before anything is asked of the
+        bucket."""
+        ...
+
+    async def hand_off(self, media: Media, address: SignedUrl) -> JsonObject | NotFetched:
+        """Let the destination fetch the object and return the reference that came back, as `deliver` does.
+
+        `NotFetched` where it does not take it this way; it is streamed then, within the same attempt. Raises
+        `DestinationError`, whose message never holds the address.
         """
         ...

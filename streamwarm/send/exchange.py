@@ -101,6 +101,15 @@ def stored_headers(media: Media) -> dict[str, str]:
     return headers
 
 
+def broken_answer(upload: Outgoing) -> DestinationError:
+    """What an answer that broke off amounts to, where its body says what came of the request."""
+    if upload.sent:
+        return DestinationError(
+            ErrorCode.DELIVERY_UNKNOWN, "every byte was sent and the answer broke off: the file may have been delivered"
+        )
+    return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, "the destination's early answer broke off")
+
+
 def _translate(exc: httpx.HTTPError, upload: Outgoing, *, unreceived: bool) -> AttemptError:
     """Whose fault a broken exchange was. httpx's own texts never quote the URL, but its objects hold it."""
     what, taken_bytes = type(exc).__name__, upload.bytes_out

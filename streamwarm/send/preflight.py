@@ -13,7 +13,8 @@ from streamwarm.send.destination import Body, Media
 from streamwarm.send.photo import FIRST_BYTES, MOST_BYTES, Finding, Lacking, look_at, why_not_a_photo
 
 REMEMBERED = 1024
-"""Jobs whose photo Telegram refused; each is forgotten once the next attempt is made, a second later as a rule."""
+"""Jobs of which it is known what Telegram would not take, for their next attempt, seconds later as a rule. One that is
+forgotten meanwhile is tried as at first."""
 
 _ABOUT_THE_PHOTO = frozenset({ErrorCode.BAD_PHOTO, ErrorCode.TOO_LARGE})
 
@@ -42,11 +43,28 @@ def check_size(media: Media, *, local_server: bool) -> None:
 
 
 @define
-class PhotoCheck:
-    """Decides which photos go as photos. Remembers the jobs whose photo Telegram itself has refused, at most
-    `REMEMBERED`."""
+class RecentJobs:
+    """The last `REMEMBERED` jobs to which something has happened."""
 
-    _refused: OrderedDict[str, None] = field(factory=OrderedDict)
+    _ids: OrderedDict[str, None] = field(factory=OrderedDict)
+
+    def add(self, job_id: str) -> None:
+        self._ids[job_id] = None
+        if len(self._ids) > REMEMBERED:
+            self._ids.popitem(last=False)
+
+    def discard(self, job_id: str) -> None:
+        self._ids.pop(job_id, None)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._ids
+
+
+@define
+class PhotoCheck:
+    """Decides which photos go as photos. Remembers the jobs whose photo Telegram itself has refused."""
+
+    _refused: RecentJobs = field(factory=RecentJobs)
 
     async def kind_to_send(self, media: Media, body: Body) -> Kind:
         """The kind that the object goes as: the job's, or document in a photo's place where the job allows it.
@@ -69,9 +87,7 @@ class PhotoCheck:
         attempt, as a document and at no cost."""
         if sent_as is not Kind.PHOTO or not may_fall_back(media) or refusal.code not in _ABOUT_THE_PHOTO:
             return refusal
-        self._refused[media.job_id] = None
-        if len(self._refused) > REMEMBERED:
-            self._refused.popitem(last=False)
+        self._refused.add(media.job_id)
         return DestinationError(
             refusal.code, f"{refusal.message}; it goes as a document next", permanent=False, counts=False
         )

@@ -9,17 +9,20 @@ from contextlib import aclosing
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import httpx
 from attrs import Attribute, define, field, frozen
 from typed_settings.types import SecretStr
 
-from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
-from streamwarm.model import JsonObject, NewJob
-from streamwarm.send import bot_api
-from streamwarm.send.destination import Body, Media
+from streamwarm.errors import DestinationError, StaleConnection
+from streamwarm.fetch.source import SignedUrl
+from streamwarm.model import Job, JsonObject, NewJob
+from streamwarm.send import bot_api, handoff
+from streamwarm.send.destination import Body, Media, NotFetched
+from streamwarm.send.exchange import Outgoing, broken_answer, exchange, stored_headers
 from streamwarm.send.multipart import Frame, frame_file
-from streamwarm.send.preflight import PhotoCheck, check_size
+from streamwarm.send.preflight import PhotoCheck, RecentJobs, check_size
 from streamwarm.settings import BadValue, one_of
 
 ANSWER_TIMEOUT_S = 510.0
@@ -59,6 +62,8 @@ class TelegramSettings:
     chats: tuple[int | str, ...] = field(validator=_check_chats)
     base_url: str = field(default="https://api.telegram.org", validator=_check_base_url)
     local_server: bool = False
+    handoff: str = field(default="never", validator=one_of("never", "auto"))
+    handoff_unverified: bool = False
     on_unknown: str = field(default="retry", validator=one_of("retry", "hold"))
 
 
@@ -80,6 +85,7 @@ class TelegramDestination:
         self._client = client
         self._chats = cycle(settings.chats)
         self._photos = PhotoCheck()
+        self._handed_off = RecentJobs()
         self._make_boundary = make_boundary
 
     def check_job(self, job: NewJob) -> None:
@@ -95,7 +101,7 @@ class TelegramDestination:
             bot_api.form_fields(kind, next(self._chats), media.options),
             file_field=method.file_field,
             file_name=bot_api.file_name(media.r2_key, kind),
-            file_type=_safe_type(media.content_type),
+            file_type=stored_headers(media)["Content-Type"],
             boundary=self._make_boundary(),
         )
         headers = {
@@ -105,31 +111,54 @@ class TelegramDestination:
         upload = _Upload(frame, body)
         async with aclosing(upload.pieces()) as content:
             request = self._client.build_request("POST", self._url(method.name), content=content, headers=headers)
-            status, answer, retry_after = await self._exchange(request, upload)
-        try:
-            return bot_api.read_reply(status, answer, retry_after=retry_after).as_result()
-        except DestinationError as refusal:
-            raise self._photos.after_refusal(refusal, media, kind) from None
+            try:
+                return await self._reference(request, upload)
+            except DestinationError as refusal:
+                raise self._photos.after_refusal(refusal, media, kind) from None
+
+    def may_fetch(self, job: Job) -> bool:
+        if self._settings.handoff == "never" or job.id in self._handed_off or not handoff.can_be_fetched(job.kind):
+            return False
+        return job.sha256 is None or self._settings.handoff_unverified
+
+    async def hand_off(self, media: Media, address: SignedUrl) -> JsonObject | NotFetched:
+        if not handoff.is_fetchable(media):
+            return NotFetched(f"Telegram fetches no {media.kind} of {media.bytes} bytes and type {media.content_type}")
+        if not handoff.is_within_reach(address.host, asked_at=httpx.URL(self._settings.base_url).host):
+            return NotFetched(f"{address.host} is not public, and Telegram fetches from public hosts only")
+        method = bot_api.METHODS[media.kind]
+        fields = [*bot_api.form_fields(media.kind, next(self._chats), media.options), (method.file_field, address.url)]
+        form = _Form(urlencode(fields).encode())
+        # Once a job: whatever it ends with, cancellation included, the next attempt streams.
+        self._handed_off.add(media.job_id)
+        async with aclosing(form.pieces()) as content:
+            headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form.content))}
+            request = self._client.build_request("POST", self._url(method.name), content=content, headers=headers)
+            try:
+                return await self._reference(request, form)
+            except DestinationError as refusal:
+                return self._after_handoff(refusal, media, address)
+
+    def _after_handoff(self, refusal: DestinationError, media: Media, address: SignedUrl) -> NotFetched:
+        """`NotFetched` where streaming may help. Raises the refusal where it would not, without the address."""
+        if handoff.quotes_address(refusal.message, address.url):
+            refusal.reword("Telegram's answer to the hand-off quotes the signed address, so it is not shown")
+        if refusal.code in handoff.STREAM_INSTEAD:
+            return NotFetched(refusal.message)
+        if isinstance(refusal, StaleConnection) or not refusal.counts:
+            self._handed_off.discard(media.job_id)  # it was not about the object
+        raise refusal
+
+    async def _reference(self, request: httpx.Request, outgoing: Outgoing) -> JsonObject:
+        """Send, and read the reference out of the answer. Raises `DestinationError`."""
+        answer = await exchange(self._client, request, outgoing, max_bytes=bot_api.REPLY_BYTES)
+        if not answer.whole:
+            raise broken_answer(outgoing)
+        retry_after = answer.headers.get("Retry-After")
+        return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after).as_result()
 
     def _url(self, method: str) -> str:
         return f"{self._settings.base_url.rstrip('/')}/bot{self._settings.token}/{method}"
-
-    async def _exchange(self, request: httpx.Request, upload: _Upload) -> tuple[int, bytes, str | None]:
-        """Send and read the answer, at most `bot_api.REPLY_BYTES` of it."""
-        try:
-            response = await self._client.send(request, stream=True)
-            try:
-                answer = b""
-                async for piece in response.aiter_raw():
-                    answer += piece
-                    if len(answer) > bot_api.REPLY_BYTES:
-                        break
-            finally:
-                await response.aclose()
-        except httpx.HTTPError as exc:
-            unreceived = bool(request.extensions.get("unreceived"))  # `net/transport.py` tells
-            raise _translate(exc, upload, unreceived=unreceived) from None  # the request in it carries the token
-        return response.status_code, answer, response.headers.get("Retry-After")
 
 
 @define
@@ -141,6 +170,10 @@ class _Upload:
     body: Body
     sent: bool = False
 
+    @property
+    def bytes_out(self) -> int:
+        return self.body.bytes_out
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         yield self.frame.head
         async with aclosing(self.body.pieces()) as pieces:
@@ -150,24 +183,14 @@ class _Upload:
         self.sent = True
 
 
-def _safe_type(content_type: str | None) -> str:
-    """The object's own type where it is a plain one: it was written by whoever filled the bucket."""
-    if content_type and re.fullmatch(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+", content_type):
-        return content_type
-    return "application/octet-stream"
+@define
+class _Form:
+    """Texts alone on their way out, an address among them."""
 
+    content: bytes = field(repr=False)
+    sent: bool = False
+    bytes_out: int = 0
 
-def _translate(exc: httpx.HTTPError, upload: _Upload, *, unreceived: bool) -> AttemptError:
-    """Whose fault a broken exchange was. httpx's own texts never quote the URL, but its objects hold it."""
-    what, taken_bytes = type(exc).__name__, upload.body.bytes_out
-    if unreceived:
-        return StaleConnection(f"the connection was closed before a byte of the upload had arrived ({what})")
-    if upload.sent:
-        return DestinationError(
-            ErrorCode.DELIVERY_UNKNOWN,
-            f"every byte was sent and the answer was lost ({what}): the file may have been delivered",
-        )
-    if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not taken_bytes:
-        return StaleConnection(f"the connection was closed before it took a byte ({what})")
-    code = ErrorCode.TIMEOUT if isinstance(exc, httpx.TimeoutException) else ErrorCode.DESTINATION_UNAVAILABLE
-    return DestinationError(code, f"the upload broke off after {taken_bytes} bytes ({what})")
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        yield self.content
+        self.sent = True

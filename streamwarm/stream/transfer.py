@@ -24,13 +24,15 @@ better off with another worker."""
 @define
 class Attempt:
     """One attempt while it runs, as its neighbours see it: `stats` and progress read the meter, the heartbeat asks
-    `alive`. `watchdog` is the one that watches bytes move; before and after that, every wait has a limit of its own."""
+    `alive`. `watchdog` is the one that watches bytes move; before and after that, every wait has a limit of its own.
+    `not_fetched` tells why the object is streamed where the destination was to fetch it."""
 
     job: Job
     started_at: float
     meter: Meter | None = None
     info: ObjectInfo | None = None
     origin: str = "stream"
+    not_fetched: str | None = None
     watchdog: Watchdog | None = None
 
     def alive(self, now: float) -> bool:
@@ -55,13 +57,12 @@ async def transfer(
     async with source.open_object(job.r2_key, sha256=job.sha256) as opened:
         info, attempt.origin = opened.info, opened.origin
         attempt.info = info
-        media = _media(job, info)
-        _check_not_empty(info)
-        destination.check_media(media)
+        media = media_of(job, info)
+        check(media, destination)
         meter = attempt.meter = Meter(total=info.bytes, moved_at=clock())
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)
         body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock)
-        with _watched(attempt, watchdog, meter):
+        with watched(attempt, watchdog):
             reference = await destination.deliver(media, body)
         if not body.finished:
             raise DestinationError(
@@ -80,7 +81,8 @@ async def transfer(
 
 
 @contextmanager
-def _watched(attempt: Attempt, watchdog: Watchdog, meter: Meter) -> Iterator[None]:
+def watched(attempt: Attempt, watchdog: Watchdog) -> Iterator[None]:
+    """Let `watchdog` watch over what is in this block. Raises its verdict."""
     attempt.watchdog = watchdog
     try:
         with watchdog.scope:
@@ -88,16 +90,18 @@ def _watched(attempt: Attempt, watchdog: Watchdog, meter: Meter) -> Iterator[Non
     finally:
         attempt.watchdog = None
     if watchdog.scope.cancelled_caught:
-        raise watchdog.verdict(meter.bytes_out)
+        raise watchdog.verdict(attempt.meter.bytes_out if attempt.meter else 0)
 
 
-def _check_not_empty(info: ObjectInfo) -> None:
-    """Refuse before a byte is uploaded (fault 8)."""
-    if info.bytes == 0:
-        raise SourceError(ErrorCode.SOURCE_EMPTY, f"{info.r2_key} is empty; no destination takes an empty file")
+def check(media: Media, destination: Destination) -> None:
+    """Refuse what need not be tried (fault 8): raise `SourceError` or `DestinationError`."""
+    if media.bytes == 0:
+        raise SourceError(ErrorCode.SOURCE_EMPTY, f"{media.r2_key} is empty; no destination takes an empty file")
+    destination.check_media(media)
 
 
-def _media(job: Job, info: ObjectInfo) -> Media:
+def media_of(job: Job, info: ObjectInfo) -> Media:
+    """What there is to deliver."""
     return Media(
         job_id=job.id,
         kind=job.kind,

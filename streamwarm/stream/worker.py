@@ -13,10 +13,19 @@ from streamwarm.fetch.source import Source
 from streamwarm.model import Claim
 from streamwarm.send.destination import Destination
 from streamwarm.settle.finished import Delivered, Finished
+from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running
-from streamwarm.stream.transfer import Attempt, transfer
-from streamwarm.watch.events import AttemptStarted, BytesMoved, CacheHit, CacheMissed, Observer, UnexpectedError
+from streamwarm.stream.transfer import Attempt
+from streamwarm.watch.events import (
+    AttemptStarted,
+    BytesMoved,
+    CacheHit,
+    CacheMissed,
+    HandoffRefused,
+    Observer,
+    UnexpectedError,
+)
 
 HANDOVER_S = 5.0
 """How long a cancelled worker may take to hand its attempt back; after that its lease runs out instead."""
@@ -62,7 +71,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.
         try:
             finished = await _attempt(claim, attempt, tools)
         finally:
-            _observe_bytes(attempt, tools.observe)
+            _observe_attempt(attempt, tools.observe)
             if finished is None:
                 finished = Finished(claim, GivenBack(claim.lease), trio.current_time() - started_at)
             # Cancelled, or a bug: the attempt is given back, whatever happens to this task.
@@ -126,15 +135,17 @@ async def _transfer_with_one_fresh_try(attempt: Attempt, destination: Destinatio
 
 
 async def _transfer(attempt: Attempt, destination: Destination, tools: WorkerTools) -> Delivered:
-    return await transfer(
+    return await hand_off_or_transfer(
         attempt, tools.source, destination, body_timeout_s=tools.body_timeout_s, clock=trio.current_time
     )
 
 
-def _observe_bytes(attempt: Attempt, observe: Observer) -> None:
+def _observe_attempt(attempt: Attempt, observe: Observer) -> None:
     """Bytes count whether or not the attempt succeeded: they were paid for. Those from the bucket, `fetch` counts."""
+    job = attempt.job
+    if attempt.not_fetched is not None:
+        observe(HandoffRefused(job.id, job.destination, job.r2_key, attempt.not_fetched))
     if attempt.meter is not None:
-        job = attempt.job
         if attempt.origin == "cache":
             observe(CacheHit(job.id, job.r2_key, attempt.meter.bytes_in))
         else:

@@ -75,6 +75,16 @@ class CacheMissed:
 
 
 @frozen
+class HandoffRefused:
+    """The destination was to fetch the object by itself and did not; it was streamed instead."""
+
+    id: str
+    destination: str
+    r2_key: str
+    why: str
+
+
+@frozen
 class SourceReopened:
     """The source broke off at `offset` and was opened again there, under the same upload."""
 
@@ -232,6 +242,7 @@ Observation = (
     | AttemptStarted
     | CacheHit
     | CacheMissed
+    | HandoffRefused
     | SourceReopened
     | BytesMoved
     | AttemptSucceeded

@@ -26,6 +26,7 @@ _LINES: dict[type, tuple[str, str]] = {
     events.QueueReordered: ("info", "[MEDIA][PREWARM][QUEUE][REORDER]"),
     events.AttemptStarted: ("info", "[MEDIA][PREWARM][START]"),
     events.CacheHit: ("info", "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]"),
+    events.HandoffRefused: ("info", "[MEDIA][PREWARM][HANDOFF][REFUSED]"),
     events.SourceReopened: ("warning", "[R2][REOPEN]"),
     events.AttemptSucceeded: ("info", "[MEDIA][PREWARM][OK]"),
     events.AttemptFailed: ("error", "[MEDIA][PREWARM][ERR]"),

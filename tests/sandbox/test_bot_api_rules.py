@@ -263,6 +263,14 @@ async def test_media_telegram_would_not_fetch_is_refused(kind: str, head: bytes,
         assert emulator.deliveries == ()
 
 
+async def test_a_voice_message_over_a_megabyte_comes_back_as_a_file_when_it_is_fetched() -> None:
+    for size_bytes, kind in ((2**20, "voice"), (2**20 + 1, "document")):
+        page = web_server(b"200 OK\r\nContent-Type: audio/ogg", bytes(size_bytes))
+        async with page as url, running_with_client() as (_, client):
+            status, reply = await client.call("sendVoice", json={"chat_id": GROUP, "voice": url})
+            assert (status, kind in reply["result"]) == (200, True)
+
+
 async def test_an_address_nobody_can_dial_is_refused_and_never_shown() -> None:
     async with running_with_client() as (_, client):
         for url in ("http://127.0.0.1:1/canary", "http://[canary", "http://ca nary/", "https://\ud800canary"):

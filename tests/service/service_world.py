@@ -57,7 +57,9 @@ def settings_for(
     )
 
 
-async def put(store: ObjectStore, objects: Mapping[str, bytes]) -> None:
+async def put(
+    store: ObjectStore, objects: Mapping[str, bytes], *, content_type: str = "application/octet-stream"
+) -> None:
     keys = SigningKeys()
     async with open_client() as client:
         for key, content in objects.items():
@@ -67,7 +69,7 @@ async def put(store: ObjectStore, objects: Mapping[str, bytes]) -> None:
                 key,
                 content,
                 length_bytes=len(content),
-                content_type="application/octet-stream",
+                content_type=content_type,
                 signing_keys=keys,
                 now=time.time,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -22,8 +22,9 @@ from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, s
 from streamwarm.send.destination import Destination
 from streamwarm.send.telegram import TelegramDestination, TelegramSettings
 from streamwarm.settle.finished import Delivered, Finished
+from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.running import Running
-from streamwarm.stream.transfer import Attempt, transfer
+from streamwarm.stream.transfer import Attempt
 from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import Observation, Observer, unobserved
 
@@ -68,7 +69,7 @@ class World:
 
     async def send(self, job: Job = JOB) -> Delivered:
         attempt = Attempt(job, trio.current_time())
-        return await transfer(
+        return await hand_off_or_transfer(
             attempt,
             self.bucket_rig.source,
             self.destination,
@@ -98,9 +99,12 @@ async def world(
     body_timeout_s: float = 10.0,
     answer_timeout_s: float = 10.0,
     backend: httpcore2.AsyncNetworkBackend | None = None,
+    telegram: Mapping[str, Any] | None = None,
+    base_url: str | None = None,
     **emulator_settings: Any,
 ) -> AsyncIterator[World]:
-    """Both servers and both pools, gone at the end. `backend` carries the destination's connections."""
+    """Both servers and both pools, gone at the end. `backend` carries the destination's connections; `telegram` are
+    settings of its own, `base_url` another Bot API than the emulator."""
     settings = EmulatorSettings([TOKEN], {CHAT: Chat("supergroup")}, **emulator_settings)
     source_pool = open_client(connections=4, ssl_context=NO_TLS)
     async with (
@@ -111,8 +115,10 @@ async def world(
         ) as destination_pool,
     ):
         emulator = await nursery.start(partial(serve_bot_api, settings))
-        telegram = TelegramSettings(token=SecretStr(TOKEN), chats=(CHAT,), base_url=emulator.base_url)
-        destination = TelegramDestination("mybot", telegram, destination_pool)
+        told = TelegramSettings(
+            token=SecretStr(TOKEN), chats=(CHAT,), base_url=base_url or emulator.base_url, **(telegram or {})
+        )
+        destination = TelegramDestination("mybot", told, destination_pool)
         destination.answer_timeout_s = answer_timeout_s
         yield World(bucket_rig, emulator, destination, source_pool, destination_pool, body_timeout_s)
         nursery.cancel_scope.cancel()
