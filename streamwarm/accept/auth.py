@@ -56,6 +56,35 @@ class Auth:
         sent = [value.decode("latin-1") if isinstance(value, bytes) else value for value in origins]
         return not sent or (len(sent) == 1 and sent[0].lower() in self.origins | frozenset(own))
 
+    def allows_host(self, hosts: Iterable[str], *, bound: str) -> bool:
+        """Whether the request's `Host` headers are none, or one that names this service, which listens at `bound`.
+
+        A page whose name was rebound to 127.0.0.1 is of the same origin to its browser, which then sends no `Origin`
+        with what it reads; its own name in `Host` gives it away. An address cannot be rebound, nor can the names of
+        loopback; other names are those in `origins`. Where a token is asked for, such a page has none.
+        """
+        sent = list(hosts)
+        if self.tokens or not sent:
+            return True
+        name = _host_name(f"//{sent[0]}")
+        known = {"localhost", bound.lower()} | {_host_name(origin) for origin in self.origins}
+        return len(sent) == 1 and name is not None and (_is_address(name) or name in known)
+
+
+def _host_name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
 
 def own_origins(http_url: str) -> tuple[str, ...]:
     """The origins under which a browser sees the service at `http_url`: on loopback, by each of its names.

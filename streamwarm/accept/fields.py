@@ -50,10 +50,12 @@ def is_unicode(text: str) -> bool:
 
 
 def integer_field(members: Mapping[str, Any], name: str, *, at_most: int = MAX_INTEGER) -> int | None:
-    """The optional whole number `name`, from 0 to `at_most`; null is as good as absent."""
+    """The optional whole number `name`, from 0 to `at_most`; null is as good as absent. To JSON 5.0 is one too."""
     value = members.get(name)
     if value is None:
         return None
+    if type(value) is float and value.is_integer() and value <= 2**53:  # beyond it a double skips numbers
+        value = int(value)
     if type(value) is not int or not 0 <= value <= at_most:
         raise FieldError(f"{name} must be a whole number from 0 to {at_most}")
     return value

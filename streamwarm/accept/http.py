@@ -15,18 +15,17 @@ from urllib.parse import unquote_to_bytes
 import trio
 from attrs import frozen
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamwarm.accept.auth import Auth, own_origins
-from streamwarm.accept.clients import bracketed
+from streamwarm.accept.auth import Auth
 from streamwarm.accept.fields import FieldError, checked_id, checked_key, is_sha256, kind_field
+from streamwarm.accept.http_gate import HttpApp
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.json_text import BadJsonError, parse_json
+from streamwarm.accept.openapi import openapi_document
 from streamwarm.accept.problems import Json, Problem, problem_handlers
 from streamwarm.accept.protocol import MAX_MESSAGE_BYTES
 from streamwarm.accept.requests import (
@@ -41,10 +40,11 @@ from streamwarm.accept.requests import (
 from streamwarm.accept.sse import MAX_FOLLOWERS, EventStream, last_event_id
 from streamwarm.backlog.store import Action
 from streamwarm.settle.feed import Feed
-from streamwarm.watch.dashboard.page import Page, Pages
+from streamwarm.watch.dashboard.page import Pages
 from streamwarm.watch.events import Observer
 
-_OPEN_PATHS = ("/healthz", "/readyz")
+_Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
+"""By method."""
 
 _READY_WITHIN_S = 5.0
 """A store that has not answered for this long would fail a push too; probes commonly wait 1 to 10 s."""
@@ -64,64 +64,22 @@ class HttpHooks:
 
 def build_app(
     intake: Intake, *, auth: Auth, hooks: HttpHooks, observe: Observer, body_within_s: float = 30.0
-) -> ASGIApp:
+) -> HttpApp:
     """The application. A request's body must arrive within `body_within_s`."""
     api = _Api(intake, hooks, body_within_s)
-    routes = [
-        Route("/", api.dashboard),
-        Route("/healthz", api.health),
-        Route("/readyz", api.ready),
-        Route("/metrics", api.metrics),
-        Route("/v1/stats", api.stats),
-        Route("/v1/events", api.events),
-        Route("/v1/jobs", api.push, methods=["POST"]),
-        Route("/v1/jobs", api.list_jobs),
-        *(Route(f"/v1/jobs/{action}", partial(api.change_jobs, action), methods=["POST"]) for action in Action),
-        Route("/v1/jobs/{id}", api.get),
-        Route("/v1/jobs/{id}/retry", api.retry, methods=["POST"]),
-        Route("/v1/jobs/{id}/cancel", api.cancel, methods=["POST"]),
-        Route("/v1/pause", api.pause, methods=["POST"]),
-        Route("/v1/resume", api.resume, methods=["POST"]),
-        Route("/v1/media/{destination}/{kind}/{reference:path}", api.find),
-        Route("/v1/media/{destination}/{kind}/{reference:path}", api.forget, methods=["DELETE"]),
-    ]
+    routes = [_route(path, handlers) for path, handlers in api.handlers().items()]
     app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
     app.router.redirect_slashes = False
-    return _Gate(app, auth, hooks.pages.sign_in)
+    return HttpApp(app, auth, hooks.pages.sign_in)
 
 
-class _Gate:
-    """Lets in who may, and keeps the path as it was sent.
+def _route(path: str, handlers: _Handlers) -> Route:
+    """One route for all methods of a path: so `Allow` names all of them. GET answers HEAD too."""
 
-    A person who opens the dashboard without a token gets `sign_in` with the refusal; a program gets a problem.
-    """
+    async def answer(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
 
-    def __init__(self, app: ASGIApp, auth: Auth, sign_in: Page) -> None:
-        self._app = app
-        self._auth = auth
-        self._sign_in = sign_in
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope["path"] = scope["raw_path"].decode("ascii")
-            refusal = self._refusal(scope)
-            if refusal is not None:
-                await refusal(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> Response | None:
-        headers = Headers(scope=scope)
-        host, port = scope["server"]
-        own = own_origins(f"http://{bracketed(host)}:{port}")
-        if not self._auth.allows_origin(headers.getlist("origin"), own=own):
-            return Problem(403, "a web page of a foreign origin; allow it in auth.origins")
-        if scope["path"] in _OPEN_PATHS or self._auth.admits(headers.getlist("authorization")):
-            return None
-        challenge = {"www-authenticate": 'Bearer realm="streamwarm"'}
-        if scope["path"] == "/" and "text/html" in headers.get("accept", ""):
-            return Response(self._sign_in.html, 401, {**self._sign_in.headers, **challenge})
-        return Problem(401, "send Authorization: Bearer TOKEN, one of auth.tokens", headers=challenge)
+    return Route(path, answer, methods=list(handlers))
 
 
 class _Api:
@@ -135,6 +93,30 @@ class _Api:
         page = self._hooks.pages.dashboard
         return Response(page.html, headers=dict(page.headers))
 
+    def handlers(self) -> Mapping[str, _Handlers]:
+        """By path; a path that is matched by several is the first one's."""
+        return {
+            "/": {"GET": self.dashboard},
+            "/healthz": {"GET": self.health},
+            "/readyz": {"GET": self.ready},
+            "/metrics": {"GET": self.metrics},
+            "/openapi.json": {"GET": self.openapi},
+            "/v1/stats": {"GET": self.stats},
+            "/v1/events": {"GET": self.events},
+            "/v1/jobs": {"GET": self.list_jobs, "POST": self.push},
+            **{
+                # A job may have this very id.
+                f"/v1/jobs/{action}": {"GET": partial(self.job, str(action)), "POST": partial(self.change_jobs, action)}
+                for action in Action
+            },
+            "/v1/jobs/{id}": {"GET": self.get},
+            "/v1/jobs/{id}/retry": {"POST": self.retry},
+            "/v1/jobs/{id}/cancel": {"POST": self.cancel},
+            "/v1/pause": {"POST": self.pause},
+            "/v1/resume": {"POST": self.resume},
+            "/v1/media/{destination}/{kind}/{sha256_or_key:path}": {"GET": self.find, "DELETE": self.forget},
+        }
+
     async def health(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -147,6 +129,9 @@ class _Api:
     async def metrics(self, _: Request) -> Response:
         page, media_type = await self._hooks.metrics()
         return Response(page, headers={"content-type": media_type})
+
+    async def openapi(self, _: Request) -> Response:
+        return Json(openapi_document())
 
     async def stats(self, _: Request) -> Response:
         return Json(await self._intake.stats())
@@ -164,7 +149,10 @@ class _Api:
         return Json(await self._intake.list_jobs(_list_params(request)))
 
     async def get(self, request: Request) -> Response:
-        return Json(await self._intake.get(_job_id(request)))
+        return await self.job(_job_id(request), request)
+
+    async def job(self, job_id: str, _: Request) -> Response:
+        return Json(await self._intake.get(job_id))
 
     async def retry(self, request: Request) -> Response:
         return Json(await self._intake.retry(_job_id(request)))
@@ -251,7 +239,7 @@ def _job_id(request: Request) -> str:
 
 def _lookups(request: Request) -> list[Lookup]:
     """Where to look, in order: 64 hexadecimal digits may be a digest, and are a legal key as well."""
-    destination, reference = _piece(request, "destination"), checked_key(_piece(request, "reference"))
+    destination, reference = _piece(request, "destination"), checked_key(_piece(request, "sha256_or_key"))
     kind = kind_field({"kind": _piece(request, "kind")})
     by_key = Lookup(destination, kind, r2_key=reference)
     if is_sha256(reference):

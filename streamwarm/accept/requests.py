@@ -174,6 +174,7 @@ def parse_change(action: Action, params: Mapping[str, Any]) -> ChangeJobs:
         raise FieldError("name the jobs by ids, or by a state, a destination or both")
     if ids is None:
         return ChangeJobs(action, None, which, _limit(params) or MAX_LIMIT, integer_field(params, "after"))
+    refuse_unknown(params, ("ids",), "params with ids")
     if not isinstance(ids, list) or len(ids) > MAX_LIMIT:
         raise FieldError(f"ids must be an array of at most {MAX_LIMIT} job ids")
     return ChangeJobs(action, tuple(checked_id(item) for item in ids))

@@ -91,7 +91,7 @@ async def test_a_hostile_key_reaches_exactly_the_object_of_that_name(key: str) -
 async def raw_get(url: str, path: str) -> tuple[int, bytes]:
     """A GET of exactly this path: clients normalise dots."""
     async with await dial(url) as stream:
-        await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode("ascii"))
+        await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("ascii"))
         head, _, body = (await read_all(stream)).partition(b"\r\n\r\n")
         return int(head.split(b" ")[1]), body
 
@@ -164,7 +164,7 @@ async def test_a_body_that_stops_coming_is_cut_off() -> None:
         open_http_service(world, body_within_s=0.1) as url,
         await dial(url) as stream,
     ):
-        await stream.send_all(b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{")
+        await stream.send_all(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
         received = b""
         while b"}" not in received:
             received += await stream.receive_some()
@@ -277,11 +277,11 @@ async def test_a_malformed_request_ends_that_connection_and_no_other(data: bytes
     [
         b"",
         b"GET /hea",
-        b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         HANDSHAKE,
     ],
 )
@@ -315,7 +315,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_shutdown() -> None
             async with open_http_service(world, limits=HttpLimits(graceful_s=0.3, send_within_s=1000)) as url:
                 deaf = await dial(url)
                 deaf.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
-                await deaf.send_all(b"GET /v1/jobs?limit=500 HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+                await deaf.send_all(b"GET /v1/jobs?limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
                 await trio.testing.wait_all_tasks_blocked(0.2)
         await deaf.aclose()
 
@@ -364,6 +364,6 @@ async def upload(stream: trio.SocketStream, path: str, size_bytes: int) -> None:
     """Send a body of `size_bytes`, as far as the server lets it."""
     method = "GET" if path == "/v1/stats" else "POST"
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {size_bytes}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n\r\n"
         await stream.send_all(head.encode())
         await stream.send_all(bytes(size_bytes))

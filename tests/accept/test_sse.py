@@ -74,7 +74,7 @@ async def following(url: str, path: str = EVENTS, **headers: str) -> AsyncIterat
     """A page that follows, once its stream is open."""
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     async with await dial(url) as stream:
-        await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: a\r\n{lines}\r\n".encode())
+        await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{lines}\r\n".encode())
         follower = Follower(stream)
         head = await follower.head()
         assert " 200 " in head
@@ -158,7 +158,7 @@ async def test_following_ends_with_the_service_in_good_order() -> None:
         with trio.fail_after(10):
             # Far more than the test has: the stream must end by itself, not by being cut off.
             async with open_http_service(world, limits=HttpLimits(graceful_s=60)) as url, await dial(url) as stream:
-                await stream.send_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")
+                await stream.send_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 received = bytes(await stream.receive_some())
                 world.shutdown.set()
                 received += await read_all(stream)
@@ -175,7 +175,7 @@ async def test_a_page_that_never_reads_is_dropped_and_its_neighbour_hears_everyt
         await dial(url) as deaf,
     ):
         deaf.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
-        await deaf.send_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")
+        await deaf.send_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for number in range(rounds):
             await world.intake.push([job(f"{number}/{one}/{key}") for one in range(jobs)])
             assert len(await neighbour.states(jobs)) == jobs
@@ -189,7 +189,7 @@ async def test_a_page_that_leaves_makes_room_for_the_next(body: bytes, monkeypat
     monkeypatch.setattr("streamwarm.accept.http.MAX_FOLLOWERS", 1)
     async with open_world() as world, open_http_service(world) as url, api(url) as client:
         async with await dial(url) as stream:
-            await stream.send_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\n" + (body or b"\r\n"))
+            await stream.send_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n" + (body or b"\r\n"))
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
             assert (await client.get(EVENTS)).status_code == 503
         with trio.fail_after(10):

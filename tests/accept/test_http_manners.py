@@ -1,0 +1,94 @@
+"""HTTP as its clients and proxies expect it, and the trick by which a web page would read a service on its reader's own
+machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from accept_world import api, dial, job, open_http_service, open_world, port_of, read_all
+
+from streamwarm.accept.auth import Auth
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/v1/nothing", 404, None),
+        ("GET", "/v1/jobs/", 404, None),
+        ("GET", "/healthz/", 404, None),
+        ("PUT", "/v1/jobs", 405, {"GET", "HEAD", "POST"}),
+        ("OPTIONS", "/v1/jobs", 405, {"GET", "HEAD", "POST"}),
+        ("GET", "/v1/pause", 405, {"POST"}),
+        ("HEAD", "/v1/pause", 405, {"POST"}),
+        ("POST", "/v1/media/mybot/video/a", 405, {"DELETE", "GET", "HEAD"}),
+        ("DELETE", "/v1/jobs/retry", 405, {"GET", "HEAD", "POST"}),
+        ("POST", "/healthz", 405, {"GET", "HEAD"}),
+    ],
+)
+async def test_what_there_is_not_is_a_problem_that_names_what_there_is(
+    method: str, path: str, status: int, allow: set[str] | None
+) -> None:
+    async with open_world() as world, open_http_service(world) as url, api(url) as client:
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        if allow:
+            assert set(answer.headers["allow"].split(", ")) == allow
+        assert method == "HEAD" or answer.json()["status"] == status
+
+
+async def test_head_is_get_without_its_body() -> None:
+    async with open_world() as world, open_http_service(world) as url, api(url) as client:
+        for path in ("/healthz", "/metrics", "/v1/stats", "/v1/jobs", "/openapi.json"):
+            whole, head = await client.get(path), await client.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == str(len(whole.content))
+
+
+async def test_a_job_may_be_called_like_a_route() -> None:
+    async with open_world() as world, open_http_service(world) as url, api(url) as client:
+        await client.post("/v1/jobs", json={"jobs": [job(id="retry")]})
+        assert (await client.get("/v1/jobs/retry")).json()["id"] == "retry"
+        assert (await client.post("/v1/jobs/retry/cancel")).json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{port}", 200),
+        ("127.9.9.9", 200),
+        ("localhost:{port}", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:{port}", 200),
+        ("192.168.1.5:80", 200),
+        ("media.example.com", 200),
+        ("evil.example:{port}", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("evil.example#localhost", 403),
+        ("user@evil.example", 403),
+        ("localhost@evil.example", 403),
+        ("[::1", 403),
+        ("", 403),
+    ],
+)
+async def test_a_page_that_was_rebound_to_loopback_reads_nothing(host: str, status: int) -> None:
+    auth = Auth(origins=["https://media.example.com"])
+    async with open_world() as world, open_http_service(world, auth=auth) as url:
+        named = host.format(port=port_of(url))
+        assert await status_for(url, f"Host: {named}", "/v1/stats") == status
+        assert await status_for(url, f"Host: {named}", "/healthz") == 200
+
+
+async def test_a_service_with_tokens_is_known_by_any_name() -> None:
+    async with open_world() as world, open_http_service(world, auth=Auth(["secret"])) as url:
+        named = "Host: media.example.com\r\nAuthorization: Bearer"
+        assert await status_for(url, f"{named} secret", "/v1/stats") == 200
+        assert await status_for(url, f"{named} wrong", "/v1/stats") == 401
+
+
+async def status_for(url: str, headers: str, path: str) -> int:
+    async with await dial(url) as stream:
+        await stream.send_all(f"GET {path} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n".encode())
+        answer: Any = await read_all(stream)
+    return int(answer.split(b" ", 2)[1])

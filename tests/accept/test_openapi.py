@@ -1,0 +1,84 @@
+"""The published description of the HTTP API must be true: a client that is made from it would break on every lie."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import trio
+from accept_world import api, make_app, open_http_service, open_world
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.routing import Route
+
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.openapi import openapi_document
+from streamwarm.service import Shutdown, run_service
+from streamwarm.settings import Address, R2Settings, ServeSettings, Settings, StoreSettings
+from streamwarm.watch.events import Observation, UnexpectedError
+
+API = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+"""What programs use; the other routes are pages for people."""
+
+NOWHERE = "http://127.0.0.1:9"
+"""The discard port: nothing listens there, so jobs are tried and fail at once."""
+
+
+async def test_the_document_is_valid_and_has_every_route_and_no_other() -> None:
+    document = openapi_document()
+    OpenAPIV31SpecValidator(document).validate()
+    described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    async with open_world() as world:
+        routes = make_app(world, Auth()).routes
+    routed = {
+        (r.path.replace(":path", ""), method) for r in routes if isinstance(r, Route) for method in r.methods or ()
+    }
+    pages = {path for path, _ in routed if not path.startswith(("/v1/", "/metrics", "/openapi", "/healthz", "/readyz"))}
+    assert {(path, method) for path, method in routed if method != "HEAD" and path not in pages} == described
+    assert pages <= {"/"} | {path for path in pages if path.startswith("/dashboard")}
+
+
+async def test_the_document_is_served_as_it_is() -> None:
+    async with open_world() as world, open_http_service(world) as url, api(url) as client:
+        answer = await client.get("/openapi.json")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == openapi_document()
+
+
+@asynccontextmanager
+async def running_service(observed: list[Observation]) -> AsyncIterator[str]:
+    free = Address("127.0.0.1", 0)
+    settings = Settings(
+        serve=ServeSettings(listen=free, http=free),
+        store=StoreSettings(url="memory:"),
+        r2=R2Settings(endpoint_url=NOWHERE, bucket="b", access_key_id="a", secret_access_key="s"),  # type: ignore[arg-type]
+        destinations={"mybot": {"type": "telegram", "token": "1:abc", "chats": [1], "base_url": NOWHERE}},
+    )
+    shutdown = Shutdown()
+    async with trio.open_nursery() as nursery:
+        endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append))
+        yield endpoints.http
+        shutdown.signal()
+
+
+async def test_a_running_service_answers_everything_as_its_document_says(tmp_path: Path) -> None:
+    observed: list[Observation] = []
+    async with running_service(observed) as url:
+        command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}openapi.json"]
+        # Server-sent events never end; they have tests of their own.
+        command += ["--exclude-path", "/v1/events", "--checks", "all", "--seed", "1", "--max-examples", "8"]
+        # What no schema says: that a time has passed already, that one number beyond 64 bits spoils a whole body.
+        command += ["--exclude-checks", "positive_data_acceptance"]
+        command += ["--phases", "examples,coverage,fuzzing", "--no-color", "--warnings", "off"]
+        with trio.fail_after(240):
+            run = await trio.run_process(
+                command, cwd=tmp_path, capture_stdout=True, stderr=subprocess.STDOUT, check=False
+            )
+        assert run.returncode == 0, run.stdout.decode()
+        assert not [one for one in observed if isinstance(one, UnexpectedError)]
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.get("/healthz")).status_code == 200
