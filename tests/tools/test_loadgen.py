@@ -9,10 +9,17 @@ import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import click
 import pytest
 import trio
 from click.testing import CliRunner
 from load.cli import FAILED, UNREACHABLE, USAGE, main
+from load.options import TargetOptions
+from load.target import refuse_the_real
+from process_world import write_config
+from service_world import running_emulator, running_service, settings_for, telegram_table
+
+from streamwarm.sandbox.object_store import ObjectStore
 
 LOADGEN = Path(__file__).parents[2] / "tools" / "loadgen.py"
 DEADLINE_S = 120.0
@@ -71,16 +78,31 @@ async def test_a_run_over_real_servers_with_faults_ends_well_and_tells_every_fig
     assert not needed, "the report must need nothing but itself"
 
 
-async def test_a_job_that_ends_otherwise_than_it_must_fails_the_run_and_is_named(tmp_path: Path) -> None:
-    ran = await loadgen(
-        *("--sandbox", "--jobs", "6", "--clients", "2", "--mix", "photos", "--size-scale", "0.01", "--repeats", "0"),
-        *("--faults", "0.2", "--fault", "refused_for_good", "--json"),
-        cwd=tmp_path,
-    )
+async def test_a_job_that_ends_otherwise_than_it_must_fails_the_run_and_is_named(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with running_emulator() as emulator:
+        destinations = {"mybot": telegram_table(emulator)}
+        config = write_config(tmp_path, object_store, destinations)
+        async with running_service(settings_for(object_store, tmp_path / "streamwarm.db", destinations)) as world:
+            ran = await loadgen(
+                *("--config", str(config), "--url", world.endpoints.websocket, "--http-url", world.endpoints.http),
+                *("--jobs", "6", "--clients", "2", "--mix", "photos", "--size-scale", "0.01", "--repeats", "0"),
+                *("--faults", "0.2", "--fault", "refused_for_good", "--json"),
+                cwd=tmp_path,
+            )
     assert ran.returncode == FAILED, ran.stderr
     summary = json.loads(ran.stdout.splitlines()[-1])
-    assert (summary["ok"], summary["as_expected"]) == (False, 5)
+    assert (summary["ok"], summary["as_expected"], summary["digests_checked"]) == (False, 5, 5)
+    assert summary["digests_by"] == "emulator"
     assert "expected done, was failed (bad_photo" in summary["wrong"][0]
+
+
+def test_a_destination_that_may_be_the_real_telegram_is_not_pushed_to_unasked() -> None:
+    stats = {"destinations": {"mybot": {"type": "telegram"}}}
+    with pytest.raises(click.UsageError, match="--allow-real"):
+        refuse_the_real(("mybot",), stats, {}, TargetOptions())
+    refuse_the_real(("mybot",), stats, {}, TargetOptions(allow_real=True))
 
 
 @pytest.mark.parametrize(

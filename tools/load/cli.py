@@ -12,7 +12,7 @@ from typing import Any
 import click
 import trio
 
-from load.http import HttpError
+from load.http_clients import HttpError
 from load.options import (
     MAX_CLIENTS,
     MAX_JOBS,
@@ -108,7 +108,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _exits(command: Callable[..., None]) -> Callable[..., None]:
+def exits(command: Callable[..., None]) -> Callable[..., None]:
     """Turn what a run raises into a message and an exit code: those of streamwarm's own commands."""
 
     @wraps(command)
@@ -145,7 +145,7 @@ def _told(error: BaseException) -> tuple[int | None, str]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @_with_options
-@_exits
+@exits
 def main(*, as_json: bool, html: Path | None, **given: Any) -> None:
     """Push jobs from many websocket clients, follow each to its end, and check every delivered byte.
 

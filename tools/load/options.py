@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 from attrs import field, frozen
 
+from load.service import PROGRAM
+
 MAX_JOBS = 100_000
 """`queue.max_pending` and the deliveries that the emulator remembers: beyond either, digests cannot be checked."""
 
@@ -26,7 +28,10 @@ class Mix(StrEnum):
 
 @frozen
 class SandboxOptions:
-    """What only a sandbox of our own can be told. Latencies in seconds; shares from 0 to 1."""
+    """What only a sandbox of our own can be told. Latencies in seconds; shares from 0 to 1.
+
+    `keep_ended_s` is how long the service keeps jobs that have ended; `program` is what Python runs as streamwarm.
+    """
 
     destinations: int = 1
     workers: int | None = None
@@ -36,6 +41,8 @@ class SandboxOptions:
     telegram_latency_s: float = 0.0
     telegram_rates: bool = False
     source_faults: float = 0.0
+    keep_ended_s: float | None = None
+    program: tuple[str, ...] = PROGRAM
 
 
 @frozen

@@ -63,10 +63,11 @@ async def load_target(options: Options, target: Target, say: Callable[[str], Non
     for emulator in target.distinct_emulators():
         await emulator.inject(plan.faults)
     say(f"pushing {len(plan.jobs):,} jobs from {options.clients} clients to {target.websocket} ({options.loop}) …")
-    return await _push_and_verify(options, target, plan)
+    return await run_plan(options, target, plan)
 
 
-async def _push_and_verify(options: Options, target: Target, plan: Plan) -> Finished:
+async def run_plan(options: Options, target: Target, plan: Plan) -> Finished:
+    """Push a plan whose objects are in the bucket, follow every job, and verify."""
     already = {emulator.base_url: await emulator.delivered() for emulator in target.distinct_emulators()}
     before, usage_before = await read_metrics(target), _usage(target)
     wall_offset_s = trio.current_time() - time.time()

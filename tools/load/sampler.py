@@ -8,7 +8,7 @@ from collections.abc import Callable
 import trio
 from attrs import define, field, frozen
 
-from load.http import HttpError
+from load.http_clients import HttpError
 from load.metrics import Metrics, parse_metrics
 from load.processes import usage
 from load.target import Target

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import trio
 from attrs import define, field
 
-from load.http import BucketFiller, EmulatorApi, ServiceApi
+from load.http_clients import BucketFiller, EmulatorApi, ServiceApi
 from load.options import SandboxOptions
 from load.service import START_S, StartError, run_service, stop, write_config
 from load.target import Target
@@ -60,7 +60,7 @@ async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[T
             f"destinations.{name}": _destination(token, chats[name], emulator_url) for name, token in tokens.items()
         }
         config = _write_config(folder, store, endpoint_url, tables, options)
-        ready = await nursery.start(run_service, config, folder / "ready.json", _flags(options))
+        ready = await nursery.start(run_service, config, folder / "ready.json", _flags(options), options.program)
         emulator = EmulatorApi(emulator_url)
         yield Target(
             websocket=ready["websocket"],
@@ -117,7 +117,7 @@ async def _run_front(endpoint_url: str, options: SandboxOptions, task_status: tr
 @asynccontextmanager
 async def _helper(name: str, given: Mapping[str, Any]) -> AsyncIterator[Any]:
     """A process of ours that ends when its standard input does, however we end."""
-    command = [sys.executable, str(HERE / name), json.dumps(given)]
+    command = [sys.executable, "-P", str(HERE / name), json.dumps(given)]
     process = await trio.lowlevel.open_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
@@ -134,6 +134,7 @@ def _write_config(
     destinations: Mapping[str, Mapping[str, Any]],
     options: SandboxOptions,
 ) -> Path:
+    keep_s = options.keep_ended_s
     tables: dict[str, Mapping[str, Any]] = {
         "serve": {"listen": "127.0.0.1:0", "http": "127.0.0.1:0", "ready_file": str(folder / "ready.json")},
         "store": {"url": options.store or f"sqlite:///{folder / 'streamwarm.db'}"},
@@ -144,6 +145,7 @@ def _write_config(
             "secret_access_key": store.secret_access_key,
         },
         "log": {"level": "warning"},
+        "queue": {} if keep_s is None else {"keep_done_s": keep_s, "keep_failed_s": keep_s},
         **destinations,
     }
     return write_config(folder / "streamwarm.toml", tables)

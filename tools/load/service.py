@@ -19,6 +19,7 @@ STOP_S = 45.0
 """Longer than the service takes to drain by default."""
 
 LOG_TAIL_BYTES = 2_000
+PROGRAM = ("-m", "streamwarm")
 
 
 class StartError(Exception):
@@ -38,13 +39,18 @@ def write_config(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> Path:
 
 
 async def run_service(
-    config: Path, ready: Path, flags: Sequence[str], *, task_status: trio.TaskStatus[dict[str, Any]]
+    config: Path,
+    ready: Path,
+    flags: Sequence[str],
+    program: Sequence[str] = PROGRAM,
+    *,
+    task_status: trio.TaskStatus[dict[str, Any]],
 ) -> None:
     """`streamwarm serve` until cancelled; hands back what it writes into `ready`, the ready file of its settings.
 
     Its log is beside the settings. Raises `StartError` where it does not start, or ends by itself.
     """
-    command = [sys.executable, "-m", "streamwarm", "serve", "--config", str(config), *flags]
+    command = [sys.executable, *program, "serve", "--config", str(config), *flags]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMWARM_")}
     log_path = config.with_name("service.log")
     with log_path.open("wb") as log:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 from attrs import field, frozen
 
-from load.http import BucketFiller, EmulatorApi, HttpError, ServiceApi
+from load.http_clients import BucketFiller, EmulatorApi, HttpError, ServiceApi
 from load.options import TargetOptions
 from load.processes import listening_pid
 from streamwarm.configure import load_settings
@@ -50,7 +50,7 @@ async def find_target(options: TargetOptions) -> Target:
     stats = await http.stats()
     names = options.names or tuple(name for name, about in stats["destinations"].items() if about["type"] == "telegram")
     emulators = await _emulators(names, settings)
-    _refuse_the_real(names, stats, emulators, options)
+    refuse_the_real(names, stats, emulators, options)
     return Target(websocket, http, secret, bucket, names, emulators, _pid_of(http.url))
 
 
@@ -93,7 +93,7 @@ async def _emulators(names: tuple[str, ...], settings: Settings) -> dict[str, Em
     return found
 
 
-def _refuse_the_real(
+def refuse_the_real(
     names: tuple[str, ...], stats: Mapping[str, Any], emulators: Mapping[str, EmulatorApi], options: TargetOptions
 ) -> None:
     if not names:

@@ -136,9 +136,19 @@ class ServiceApi:
             return None
         return dict(json.loads(answer.text))
 
+    async def forget(self, destination: str, kind: str, sha256_or_key: str) -> None:
+        """Drop a warm record, if there is one, so that the next push warms again."""
+        path = "/".join(quote(part, safe="/") for part in (destination, kind, sha256_or_key))
+        answer = await self._ask("DELETE", f"/v1/media/{path}")
+        if answer.status_code not in (200, 204, 404):
+            raise HttpError(f"DELETE {self.url}/v1/media/{path} answered {answer.status_code}: {answer.text[:300]}")
+
     async def _get(self, path: str) -> Response:
+        return await self._ask("GET", path)
+
+    async def _ask(self, method: str, path: str) -> Response:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return await request("GET", self.url.rstrip("/") + path, headers=headers)
+        return await request(method, self.url.rstrip("/") + path, headers=headers)
 
 
 @frozen
