@@ -109,6 +109,17 @@ def test_a_failure_tells_its_reason_and_is_retried_from_the_keyboard(live: Live,
     assert page.evaluate("document.activeElement !== document.body")
 
 
+def test_all_that_failed_is_retried_at_once_after_an_outage(live: Live, visit: Visit) -> None:
+    keys = [f"outage/{number}.bin" for number in range(3)]
+    live.push(*({"r2_key": key} for key in keys))
+    page = visit.sign_in(live.busy)
+    expect(page.locator(".failure", has_text="outage/")).to_have_count(3)
+    live.put({key: content(key) for key in keys})
+    page.get_by_role("button", name="Retry all failed").click()
+    expect(page.locator(".failure", has_text="outage/")).to_have_count(0)
+    expect(page.locator("#spoken")).to_contain_text("jobs are queued again.")
+
+
 def test_a_token_opens_the_dashboard_for_this_tab_and_stands_in_no_address(live: Live, visit: Visit) -> None:
     page = visit.page
     asked: list[str] = []
@@ -191,9 +202,9 @@ def test_a_pause_counts_down_and_people_pause_and_resume(live: Live, visit: Visi
     expect(page.locator("#spoken")).to_have_text("mybot is paused.")
     page.get_by_role("button", name="Resume mybot").click()
     expect(mybot.locator(".pause")).to_be_hidden()
-    page.get_by_role("button", name="Pause the whole service").click()
-    page.get_by_role("button", name="Resume the whole service").click()
-    expect(page.get_by_role("button", name="Pause the whole service")).to_be_visible()
+    page.get_by_role("button", name="Pause all").click()
+    page.get_by_role("button", name="Resume all").click()
+    expect(page.get_by_role("button", name="Pause all")).to_be_visible()
     live.ask(f"/v1/jobs/{job_id}/cancel", {})
 
 
@@ -244,7 +255,7 @@ def test_everything_is_reached_with_the_tab_key(live: Live, visit: Visit) -> Non
         reached.append(name)
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert reached[0] == "Skip to the jobs"
-    wanted = ["Pause the whole service", "sign-out", "Pause mybot", "Pause archive", "find-reference", "jobs-state"]
+    wanted = ["Pause all", "sign-out", "Pause mybot", "Pause archive", "find-reference", "jobs-state"]
     assert [name for name in wanted if name not in reached] == []
 
 

@@ -33,6 +33,7 @@ function showFailures() {
   if (lost) (list.querySelector("button:not([aria-expanded])") ?? byId("failures-heading")).focus();
   setHidden(byId("failures-empty"), failures.jobs.length > 0);
   setText(byId("failures-empty"), "Nothing has failed.");
+  setHidden(byId("retry-all"), (view.stats?.queue.failed ?? 0) < 2);
   setHidden(byId("failures-more"), !failures.more || failures.shown >= MOST_FAILURES);
 }
 
@@ -84,7 +85,8 @@ function showJobs() {
   setText(byId("jobs-empty"), jobs.state || jobs.destination ? "No job is like that." : "No job yet. Push one: streamwarm push KEY");
   byId("jobs-newer").disabled = jobs.after.length === 0;
   byId("jobs-older").disabled = jobs.page.next === null;
-  setText(byId("jobs-page"), jobs.after.length || jobs.page.next !== null ? `page ${jobs.after.length + 1}, newest first` : "");
+  setText(byId("jobs-page"), `page ${jobs.after.length + 1}, newest first`);
+  setHidden(byId("jobs-pages"), jobs.after.length === 0 && jobs.page.next === null);
 }
 
 function makeJob(job) {
@@ -150,7 +152,8 @@ function factsOf(job) {
     ["options", Object.keys(job.options ?? {}).length ? JSON.stringify(job.options) : null],
     ...result.map(([name, value]) => [name.replaceAll("_", " "), value]),
   ];
-  return facts.filter(([name, value], at) => value && facts.findIndex(([other]) => other === name) === at);
+  const known = facts.filter(([, value]) => value);
+  return known.filter(([name], at) => known.findIndex(([other]) => other === name) === at);
 }
 
 /** Retry or cancel a job, and say what became of it. */
@@ -162,6 +165,18 @@ async function act(job, what) {
   touched();
 }
 
+/** Those that failed, a batch at a time. Not the unknown ones: each of them may be sent twice, and is for a person to judge. */
+async function retryAll() {
+  let retried = 0;
+  for (let after; after !== null; ) {
+    const batch = await ask("/v1/jobs/retry", { method: "POST", body: { state: "failed", after } });
+    retried += batch.changed;
+    after = batch.next;
+  }
+  say(`${formatCount(retried)} jobs are queued again.`);
+  touched();
+}
+
 async function turnPage(after) {
   jobs.after = after;
   jobs.open.clear();
@@ -169,6 +184,7 @@ async function turnPage(after) {
 }
 
 function listenToJobs() {
+  listenToClicks(byId("retry-all"), retryAll);
   listenToClicks(byId("failures-more"), () => {
     failures.shown = Math.min(MOST_FAILURES, failures.shown + 3 * FAILURES_AT_ONCE);
     return loadFailures();

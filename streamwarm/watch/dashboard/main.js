@@ -131,8 +131,9 @@ function onNotification(name, params) {
     onProgress(params);
     return;
   }
+  if (document.hidden) return; // what happened meanwhile is asked for when somebody looks again
   refresh.soon(STATS_AFTER_EVENT_MS);
-  if (!document.hidden) lists.soon(STATS_AFTER_EVENT_MS);
+  lists.soon(STATS_AFTER_EVENT_MS);
 }
 
 function onProgress({ id, bytes_in, bytes_out, total }) {

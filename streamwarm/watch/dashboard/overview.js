@@ -69,7 +69,7 @@ function makeWorker(number) {
   return make(
     "li",
     { className: "worker" },
-    make("span", { className: "worker-number", textContent: number, attributes: { "aria-label": `Worker ${number}` } }),
+    make("span", { className: "worker-number" }, make("span", { className: "away", textContent: "Worker " }), String(number)),
     make("div", { className: "worker-object" }),
     make("div", { className: "worker-figures" }),
     bar,
@@ -149,9 +149,9 @@ function makeCount({ state, count }) {
   return make("li", { data: { state } }, make("b"), count === null ? "" : ` ${state}`);
 }
 
-/** What people and destinations say about a pause; a destination's own words may be long. */
+/** Why a destination asked for silence, in its own words; people know why they paused. */
 function pauseReason(paused) {
-  return paused.by === "user" ? "paused here" : visible(paused.reason ?? "");
+  return paused.by === "user" ? "" : visible(paused.reason ?? "");
 }
 
 /** A pause that its destination asked for (429) has its end; people end their own, and those that wait for them. */
@@ -160,10 +160,10 @@ function canResume(paused) {
 }
 
 function showPauseButton(button, paused, name) {
-  const text = canResume(paused) ? "Resume" : "Pause";
-  setText(button, text);
-  button.setAttribute("aria-label", `${text} ${name}`);
-  button.dataset.act = text.toLowerCase();
+  const act = canResume(paused) ? "Resume" : "Pause";
+  setText(button, name === "all" ? `${act} all` : act);
+  button.setAttribute("aria-label", `${act} ${name}`);
+  button.dataset.act = act.toLowerCase();
 }
 
 /** Limits and estimates that a destination has, where the service tells them. */
@@ -183,13 +183,13 @@ function showCountdowns() {
   for (const line of document.querySelectorAll("[data-pause]")) {
     const { until, reason } = line.dataset;
     const left = until ? `paused, ${formatCountdown((Date.parse(until) - serverNow()) / 1000)} left` : "paused until resumed";
-    setText(line, reason && reason !== "paused here" ? `${left}: ${reason}` : left);
+    setText(line, reason ? `${left}: ${reason}` : left);
+    line.title = reason;
   }
 }
 
 function showWholePause(stats) {
   const button = byId("pause-all");
   setHidden(button, !("paused" in stats));
-  showPauseButton(button, stats.paused, "the whole service");
-  setText(button, canResume(stats.paused) ? "Resume all" : "Pause all");
+  showPauseButton(button, stats.paused, "all");
 }

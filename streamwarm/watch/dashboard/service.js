@@ -4,7 +4,7 @@
 const TOKEN_KEPT_AS = "streamwarm.token";
 const ANSWER_WITHIN_MS = 15_000;
 const SILENCE_MS = 40_000; // the service writes at least every 15 s
-const RECONNECT_MS = [1000, 2000, 4000, 8000, 15_000];
+const RECONNECT_MS = [1000, 2000, 4000, 8000];
 
 const token = sessionStorage.getItem(TOKEN_KEPT_AS);
 
@@ -31,7 +31,7 @@ async function ask(path, { method = "GET", body } = {}) {
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
   const options = { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) };
   const answer = await fetch(path, { ...options, cache: "no-store", credentials: "omit" });
-  if (answer.status === 401) signOut();
+  if (answer.status === 401) location.reload(); // the form tries the token once more, and says that it is not good
   if (!answer.ok) throw new RefusedError(answer.status, await reasonOf(answer));
   return answer.json();
 }
@@ -100,7 +100,7 @@ async function readStream(lastId, onOpen, onMessage) {
     const headers = requestHeaders(lastId === null ? {} : { "Last-Event-ID": lastId });
     const options = { headers, signal: stopping.signal, cache: "no-store", credentials: "omit" };
     const answer = await fetch("/v1/events", options);
-    if (answer.status === 401) signOut();
+    if (answer.status === 401) location.reload();
     if (!answer.ok) throw new RefusedError(answer.status, await reasonOf(answer));
     onOpen();
     const reader = new MessageReader(onMessage);

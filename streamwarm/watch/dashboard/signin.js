@@ -3,6 +3,7 @@
 // its own, because the dashboard's scripts then run in the same global scope.
 {
   const KEPT_AS = "streamwarm.token";
+  const REFUSED = "This token is not one of the service’s.";
   const form = document.getElementById("sign-in");
   const input = document.getElementById("token");
   const refusal = document.getElementById("refusal");
@@ -20,7 +21,7 @@
     const answer = await fetch("/", { headers, cache: "no-store", credentials: "omit" });
     if (answer.status === 401) {
       sessionStorage.removeItem(KEPT_AS);
-      throw new Error("This token is not one of the service’s.");
+      throw new Error(REFUSED);
     }
     if (!answer.ok) throw new Error(`The service answered ${answer.status}. Try again shortly.`);
     const html = await answer.text();
@@ -35,10 +36,10 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    // A header holds visible ASCII alone, and so does a token.
+    // The service has no token of other characters, and no header can hold them.
     const token = input.value.trim();
-    if (/^[\x21-\x7e]+$/.test(token)) attempt(token);
-    else show("This token is not one of the service’s.");
+    if (/^[\x20-\x7e]+$/.test(token)) attempt(token);
+    else show(REFUSED);
   });
 
   const kept = sessionStorage.getItem(KEPT_AS);
