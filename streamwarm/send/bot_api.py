@@ -114,9 +114,17 @@ def form_fields(kind: Kind, chat_id: int | str, options: JsonObject) -> list[tup
 
 
 def file_name(r2_key: str, kind: Kind) -> str:
-    """The object's last path segment, without control characters; Telegram shows it and reads the type from it."""
-    name = "".join(c if c.isprintable() else "_" for c in r2_key.rstrip("/").rpartition("/")[2])
-    return name[-200:] or kind.value
+    """The object's last path segment, which Telegram shows and reads the type from.
+
+    Control characters and those that turn the direction of writing are replaced, and so are quotes and backslashes, on
+    which servers disagree: a name that ends in a backslash can cost the upload, and a quote is shown as `%22`.
+    """
+    name = r2_key.rstrip("/").rpartition("/")[2][-200:]
+    name = "".join(c if c.isprintable() and c not in _NOT_IN_NAMES else "_" for c in name)
+    return name if name.strip(". ") else kind.value
+
+
+_NOT_IN_NAMES = frozenset('"\\')
 
 
 @frozen

@@ -29,7 +29,13 @@ ANSWER_TIMEOUT_S = 510.0
 """A local Bot API server keeps silent until Telegram has the file, and closes after 500 s while the message is still
 sent: whoever gives up before that turns a success into `delivery_unknown`."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9_:-]{3,256}")
+_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,256}")
+_BASE_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
+)
+"""The token is put behind it: whatever could turn that into another host, a query or a fragment has no place in it."""
+
+_CHAT_NUMBER = re.compile(r"-?[1-9][0-9]{0,18}")
 _CHAT_NAME = re.compile(r"@[A-Za-z0-9_]{3,64}")
 
 
@@ -39,17 +45,19 @@ def _check_token(_: object, __: Attribute[Any], value: SecretStr) -> None:
 
 
 def _check_base_url(_: object, __: Attribute[Any], value: str) -> None:
-    url = httpx.URL(value) if value.startswith(("http://", "https://")) else None
-    if url is None or not url.host or url.userinfo or url.query or url.fragment:
+    found = _BASE_URL.fullmatch(value)
+    if found is None or not 0 < int(found["port"] or 443) < 65536:
         raise BadValue("must be a plain URL such as https://api.telegram.org, without credentials or a query")
 
 
 def _check_chats(_: object, __: Attribute[Any], value: tuple[int | str, ...]) -> None:
     if not value:
         raise BadValue("must name at least one warm-up chat")
-    for chat in map(str, value):
-        if not re.fullmatch(r"-?[0-9]{1,19}", chat) and not _CHAT_NAME.fullmatch(chat):
-            raise BadValue("each must be a chat's number, such as -1001234567890, or a public @name")
+    chats = [str(chat) for chat in value]
+    if not all(_CHAT_NUMBER.fullmatch(chat) or _CHAT_NAME.fullmatch(chat) for chat in chats):
+        raise BadValue("each must be a chat's number, such as -1001234567890, or a public @name")
+    if len(set(chats)) < len(chats):
+        raise BadValue("must not name a chat twice")
 
 
 @frozen(kw_only=True)

@@ -141,12 +141,28 @@ def test_only_the_options_that_the_method_knows_are_sent() -> None:
     assert ("supports_streaming", "true") in bot_api.form_fields(Kind.VIDEO, -5, options)
 
 
-@given(key=st.text(min_size=1, max_size=1024))
-def test_a_file_name_is_short_and_printable_whatever_the_key(key: str) -> None:
+@given(key=st.text(min_size=1, max_size=1024) | st.text('./\\"a\u202e\n', min_size=1, max_size=300))
+def test_a_file_name_is_short_and_harmless_whatever_the_key(key: str) -> None:
     name = bot_api.file_name(key, Kind.DOCUMENT)
     assert 0 < len(name) <= 200
     assert name.isprintable()
-    assert "/" not in name
+    assert not set(name) & set('/\\"')
+    assert name.strip(". ")
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("media/Фото 1.jpg", "Фото 1.jpg"),
+        ("media/evil\\", "evil_"),
+        ("media/cod\u202egpj.exe", "cod_gpj.exe"),
+        ("media/..", "document"),
+        ("media/folder/", "folder"),
+        ("x" * 300 + ".mp4", "x" * 196 + ".mp4"),
+    ],
+)
+def test_a_file_is_named_as_its_object_is(key: str, name: str) -> None:
+    assert bot_api.file_name(key, Kind.DOCUMENT) == name
 
 
 def test_limits_are_telegrams() -> None:
