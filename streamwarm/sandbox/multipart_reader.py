@@ -184,7 +184,10 @@ def _file_name(disposition: dict[str, str]) -> str | None:
 
 
 def _parameters(disposition: str) -> dict[str, str]:
-    """A strict reading: what is left over, or named twice, is how a form field is smuggled in."""
+    """A strict reading: what is left over, or named twice, is how a form field is smuggled in.
+
+    So is a semicolon between quotes: the Bot API server ends the value there (tdnet/td/net/HttpReader.cpp).
+    """
     kind, semicolon, rest = disposition.partition(";")
     if kind.strip().lower() != "form-data":
         raise MalformedMultipartError("a part's Content-Disposition is not form-data")
@@ -195,6 +198,8 @@ def _parameters(disposition: str) -> dict[str, str]:
         found = _PARAMETER.match(rest, position)
         if found is None or found[1].lower() in parameters:
             raise MalformedMultipartError("a part's Content-Disposition has a broken or repeated parameter")
+        if ";" in found[2]:
+            raise MalformedMultipartError("a part's Content-Disposition has a semicolon within a value")
         parameters[found[1].lower()] = _unquoted(found[2])
         position = found.end()
     return parameters

@@ -116,8 +116,8 @@ def form_fields(kind: Kind, chat_id: int | str, options: JsonObject) -> list[tup
 def file_name(r2_key: str, kind: Kind) -> str:
     """The object's last path segment, which Telegram shows and reads the type from.
 
-    Control characters and those that turn the direction of writing are replaced, and so are quotes and backslashes, on
-    which servers disagree: a name that ends in a backslash can cost the upload, and a quote is shown as `%22`.
+    Control characters and those that turn the direction of writing are replaced, and so is what a form has to escape or
+    servers disagree on: Telegram would show the escape.
     """
     name = r2_key.rstrip("/").rpartition("/")[2][-200:]
     name = "".join(c if c.isprintable() and c not in _NOT_IN_NAMES else "_" for c in name)

@@ -1,7 +1,7 @@
 """`multipart/form-data` around one streamed file: the bytes before it, the bytes after it, and the exact length.
 
-Pure. RFC 7578, with names escaped as browsers do (https://html.spec.whatwg.org/#multipart-form-data), so that a
-hostile file name or caption stays a name or a caption and never becomes another header or field.
+Pure. RFC 7578, with names escaped as browsers do (https://html.spec.whatwg.org/#multipart-form-data), and one character
+more, so that a hostile file name or caption stays a name or a caption and never becomes another header or field.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A", ";": "%3B"})
+"""The semicolon is not in the standard. The Bot API server ends a parameter there even between quotes
+(tdlib/td, tdnet/td/net/HttpReader.cpp), so a file called `a; name=thumbnail; b` would arrive as another field."""
 
 
 @frozen

@@ -111,7 +111,6 @@ def test_any_bytes_at_all_are_read_or_refused_but_never_crash(body: bytes, cuts:
         ('form-data; name="v"; filename="клип 🎬.mp4"', "клип 🎬.mp4"),
         ("form-data; name=v; filename=plain.mp4", "plain.mp4"),
         ('form-data; name="v"; filename="x"; filename*=utf-8\'\'%D0%BA.mp4', "к.mp4"),
-        ('form-data; name="v"; filename="a; filename=b.mp4"', "a; filename=b.mp4"),
     ],
 )
 def test_file_names_survive_every_way_clients_write_them(disposition: str, file_name: str) -> None:
@@ -124,6 +123,7 @@ def test_file_names_survive_every_way_clients_write_them(disposition: str, file_
     [
         'Content-Disposition: form-data; name="a"; name="b"',
         'Content-Disposition: form-data; name="a" smuggled',
+        'Content-Disposition: form-data; name="a"; filename="b; name=chat_id"',
         'Content-Disposition: attachment; name="a"',
         'Content-Disposition: form-data; filename="a"',
         'Content-Disposition: form-data; name="a\nX: y"',

@@ -146,7 +146,7 @@ def test_a_file_name_is_short_and_harmless_whatever_the_key(key: str) -> None:
     name = bot_api.file_name(key, Kind.DOCUMENT)
     assert 0 < len(name) <= 200
     assert name.isprintable()
-    assert not set(name) & set('/\\"')
+    assert not set(name) & set('/\\";')
     assert name.strip(". ")
 
 

@@ -115,7 +115,14 @@ async def test_bad_jobs_fail_with_their_reason_and_cost_their_neighbours_nothing
 
 
 async def test_hostile_keys_name_exactly_the_object_of_that_name(object_store: ObjectStore, tmp_path: Path) -> None:
-    keys = ["h/%2e%2e/a", "h/a b+c&d=e?f#g", "h/naïve-ключ-😀.bin", 'h/"quoted".bin', "h/" + "x" * 200]
+    keys = [
+        "h/%2e%2e/a",
+        "h/a b+c&d=e?f#g",
+        "h/a; name=thumbnail; b",
+        "h/naïve-ключ-😀.bin",
+        'h/"quoted".bin',
+        "h/" + "x" * 200,
+    ]
     objects = {key: content(key, 2000) for key in keys}
     await put(object_store, objects)
     async with running_emulator() as emulator:
