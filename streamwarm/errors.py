@@ -43,7 +43,6 @@ PERMANENT = frozenset(
         ErrorCode.TOO_LARGE,
         ErrorCode.BAD_PHOTO,
         ErrorCode.DESTINATION_REFUSED,
-        ErrorCode.CHAT_UNAVAILABLE,
     }
 )
 """Codes that another attempt cannot mend, unless the raiser knows better."""
@@ -103,7 +102,7 @@ class DestinationError(AttemptError):
     """The destination would not or could not take the object.
 
     `pauses_destination`: nothing else may be sent there before `retry_after_s` has passed, or, where that is None,
-    before somebody resumes it (a revoked token).
+    before somebody resumes it (a revoked token). `pauses_lane`: the same of the lane alone that it was sent to.
     """
 
     def __init__(
@@ -115,9 +114,26 @@ class DestinationError(AttemptError):
         retry_after_s: float | None = None,
         counts: bool = True,
         pauses_destination: bool = False,
+        pauses_lane: bool = False,
     ) -> None:
         super().__init__(code, message, permanent=permanent, retry_after_s=retry_after_s, counts=counts)
         self.pauses_destination = pauses_destination
+        self.pauses_lane = pauses_lane
+
+    @property
+    def pauses(self) -> bool:
+        return self.pauses_destination or self.pauses_lane
+
+
+class LaneMoved(DestinationError):
+    """The lane is reached at another address by now: the attempt is repeated there at once, and is not used up."""
+
+    def __init__(self, message: str, address: str, *, retry_after_s: float) -> None:
+        """`retry_after_s`: how long the lane is out where it is not even there."""
+        super().__init__(
+            ErrorCode.CHAT_UNAVAILABLE, message, retry_after_s=retry_after_s, counts=False, pauses_lane=True
+        )
+        self.address = address
 
 
 class StaleConnection(DestinationError):

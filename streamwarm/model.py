@@ -128,11 +128,25 @@ class Lease:
 
 
 @frozen
+class Lane:
+    """Where inside its destination a job is sent to: for a bot, one of its warm-up chats.
+
+    `name` is the lane as configured, and what its budget is kept by; `address` is what it is reached by now (a group
+    that was upgraded has another id).
+    """
+
+    name: str
+    address: str
+
+
+@frozen
 class Claim:
-    """A job that a worker holds, with the lease it holds it by."""
+    """A job that a worker holds, with the lease it holds it by, and the lane that was reserved for it, if its
+    destination has any."""
 
     job: Job
     lease: Lease
+    lane: Lane | None = None
 
 
 @frozen

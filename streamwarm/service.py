@@ -26,6 +26,7 @@ from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket import serve_websocket
 from streamwarm.backlog.rescuer import run_rescuer
 from streamwarm.backlog.store import Store
+from streamwarm.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
@@ -33,6 +34,7 @@ from streamwarm.dispatch.user_pauses import UserPauses
 from streamwarm.errors import SettingsError
 from streamwarm.model import Claim
 from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
+from streamwarm.send.destination import rates_of
 from streamwarm.send.sweep import sweep_destinations
 from streamwarm.settings import Settings
 from streamwarm.settle.completer import Completer, open_completer
@@ -79,7 +81,7 @@ class _Service:
     observe: Observer
     shutdown: Shutdown
     running: Running = field(factory=Running)
-    limits: Limits = field(factory=Limits)
+    limits: Limits = field(init=False)
     worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     user_pauses: UserPauses = field(init=False)
@@ -91,7 +93,9 @@ class _Service:
         queue = self.settings.queue
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
-        self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, self.observe)
+        self.limits = Limits({name: rates_of(destination) for name, destination in self.far.destinations.items()})
+        steady_now = SteadyClock(self.store.now)
+        self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
         self.user_pauses = UserPauses(self.store, self.limits, self.dispatcher.wake, self.observe)
         self.publisher = Publisher(self.store, lambda: self.running.progress, self.observe)
         self.stats = Stats(
@@ -155,6 +159,8 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     store, observe = service.store, service.observe
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.user_pauses.follow)
+    for moved in await store.moved_lanes():
+        service.limits.move_lane(moved.destination, moved.lane, moved.address)
     plumbing.start_soon(service.stats.keep_history)
     await plumbing.start(
         partial(
@@ -259,6 +265,9 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         running=service.running,
         finish=completer.finish,
         pause=service.dispatcher.pause,
+        depart=service.dispatcher.depart,
+        ended=service.dispatcher.ended,
+        move_lane=service.dispatcher.move_lane,
         idle=service.dispatcher.idle,
         observe=service.observe,
         now=service.store.now,

@@ -21,7 +21,7 @@ from attrs import define, evolve, field
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import Band
 from streamwarm.backlog.rows import counts_of
-from streamwarm.backlog.store import Counts, Filter, Store, UserPause
+from streamwarm.backlog.store import Counts, Filter, MovedLane, Store, UserPause
 from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus, Tables
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.backlog.transitions import StoredJob
@@ -80,6 +80,7 @@ class MemoryTables:
     _last_event_seq: int = 0
     _media: dict[MediaKey, tuple[MediaStatus, WarmRecord | None, str]] = field(factory=dict)
     _pauses: dict[str | None, UserPause] = field(factory=dict)
+    _moved_lanes: dict[tuple[str, str], MovedLane] = field(factory=dict)
 
     def hold_keys(self) -> None:
         """There is one writer."""
@@ -233,6 +234,12 @@ class MemoryTables:
 
     def pauses(self) -> list[UserPause]:
         return sorted(self._pauses.values(), key=lambda pause: pause.destination or "")
+
+    def put_moved_lane(self, moved: MovedLane) -> None:
+        self._moved_lanes[moved.destination, moved.lane] = moved
+
+    def moved_lanes(self) -> list[MovedLane]:
+        return [self._moved_lanes[lane] for lane in sorted(self._moved_lanes)]
 
     def probe(self, now: float) -> None:
         """Memory takes writes always."""

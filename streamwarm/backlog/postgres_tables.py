@@ -19,7 +19,7 @@ from psycopg import Connection, Cursor
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
-from streamwarm.backlog.store import Counts, Filter, UserPause
+from streamwarm.backlog.store import Counts, Filter, MovedLane, UserPause
 from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, Kind, MediaKey, QueuedJob, SeenObject, State, WarmRecord
@@ -259,6 +259,12 @@ class PostgresTables:
 
     def pauses(self) -> list[UserPause]:
         return [rows.pause_from(row) for row in self._all("pauses")]
+
+    def put_moved_lane(self, moved: MovedLane) -> None:
+        self._write("put_moved_lane", **asdict(moved))
+
+    def moved_lanes(self) -> list[MovedLane]:
+        return [MovedLane(row["destination"], row["lane"], row["address"]) for row in self._all("moved_lanes")]
 
     def probe(self, now: float) -> None:
         self._write("probe", written_at=now)

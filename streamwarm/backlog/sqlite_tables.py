@@ -15,7 +15,7 @@ from attrs import asdict, define
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
-from streamwarm.backlog.store import Counts, Filter, UserPause
+from streamwarm.backlog.store import Counts, Filter, MovedLane, UserPause
 from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
@@ -207,6 +207,12 @@ class SqliteTables:
 
     def pauses(self) -> list[UserPause]:
         return [rows.pause_from(row) for row in self._all("pauses")]
+
+    def put_moved_lane(self, moved: MovedLane) -> None:
+        self._run("put_moved_lane", **asdict(moved))
+
+    def moved_lanes(self) -> list[MovedLane]:
+        return [MovedLane(**row) for row in self._all("moved_lanes")]
 
     def probe(self, now: float) -> None:
         self._run("probe", written_at=now)

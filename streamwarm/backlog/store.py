@@ -163,6 +163,16 @@ class UserPause:
     paused_at: float
 
 
+@frozen
+class MovedLane:
+    """A lane of a destination that is reached at another address than the configuration says: a group that was upgraded
+    to a supergroup has a new id, for good."""
+
+    destination: str
+    lane: str
+    address: str
+
+
 class Store(Protocol):
     """A durable backlog. Implementations: `sqlite.py`, `postgres.py`, `memory.py`."""
 
@@ -281,6 +291,14 @@ class Store(Protocol):
 
     async def pauses(self) -> list[UserPause]:
         """The pauses in force, that of the whole service first, then by name."""
+        ...
+
+    async def move_lane(self, moved: MovedLane) -> None:
+        """Remember it, in place of an earlier address of the same lane."""
+        ...
+
+    async def moved_lanes(self) -> list[MovedLane]:
+        """All of them, by destination and lane."""
         ...
 
     async def check_writable(self) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from attrs import frozen
 
 from streamwarm.backlog.ordering import Band
-from streamwarm.backlog.store import Counts, Filter, UserPause
+from streamwarm.backlog.store import Counts, Filter, MovedLane, UserPause
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
 
@@ -155,6 +155,14 @@ class Tables(Protocol):
 
     def pauses(self) -> list[UserPause]:
         """All of them, those that have run out among them: that of the whole service first, then by name."""
+        ...
+
+    def put_moved_lane(self, moved: MovedLane) -> None:
+        """Keep it, in place of an earlier address of the same lane."""
+        ...
+
+    def moved_lanes(self) -> list[MovedLane]:
+        """By destination and lane."""
         ...
 
     def probe(self, now: float) -> None:

@@ -14,7 +14,19 @@ from attrs import define, field
 
 from streamwarm.backlog import bulk, operations
 from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Settlement, UserPause
+from streamwarm.backlog.store import (
+    Action,
+    Changed,
+    Counts,
+    Due,
+    Filter,
+    MovedLane,
+    Page,
+    Pushed,
+    Refused,
+    Settlement,
+    UserPause,
+)
 from streamwarm.backlog.tables import MediaQuery, Tables
 from streamwarm.model import (
     Claim,
@@ -195,6 +207,12 @@ class TransactionalStore:
 
     async def pauses(self) -> list[UserPause]:
         return await self._transactions.read(operations.pauses)
+
+    async def move_lane(self, moved: MovedLane) -> None:
+        await self._transactions.write(lambda tables, _: tables.put_moved_lane(moved))
+
+    async def moved_lanes(self) -> list[MovedLane]:
+        return await self._transactions.read(lambda tables, _: tables.moved_lanes())
 
     async def check_writable(self) -> None:
         await self._transactions.write(lambda tables, now: tables.probe(now))

@@ -1,23 +1,26 @@
 """Hands queued jobs to idle workers: the best first, and only where their destination may be sent to now.
 
-A worker that is free releases one permit; only then is a job chosen, so the choice is as late as it can be. The claim
-is committed before the job goes out over the memory channel, so the channel needs no buffer and no job is in it when
-the service stops.
+A worker that is free releases one permit; only then is a job chosen, so the choice is as late as it can be. A place in
+the destination's budget is reserved with the choice and held until the attempt ends (`ended`). The claim is committed
+before the job goes out over the memory channel, so the channel needs no buffer and no job is in it when the service
+stops.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
-from streamwarm.backlog.store import GivenBack, Store
+from streamwarm.backlog.store import GivenBack, MovedLane, Store
+from streamwarm.dispatch.departures import Departures
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.errors import DestinationError, StoreUnavailable
-from streamwarm.model import Claim, QueuedJob
-from streamwarm.watch.events import DestinationPaused, Observer, QueueReordered, StoreTrouble
+from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
+from streamwarm.model import Claim, Lane, QueuedJob
+from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
 """How often the store is asked though nobody woke us: jobs that other processes pushed or whose retry came due."""
@@ -32,23 +35,40 @@ GIVE_BACK_S = 5.0
 """How long a stopped dispatcher may take to finish a claim, and to give back what no worker has yet."""
 
 
+@frozen
+class _Chosen:
+    """A job with the lane that is reserved for it."""
+
+    job: QueuedJob
+    lane: Lane | None
+
+
 @define
 class Dispatcher:
-    """One task (`run`), and what others may call: `idle`, `wake`, `pause`. `now` is the store's clock."""
+    """One task (`run`), and what others may call: `idle`, `wake`, `pause`, `depart`, `ended`.
+
+    `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`).
+    """
 
     store: Store
     queue: ReadyQueue
     limits: Limits
     claims: trio.MemorySendChannel[Claim]
     now: Callable[[], float]
+    steady_now: Callable[[], float]
     observe: Observer
+    departures: Departures = field(init=False)
     _idle: trio.Semaphore = field(factory=lambda: trio.Semaphore(0))
-    _wake: trio.Event = field(factory=trio.Event)
+    _changed: trio.Event = field(factory=trio.Event)
+    _news: bool = True
     _refreshed_at: float = float("-inf")
     _more: bool = False
     _left_out: frozenset[str] = frozenset()  # the paused destinations, whose jobs would only take up room
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     claiming: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.departures = Departures(self.limits, self.steady_now, self._budget_changed)
 
     def idle(self) -> None:
         """A worker can take one more job."""
@@ -56,15 +76,51 @@ class Dispatcher:
 
     def wake(self) -> None:
         """There may be new jobs, or a pause has changed."""
-        self._wake.set()
+        self._news = True
+        self._changed.set()
+        self.departures.changed()
 
-    def pause(self, destination: str, error: DestinationError) -> None:
-        """Send nothing there until the deadline that the error names."""
-        for_s = error.retry_after_s
-        until = None if for_s is None else self.now() + for_s
-        self.limits.pause(destination, Pause(until, error.message))
-        self._wake.set()  # what is held for it must make room for others
-        self.observe(DestinationPaused(destination, error.message, for_s))
+    def pause(self, claim: Claim, error: DestinationError) -> bool:
+        """Send nothing to the destination, or to the lane, until the deadline that the error names.
+
+        True where the job itself need not wait for that: another lane takes it, or it stays in the queue until somebody
+        has mended its lane.
+        """
+        destination, for_s = claim.job.destination, error.retry_after_s
+        now = self.steady_now()
+        limited = error.code is ErrorCode.RATE_LIMITED
+        pause = Pause(None if for_s is None else now + for_s, error.message, mendable=not limited)
+        lane = None if error.pauses_destination else claim.lane
+        if lane is None:
+            self.limits.pause(destination, pause)
+        elif not limited:
+            self.limits.set_lane_aside(destination, lane.name, pause)
+        elif self.limits.silence_lane(destination, lane.name, pause, now):
+            lane = None  # taken for the whole destination's
+        self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
+        self.wake()  # what is held for it must make room for others
+        return lane is not None and (not limited or destination not in self.limits.active(now))
+
+    async def depart(self, claim: Claim, size_bytes: int) -> float:
+        """Wait until the attempt may send its last bytes; returns when that was. Raises `DestinationError`."""
+        return await self.departures.depart(claim, size_bytes)
+
+    def ended(self, claim: Claim, departed_at: float | None) -> None:
+        """The attempt is over, and its place is free again or counted. Called once for every claim handed out."""
+        self._end(claim.job.destination, claim.lane, departed_at)
+
+    async def move_lane(self, claim: Claim, address: str) -> None:
+        """The claim's lane is reached at `address` from now on, and after a restart. Where the store cannot take that
+        now, the far side will say it again."""
+        if claim.lane is None:
+            return
+        destination, lane = claim.job.destination, claim.lane.name
+        self.limits.move_lane(destination, lane, address)
+        self.observe(ChatMoved(destination, lane, address))
+        try:
+            await self.store.move_lane(MovedLane(destination, lane, address))
+        except StoreUnavailable as exc:
+            self.observe(StoreTrouble("remembering a chat's new id", str(exc)))
 
     def stop(self) -> None:
         """Claim no more. Workers finish what they have and then find the channel closed."""
@@ -77,67 +133,91 @@ class Dispatcher:
             self.claiming = True
             while True:
                 await self._idle.acquire()
-                permits = 1
+                chosen: list[_Chosen] = []
                 try:
-                    jobs = await self._choose()
-                    permits = len(jobs)
-                    claims = await self._claim(jobs)
+                    await self._choose(chosen)
+                    claims = await self._claim(chosen)
                 except StoreUnavailable as exc:
                     self.observe(StoreTrouble("claiming jobs", str(exc)))
-                    self._release(permits)
+                    self._release(max(1, len(chosen)))
                     await trio.sleep(TROUBLE_S)
                     continue
-                self._release(permits - len(claims))
+                self._release(len(chosen) - len(claims))
                 await self._hand_out(claims)
 
-    async def _choose(self) -> list[QueuedJob]:
+    async def _choose(self, chosen: list[_Chosen]) -> None:
         """The best job, waited for, and one more for each further worker that is idle by then."""
         await self._refresh_if_due()
         while (first := self._pop()) is None:
             await self._sleep_until_something_changes()
             await self._refresh_if_due()
-        jobs = [first]
-        while self._idle.value and (job := self._pop()) is not None:
+        chosen.append(first)
+        while self._idle.value and (another := self._pop()) is not None:
             self._idle.acquire_nowait()
-            jobs.append(job)
-        return jobs
+            chosen.append(another)
 
-    def _pop(self) -> QueuedJob | None:
-        now = self.now()
+    def _pop(self) -> _Chosen | None:
+        """The best job that may go now, with a place in its destination's budget."""
+        now, steady_now = self.now(), self.steady_now()
         changed = self.queue.reorder(now)
         if changed:
             self.observe(QueueReordered(changed))
-        return self.queue.pop_best(now, self.limits.free_at)
+        job = self.queue.pop_best(now, lambda name: self.limits.free_at(name) - steady_now + now)
+        return None if job is None else _Chosen(job, self.limits.reserve(job.destination, steady_now))
+
+    def _end(self, destination: str, lane: Lane | None, departed_at: float | None) -> None:
+        self.limits.end(destination, lane, departed_at, self.steady_now())
+        self.departures.changed()
+        self._budget_changed(destination)
+
+    def _budget_changed(self, destination: str) -> None:
+        self.queue.ask_again(destination)
+        self._changed.set()
 
     async def _refresh_if_due(self) -> None:
         since_s = trio.current_time() - self._refreshed_at
-        pauses_changed = self.limits.active(self.now()).keys() != self._left_out
-        due = pauses_changed or since_s >= POLL_S or (self._wake.is_set() and since_s >= REFRESH_S)
-        running_low = len(self.queue) < self.queue.max_queue // 4 and (self._more or self._wake.is_set())
+        pauses_changed = self.limits.active(self.steady_now()).keys() != self._left_out
+        due = pauses_changed or since_s >= POLL_S or (self._news and since_s >= REFRESH_S)
+        running_low = len(self.queue) < self.queue.max_queue // 4 and (self._more or self._news)
         if due or running_low:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        self._wake = trio.Event()  # before the read: a push that comes during it is not missed
+        self._news = False  # before the read: a push that comes during it is not missed
         self._refreshed_at = trio.current_time()
-        left_out = frozenset(self.limits.active(self.now()))
+        left_out = frozenset(self.limits.active(self.steady_now()))
         jobs = await self.store.queued(self.queue.max_queue, without=left_out)
         self._left_out = left_out
         self.queue.replace(jobs, self.now())
         self._more = len(jobs) == self.queue.max_queue
 
     async def _sleep_until_something_changes(self) -> None:
-        pause_ends_at = self.limits.next_change_at(self.now())
-        wait_s = POLL_S if pause_ends_at is None else min(POLL_S, pause_ends_at - self.now())
-        with trio.move_on_after(max(wait_s, 0.0)):
-            await self._wake.wait()
-            await trio.sleep_until(self._refreshed_at + REFRESH_S if self.queue else trio.current_time())
+        """Until a budget or the queue may have changed. News wait for their turn to be read (`REFRESH_S`)."""
+        self._changed = trio.Event()
+        now = self.steady_now()
+        wait_s = POLL_S
+        if (free_at := self.limits.next_change_at(now)) is not None:
+            wait_s = min(wait_s, free_at - now)
+        if self._news:
+            read_again_at = self._refreshed_at + REFRESH_S if self.queue else -math.inf
+            wait_s = min(wait_s, max(0.0, read_again_at - trio.current_time()))
+        with trio.move_on_after(wait_s):
+            await self._changed.wait()
 
-    async def _claim(self, jobs: list[QueuedJob]) -> list[Claim]:
-        # Shielded, or a stop in mid-commit would leave claims that nobody knows of until their leases run out.
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
-            return await self.store.claim([job.id for job in jobs])
-        raise StoreUnavailable(f"the store did not take a claim within {GIVE_BACK_S:g} s")
+    async def _claim(self, chosen: list[_Chosen]) -> list[Claim]:
+        """The claims of the jobs that could be claimed. The others' places in the budget are free again."""
+        claims: dict[str, Claim] = {}
+        try:
+            # Shielded, or a stop in mid-commit would leave claims that nobody knows of until their leases run out.
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S) as scope:
+                claims = {claim.job.id: claim for claim in await self.store.claim([c.job.id for c in chosen])}
+            if scope.cancelled_caught:
+                raise StoreUnavailable(f"the store did not take a claim within {GIVE_BACK_S:g} s")
+        finally:
+            for one in chosen:
+                if one.job.id not in claims:
+                    self._end(one.job.destination, one.lane, None)
+        return [evolve(claims[one.job.id], lane=one.lane) for one in chosen if one.job.id in claims]
 
     def _release(self, permits: int) -> None:
         for _ in range(permits):
@@ -153,6 +233,8 @@ class Dispatcher:
 
     async def _give_back(self, claims: list[Claim]) -> None:
         """Stopped between claim and worker: give back what nobody has; where the store is away, leases run out."""
+        for claim in claims:
+            self.ended(claim, None)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
             try:
                 await self.store.settle([GivenBack(claim.lease) for claim in claims])

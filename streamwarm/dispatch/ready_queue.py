@@ -103,7 +103,7 @@ class ReadyQueue:
         """The best job that may be handed out now, or None. Those that may not keep their places.
 
         `free_at(destination)` is when it may be sent to next: now or earlier where it may, `inf` where nobody knows. A
-        destination that may not is not asked about again before that time, or before the next `replace`.
+        destination that may not is not asked about again before that time, or before `ask_again` or `replace`.
         """
         self.reorder(now)
         while self._aside and self._aside[0][0] <= now:
@@ -123,6 +123,13 @@ class ReadyQueue:
             lane.aside = True
             heapq.heappush(self._aside, (until, destination))
         return None
+
+    def ask_again(self, destination: str) -> None:
+        """The destination may be free earlier than it was said to be."""
+        lane = self._lanes.get(destination)
+        if lane is not None and lane.aside:
+            lane.aside = False
+            self._show_head(destination)
 
     def _take(self, destination: str, lane: _Lane) -> QueuedJob:
         """The best of a lane whose head has just been found current."""

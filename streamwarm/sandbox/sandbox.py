@@ -49,6 +49,7 @@ class Sandbox:
             "chats": [CHAT_ID],
             "base_url": self.bot_api.base_url,
             "local_server": True,
+            "rates": "none",  # the emulator enforces none here
         }
 
     def apply(self, settings: Settings) -> Settings:

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
 from streamwarm.model import JsonObject, Kind
+from streamwarm.send.bot_api_errors import read_error
 
 MB = 1_000_000
 """Telegram writes "50 MB" and does not say which; the smaller reading never starts an upload that is refused."""
@@ -23,9 +24,6 @@ LOCAL_SERVER_BYTES = 2000 * MB
 CAPTION_CHARACTERS = 1024
 REPLY_BYTES = 1 << 20
 """More than any `Message`; a longer answer is no answer."""
-
-UNAUTHORIZED_PAUSE_S = 300.0
-"""A revoked token is tried again this often: mending it takes a person, and a restart that reads the new one."""
 
 
 @frozen
@@ -67,8 +65,6 @@ _OPTION_TYPES: Mapping[str, type[Any]] = {
 
 FALLBACK = "document"
 """The only `options.fallback`: how a photo goes that Telegram does not take as one. Ours, and never sent."""
-
-PHOTO_REMEDY = f'send it as kind document, set options.fallback to "{FALLBACK}", or resize it'
 
 _TYPE_WORDS = {str: "text", int: "a whole number, 0 or more", bool: "true or false"}
 
@@ -202,49 +198,3 @@ def _pixels_and_bytes(size: Any) -> tuple[int, int]:
 def _integer(mapping: Any, key: str) -> int:
     value = mapping.get(key) if isinstance(mapping, dict) else None
     return value if isinstance(value, int) else 0
-
-
-# 400 with one of these in its description will pass: the server rewrites codes that it does not know to 400.
-_PASSING = ("internal", "timeout", "timed out", "try again", "temporarily", "flood", "worker_busy", "restart")
-_BAD_PHOTO = ("photo_invalid_dimensions", "image_process_failed", "photo_ext_invalid", "photo_save_file_invalid")
-_NO_CHAT = ("chat not found", "peer_id_invalid", "chat_write_forbidden", "not enough rights", "chat_admin_required")
-
-
-def read_error(status: int, answer: Mapping[str, Any], *, retry_after: str | None = None) -> DestinationError:
-    """What a refusal means: by its code, and for 400 by its description."""
-    code = answer.get("error_code")
-    code = code if isinstance(code, int) else status
-    said = answer.get("description")
-    said = f"Telegram answered {code}: {said[:200]}" if isinstance(said, str) else f"Telegram answered {code}"
-    folded = said.lower()
-    if code == 429:
-        return _rate_limited(said, answer, retry_after)
-    if code in {401, 404}:
-        return DestinationError(
-            ErrorCode.UNAUTHORIZED,
-            f"{said}; the bot's token is not valid: set a new one from @BotFather and restart",
-            retry_after_s=UNAUTHORIZED_PAUSE_S,
-            counts=False,
-            pauses_destination=True,
-        )
-    if code == 413 or "too big" in folded or "entity too large" in folded:
-        return DestinationError(ErrorCode.TOO_LARGE, said)
-    if code == 403 or any(word in folded for word in _NO_CHAT):
-        return DestinationError(
-            ErrorCode.CHAT_UNAVAILABLE, f"{said}; add the bot to the warm-up chat, or name another in `chats`"
-        )
-    if code >= 500 or any(word in folded for word in _PASSING):
-        return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, said)
-    if any(word in folded for word in _BAD_PHOTO):
-        return DestinationError(ErrorCode.BAD_PHOTO, f"{said}: {PHOTO_REMEDY}")
-    return DestinationError(ErrorCode.DESTINATION_REFUSED, said)
-
-
-def _rate_limited(said: str, answer: Mapping[str, Any], header: str | None) -> DestinationError:
-    parameters = answer.get("parameters")
-    seconds: float = _integer(parameters, "retry_after")
-    if seconds <= 0 and header and header.isascii() and header.isdigit():
-        seconds = float(header)
-    return DestinationError(
-        ErrorCode.RATE_LIMITED, said, retry_after_s=max(seconds, 1.0), counts=False, pauses_destination=True
-    )

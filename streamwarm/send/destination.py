@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Literal, Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, Kind, NewJob, State
 
 
 @frozen
+class Quota:
+    """At most `messages` in any `window_s` seconds."""
+
+    messages: int
+    window_s: float
+
+
+@frozen
+class LaneRates:
+    """How fast one lane takes messages: `spacing_s` from one to the next, and no more than its quotas."""
+
+    spacing_s: float = 0.0
+    quotas: tuple[Quota, ...] = ()
+
+
+@frozen
+class Rates:
+    """How fast a destination takes messages. A message counts when its upload is complete, not when it begins.
+
+    `quotas` are those of the whole destination, `lanes` those of the places inside it by name (a bot's chats): each
+    job is handed out with one of them. Without lanes a job just goes there. `equal_size_spacing_s` is the time that
+    must pass between two objects of exactly that many bytes.
+    """
+
+    quotas: tuple[Quota, ...] = ()
+    lanes: Mapping[str, LaneRates] = field(factory=dict)
+    equal_size_spacing_s: Callable[[int], float] = lambda _: 0.0
+
+
+UNLIMITED = Rates()
+
+
+@frozen
 class Media:
-    """The object to deliver and how. `bytes` is exact: the upload's length is computed from it (decision 2)."""
+    """The object to deliver and how. `bytes` is exact: the upload's length is computed from it (decision 2). `lane` is
+    the address of the lane that was chosen for it, None where the destination has no lanes."""
 
     job_id: str
     kind: Kind
@@ -22,6 +56,7 @@ class Media:
     content_type: str | None
     options: JsonObject
     sha256: str | None = None
+    lane: str | None = None
     content_encoding: str | None = None
     """How the object is stored; its bytes go out as they are, and a destination that can say so passes it on."""
 
@@ -118,10 +153,38 @@ class FetchingDestination(Destination, Protocol):
         bucket."""
         ...
 
-    async def hand_off(self, media: Media, address: SignedUrl) -> JsonObject | NotFetched:
-        """Let the destination fetch the object and return the reference that came back, as `deliver` does.
+    async def hand_off(
+        self, media: Media, address: SignedUrl, depart: Callable[[], Awaitable[None]]
+    ) -> JsonObject | NotFetched:
+        """Let the destination fetch the object and return the reference that came back, as `deliver` does. `depart`
+        waits until a message may be made there (`Rates`); to be called before it is asked for one.
 
         `NotFetched` where it does not take it this way; it is streamed then, within the same attempt. Raises
         `DestinationError`, whose message never holds the address.
         """
         ...
+
+
+@runtime_checkable
+class HasRates(Protocol):
+    """A destination that takes only so many messages."""
+
+    @property
+    def rates(self) -> Rates:
+        """Read once, at the start."""
+        ...
+
+
+@runtime_checkable
+class TidiesUp(Protocol):
+    """A destination at which something may follow a delivery (deleting a bot's message)."""
+
+    async def tidy_up(self, reference: JsonObject) -> None:
+        """Called once the outcome is handed on. Best effort, soon over, and nothing is raised. `reference` is what
+        `deliver` returned, with what the transfer added."""
+        ...
+
+
+def rates_of(destination: Destination) -> Rates:
+    """How fast it takes messages."""
+    return destination.rates if isinstance(destination, HasRates) else UNLIMITED

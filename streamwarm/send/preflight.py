@@ -9,6 +9,7 @@ from attrs import define, field
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Kind
 from streamwarm.send import bot_api
+from streamwarm.send.bot_api_errors import PHOTO_REMEDY
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.photo import FIRST_BYTES, MOST_BYTES, Finding, Lacking, look_at, why_not_a_photo
 
@@ -31,7 +32,7 @@ def check_size(media: Media, *, local_server: bool) -> None:
     if media.bytes <= limit:
         return
     if kind is Kind.PHOTO:
-        remedy = bot_api.PHOTO_REMEDY
+        remedy = PHOTO_REMEDY
     elif local_server:
         remedy = "Telegram takes no larger file: compress or split it"
     else:
@@ -80,7 +81,7 @@ class PhotoCheck:
             return Kind.PHOTO
         if may_fall_back(media):
             return Kind.DOCUMENT
-        raise DestinationError(ErrorCode.BAD_PHOTO, f"{media.r2_key} {why}: {bot_api.PHOTO_REMEDY}")
+        raise DestinationError(ErrorCode.BAD_PHOTO, f"{media.r2_key} {why}: {PHOTO_REMEDY}")
 
     def after_refusal(self, refusal: DestinationError, media: Media, sent_as: Kind) -> DestinationError:
         """What a refusal of Telegram's own amounts to: where it is about the photo and the job allows it, another

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from attrs import frozen
 
-from streamwarm.send.bot_api import REPLY_BYTES, read_error
+from streamwarm.send.bot_api import REPLY_BYTES
+from streamwarm.send.bot_api_errors import read_error
 from streamwarm.send.telegram import TelegramSettings
 
 

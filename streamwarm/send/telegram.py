@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from itertools import cycle
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode
 
 import httpx
+import trio
 from attrs import Attribute, define, field, frozen
 from typed_settings.types import SecretStr
 
@@ -23,11 +23,15 @@ from streamwarm.send.destination import Body, Media, NotFetched
 from streamwarm.send.exchange import Outgoing, broken_answer, exchange, stored_headers
 from streamwarm.send.multipart import Frame, frame_file
 from streamwarm.send.preflight import PhotoCheck, RecentJobs, check_size
+from streamwarm.send.telegram_rates import telegram_rates, unlimited_rates
 from streamwarm.settings import BadValue, one_of
 
 ANSWER_TIMEOUT_S = 510.0
 """A local Bot API server keeps silent until Telegram has the file, and closes after 500 s while the message is still
 sent: whoever gives up before that turns a success into `delivery_unknown`."""
+
+DELETE_TIMEOUT_S = 5.0
+"""How long a worker may take over a message that nobody needs."""
 
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,256}")
 _BASE_URL = re.compile(
@@ -73,10 +77,12 @@ class TelegramSettings:
     handoff: str = field(default="never", validator=one_of("never", "auto"))
     handoff_unverified: bool = False
     on_unknown: str = field(default="retry", validator=one_of("retry", "hold"))
+    delete_message: bool = False
+    rates: str = field(default="telegram", validator=one_of("telegram", "none"))
 
 
 class TelegramDestination:
-    """A bot and its warm-up chats, used in turn."""
+    """A bot. Its warm-up chats are its lanes."""
 
     def __init__(
         self,
@@ -91,7 +97,11 @@ class TelegramDestination:
         self.answer_timeout_s = ANSWER_TIMEOUT_S
         self._settings = settings
         self._client = client
-        self._chats = cycle(settings.chats)
+        self.rates = (
+            telegram_rates(settings.chats, local_server=settings.local_server)
+            if settings.rates == "telegram"
+            else unlimited_rates(settings.chats)
+        )
         self._photos = PhotoCheck()
         self._handed_off = RecentJobs()
         self._make_boundary = make_boundary
@@ -106,7 +116,7 @@ class TelegramDestination:
         kind = await self._photos.kind_to_send(media, body)
         method = bot_api.METHODS[kind]
         frame = frame_file(
-            bot_api.form_fields(kind, next(self._chats), media.options),
+            bot_api.form_fields(kind, media.lane or self._settings.chats[0], media.options),
             file_field=method.file_field,
             file_name=bot_api.file_name(media.r2_key, kind),
             file_type=stored_headers(media)["Content-Type"],
@@ -129,14 +139,18 @@ class TelegramDestination:
             return False
         return job.sha256 is None or self._settings.handoff_unverified
 
-    async def hand_off(self, media: Media, address: SignedUrl) -> JsonObject | NotFetched:
+    async def hand_off(
+        self, media: Media, address: SignedUrl, depart: Callable[[], Awaitable[None]]
+    ) -> JsonObject | NotFetched:
         if not handoff.is_fetchable(media):
             return NotFetched(f"Telegram fetches no {media.kind} of {media.bytes} bytes and type {media.content_type}")
         if not handoff.is_within_reach(address.host, asked_at=httpx.URL(self._settings.base_url).host):
             return NotFetched(f"{address.host} is not public, and Telegram fetches from public hosts only")
         method = bot_api.METHODS[media.kind]
-        fields = [*bot_api.form_fields(media.kind, next(self._chats), media.options), (method.file_field, address.url)]
+        chat = media.lane or self._settings.chats[0]
+        fields = [*bot_api.form_fields(media.kind, chat, media.options), (method.file_field, address.url)]
         form = _Form(urlencode(fields).encode())
+        await depart()
         # Once a job: whatever it ends with, cancellation included, the next attempt streams.
         self._handed_off.add(media.job_id)
         async with aclosing(form.pieces()) as content:
@@ -164,6 +178,14 @@ class TelegramDestination:
             raise broken_answer(outgoing)
         retry_after = answer.headers.get("Retry-After")
         return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after).as_result()
+
+    async def tidy_up(self, reference: JsonObject) -> None:
+        """Delete the message, where the settings say so: the `file_id` outlives it."""
+        if not self._settings.delete_message:
+            return
+        message = {name: reference[name] for name in ("chat_id", "message_id")}
+        with trio.move_on_after(DELETE_TIMEOUT_S), suppress(httpx.HTTPError):
+            await self._client.post(self._url("deleteMessage"), json=message)
 
     def _url(self, method: str) -> str:
         return f"{self._settings.base_url.rstrip('/')}/bot{self._settings.token}/{method}"

@@ -3,7 +3,7 @@ digest agrees (decision 3)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import SourceObject
@@ -26,6 +26,7 @@ class VerifiedBody:
         *,
         expected_sha256: str | None,
         clock: Callable[[], float],
+        depart: Callable[[int], Awaitable[None]],
     ) -> None:
         self._incoming = source.pieces()
         self._held = bytearray()
@@ -33,6 +34,7 @@ class VerifiedBody:
         self._watchdog = watchdog
         self._expected_sha256 = expected_sha256
         self._clock = clock
+        self._depart = depart
 
     @property
     def bytes_out(self) -> int:
@@ -57,10 +59,17 @@ class VerifiedBody:
         self._watchdog.expect_destination()
         return bytes(self._held)
 
+    async def _leave(self) -> None:
+        """Wait for the moment when the last piece may go."""
+        self._watchdog.expect_departure()
+        await self._depart(self._meter.total)
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         meter, watchdog, clock = self._meter, self._watchdog, self._clock
         if self._held:
             held, self._held = bytes(self._held), bytearray()
+            if meter.whole:
+                await self._leave()
             watchdog.expect_destination()
             yield held
             meter.gave(len(held), clock())
@@ -71,6 +80,7 @@ class VerifiedBody:
             meter.took(piece, clock())
             if meter.whole:
                 self._check_digest()
+                await self._leave()
             watchdog.expect_destination()
             yield piece
             meter.gave(size, clock())

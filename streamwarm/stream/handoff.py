@@ -6,7 +6,7 @@ replaced. So it is looked at again afterwards: another ETag ends the attempt, as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Source
@@ -27,26 +27,35 @@ async def hand_off_or_transfer(
     *,
     body_timeout_s: float,
     clock: Callable[[], float],
+    depart: Callable[[int], Awaitable[float]],
 ) -> Delivered:
     """Deliver the job's object, handed over where the destination takes it so, else streamed (see `transfer`)."""
     if isinstance(destination, FetchingDestination) and destination.may_fetch(attempt.job):
-        delivered = await _hand_off(attempt, source, destination, clock)
+        delivered = await _hand_off(attempt, source, destination, clock, depart)
         if delivered is not None:
             return delivered
-    return await transfer(attempt, source, destination, body_timeout_s=body_timeout_s, clock=clock)
+    return await transfer(attempt, source, destination, body_timeout_s=body_timeout_s, clock=clock, depart=depart)
 
 
 async def _hand_off(
-    attempt: Attempt, source: Source, destination: FetchingDestination, clock: Callable[[], float]
+    attempt: Attempt,
+    source: Source,
+    destination: FetchingDestination,
+    clock: Callable[[], float],
+    depart: Callable[[int], Awaitable[float]],
 ) -> Delivered | None:
     job = attempt.job
     info = attempt.info = await source.head_object(job.r2_key)
-    media = media_of(job, info)
+    media = media_of(attempt, info)
     check(media, destination)
+
+    async def depart_now() -> None:
+        attempt.departed_at = await depart(media.bytes)
+
     watchdog = Watchdog(destination.answer_timeout_s, destination.answer_timeout_s)
     watchdog.expect_answer()
     with watched(attempt, watchdog):
-        answer = await destination.hand_off(media, source.sign_url(job.r2_key, expires_s=EXPIRES_S))
+        answer = await destination.hand_off(media, source.sign_url(job.r2_key, expires_s=EXPIRES_S), depart_now)
     if isinstance(answer, NotFetched):
         attempt.not_fetched = answer.why
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from attrs import define
@@ -25,7 +25,8 @@ better off with another worker."""
 class Attempt:
     """One attempt while it runs, as its neighbours see it: `stats` and progress read the meter, the heartbeat asks
     `alive`. `watchdog` is the one that watches bytes move; before and after that, every wait has a limit of its own.
-    `not_fetched` tells why the object is streamed where the destination was to fetch it."""
+    `not_fetched` tells why the object is streamed where the destination was to fetch it. `lane` is the address inside
+    the destination that it goes to; `departed_at` is set when its last bytes leave."""
 
     job: Job
     started_at: float
@@ -34,6 +35,8 @@ class Attempt:
     origin: str = "stream"
     not_fetched: str | None = None
     watchdog: Watchdog | None = None
+    lane: str | None = None
+    departed_at: float | None = None
 
     def alive(self, now: float) -> bool:
         """Whether its lease is to be renewed (decision 6): bytes move, or have not stood still for too long; `now` is
@@ -48,20 +51,26 @@ async def transfer(
     *,
     body_timeout_s: float,
     clock: Callable[[], float],
+    depart: Callable[[int], Awaitable[float]],
 ) -> Delivered:
     """Stream the job's object to its destination. Raises `SourceError` or `DestinationError`.
 
-    `clock` is monotonic. Nothing of the attempt outlives the call: both connections are back in their pools or closed.
+    `clock` is monotonic. `depart` takes the object's size, waits until its last bytes may leave and returns when that
+    was. Nothing of the attempt outlives the call: both connections are back in their pools or closed.
     """
     job = attempt.job
     async with source.open_object(job.r2_key, sha256=job.sha256) as opened:
         info, attempt.origin = opened.info, opened.origin
         attempt.info = info
-        media = media_of(job, info)
+        media = media_of(attempt, info)
         check(media, destination)
         meter = attempt.meter = Meter(total=info.bytes, moved_at=clock())
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)
-        body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock)
+
+        async def depart_now(size_bytes: int) -> None:
+            attempt.departed_at = await depart(size_bytes)
+
+        body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock, depart=depart_now)
         with watched(attempt, watchdog):
             reference = await destination.deliver(media, body)
         if not body.finished:
@@ -100,8 +109,9 @@ def check(media: Media, destination: Destination) -> None:
     destination.check_media(media)
 
 
-def media_of(job: Job, info: ObjectInfo) -> Media:
-    """What there is to deliver."""
+def media_of(attempt: Attempt, info: ObjectInfo) -> Media:
+    """What there is to deliver, and where."""
+    job = attempt.job
     return Media(
         job_id=job.id,
         kind=job.kind,
@@ -110,5 +120,6 @@ def media_of(job: Job, info: ObjectInfo) -> Media:
         content_type=info.content_type,
         options=job.options,
         sha256=job.sha256,
+        lane=attempt.lane,
         content_encoding=info.content_encoding,
     )

@@ -4,6 +4,8 @@ most; in between only a word changes."""
 
 from __future__ import annotations
 
+import math
+
 import trio
 from attrs import define, field
 
@@ -26,7 +28,7 @@ class Watchdog:
     answer_timeout_s: float
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     _awaited: str = "the destination's connection"
-    _moved_at: float = float("-inf")
+    _moved_at: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
         self.scope.deadline = trio.current_time() + self.body_timeout_s
@@ -36,6 +38,11 @@ class Watchdog:
 
     def expect_destination(self) -> None:
         self._expect_bytes("the destination")
+
+    def expect_departure(self) -> None:
+        """Nobody's byte is awaited: the dispatcher ends that wait by itself, soon."""
+        self._awaited, self._moved_at = "the departure", -math.inf
+        self.scope.deadline = math.inf
 
     def expect_answer(self) -> None:
         self._awaited = "the answer"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import trio
 from attrs import frozen
 
 from streamwarm.backlog.store import Done, GivenBack
-from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, LaneMoved, StaleConnection
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim
-from streamwarm.send.destination import Destination
+from streamwarm.send.destination import Destination, TidiesUp
 from streamwarm.settle.finished import Delivered, Finished
 from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.outcome import after_failure
@@ -37,13 +38,16 @@ UNCONFIGURED_PAUSE_S = 300.0
 @frozen
 class WorkerTools:
     """What all workers share. `now` is the store's clock (Unix seconds), `random` uniform in [0, 1); `redact` masks
-    secrets in a text."""
+    secrets in a text. `pause`, `depart`, `ended` and `move_lane` are the dispatcher's, and say what they do there."""
 
     source: Source
     destinations: Mapping[str, Destination]
     running: Running
     finish: Callable[[Finished], Awaitable[None]]
-    pause: Callable[[str, DestinationError], None]
+    pause: Callable[[Claim, DestinationError], bool]
+    depart: Callable[[Claim, int], Awaitable[float]]
+    ended: Callable[[Claim, float | None], None]
+    move_lane: Callable[[Claim, str], Awaitable[None]]
     idle: Callable[[], None]
     observe: Observer
     now: Callable[[], float]
@@ -64,19 +68,32 @@ async def run_worker(number: int, claims: trio.MemoryReceiveChannel[Claim], tool
 
 async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.CancelScope) -> None:
     started_at = trio.current_time()
-    attempt = Attempt(claim.job, started_at)
+    attempt = Attempt(claim.job, started_at, lane=claim.lane.address if claim.lane else None)
     finished: Finished | None = None
     with tools.running.register(number, claim, attempt, lost_lease):
         tools.observe(_started(number, claim, tools.now()))
         try:
             finished = await _attempt(claim, attempt, tools)
         finally:
+            tools.ended(claim, attempt.departed_at)
             _observe_attempt(attempt, tools.observe)
             if finished is None:
                 finished = Finished(claim, GivenBack(claim.lease), trio.current_time() - started_at)
             # Cancelled, or a bug: the attempt is given back, whatever happens to this task.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + HANDOVER_S):
                 await tools.finish(finished)
+        if finished.delivered is not None:
+            await _tidy_up(claim, finished.delivered, tools)
+
+
+async def _tidy_up(claim: Claim, delivered: Delivered, tools: WorkerTools) -> None:
+    """Only now, when nothing that happens can cost the reference any more."""
+    try:
+        destination = tools.destinations[claim.job.destination]
+        if isinstance(destination, TidiesUp):
+            await destination.tidy_up(delivered.result)
+    except Exception as exc:
+        tools.observe(UnexpectedError(f"tidying up after job {claim.job.id}", exc))
 
 
 async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finished:
@@ -84,7 +101,7 @@ async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finish
     try:
         if destination is None:
             raise _no_such_destination(claim.job.destination)
-        delivered = await _transfer_with_one_fresh_try(attempt, destination, tools)
+        delivered = await _transfer_where_it_has_moved(claim, attempt, destination, tools)
     except AttemptError as error:
         return _failed(claim, attempt, destination, error, tools)
     except Exception as exc:  # a bug of ours: it costs this attempt, never the service
@@ -103,8 +120,8 @@ def _failed(
     # Far sides quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
     # JSON can hold halves of characters, which no store takes.
     error.message = tools.redact(error.message).encode("utf-8", "replace").decode()
-    if isinstance(error, DestinationError) and error.pauses_destination:
-        tools.pause(claim.job.destination, error)
+    if isinstance(error, DestinationError) and error.pauses and tools.pause(claim, error):
+        error.retry_after_s = 0.0
     settlement = after_failure(
         claim,
         error,
@@ -126,17 +143,36 @@ def _no_such_destination(name: str) -> DestinationError:
     )
 
 
-async def _transfer_with_one_fresh_try(attempt: Attempt, destination: Destination, tools: WorkerTools) -> Delivered:
+async def _transfer_where_it_has_moved(
+    claim: Claim, attempt: Attempt, destination: Destination, tools: WorkerTools
+) -> Delivered:
+    """A lane that has moved (a group that was upgraded) is remembered, and the attempt repeated there at once."""
+    try:
+        return await _transfer_with_one_fresh_try(claim, attempt, destination, tools)
+    except LaneMoved as moved:
+        await tools.move_lane(claim, moved.address)
+        attempt.lane = moved.address
+        return await _transfer_with_one_fresh_try(claim, attempt, destination, tools)
+
+
+async def _transfer_with_one_fresh_try(
+    claim: Claim, attempt: Attempt, destination: Destination, tools: WorkerTools
+) -> Delivered:
     """A kept-alive connection may be closed by its peer at the moment of reuse (fault 14): that costs no attempt."""
     try:
-        return await _transfer(attempt, destination, tools)
+        return await _transfer(claim, attempt, destination, tools)
     except StaleConnection:
-        return await _transfer(attempt, destination, tools)
+        return await _transfer(claim, attempt, destination, tools)
 
 
-async def _transfer(attempt: Attempt, destination: Destination, tools: WorkerTools) -> Delivered:
+async def _transfer(claim: Claim, attempt: Attempt, destination: Destination, tools: WorkerTools) -> Delivered:
     return await hand_off_or_transfer(
-        attempt, tools.source, destination, body_timeout_s=tools.body_timeout_s, clock=trio.current_time
+        attempt,
+        tools.source,
+        destination,
+        body_timeout_s=tools.body_timeout_s,
+        clock=trio.current_time,
+        depart=partial(tools.depart, claim),
     )
 
 

@@ -138,11 +138,14 @@ class RetryScheduled:
 
 @frozen
 class DestinationPaused:
-    """The destination asked for silence (429) or is out until somebody mends it (`for_s` None)."""
+    """The destination, or one of its lanes (by address), asked for silence (429) or cannot be sent to for another
+    reason, which `code` tells; `for_s` is None where only a person ends it."""
 
     destination: str
     reason: str
     for_s: float | None
+    code: ErrorCode
+    lane: str | None = None
 
 
 @frozen
@@ -164,6 +167,15 @@ class SweepFailed:
 
     destination: str
     message: str
+
+
+@frozen
+class ChatMoved:
+    """A warm-up chat has another id from now on (a group that was upgraded); the configuration may be corrected."""
+
+    destination: str
+    chat: str
+    moved_to: str
 
 
 @frozen
@@ -252,6 +264,7 @@ Observation = (
     | PausedByUser
     | ResumedByUser
     | SweepFailed
+    | ChatMoved
     | LateResult
     | BatchDone
     | SigningKeyDerived

@@ -35,6 +35,7 @@ _LINES: dict[type, tuple[str, str]] = {
     events.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),
     events.PausedByUser: ("warning", "[PAUSE]"),
     events.ResumedByUser: ("info", "[RESUME]"),
+    events.ChatMoved: ("warning", "[DESTINATION][MOVED]"),
     events.SweepFailed: ("warning", "[DESTINATION][SWEEP]"),
     events.LateResult: ("warning", "[MEDIA][PREWARM][LATE]"),
     events.SigningKeyDerived: ("debug", "[R2][SIGNING_KEY]"),

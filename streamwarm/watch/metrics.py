@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from streamwarm.errors import ErrorCode
 from streamwarm.watch import events
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -27,7 +28,7 @@ class Metrics:
             events.AttemptSucceeded: self._succeeded,
             events.AttemptFailed: self._failed,
             events.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
-            events.DestinationPaused: lambda e: self._rate_limited.labels(e.destination).inc(),
+            events.DestinationPaused: self._paused,
             events.BytesMoved: lambda e: self._bytes.labels(e.direction).inc(e.bytes),
             events.CacheHit: self._cache_hit,
             events.CacheMissed: lambda _: self._cache_requests.labels("miss").inc(),
@@ -109,6 +110,10 @@ class Metrics:
             self._jobs.labels(event.destination, event.kind.value, event.outcome).inc()
         if event.code.value == "delivery_unknown":
             self._unknown.inc()
+
+    def _paused(self, event: events.DestinationPaused) -> None:
+        if event.code is ErrorCode.RATE_LIMITED:
+            self._rate_limited.labels(event.destination).inc()
 
     def _cache_hit(self, event: events.CacheHit) -> None:
         self._cache_requests.labels("hit").inc()

@@ -47,11 +47,14 @@ class World:
         assert job is not None
         return job
 
-    def pause(self, destination: str, for_s: float | None) -> None:
+    async def pause(self, destination: str, for_s: float | None) -> None:
         error = DestinationError(
             ErrorCode.RATE_LIMITED, "429", retry_after_s=for_s, counts=False, pauses_destination=True
         )
-        self.dispatcher.pause(destination, error)
+        answer = (await self.store.push([NewJob(destination, Kind.VIDEO, "refused.mp4")]))[0]
+        assert isinstance(answer, Pushed)
+        claim = (await self.store.claim([answer.id]))[0]
+        self.dispatcher.pause(claim, error)
 
 
 @asynccontextmanager
@@ -61,7 +64,7 @@ async def world(**trouble: Any) -> AsyncIterator[World]:
     async with memory_store() as store:
         failing = FailingStore(store, **trouble)
         claims, worker_claims = trio.open_memory_channel[Claim](0)
-        dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), Limits(), claims, now, observed.append)
+        dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), Limits(), claims, now, now, observed.append)
         with trio.fail_after(3600):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(dispatcher.run)
@@ -103,7 +106,7 @@ async def test_a_paused_destination_is_passed_over_and_resumes_by_itself(autojum
     async with world() as w:
         await w.push("limited.jpg", Kind.PHOTO, "bot-a")
         await w.push("film.mp4", Kind.VIDEO, "bot-b")
-        w.pause("bot-a", 30.0)
+        await w.pause("bot-a", 30.0)
         paused_at = trio.current_time()
         assert [(o.destination, o.for_s) for o in w.observed if isinstance(o, DestinationPaused)] == [("bot-a", 30.0)]
         assert (await w.next_job()).r2_key == "film.mp4"
@@ -115,7 +118,7 @@ async def test_a_paused_destination_is_passed_over_and_resumes_by_itself(autojum
 async def test_a_destination_paused_for_good_waits_for_a_person(autojump_clock: MockClock) -> None:
     async with world() as w:
         await w.push("held.jpg", Kind.PHOTO)
-        w.pause("bot-a", None)
+        await w.pause("bot-a", None)
         w.dispatcher.idle()
         with trio.move_on_after(600) as waited:
             await w.claims.receive()

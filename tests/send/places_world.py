@@ -23,7 +23,7 @@ import trio
 from attrs import Factory, define
 from http_sink import HttpSink, Road, refusal, serving
 from scripted_bucket import NO_TLS, Rig, Script, rig
-from stream_world import CHAT, TOKEN, work_once
+from stream_world import CHAT, TOKEN, depart_at_once, work_once
 from stream_world import job as new_job
 
 from streamwarm.fetch.r2 import R2Source
@@ -84,6 +84,7 @@ class Place:
             self.destination,
             body_timeout_s=self.body_timeout_s,
             clock=trio.current_time,
+            depart=partial(depart_at_once, None),
         )
 
     async def work(self, job: Job | None = None) -> Finished:

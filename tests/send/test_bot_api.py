@@ -55,8 +55,8 @@ def test_every_kind_of_file_is_found_in_its_message(kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "code", "permanent"),
     [
-        (400, refusal(400, "Bad Request: chat not found"), ErrorCode.CHAT_UNAVAILABLE, True),
-        (403, refusal(403, "Forbidden: bot was kicked"), ErrorCode.CHAT_UNAVAILABLE, True),
+        (400, refusal(400, "Bad Request: chat not found"), ErrorCode.CHAT_UNAVAILABLE, False),
+        (403, refusal(403, "Forbidden: bot was kicked"), ErrorCode.CHAT_UNAVAILABLE, False),
         (413, refusal(413, "Request Entity Too Large"), ErrorCode.TOO_LARGE, True),
         (413, b"<html>413</html>", ErrorCode.TOO_LARGE, True),
         (400, refusal(400, "Bad Request: file is too big"), ErrorCode.TOO_LARGE, True),
@@ -82,7 +82,7 @@ def test_a_429_says_how_long_to_wait_and_costs_no_attempt() -> None:
     error = read(429, refusal(429, "Too Many Requests: retry after 35", retry_after=35))
     assert error.code is ErrorCode.RATE_LIMITED
     assert error.retry_after_s == 35
-    assert error.pauses_destination
+    assert error.pauses_lane
     assert not error.counts
 
 

@@ -75,6 +75,7 @@ class World:
             self.destination,
             body_timeout_s=self.body_timeout_s,
             clock=trio.current_time,
+            depart=partial(depart_at_once, None),
         )
 
     async def work(self, job: Job = JOB) -> Finished:
@@ -90,6 +91,14 @@ class World:
     def digests(self) -> list[str]:
         """What the destination took, in order."""
         return [delivery.sha256 for delivery in self.emulator.deliveries]
+
+
+async def depart_at_once(_: object, __: int) -> float:
+    return trio.current_time()
+
+
+async def _forget_move(_: Claim, __: str) -> None:
+    """Nothing is kept here."""
 
 
 @asynccontextmanager
@@ -147,7 +156,10 @@ async def work_once(
         destinations={job.destination: destination},
         running=Running(),
         finish=finish,
-        pause=lambda *_: None,
+        pause=lambda *_: False,
+        depart=depart_at_once,
+        ended=lambda *_: None,
+        move_lane=_forget_move,
         idle=lambda: None,
         observe=observe,
         now=lambda: NOW,

@@ -79,7 +79,7 @@ async def service(pause_s: float, deliver: Deliver) -> AsyncIterator[tuple[Store
         open_completer(store, now=now, observe=observed.append) as completer,
     ):
         claims, worker_claims = trio.open_memory_channel[Claim](0)
-        dispatcher = Dispatcher(store, ReadyQueue(500, 900.0), Limits(), claims, now, observed.append)
+        dispatcher = Dispatcher(store, ReadyQueue(500, 900.0), Limits(), claims, now, now, observed.append)
         running = Running()
         tools = WorkerTools(
             source=SlowBucket(pause_s),
@@ -87,6 +87,9 @@ async def service(pause_s: float, deliver: Deliver) -> AsyncIterator[tuple[Store
             running=running,
             finish=completer.finish,
             pause=dispatcher.pause,
+            depart=dispatcher.depart,
+            ended=dispatcher.ended,
+            move_lane=dispatcher.move_lane,
             idle=dispatcher.idle,
             observe=observed.append,
             now=now,

@@ -46,7 +46,7 @@ A_LIFE: list[events.Observation] = [
     events.AttemptFailed("2", "mybot", Kind.VIDEO, "a", 1, ErrorCode.DELIVERY_UNKNOWN, "lost", "waiting", False),
     events.RetryScheduled("2", "mybot", ErrorCode.DELIVERY_UNKNOWN, 1, 1.0),
     events.AttemptFailed("2", "mybot", Kind.VIDEO, "a", 2, ErrorCode.TIMEOUT, "slow", "failed", True),
-    events.DestinationPaused("mybot", "429", 5.0),
+    events.DestinationPaused("mybot", "429", 5.0, ErrorCode.RATE_LIMITED),
 ]
 
 

@@ -124,7 +124,7 @@ async def service(folder: Path, store: ObjectStore, base_url: str) -> AsyncItera
         f'[r2]\nendpoint_url = "{store.endpoint_url}"\nbucket = "{store.bucket}"\n'
         f'access_key_id = "{store.access_key_id}"\nsecret_access_key = "{store.secret_access_key}"\n'
         f'[destinations.mybot]\ntype = "telegram"\ntoken = "{TOKEN}"\nchats = [{CHAT}]\n'
-        f'base_url = "{base_url}"\nlocal_server = true\n'
+        f'base_url = "{base_url}"\nlocal_server = true\nrates = "none"\n'
     )
     with (folder / "log").open("wb") as log:
         async with process("streamwarm", "serve", "--config", str(config), stderr=log) as running:

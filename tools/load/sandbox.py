@@ -57,7 +57,8 @@ async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[T
         emulator_url = await nursery.start(_run_emulator, list(tokens.values()), list(chats.values()), options, uploads)
         endpoint_url = await nursery.start(_run_front, store.endpoint_url, options)
         tables = {
-            f"destinations.{name}": _destination(token, chats[name], emulator_url) for name, token in tokens.items()
+            f"destinations.{name}": _destination(token, chats[name], emulator_url, options)
+            for name, token in tokens.items()
         }
         config = _write_config(folder, store, endpoint_url, tables, options)
         ready = await nursery.start(run_service, config, folder / "ready.json", _flags(options), options.program)
@@ -79,8 +80,10 @@ def _token() -> str:
     return f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)[:35]}"
 
 
-def _destination(token: str, chat: int, base_url: str) -> dict[str, Any]:
-    return {"type": "telegram", "token": token, "chats": [chat], "base_url": base_url, "local_server": True}
+def _destination(token: str, chat: int, base_url: str, options: SandboxOptions) -> dict[str, Any]:
+    rates = "telegram" if options.telegram_rates else "none"
+    table = {"type": "telegram", "token": token, "chats": [chat], "base_url": base_url}
+    return {**table, "local_server": True, "rates": rates}
 
 
 async def _run_emulator(

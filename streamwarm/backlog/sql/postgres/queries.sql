@@ -274,3 +274,10 @@ DELETE FROM pauses WHERE destination = %(destination)s;
 
 -- name: pauses
 SELECT destination, until, paused_at FROM pauses ORDER BY destination;
+
+-- name: put_moved_lane
+INSERT INTO moved_lanes (destination, lane, address) VALUES (%(destination)s, %(lane)s, %(address)s)
+ON CONFLICT (destination, lane) DO UPDATE SET address = excluded.address;
+
+-- name: moved_lanes
+SELECT destination, lane, address FROM moved_lanes ORDER BY destination, lane;

@@ -172,3 +172,9 @@ DELETE FROM pauses WHERE destination = :destination;
 
 -- name: pauses
 SELECT destination, until, paused_at FROM pauses ORDER BY destination;
+
+-- name: put_moved_lane
+INSERT OR REPLACE INTO moved_lanes (destination, lane, address) VALUES (:destination, :lane, :address);
+
+-- name: moved_lanes
+SELECT destination, lane, address FROM moved_lanes ORDER BY destination, lane;

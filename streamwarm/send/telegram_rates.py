@@ -1,0 +1,45 @@
+"""How fast Telegram takes a bot's messages. Pure.
+
+"Avoid sending more than one message per second" in a chat, "20 messages per minute to the same group", "about 30
+messages per second" in all: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this. Telegram
+calls its figures approximate and enforces them at its core, not in the open Bot API server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamwarm.send.destination import LaneRates, Quota, Rates
+
+BOT = Quota(30, 1.0)
+GROUP = Quota(20, 60.0)
+CHAT_SPACING_S = 1.0
+
+_SPACED_BYTES = 100_000
+_SPACING_S_PER_BYTE = 1e-7
+_LEAST_SPACING_S, _MOST_SPACING_S = 0.2, 0.9
+
+
+def telegram_rates(chats: Iterable[int | str], *, local_server: bool) -> Rates:
+    """The rates of a bot with these warm-up chats. A server in local mode does not space equal sizes."""
+    lanes = {str(chat): LaneRates(CHAT_SPACING_S, (GROUP,) if is_group(chat) else ()) for chat in chats}
+    return Rates((BOT,), lanes) if local_server else Rates((BOT,), lanes, equal_size_spacing_s)
+
+
+def unlimited_rates(chats: Iterable[int | str]) -> Rates:
+    """The chats in turn, as fast as they take messages."""
+    return Rates(lanes={str(chat): LaneRates() for chat in chats})
+
+
+def is_group(chat: int | str) -> bool:
+    """Groups, supergroups and channels have negative ids or public @names; a person's is positive. That channels count
+    as groups is what python-telegram-bot found (`AIORateLimiter`); an @name cannot be told from a group's."""
+    return str(chat).startswith(("-", "@"))
+
+
+def equal_size_spacing_s(size_bytes: int) -> float:
+    """The server spaces files of identical size from one bot (telegram-bot-api, `Client::on_cmd`): it holds requests
+    back by itself, and refuses them once they are five seconds behind."""
+    if size_bytes <= _SPACED_BYTES:
+        return 0.0
+    return min(max(size_bytes * _SPACING_S_PER_BYTE, _LEAST_SPACING_S), _MOST_SPACING_S)
