@@ -248,7 +248,7 @@ async def _work(
             await shutdown.requested.wait()
         drain_s = settings.serve.drain_s
         service.observe(Lifecycle("draining", f"{service.running.busy} transfers, at most {drain_s:g} s"))
-        service.intake.draining = True
+        service.intake.drain(drain_s)
         dispatcher.stop()
         work.cancel_scope.deadline = trio.current_time() + drain_s
 

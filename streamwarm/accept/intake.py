@@ -35,7 +35,7 @@ class Intake:
     `stats` answers `stats`; `on_pushed` wakes the dispatcher and is called after each commit that queued a
     job; `on_cancelled` ends the job's attempt, if one runs here; `on_pauses` makes the service obey the store's
     pauses, `on_mended` try a destination again that waits for a person. `now` is the store's clock (Unix seconds).
-    While `draining` is set, pushes are refused.
+    After `drain`, pushes are refused.
     """
 
     def __init__(
@@ -62,7 +62,18 @@ class Intake:
         self._on_pauses = on_pauses
         self._on_mended = on_mended
         self._now = now
-        self.draining = False
+        self._drain = trio.Event()
+        self._drain_within_s = 0.0
+
+    def drain(self, within_s: float) -> None:
+        """The service is to stop within that time: take no more jobs, and tell who is connected."""
+        self._drain_within_s = within_s
+        self._drain.set()
+
+    async def draining(self) -> float:
+        """Return once the service drains, with the time that it has."""
+        await self._drain.wait()
+        return self._drain_within_s
 
     async def push(self, jobs: Sequence[object]) -> JsonObject:
         """Store what can be stored and say for each job what became of it, in the contract's shape.
@@ -71,7 +82,7 @@ class Intake:
         was accepted, and every job only because the backlog is full, is refused as a whole (`queue_full`),
         so that a client needs to look in one place to know that it must wait.
         """
-        if self.draining:
+        if self._drain.is_set():
             raise CallRefusedError(Reason.DRAINING, "the service is shutting down; push again once it is back")
         verdicts = await self._check(jobs)
         new = {index: verdict for index, verdict in enumerate(verdicts) if isinstance(verdict, NewJob)}

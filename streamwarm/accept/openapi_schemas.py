@@ -58,8 +58,34 @@ _JOB_VIEW = {
     "updated_at": _AT,
 }
 
+_OUTCOME = {"result": _RESULT, "error": ref("JobError"), "retry_at": _AT}
+
+EVENT = _object(
+    {
+        "seq": _COUNT,
+        "id": _TEXT,
+        "state": ref("State"),
+        "at": _AT,
+        "attempt": _COUNT,
+        "destination": _TEXT,
+        "kind": ref("Kind"),
+        "r2_key": _TEXT,
+        **_OUTCOME,
+    },
+    required=("seq", "id", "state", "at", "attempt", "destination", "kind", "r2_key"),
+)
+"""The params of the notification `event`."""
+
+PROGRESS = _object(
+    {"id": _TEXT, "bytes_in": _COUNT, "bytes_out": _COUNT, "total": _or_null(_COUNT)},
+    required=("id", "bytes_in", "bytes_out", "total"),
+)
+
 SCHEMAS: dict[str, Any] = {
     "Id": _ID,
+    "Kind": _KIND,
+    "State": _STATE,
+    "Sha256": _SHA256,
     "NewJob": _object(
         {
             "destination": _NAME,
@@ -111,9 +137,7 @@ SCHEMAS: dict[str, Any] = {
         },
         required=("accepted", "rejected"),
     ),
-    "Job": _object(
-        {**_JOB_VIEW, "result": _RESULT, "error": ref("JobError"), "retry_at": _AT}, required=tuple(_JOB_VIEW)
-    ),
+    "Job": _object({**_JOB_VIEW, **_OUTCOME}, required=tuple(_JOB_VIEW)),
     "JobError": _object(
         {"code": {"enum": [code.value for code in ErrorCode]}, "message": _TEXT, "permanent": {"type": "boolean"}},
         required=("code", "message", "permanent"),

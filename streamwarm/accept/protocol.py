@@ -129,6 +129,11 @@ def progress_text(progress: Progress) -> str:
     return _notification("progress", progress_view(progress))
 
 
+def draining_text(within_s: float) -> str:
+    """The notification `draining`: pushes are refused from now on, and the service goes within that time."""
+    return _notification("draining", {"within_s": within_s})
+
+
 def _notification(method: str, params: JsonObject) -> str:
     return json_text({"jsonrpc": "2.0", "method": method, "params": params})
 

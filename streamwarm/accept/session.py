@@ -13,12 +13,11 @@ known, and none is sent before the reply that tells the id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import trio
-from attrs import define, frozen
+from attrs import frozen
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.clients import ClientStream
 from streamwarm.accept.fields import FieldError
 from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
@@ -34,13 +33,14 @@ from streamwarm.accept.protocol import (
     Message,
     RpcError,
     decode,
+    draining_text,
     encode_replies,
     error_reply,
     event_text,
     progress_text,
     result_reply,
 )
-from streamwarm.accept.refusals import CallRefusedError
+from streamwarm.accept.refusals import CallRefusedError, Reason
 from streamwarm.accept.requests import (
     MAX_WATCHED,
     Cancel,
@@ -57,6 +57,7 @@ from streamwarm.accept.requests import (
     Unwatch,
     Watch,
 )
+from streamwarm.accept.watching import Watching
 from streamwarm.model import Event, JsonObject, State
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.events import Observer, UnexpectedError
@@ -69,17 +70,6 @@ class Heartbeat:
 
     every_s: float = 20.0
     pong_within_s: float = 20.0
-
-
-@define(eq=False)
-class _Watching:
-    """What this client follows: `ids`, or every job where that is None, from after `cursor`."""
-
-    cursor: int
-    ids: set[str] | None
-
-    def includes(self, job_id: str) -> bool:
-        return self.ids is None or job_id in self.ids
 
 
 class _TooManyWatchedError(Exception):
@@ -98,6 +88,7 @@ class Session:
         feed: Feed,
         observe: Observer,
         heartbeat: Heartbeat,
+        allowance: Allowance,
     ) -> None:
         self._connection = connection
         self._stream = stream
@@ -105,9 +96,10 @@ class Session:
         self._feed = feed
         self._observe = observe
         self._heartbeat = heartbeat
+        self._allowance = allowance
         self._turn = trio.Lock()
         self._is_answering = False
-        self._watching: _Watching | None = None
+        self._watching: Watching | None = None
         self._has_watch = trio.Event()
         self._idle = trio.CancelScope()
 
@@ -117,6 +109,7 @@ class Session:
                 nursery.start_soon(self._follow_events)
                 nursery.start_soon(self._sample_progress)
                 nursery.start_soon(self._ping)
+                nursery.start_soon(self._tell_of_drain)
                 await self._answer_requests()
         except* ConnectionClosed:
             pass
@@ -142,6 +135,9 @@ class Session:
             await self._connection.send_message(text)
 
     async def _carry_out(self, item: Call | Errand) -> JsonObject:
+        wait_s = self._allowance.take(trio.current_time())
+        if wait_s is not None:
+            return error_reply(item.id, RpcError.of(_too_often(wait_s)))
         if isinstance(item, Errand):
             return error_reply(item.id, item.error)
         try:
@@ -192,35 +188,29 @@ class Session:
         self._check_room(len(request.jobs))
         before = self._feed.last_seq
         answer = await self._intake.push(request.jobs)
-        self._add(before, (item["id"] for item in answer["accepted"] if item["state"] is not State.DONE))
+        ids = (item["id"] for item in answer["accepted"] if item["state"] is not State.DONE)
+        self._set_watching(self._watched(before).with_ids(ids, before, replay=False))
         return answer
 
     def _watch(self, ids: tuple[str, ...] | None, since: int | None) -> JsonObject:
         self._check_room(len(ids or ()))
-        if since is not None:
-            since = min(since, self._feed.last_seq)  # whoever outlived a store that was made anew
-        if since is not None and self._watching is not None:
-            self._set_watching(_Watching(since, self._watching.ids))
-        cursor = self._feed.last_seq if since is None else since
+        now = self._feed.last_seq
+        after = now if since is None else min(since, now)  # whoever outlived a store that was made anew
+        watching, replay = self._watched(after), since is not None
         if ids is None:
-            lagging = self._watching.cursor if self._watching else cursor
-            self._set_watching(_Watching(min(cursor, lagging), None))
+            self._set_watching(watching.with_all(after, replay=replay))
         else:
-            self._add(cursor, ids)
-        return {"seq": cursor}
+            self._set_watching(watching.with_ids(ids, after, replay=replay))
+        return {"seq": after}
+
+    def _watched(self, cursor: int) -> Watching:
+        return self._watching or Watching(cursor, {})
 
     def _check_room(self, more: int) -> None:
-        watched = self._watching.ids if self._watching else None
-        if more + len(watched or ()) > MAX_WATCHED:
+        if more + len(self._watching.ids if self._watching else ()) > MAX_WATCHED:
             raise _TooManyWatchedError
 
-    def _add(self, cursor: int, ids: Iterable[str]) -> None:
-        if self._watching is None:
-            self._set_watching(_Watching(cursor, set(ids)))
-        elif self._watching.ids is not None:
-            self._watching.ids.update(ids)
-
-    def _set_watching(self, watching: _Watching | None) -> None:
+    def _set_watching(self, watching: Watching | None) -> None:
         self._watching = watching
         self._idle.cancel()
         if watching is None:
@@ -239,16 +229,13 @@ class Session:
                 with trio.CancelScope() as self._idle:
                     await self._feed.wait(watching.cursor)
 
-    async def _send_events(self, watching: _Watching, events: list[Event]) -> None:
+    async def _send_events(self, watching: Watching, events: list[Event]) -> None:
         async with self._turn:
             for event in events:
                 if watching is not self._watching:
                     return
-                watching.cursor = event.seq
-                if watching.includes(event.id):
+                if watching.pass_by(event):
                     await self._connection.send_message(event_text(event))
-                    if watching.ids is not None and event.state is State.DONE:
-                        watching.ids.discard(event.id)
 
     async def _sample_progress(self) -> None:
         news = ProgressNews(self._feed)
@@ -263,6 +250,11 @@ class Session:
     def _is_watched(self, job_id: str) -> bool:
         return self._watching is not None and self._watching.includes(job_id)
 
+    async def _tell_of_drain(self) -> None:
+        """A client that knows can push elsewhere, or wait, before it is refused."""
+        within_s = await self._intake.draining()
+        await self._connection.send_message(draining_text(within_s))
+
     async def _ping(self) -> None:
         count = 0
         while True:
@@ -274,6 +266,11 @@ class Session:
             if late.cancelled_caught and not self._is_answering:
                 self._stream.fault = f"no pong within {self._heartbeat.pong_within_s:g} s"
                 self._stream.abort()
+
+
+def _too_often(wait_s: float) -> CallRefusedError:
+    message = "this client asks too often; wait, ask for more at once (one push takes 10,000 jobs), or watch"
+    return CallRefusedError(Reason.RATE_LIMITED, message, retry_after_s=round(wait_s, 3))
 
 
 _INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; the service's log has more")

@@ -12,6 +12,7 @@ import trio
 from attrs import field, frozen
 from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
 
+from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
 from streamwarm.accept.intake import Intake
@@ -35,7 +36,8 @@ class WebsocketLimits:
     """How much of the service strangers may take.
 
     Of connections whose handshake is not finished, the oldest of more than `max_handshakes` is closed: a
-    hundred silent ones do not keep an honest one out, whose handshake takes milliseconds.
+    hundred silent ones do not keep an honest one out, whose handshake takes milliseconds. A client that asks more often
+    than `requests_per_s` in the long run, far above what waiting for answers allows, is told so (`rate_limited`).
     """
 
     max_clients: int = 1000
@@ -43,6 +45,8 @@ class WebsocketLimits:
     handshake_s: float = 10.0
     send_within_s: float = 10.0
     farewell_s: float = 5.0
+    requests_per_s: float = 1000.0
+    requests_burst: float = 2000.0
     heartbeat: Heartbeat = field(factory=Heartbeat)
 
 
@@ -173,6 +177,7 @@ class _Door:
             feed=self._feed,
             observe=self._observe,
             heartbeat=self._limits.heartbeat,
+            allowance=Allowance(self._limits.requests_per_s, self._limits.requests_burst),
         )
         await session.run()
 

@@ -65,7 +65,9 @@ class Following:
         self._end({**_about(job), "state": "rejected", "error": error})
 
     def notified(self, method: str, params: Mapping[str, Any]) -> None:
-        """An `event` or `progress` notification."""
+        """A notification; others than `event` and `progress` tell nothing of a job."""
+        if method not in {"event", "progress"}:
+            return
         entries = self._open.get(params["id"])
         if not entries:
             if params.get("state") in ENDED:

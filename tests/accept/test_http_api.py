@@ -178,7 +178,7 @@ async def test_a_full_backlog_and_a_drain_tell_when_to_come_back() -> None:
         body = assert_problem(full, 503)
         assert (body["type"], body["retry_after_s"]) == ("urn:streamwarm:error:queue_full", 5.0)
         assert full.headers["retry-after"] == "5"
-        world.intake.draining = True
+        world.intake.drain(30)
         body = assert_problem(await client.post("/v1/jobs", json={"jobs": [job("b")]}), 503)
         assert body["type"] == "urn:streamwarm:error:draining"
 

@@ -98,7 +98,7 @@ async def test_an_empty_push_is_an_empty_answer() -> None:
 async def test_a_service_that_drains_takes_no_jobs_and_still_answers() -> None:
     async with open_world() as world:
         await world.intake.push([job()])
-        world.intake.draining = True
+        world.intake.drain(30)
         with pytest.raises(CallRefusedError) as caught:
             await world.intake.push([job("b")])
         assert caught.value.reason is Reason.DRAINING

@@ -157,7 +157,7 @@ async def test_the_other_methods_answer_and_errors_carry_the_contract_s_codes() 
         assert forget == {"forgotten": False}
         assert await client.call("stats") == {"queue": {"queued": 0}}
         assert (await client.call("find", destination="mybot", kind="video", r2_key="x")) is None
-        world.intake.draining = True
+        world.intake.drain(30)
         assert (await client.call("push", jobs=[job("b")]))["error"]["code"] == -32004
 
 
