@@ -228,6 +228,14 @@ def test_no_query_scans_or_sorts_a_table_that_grows(schema: Callable[[str], str]
     assert "TEMP B-TREE" not in told
 
 
+def test_the_plans_that_the_docs_show_are_those_that_run(schema: Callable[[str], str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    shown = re.findall(r"^(\w+): (SEARCH .*)$", text, re.MULTILINE)
+    assert len(shown) >= 10
+    queries = load_queries("sqlite")
+    assert shown == [(name, schema(queries[name])) for name, _ in shown]
+
+
 async def test_media_on_its_way_is_told_from_warm_media(open_sqlite: OpenStore, path: str) -> None:
     async with open_sqlite() as store:
         await push_one(store, photo())

@@ -1,6 +1,6 @@
-"""Grows a SQLite store to a given number of jobs within seconds: half of them done and warm, half queued, with the
-events that they would have left. Not the product's way in, but the product's rows: the schema's checks and indexes
-hold."""
+"""Grows a SQLite store to a given number of jobs within seconds: the older half done and warm, the newer half queued,
+with the events that they would have left. Not the product's way in, but the product's rows: the schema's checks and
+indexes hold."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from streamwarm.dispatch.priority import base_score
 from streamwarm.model import Kind
 
 BOTS = 4
-QUEUED_OVER_S = 1200.0
-"""Queued jobs arrived evenly over the last twenty minutes, so that every age of the score table is there."""
+JOBS_OVER_S = 2400.0
+"""Jobs arrived evenly over the last forty minutes, so that every age of the score table is among the queued ones."""
 
 _JOBS = """
 WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < :rows),
     jobs_by_number AS (
-        SELECT i, 'bot' || (i / 2 % :bots) AS destination, 'media/library/object-' || i || '.jpg' AS r2_key,
+        SELECT i, 'bot' || (i % :bots) AS destination, 'media/library/object-' || i || '.jpg' AS r2_key,
             CASE i % 3 WHEN 0 THEN 'photo' WHEN 1 THEN 'video' ELSE 'document' END AS kind,
             CASE i % 5 WHEN 0 THEN 50000 WHEN 1 THEN 500000 WHEN 2 THEN 3000000 WHEN 3 THEN 9000000 ELSE 30000000
                 END AS bytes,
-            CASE i % 2 WHEN 0 THEN 'queued' ELSE 'done' END AS state,
+            CASE WHEN i > :rows / 2 THEN 'queued' ELSE 'done' END AS state,
             :now - :over_s * (:rows - i) / :rows AS at
         FROM numbers
     )
@@ -71,7 +71,7 @@ def fill(path: str, rows: int) -> None:
         connection.create_function("base_score", 2, lambda kind, size: base_score(Kind(kind), size))
         connection.execute("BEGIN")
         with _without_indexes_and_triggers(connection):
-            given = {"rows": rows, "bots": BOTS, "now": time.time(), "over_s": QUEUED_OVER_S}
+            given = {"rows": rows, "bots": BOTS, "now": time.time(), "over_s": JOBS_OVER_S}
             connection.execute(_JOBS, given)
             for statement in _REST:
                 connection.execute(statement)

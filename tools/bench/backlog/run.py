@@ -2,7 +2,7 @@
 
     python tools/bench/backlog/run.py [--rows 10000 100000 1000000] [--seconds 1] [--rounds 3] [--folder DIR]
 
-For each number of stored jobs (half done, half queued, at four destinations) it measures, on SQLite with
+For each number of stored jobs (the older half done, the newer queued, at four destinations) it measures, on SQLite with
 `synchronous=FULL`:
 
 - push: four callers push 100 jobs at a time, each answered after its commit;
