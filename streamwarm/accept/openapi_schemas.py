@@ -27,6 +27,10 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def _each_step(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": _or_null(schema), "description": "Oldest first; null where there is none."}
+
+
 _TEXT = {"type": "string"}
 _NAME = {"type": "string", "minLength": 1}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}
@@ -208,6 +212,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Stats": _object(
         {
+            "at": _AT,
             "paused": ref("PauseView"),
             "queue": {"type": "object", "additionalProperties": {"type": "number"}},
             "workers": _object(
@@ -228,8 +233,18 @@ SCHEMAS: dict[str, Any] = {
                     required=("type", "queue", "paused"),
                 ),
             },
+            "history": ref("History"),
         },
-        required=("paused", "queue", "workers", "pool", "cache", "destinations"),
+        required=("at", "paused", "queue", "workers", "pool", "cache", "destinations", "history"),
+    ),
+    "History": _object(
+        {
+            "starts_at": _AT,
+            "step_s": _COUNT,
+            **{name: _each_step(_COUNT) for name in ("bytes", "done", "failed")},
+            **{name: _each_step({"type": "number"}) for name in ("warm_p50_s", "warm_p95_s")},
+        },
+        required=("starts_at", "step_s", "bytes", "done", "failed", "warm_p50_s", "warm_p95_s"),
     ),
     "Problem": _object(
         {

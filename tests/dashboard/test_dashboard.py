@@ -27,6 +27,7 @@ Scheme = Literal["light", "dark"]
 HOSTILE = [
     '<img src=x onerror="window.hacked=1">.mp4',
     "media/\u202egpj.exe",
+    "media/\u3164\u2003.bin",
     "media/" + "w" * 1018,
     "a b/\n\t\x1b[31m\u0000".replace("\u0000", "") + "/\U0001f600\u200d\U0001f525.png",
     "Z\u0351\u036b\u0343\u036a\u0302" * 40,
@@ -158,6 +159,7 @@ def test_what_strangers_wrote_is_shown_as_text(live: Live, visit: Visit) -> None
     expect(page.locator("#jobs tr", has_text="<img src=x onerror=")).to_be_visible()
     expect(page.locator("#jobs tr", has_text="\\u{202e}gpj.exe")).to_be_visible()
     expect(page.locator("#jobs tr", has_text="\\u{a}\\u{9}\\u{1b}[31m")).to_be_visible()
+    expect(page.locator("#jobs tr", has_text="\\u{3164}\\u{2003}.bin")).to_be_visible()
     page.locator("#jobs tr", has_text="<img src=x").get_by_role("button").click()
     expect(page.locator(".facts", has_text='"caption":"<b onclick=hacked=1>\\u{202e}"')).to_be_visible()
     for size in (DESKTOP, PHONE):
@@ -236,6 +238,22 @@ def test_a_lost_connection_is_told_and_found_again(live: Live, visit: Visit) -> 
     page.unroute("**/v1/events")
     visit.ready()
     visit.troubles.clear()
+
+
+def test_a_tab_that_nobody_looks_at_holds_no_connection(live: Live, visit: Visit) -> None:
+    visit.page.clock.install()
+    visit.page.goto(live.idle)
+    page = visit.page
+    expect(page.locator("#link")).to_have_text("Live")
+    seen = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+    look = seen + "document.dispatchEvent(new Event('visibilitychange'))"
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/events")):
+        page.evaluate(look % "true")
+        page.clock.fast_forward(11_000)
+    with page.expect_request("**/v1/events"):
+        page.clock.fast_forward(20_000)
+        page.evaluate(look % "false")
+    expect(page.locator("#link")).to_have_text("Live")
 
 
 def press_tab(page: Page) -> str | None:

@@ -53,9 +53,9 @@ function formatAgo(seconds) {
   return `${Math.round(seconds / 86400)} d ago`;
 }
 
-// Control characters, invisible ones, and those that turn the direction of text: a key may hold them, and must not look
-// like another key.
-const UNSEEN = /[\u0000-\u001f\u007f-\u00a0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
+// What is not seen, or changes how its neighbours are: control and format characters, fillers, every space but the plain
+// one, those that turn the direction of text. A key may hold them, and must not look like another key.
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 
 /** `text` with what cannot be seen written out, as \u{202e}. */
 function visible(text) {

@@ -25,7 +25,7 @@ function say(text) {
 /** Tell what went wrong, for everybody to see, for as long as it takes to read. */
 function complain(text) {
   const banner = byId("banner");
-  setText(banner, text);
+  setText(banner, visible(text));
   banner.hidden = false;
   clearTimeout(bannerTimer);
   bannerTimer = setTimeout(() => { banner.hidden = true; }, 10_000);

@@ -3,6 +3,8 @@
 
 const RATE_WINDOW_S = 3; // long enough that one buffer more or less does not show, short enough to follow a change
 
+const MOST_IDLE_LINES = 8;
+
 /** How fast each running job moves: told by what it had delivered when, by the page's own clock. */
 class Rates {
   constructor() {
@@ -57,9 +59,12 @@ function rateOf(stream) {
 function showWorkers(stats) {
   const { size, streams } = stats.workers;
   const byWorker = new Map(streams.map((stream) => [stream.worker, stream]));
-  const numbers = Array.from({ length: Math.max(size, ...byWorker.keys(), 0) }, (_, at) => at + 1);
+  // Each has its place, so that lines do not jump about; of a crowd, those that work are of interest.
+  const all = Array.from({ length: size }, (_, at) => at + 1);
+  const numbers = size > MOST_IDLE_LINES ? [...byWorker.keys()] : all;
   reconcile(byId("workers"), numbers, (number) => number, makeWorker, (row, number) => showWorker(row, byWorker.get(number)));
   setHidden(byId("workers-empty"), numbers.length > 0);
+  setText(byId("workers-empty"), `All ${size} workers are idle.`);
   setText(byId("workers-note"), stats.cache?.entries ? `download cache ${formatBytes(stats.cache.bytes)}` : "");
 }
 

@@ -4,6 +4,8 @@
 const TOKEN_KEPT_AS = "streamwarm.token";
 const ANSWER_WITHIN_MS = 15_000;
 const SILENCE_MS = 40_000; // the service writes at least every 15 s
+const UNSEEN_MS = 10_000;
+const RESUME_WITHIN_MS = 60_000;
 const RECONNECT_MS = [1000, 2000, 4000, 8000];
 
 const token = sessionStorage.getItem(TOKEN_KEPT_AS);
@@ -72,16 +74,35 @@ class MessageReader {
   }
 }
 
+/** Resolves at once, or when somebody looks at this tab again. */
+function untilSeen() {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.hidden) return;
+      document.removeEventListener("visibilitychange", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    look();
+  });
+}
+
 /**
  * Follow /v1/events for as long as the page lives; `EventSource` cannot send the token. `onLink` is told "live" or "lost",
- * `onMessage` the name and the params of each notification. After a break the stream resumes where it broke off.
+ * `onMessage` the name and the params of each notification. After a short break the stream resumes where it broke off. A tab
+ * that nobody looks at lets go of it: a browser has six connections for all its tabs with the service.
  */
 async function follow(onLink, onMessage) {
   let lastId = null;
+  let heardMs = -Infinity;
   for (let failures = 0; ; failures += 1) {
+    await untilSeen();
+    // Who was away for long looks at what is so now: all that was missed would be read for nothing.
+    const since = performance.now() - heardMs > RESUME_WITHIN_MS ? null : lastId;
     try {
-      await readStream(lastId, () => { failures = -1; onLink("live"); }, (event, data, id) => {
+      await readStream(since, () => { failures = -1; onLink("live"); }, (event, data, id) => {
         lastId = id ?? lastId;
+        heardMs = performance.now();
         if (data !== undefined) onMessage(event, JSON.parse(data));
       });
     } catch (error) {
@@ -96,6 +117,8 @@ async function follow(onLink, onMessage) {
 async function readStream(lastId, onOpen, onMessage) {
   const stopping = new AbortController();
   let silence = setTimeout(() => stopping.abort(), SILENCE_MS);
+  const leave = () => setTimeout(() => { if (document.hidden) stopping.abort(); }, UNSEEN_MS);
+  document.addEventListener("visibilitychange", leave);
   try {
     const headers = requestHeaders(lastId === null ? {} : { "Last-Event-ID": lastId });
     const options = { headers, signal: stopping.signal, cache: "no-store", credentials: "omit" };
@@ -111,6 +134,7 @@ async function readStream(lastId, onOpen, onMessage) {
       reader.push(piece.value);
     }
   } finally {
+    document.removeEventListener("visibilitychange", leave);
     clearTimeout(silence);
     stopping.abort();
   }
