@@ -26,13 +26,14 @@ class PostgresServer:
     _server: Any
     uri: str
     socket_folder: str
+    last_schema: str = ""
     _schemas: Iterator[int] = field(factory=lambda: itertools.count(1))
 
     def new_schema(self) -> str:
         """The URL of an empty schema of its own."""
-        name = f"test_{next(self._schemas)}"
-        self.execute(f"CREATE SCHEMA {name}")
-        return f"{self.uri}&options={quote(f'-csearch_path={name}')}"
+        self.last_schema = f"test_{next(self._schemas)}"
+        self.execute(f"CREATE SCHEMA {self.last_schema}")
+        return f"{self.uri}&options={quote(f'-csearch_path={self.last_schema}')}"
 
     def execute(self, statement: str) -> None:
         with closing(psycopg.connect(self.uri, autocommit=True)) as connection:

@@ -131,11 +131,11 @@ class _Reader:
         raise AssertionError("unreachable")
 
     def _on_snapshot(self, connection: PgConnection, operation: Operation[T]) -> T:
-        with connection.pipeline():
+        with connection.pipeline() as pipeline:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             (row,) = connection.execute(self.queries["begin_read"]).fetchall()
             self.observe_now(row["now"])
-            value = operation(PostgresTables(connection, self.queries), row["now"])
+            value = operation(PostgresTables(connection, pipeline, self.queries), row["now"])
             connection.execute("COMMIT")  # a rollback would cost the prepared statements
         return value
 

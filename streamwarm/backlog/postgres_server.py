@@ -24,7 +24,7 @@ PgConnection = Connection[dict[str, Any]]
 CONNECTIONS = 6
 """A process's connections beside the one that listens: two writers, and readers as many as clients that list."""
 
-GET_TIMEOUT_S = 5.0
+GET_TIMEOUT_S = 3.0
 """How long an operation waits for a connection before the store is called away."""
 
 _RECONNECT_S = 2.0
@@ -36,7 +36,7 @@ _MIGRATION_WAIT_S = 120
 
 _SESSION = """
 SET statement_timeout = '30s';
-SET lock_timeout = '10s';
+SET lock_timeout = '20s';
 SET idle_in_transaction_session_timeout = '5s';
 SET jit = off;
 SET enable_seqscan = off;
@@ -44,9 +44,12 @@ SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 """
-"""A host that is suspended in the middle of a transaction holds up the others for 5 s at most, and they wait that long
-(10 s). Every query is driven by an index, in its order; a plan that was made while a table was small, and is kept, must
-not say otherwise when the table has grown."""
+"""A host that is suspended in the middle of a transaction holds up the others for 5 s, or where it was just sending its
+writes for as long as `_TRANSACTION` says, and they wait that long. Every query is driven by an index, in its order; a
+plan that was made while a table was small, and is kept, must not say otherwise when the table has grown."""
+
+_TRANSACTION = "SET transaction_timeout = '15s'"
+_TRANSACTION_SINCE = 170_000  # the server's version
 
 _NETWORK = {
     "connect_timeout": "5",
@@ -104,6 +107,8 @@ def configure(connection: PgConnection) -> None:
     connection.adapters.register_dumper(str, _EscapedStr)
     connection.adapters.register_loader("text", _EscapedText)
     connection.execute(_SESSION, prepare=False)
+    if connection.info.server_version >= _TRANSACTION_SINCE:
+        connection.execute(_TRANSACTION, prepare=False)
 
 
 def make_pool(url: str) -> ConnectionPool[PgConnection]:
@@ -131,6 +136,8 @@ def migrate(url: str) -> int:
     migrations = load_migrations("postgres")
     newest = migrations[-1][0]
     with translated_errors(url), closing(connect(url)) as connection, connection.transaction():
+        if connection.info.server_version >= _TRANSACTION_SINCE:
+            connection.execute("SET LOCAL transaction_timeout = 0")
         connection.execute(f"SET LOCAL lock_timeout = '{_MIGRATION_WAIT_S}s'")
         connection.execute(f"SET LOCAL statement_timeout = '{_MIGRATION_WAIT_S}s'")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))

@@ -1,8 +1,9 @@
 """`Tables` over a PostgreSQL connection, for one transaction.
 
 The connection is in pipeline mode: a statement whose result nobody asks for is only sent, so a transaction waits for
-the server once for each *reading* it does and once for its end, whatever it writes. Rows go over as one array a
-column. What a transaction reads in order to change it, it locks.
+the server once for each *reading* it does and once for its end, whatever it writes. A reading ends with a
+synchronisation: only then does the server see a session as idle, and end it when this host hangs with locks in hand.
+Rows go over as one array a column. What a transaction reads in order to change it, it locks.
 
 The numbers of events and the counts of jobs are rows that every transaction wants, so both are kept in memory until
 `finish` and are written last: the lock on them is held for one message to the server, commit included.
@@ -15,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, define, field
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, Pipeline
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
@@ -35,6 +36,7 @@ class PostgresTables:
     """The rows as one transaction sees and changes them."""
 
     connection: PgConnection
+    _pipeline: Pipeline
     _queries: Mapping[str, str]
     wrote: bool = False
     _events: list[Event] = field(factory=list)
@@ -63,7 +65,7 @@ class PostgresTables:
         return self._run("counter", name="events")
 
     def hold_keys(self) -> None:
-        self._run("lock_intake").fetchone()
+        self._one("lock_intake")
 
     def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
         return self._stored("jobs_by_id", ids=sorted(ids))
@@ -238,6 +240,7 @@ class PostgresTables:
             self._write("delete_records_by_sha256", **place, sha256=query.sha256),
             self._write("delete_records_by_r2_key", **place, r2_key=query.r2_key),
         )
+        self._pipeline.sync()
         return sum(len(cursor.fetchall()) for cursor in deleted)
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None:
@@ -283,10 +286,15 @@ class PostgresTables:
         return 0 if row is None else int(row["value"])
 
     def _one(self, query: str, **parameters: object) -> dict[str, Any] | None:
-        return self._run(query, **parameters).fetchone()
+        return self._read(query, **parameters).fetchone()
 
     def _all(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        return self._run(query, **parameters).fetchall()
+        return self._read(query, **parameters).fetchall()
+
+    def _read(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
+        cursor = self._run(query, **parameters)
+        self._pipeline.sync()
+        return cursor
 
     def _write(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
         self.wrote = True

@@ -35,7 +35,13 @@ _PAUSE_S = 0.2
 
 _CROSSWISE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
-_OF_ONE = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.NotSupportedError)
+_OF_ONE = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+    psycopg.errors.ProgramLimitExceeded,  # a name too long for an index
+)
 """Errors that are the fault of one operation of a group, but for those of `_OF_ALL`. The rest tell of the server."""
 
 _OF_ALL = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable)
@@ -116,6 +122,7 @@ class Writer:
             if trio.current_time() > give_up_at:
                 raise StoreUnavailable(f"{failure}. It was lost while it committed: the write may have taken place")
             await trio.sleep(_PAUSE_S)
+            await trio.to_thread.run_sync(self.pool.check)  # what broke one connection broke the idle ones too
         self.observe_now(committed.now)
         if committed.last_seq is not None:
             self.announce(committed.last_seq)
@@ -147,12 +154,12 @@ class _Transaction:
     committing: Committed | None = None
 
     def run(self, operations: Sequence[Operation[Any]]) -> Committed:
-        with self.connection.pipeline():
+        with self.connection.pipeline() as pipeline:
             last_write, now = self._begin()
             if self.doubtful is not None and last_write == self.token:
                 self._execute("COMMIT")
                 return self.doubtful
-            tables = PostgresTables(self.connection, self.writer.queries)
+            tables = PostgresTables(self.connection, pipeline, self.writer.queries)
             outcomes = [Outcome(value=operation(tables, now)) for operation in operations]
             numbered = tables.finish()
             if tables.wrote:
