@@ -97,7 +97,7 @@ class _Service:
         steady_now = SteadyClock(self.store.now)
         self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
         self.user_pauses = UserPauses(self.store, self.limits, self.dispatcher.wake, self.observe)
-        self.publisher = Publisher(self.store, lambda: self.running.progress, self.observe)
+        self.publisher = Publisher(self.store, lambda: self.running.progress, self.observe, self.dispatcher.wake)
         self.stats = Stats(
             store=self.store,
             running=self.running,

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Event, Progress
+from streamwarm.model import Event, Progress, State
 from streamwarm.watch.events import Observer, StoreTrouble
 
 KEPT = 4096
@@ -22,11 +22,13 @@ TROUBLE_S = 1.0
 
 @define
 class Publisher:
-    """The `Feed`; `run` is its one task. `read_progress` tells what is being streamed now."""
+    """The `Feed`; `run` is its one task. `read_progress` tells what is being streamed now; `on_queued` is called when
+    jobs became `queued`, at whichever process of the store."""
 
     store: Store
     read_progress: Callable[[], Mapping[str, Progress]]
     observe: Observer
+    on_queued: Callable[[], None] = lambda: None
     _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT))
     _last_seq: int = 0
     _published: trio.Event = field(factory=trio.Event)
@@ -66,6 +68,8 @@ class Publisher:
         if events:
             self._recent.extend(events)
             self._last_seq = events[-1].seq
+            if any(event.state is State.QUEUED for event in events):
+                self.on_queued()
             self._published.set()
             self._published = trio.Event()
 
