@@ -17,8 +17,9 @@ from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, 
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.parts import open_pool, open_source, prove_store, secrets_in_settings
-from streamwarm.send.proof import Finding, Tell, prove_telegram
+from streamwarm.send.proof import Finding, Tell, prove_s3, prove_telegram
 from streamwarm.send.registry import read_tables
+from streamwarm.send.s3 import S3Settings
 from streamwarm.send.telegram import TelegramSettings
 from streamwarm.settings import Settings
 from streamwarm.watch.redact import make_redactor
@@ -73,9 +74,17 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
     for name, (_, table) in read_tables(settings.destinations).items():
         if isinstance(table, TelegramSettings):
             proofs.append((name, partial(prove_telegram, name, table, client)))
+        elif isinstance(table, S3Settings):
+            proofs.append((name, partial(prove_s3, name, table, client)))
+        else:
+            proofs.append((name, partial(_unproven, name)))
     if not proofs:
         proofs.append(("destinations", _no_destinations))
     return proofs
+
+
+async def _unproven(name: str, tell: Tell) -> None:
+    tell(Finding(name, True, "its settings are sound; nothing is sent there before a job is"))
 
 
 async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) -> None:

@@ -1,4 +1,4 @@
-"""Proves a bot and its warm-up chats, without sending anything: `getMe`, and `getChat` for every chat."""
+"""Proves destinations without sending an object: a bot by `getMe` and its chats by `getChat`, a bucket by a listing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 from attrs import frozen
 
+from streamwarm.errors import DestinationError
 from streamwarm.send.bot_api import REPLY_BYTES
 from streamwarm.send.bot_api_errors import read_error
+from streamwarm.send.s3 import S3Destination, S3Settings
 from streamwarm.send.telegram import TelegramSettings
 
 
@@ -42,6 +44,17 @@ async def prove_telegram(name: str, settings: TelegramSettings, client: httpx.As
         else:
             title = found.get("title") or found.get("username") or found.get("first_name") or ""
             tell(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))
+
+
+async def prove_s3(name: str, settings: S3Settings, client: httpx.AsyncClient, tell: Tell) -> None:
+    """A finding for the bucket. Whether it can be written to only a write would tell."""
+    what = f"{name}: bucket"
+    try:
+        await S3Destination(name, settings, client).check()
+    except DestinationError as error:
+        tell(Finding(what, False, error.message))
+    else:
+        tell(Finding(what, True, f"{settings.bucket} at {settings.endpoint_url} can be listed"))
 
 
 async def _ask(

@@ -145,6 +145,12 @@ class S3Destination:
                 etag = await self._client.upload(key, content, upload, length_bytes=media.bytes, headers=headers)
         return {"bucket": self._settings.bucket, "key": key, "etag": etag}
 
+    async def check(self) -> None:
+        """Return if the bucket can be listed with these keys; raise `DestinationError` with the remedy if not."""
+        answer = await self._client.ask("GET", query=(("list-type", "2"), ("max-keys", "1")))
+        if answer.status != 200:
+            raise self._client.refusal(answer, "")
+
     async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
         """Abort the multipart uploads of attempts that died with their process."""
         await self._multipart.sweep(state_of)

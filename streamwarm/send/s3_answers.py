@@ -122,7 +122,8 @@ def read_refusal(
 ) -> DestinationError:
     """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off."""
     code, detail = read_error(body)
-    said = f"the bucket answered {status}{f' {code}' if code else ''} for {key[:200]!r} in bucket {bucket!r}"
+    what = f"{key[:200]!r} in bucket {bucket!r}" if key else f"bucket {bucket!r}"
+    said = f"the bucket answered {status}{f' {code}' if code else ''} for {what}"
     retry_after_s = parse_retry_after(retry_after, now=now)
     if status == 429 or code in _SLOW_DOWN:
         return DestinationError(

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from command_line import cli
 from http_sink import HttpSink
 from http_sink import serving as serving_sink
 from process_world import run_cli, write_config
@@ -80,9 +81,6 @@ async def test_one_object_is_warmed_at_an_endpoint_and_in_a_bucket_and_never_at_
     [
         ({"type": "http", "url": "https://u:pass-canary@h.example/{r2_key}"}, "url: must not have credentials"),
         ({"type": "http", "url": "http://10.0.0.1/{r2_key}"}, "url: 10.0.0.1 is a private address; set allow_private"),
-        ({"type": "http", "url": "https://h.example/{file}"}, "url: has an unknown placeholder"),
-        ({"type": "s3", "endpoint_url": "https://h.example", "bucket": "b"}, "access_key_id: is required"),
-        ({"type": "ftp"}, "type: must be one of: telegram, s3, http"),
     ],
 )
 async def test_a_destination_that_cannot_work_stops_the_start_with_its_key_and_remedy(
@@ -95,3 +93,20 @@ async def test_a_destination_that_cannot_work_stops_the_start_with_its_key_and_r
     message = ended.stderr.decode()
     assert f"[destinations.place] {says}" in message
     assert "canary" not in message
+
+
+async def test_check_lists_the_bucket_and_sends_the_endpoint_nothing(object_store: ObjectStore, tmp_path: Path) -> None:
+    sink = HttpSink()
+    async with serving_sink(sink):
+        good = {"cdn": http_table(sink, allow_private=True) | {"headers": "X-Key: 1"}, "backup": s3_table(object_store)}
+        config = write_config(tmp_path, object_store, good)
+        told = await cli("check", "--json", "--config", str(config))
+        assert told.code == 0, told.out
+        assert {("cdn", True), ("backup: bucket", True)} <= {(line["check"], line["ok"]) for line in told.json()}
+
+        wrong = {"backup": {**s3_table(object_store), "secret_access_key": "wrong-canary"}}
+        told = await cli("check", "--config", str(write_config(tmp_path, object_store, wrong)))
+        assert told.code == 1
+        assert "check secret_access_key and region" in told.out
+        assert "wrong-canary" not in told.out + told.err
+    assert sink.received == []
