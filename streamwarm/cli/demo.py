@@ -23,7 +23,7 @@ from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
 from streamwarm.sandbox.library import MadeObject, demo_library
 from streamwarm.sandbox.sandbox import DESTINATION, Sandbox, open_sandbox
-from streamwarm.settings import LogSettings, Settings, StoreSettings
+from streamwarm.settings import AuthSettings, LogSettings, Settings, StoreSettings
 from streamwarm.sigv4 import SigningKeys
 
 
@@ -63,7 +63,8 @@ async def _demo(settings: Settings, keep: bool, as_json: bool) -> bool:
 
 
 def _demo_settings(settings: Settings, folder: Path) -> Settings:
-    """The user's settings, on free ports, with a store of its own and a log that leaves the screen alone."""
+    """The user's settings, on free ports of loopback and without tokens, which neither the demo's own client nor a look
+    at the dashboard needs there; with a store of its own and a log that leaves the screen alone."""
     listen = attrs.evolve(
         settings.serve,
         listen=settings.serve.listen._replace(host="127.0.0.1", port=0),
@@ -72,6 +73,7 @@ def _demo_settings(settings: Settings, folder: Path) -> Settings:
     return attrs.evolve(
         settings,
         serve=listen,
+        auth=AuthSettings(),
         store=StoreSettings(url=f"sqlite:///{folder}/demo.db"),
         log=LogSettings(format=settings.log.format, level="error"),
     )

@@ -17,7 +17,7 @@ from streamwarm.sandbox.sandbox import Sandbox
 
 async def test_the_demo_warms_its_library_and_checks_every_byte(tmp_path: Path) -> None:
     config = tmp_path / "streamwarm.toml"
-    config.write_text("")
+    config.write_text('[auth]\ntokens = ["not-for-the-demo"]\n')
     shown = await run_cli("demo", "--json", "--config", str(config))
     assert shown.returncode == 0, shown.stderr
     *jobs, summary = [json.loads(line) for line in shown.stdout.splitlines()]
