@@ -49,11 +49,13 @@ async def _hand_off(
     media = media_of(attempt, info)
     check(media, destination)
 
-    async def depart_now() -> None:
-        attempt.departed_at = await depart(media.bytes)
-
     watchdog = Watchdog(destination.answer_timeout_s, destination.answer_timeout_s)
-    watchdog.expect_answer()
+
+    async def depart_now() -> None:
+        watchdog.expect_departure()
+        attempt.departed_at = await depart(media.bytes)
+        watchdog.expect_answer()
+
     with watched(attempt, watchdog):
         answer = await destination.hand_off(media, source.sign_url(job.r2_key, expires_s=EXPIRES_S), depart_now)
     if isinstance(answer, NotFetched):

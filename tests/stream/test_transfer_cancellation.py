@@ -10,9 +10,12 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 from cancelling import cancelled_at
-from scripted_bucket import holding, patient_clock
+from scripted_bucket import ETAG, answering, holding, patient_clock
 from stream_world import World, content, job, sha256, world
+
+from streamwarm.model import Job, Kind
 
 OBJECT = content(300_000)
 VERIFIED = job(sha256=sha256(OBJECT))
@@ -23,10 +26,10 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-async def sweep(w: World) -> int:
+async def sweep(w: World, what: Job = VERIFIED) -> int:
     """Cancel at step 1, 2, 3… until a transfer comes to its end; how many were cancelled."""
     for step in range(1, ENOUGH_STEPS):
-        if not await cancelled_at(step, partial(w.send, VERIFIED)):
+        if not await cancelled_at(step, partial(w.send, evolve(what, id=f"{what.id}-{step}"))):
             return step - 1
         for pool in (w.source_pool, w.destination_pool):
             assert pool.stats()["active"] == pool.stats()["queued"] == 0
@@ -42,6 +45,20 @@ async def test_a_transfer_cancelled_anywhere_leaves_nothing_behind() -> None:
         # Everything still serves.
         await w.send()
     gc.collect()  # an unclosed generator would complain here, and a complaint is an error
+    await trio.testing.wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    assert open_descriptors() == descriptors
+
+
+async def test_a_photo_or_a_hand_off_cancelled_anywhere_leaves_nothing_behind() -> None:
+    descriptors, tasks = open_descriptors(), trio.lowlevel.current_statistics().tasks_living
+    picture = answering(200, OBJECT, etag=ETAG, content_type="image/jpeg")
+    for telegram in ({}, {"handoff": "auto"}):
+        async with world(picture, telegram=telegram) as w:
+            assert await sweep(w, job(kind=Kind.PHOTO)) > 8
+            assert set(w.digests) == {sha256(OBJECT)}
+            assert w.emulator.deliveries[-1].origin == ("url" if telegram else "upload")
+    gc.collect()
     await trio.testing.wait_all_tasks_blocked()
     assert trio.lowlevel.current_statistics().tasks_living == tasks
     assert open_descriptors() == descriptors
