@@ -18,7 +18,15 @@ from service_world import DEADLINE_S
 from streamwarm.sandbox.object_store import ObjectStore
 
 
-def write_config(folder: Path, store: ObjectStore, destinations: Mapping[str, Mapping[str, Any]], **queue: Any) -> Path:
+def write_config(
+    folder: Path,
+    store: ObjectStore,
+    destinations: Mapping[str, Mapping[str, Any]],
+    *,
+    serve: Mapping[str, Any] | None = None,
+    store_url: str | None = None,
+    **queue: Any,
+) -> Path:
     """A `streamwarm.toml` in `folder`; the service's ready file and database are beside it."""
     tables: dict[str, Mapping[str, Any]] = {
         "serve": {
@@ -26,8 +34,9 @@ def write_config(folder: Path, store: ObjectStore, destinations: Mapping[str, Ma
             "http": "127.0.0.1:0",
             "ready_file": str(folder / "ready.json"),
             "drain_s": 20,
+            **(serve or {}),
         },
-        "store": {"url": f"sqlite:///{folder / 'streamwarm.db'}"},
+        "store": {"url": store_url or f"sqlite:///{folder / 'streamwarm.db'}"},
         "queue": queue,
         "r2": {
             "endpoint_url": store.endpoint_url,

@@ -1,0 +1,118 @@
+"""Several services on one PostgreSQL database: what a user sees when one of them dies, and when the database does."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psycopg
+import trio
+from postgres_fixture import PostgresServer
+from process_world import serving, write_config
+from service_world import DEADLINE_S, put, running_emulator, telegram_table
+
+from streamwarm.cli.client import Client, connect
+from streamwarm.sandbox.object_store import ObjectStore
+
+JOBS = 200
+WORKERS = 5
+
+
+async def follow_to_the_end(client: Client, job_ids: set[str], done: Counter[str]) -> None:
+    """Count the `done` events of these jobs until each has one."""
+    while len(done) < len(job_ids):
+        note = await client.notifications.receive()
+        if note["method"] == "event" and note["params"]["state"] == "done":
+            done[note["params"]["id"]] += 1
+
+
+def succeeded(log: Path) -> int:
+    return log.read_text().count("[MEDIA][PREWARM][OK]")
+
+
+async def test_two_hosts_share_the_work_and_the_death_of_one_loses_and_doubles_nothing(
+    object_store: ObjectStore, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    objects = {f"hosts/{n}.bin": random.Random(n).randbytes(2_000) for n in range(JOBS)}
+    await put(object_store, objects)
+    url = postgres_server.new_schema()
+    folders = [tmp_path / "one", tmp_path / "two"]
+    async with running_emulator(latency_s=0.05) as emulator:
+        configs = []
+        for number, folder in enumerate(folders, 1):
+            folder.mkdir()
+            host = f"127.0.0.{number}:0"
+            configs.append(
+                write_config(
+                    folder,
+                    object_store,
+                    {"mybot": telegram_table(emulator)},
+                    serve={"listen": host, "http": host},
+                    store_url=url,
+                    lease_s=2,
+                    workers=WORKERS,
+                )
+            )
+        logs = [folder / "log" for folder in folders]
+        async with serving(configs[0], logs[0]) as one, serving(configs[1], logs[1]) as two:
+            async with connect(two.websocket, None) as client:
+                jobs = [{"destination": "mybot", "kind": "document", "r2_key": key} for key in objects]
+                reply = await client.call("push", {"jobs": jobs, "watch": True})
+                job_ids = {item["id"] for item in reply["accepted"]}
+                with trio.fail_after(DEADLINE_S):
+                    while len(emulator.deliveries) < JOBS // 2:
+                        await trio.sleep(0.01)
+                one.process.kill()
+                done: Counter[str] = Counter()
+                with trio.fail_after(DEADLINE_S):
+                    await follow_to_the_end(client, job_ids, done)
+            two.process.terminate()
+            assert await two.ended() == 0
+        assert len(emulator.deliveries) <= JOBS + WORKERS  # what was in the dead host's hands may have been sent before
+    assert set(done.values()) == {1}
+    assert min(succeeded(log) for log in logs) > 0
+    with closing(psycopg.connect(url)) as database:
+        warm = database.execute(
+            "SELECT count(*), count(DISTINCT media_reference) FROM media_cache WHERE status = 'ready'"
+        ).fetchone()
+        ended = database.execute("SELECT count(*) FROM events WHERE state = 'done'").fetchone()
+    assert (warm, ended) == ((JOBS, JOBS), (JOBS,))
+
+
+async def test_a_database_that_restarts_turns_the_service_red_and_then_green_and_no_job_is_lost(
+    object_store: ObjectStore, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    keys = [f"restart/{n}.bin" for n in range(20)]
+    await put(object_store, {key: key.encode() * 100 for key in keys})
+    url = postgres_server.new_schema()
+    async with running_emulator(latency_s=0.2) as emulator, httpx.AsyncClient(timeout=DEADLINE_S) as http:
+        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator)}, store_url=url, lease_s=2)
+        log = tmp_path / "log"
+        async with serving(config, log) as service:
+            jobs = [{"destination": "mybot", "kind": "document", "r2_key": key} for key in keys]
+            pushed = await http.post(f"{service.http}v1/jobs", json={"jobs": jobs})
+            assert len(pushed.json()["accepted"]) == len(keys)
+            with trio.fail_after(DEADLINE_S):
+                while len(emulator.deliveries) < 3:
+                    await trio.sleep(0.01)
+                postgres_server.stop()
+                try:
+                    assert (await http.get(f"{service.http}readyz")).status_code == 503
+                    refused = await http.post(f"{service.http}v1/jobs", json={"jobs": jobs[:1]})
+                    assert refused.status_code == 503
+                finally:
+                    postgres_server.start()
+                while (await http.get(f"{service.http}readyz")).status_code != 200:
+                    await trio.sleep(0.05)
+                while (await http.get(f"{service.http}v1/stats")).json()["queue"]["done"] < len(keys):
+                    await trio.sleep(0.05)
+            service.process.terminate()
+            assert await service.ended() == 0
+    with closing(psycopg.connect(url)) as database:
+        assert database.execute("SELECT count(*) FROM events WHERE state = 'done'").fetchone() == (len(keys),)
+    assert "Traceback" not in log.read_text()
+    assert all(json.loads(line) for line in log.read_text().splitlines())
