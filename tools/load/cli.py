@@ -26,6 +26,7 @@ from load.options import (
 from load.plan import FATAL_FAULTS, RETRIED_FAULTS
 from load.report import html_report
 from load.run import Finished, run_load
+from load.sandbox import MAX_CHATS
 from load.service import StartError
 from load.table import rows
 from streamwarm.cli.client import Unreachable
@@ -81,7 +82,8 @@ _OPTIONS = (
         help="Seconds after which what has not ended counts as failed.",
     ),
     click.option("--sandbox", is_flag=True, help="Start a bucket, a Bot API emulator and a service, and load that."),
-    click.option("--destinations", type=click.IntRange(1, 50), help="Sandbox: bots, a chat each (default 1)."),
+    click.option("--destinations", type=click.IntRange(1, 50), help="Sandbox: bots (default 1)."),
+    click.option("--chats", type=click.IntRange(1, MAX_CHATS), help="Sandbox: warm-up groups of each bot (default 1)."),
     click.option("--workers", type=click.IntRange(1, 1000), help="Sandbox: the service's --workers."),
     click.option("--processes", type=click.IntRange(1, 64), help="Sandbox: the service's --processes."),
     click.option("--store", metavar="URL", help="Sandbox: the service's --store (default: a new SQLite file)."),
@@ -169,7 +171,16 @@ def main(*, as_json: bool, html: Path | None, **given: Any) -> None:
 def read_options(given: dict[str, Any]) -> Options:
     """Raises `click.UsageError` for what does not fit together."""
     sandbox = given["sandbox"]
-    shape = ("destinations", "workers", "processes", "store", "r2_latency", "telegram_latency", "telegram_rates")
+    shape = (
+        "destinations",
+        "chats",
+        "workers",
+        "processes",
+        "store",
+        "r2_latency",
+        "telegram_latency",
+        "telegram_rates",
+    )
     check_sandbox_only({_flag(name): bool(given[name]) for name in (*shape, "source_faults")}, sandbox)
     target = ("config", "url", "http_url", "allow_real")
     check_target_only({**{_flag(n): bool(given[n]) for n in target}, "--destination": bool(given["names"])}, sandbox)
@@ -191,9 +202,16 @@ def read_options(given: dict[str, Any]) -> Options:
     )
 
 
+_SANDBOX_ONLY = (
+    *("destinations", "chats", "workers", "processes", "store"),
+    *("r2_latency", "telegram_latency", "telegram_rates", "source_faults"),
+)
+
+
 def _sandbox_options(given: dict[str, Any]) -> SandboxOptions:
     return SandboxOptions(
         destinations=given["destinations"] or 1,
+        chats=given["chats"] or 1,
         workers=given["workers"],
         processes=given["processes"],
         store=given["store"],

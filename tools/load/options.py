@@ -34,6 +34,7 @@ class SandboxOptions:
     """
 
     destinations: int = 1
+    chats: int = 1
     workers: int | None = None
     processes: int | None = None
     store: str | None = None

@@ -22,6 +22,7 @@ from load.target import Target
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
 
 HERE = Path(__file__).parent
+MAX_CHATS = 100
 
 
 @define(eq=False)
@@ -49,12 +50,16 @@ class Uploads:
 async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[Target]:
     """Bucket, emulator and service inside this block. Raises `StartError`, `ObjectStoreError`."""
     tokens = {f"bot{number}": _token() for number in range(1, options.destinations + 1)}
-    chats = {name: -1001000000000 - number for number, name in enumerate(tokens, 1)}
+    chats = {
+        name: [-1001000000000 - number * MAX_CHATS - chat for chat in range(options.chats)]
+        for number, name in enumerate(tokens)
+    }
     uploads = Uploads({int(token.partition(":")[0]): name for name, token in tokens.items()})
     async with trio.open_nursery() as nursery:
         keys = ObjectStoreSettings(secrets.token_hex(10), secrets.token_hex(20))
         store: ObjectStore = await nursery.start(serve_object_store, keys)
-        emulator_url = await nursery.start(_run_emulator, list(tokens.values()), list(chats.values()), options, uploads)
+        every_chat = [chat for each in chats.values() for chat in each]
+        emulator_url = await nursery.start(_run_emulator, list(tokens.values()), every_chat, options, uploads)
         endpoint_url = await nursery.start(_run_front, store.endpoint_url, options)
         tables = {
             f"destinations.{name}": _destination(token, chats[name], emulator_url, options)
@@ -80,9 +85,9 @@ def _token() -> str:
     return f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)[:35]}"
 
 
-def _destination(token: str, chat: int, base_url: str, options: SandboxOptions) -> dict[str, Any]:
+def _destination(token: str, chats: list[int], base_url: str, options: SandboxOptions) -> dict[str, Any]:
     rates = "telegram" if options.telegram_rates else "none"
-    table = {"type": "telegram", "token": token, "chats": [chat], "base_url": base_url}
+    table = {"type": "telegram", "token": token, "chats": chats, "base_url": base_url}
     return {**table, "local_server": True, "rates": rates}
 
 

@@ -14,16 +14,16 @@ from typing import Any
 import click
 import trio
 from attrs import asdict
-from load.service import StartError
 
+from peers.copying import copy_table
 from peers.far_sides import make_certificate
 from peers.measure import Figures, all_workers, measure
 from peers.report import plots, tables, written_into
-from peers.workers import WorkerFailed
 from peers.workloads import make_workloads
 
 SEED_WORKER = Path(__file__).parent.parent / "seed_worker"
-WORKLOADS = ("a", "b", "c", "d", "paced")
+COPY = "copy"
+WORKLOADS = ("a", "b", "c", "d", "paced", COPY)
 NAMES = tuple(all_workers(Path()))
 
 Runs = dict[str, dict[str, list[Figures]]]
@@ -55,9 +55,7 @@ def main(
     as_json: bool,
 ) -> None:
     """Run ours and every peer on the same work, in turn, and tell throughput, latency, CPU and memory."""
-    missing = [tool for tool in ("node", "npm", "curl", *(["openssl"] if tls else [])) if shutil.which(tool) is None]
-    if missing:
-        raise click.UsageError(f"{', '.join(missing)}: not found; install it, the peers need it")
+    _check_tools(tls)
     workloads = {name: work for name, work in make_workloads(scale).items() if not only or name in only}
     with tempfile.TemporaryDirectory(prefix="streamwarm-peers-") as scratch:
         folder = _install_undici(undici or Path(scratch) / "undici")
@@ -68,14 +66,26 @@ def main(
         click.echo(json.dumps({n: {w: [asdict(f) for f in fs] for w, fs in by.items()} for n, by in runs.items()}))
     else:
         text = tables(workloads, runs, failures, command=_command())
+        if not only or COPY in only:
+            click.echo("(copy) …", err=True)
+            text = f"{text}\n\n{copy_table(scale, repeats, tls=tls)}"
         click.echo(text)
         if write is not None:
-            drawn = plots(runs, workloads)
-            for name, svg in drawn.items():
-                write.with_name(name).write_text(svg, "utf-8")
-            page = write.read_text("utf-8") if write.exists() else "# Figures\n"
-            write.write_text(written_into(page, text, list(drawn)), "utf-8")
+            _write(write, text, plots(runs, workloads))
     sys.exit(1 if any(worker == "streamwarm" for _, worker in failures) else 0)
+
+
+def _check_tools(tls: bool) -> None:
+    missing = [tool for tool in ("node", "npm", "curl", *(["openssl"] if tls else [])) if shutil.which(tool) is None]
+    if missing:
+        raise click.UsageError(f"{', '.join(missing)}: not found; install it, the peers need it")
+
+
+def _write(page: Path, text: str, drawn: dict[str, str]) -> None:
+    for name, svg in drawn.items():
+        page.with_name(name).write_text(svg, "utf-8")
+    before = page.read_text("utf-8") if page.exists() else "# Figures\n"
+    page.write_text(written_into(before, text, list(drawn)), "utf-8")
 
 
 def _command() -> str:
@@ -103,7 +113,7 @@ async def _compare(
                 click.echo(f"({name}) run {repeat + 1} of {repeats}: {worker} …", err=True)
                 try:
                     runs[name][worker].append(await measure(run, workload, certificate))
-                except* (WorkerFailed, StartError, trio.TooSlowError) as group:
+                except* Exception as group:  # one worker's failure must not cost the others their figures
                     failures[name, worker] = _why(group)
                     click.echo(f"  failed: {failures[name, worker]}", err=True)
     return runs, failures

@@ -174,6 +174,7 @@ def _settings(folder: Path, far: FarSides) -> dict[str, dict[str, Any]]:
             "chats": [job["chat"]],
             "base_url": job["sink"],
             "local_server": True,
+            "rates": "none",  # nobody else keeps any
         },
     }
 
