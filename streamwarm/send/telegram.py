@@ -174,7 +174,7 @@ class TelegramDestination:
     async def _reference(self, request: httpx.Request, outgoing: Outgoing) -> JsonObject:
         """Send, and read the reference out of the answer. Raises `DestinationError`."""
         answer = await exchange(self._client, request, outgoing, max_bytes=bot_api.REPLY_BYTES)
-        if not answer.whole:
+        if not answer.whole and answer.status < 400:
             raise broken_answer(outgoing)
         retry_after = answer.headers.get("Retry-After")
         return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after).as_result()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 from long_distance import Network
-from scripted_bucket import holding
+from scripted_bucket import head, holding
 from stream_world import content, job, sha256, world
 
 from streamwarm.backlog.store import Again, Done
@@ -53,6 +53,28 @@ async def test_an_answer_that_never_comes_is_an_outcome_of_its_own() -> None:
         assert isinstance(finished.settlement, Again)
         assert finished.settlement.possible_duplicate
         assert w.digests == [sha256(SMALL)]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, ErrorCode.RATE_LIMITED), (413, ErrorCode.TOO_LARGE), (200, ErrorCode.DELIVERY_UNKNOWN)]
+)
+async def test_an_answer_that_breaks_off_counts_for_what_its_status_says(status: int, code: ErrorCode) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        received = b""
+        async with stream:
+            while not received.endswith(b"--\r\n"):
+                received += await stream.receive_some()
+            await stream.send_all(head(status, content_length=100, retry_after=7) + b'{"ok":')
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        base_url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        async with world(holding(SMALL, cuts=[]), base_url=base_url) as w:
+            with pytest.raises(DestinationError) as caught:
+                await w.send()
+            assert caught.value.code is code
+            assert caught.value.retry_after_s == (7 if code is ErrorCode.RATE_LIMITED else None)
+        nursery.cancel_scope.cancel()
 
 
 async def test_an_upload_cut_by_its_destination_is_not_suspected_of_a_delivery() -> None:
