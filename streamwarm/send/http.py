@@ -38,6 +38,9 @@ RATE_LIMITED_S = 1.0
 SHORTEST_SECRET = 6
 """A shorter text turns up in an ETag or a path by chance; it protects nothing anyway."""
 
+_SECRET_WORD = re.compile(r"[A-Za-z0-9._~+/-]{8,}=*")
+_KEY_IN_PATH = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}")
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset(
     {"content-length", "transfer-encoding", "host", "connection", "expect", "te", "trailer", "upgrade", "keep-alive"}
@@ -111,10 +114,13 @@ class HttpSettings:
 
     @property
     def secrets(self) -> list[str]:
-        """Header values, also without their scheme (`Bearer`), and what the URL's query gives for fixed."""
+        """Header values, whole and the words in them (without `Bearer`); what the URL's query gives for fixed; and
+        what in its path looks like a key, as the addresses of webhooks have it."""
         values = [str(text) for name, text in self.headers.items() if name.lower() not in _HARMLESS]
-        fixed = [text for _, text in parse_qsl(urlsplit(self.url).query) if "{" not in text]
-        return [*values, *(value.rpartition(" ")[2] for value in values), *fixed]
+        words = [word for value in values for word in _SECRET_WORD.findall(value)]
+        parts = urlsplit(self.url)
+        fixed = [text for _, text in parse_qsl(parts.query) if "{" not in text]
+        return [*values, *words, *fixed, *filter(_KEY_IN_PATH.fullmatch, parts.path.split("/"))]
 
 
 class HttpDestination:

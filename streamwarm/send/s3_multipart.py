@@ -28,6 +28,7 @@ from attrs import define, field
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import State
 from streamwarm.send.destination import Body
+from streamwarm.send.exchange import Answer
 from streamwarm.send.s3_answers import (
     Trace,
     complete_body,
@@ -167,27 +168,34 @@ class Multipart:
         return etags
 
     async def _complete(self, key: str, upload_id: str, etags: list[str]) -> str:
-        try:
-            answer = await self.client.ask(
-                "POST", key, query=(("uploadId", upload_id),), body=complete_body(etags), within_s=COMPLETE_S
-            )
-        except DestinationError as error:
-            return await self._completed_after_all(key, etags, error)
-        if answer.status != 200:
-            raise self.client.refusal(answer, key)
-        if b"<Error>" in answer.body:  # S3 begins its 200 before it knows how this ends
-            raise self.client.refusal(answer, key)
-        return read_completed(answer.body)
+        """Put the parts together. A lost answer is asked for once more: by the object, and by completing again."""
+        for is_last_try in (False, True):
+            answer = await self._ask_to_complete(key, upload_id, etags)
+            if answer is not None and not (is_last_try and answer.status == 404):  # then: it was completed, or aborted
+                # S3 begins its 200 before it knows how this ends.
+                if answer.status != 200 or b"<Error>" in answer.body:
+                    raise self.client.refusal(answer, key)
+                return read_completed(answer.body)
+            if etag := await self._completed_after_all(key, etags):
+                return etag
+        raise DestinationError(ErrorCode.DELIVERY_UNKNOWN, "every byte was sent and the last step's answer was lost")
 
-    async def _completed_after_all(self, key: str, etags: list[str], lost: DestinationError) -> str:
-        """The answer was lost; the object itself tells, where its ETag can be foreseen."""
+    async def _ask_to_complete(self, key: str, upload_id: str, etags: list[str]) -> Answer | None:
+        """The answer, or None where it was lost."""
+        query, body = (("uploadId", upload_id),), complete_body(etags)
+        with suppress(DestinationError):
+            answer = await self.client.ask("POST", key, query=query, body=body, within_s=COMPLETE_S)
+            return answer if answer.whole else None
+        return None
+
+    async def _completed_after_all(self, key: str, etags: list[str]) -> str | None:
+        """The object's ETag, where it can be foreseen and the bucket has it by now."""
         expected = etag_of_parts(etags)
-        head = await self.client.ask("HEAD", key)
-        if expected is not None and head.status == 200 and head.headers.get("ETag") == expected:
-            return expected
-        raise DestinationError(
-            ErrorCode.DELIVERY_UNKNOWN, f"every byte was sent and the last answer was lost: {lost.message}"
-        )
+        with suppress(DestinationError):
+            head = await self.client.ask("HEAD", key)
+            if expected is not None and head.status == 200 and head.headers.get("ETag") == expected:
+                return expected
+        return None
 
 
 @define(eq=False)

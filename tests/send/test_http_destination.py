@@ -118,14 +118,26 @@ def test_a_wrong_header_is_refused_at_configuration_without_its_value(headers: A
     assert "canary" not in message
 
 
+def test_a_key_in_the_path_is_a_secret_and_a_word_in_it_is_not() -> None:
+    hook = {
+        "type": "http",
+        "url": "https://h.example/services/T0A1B2C3D4E5F6G7H8I9J0/a-long-word-for-a-folder/{r2_key}",
+    }
+    assert secrets_in({"cdn": hook}) == ["T0A1B2C3D4E5F6G7H8I9J0"]
+
+
 def test_header_values_and_fixed_query_values_are_secrets() -> None:
     table = {
         "type": "http",
         "url": "https://h.example/put?key=query-canary&name={r2_key}",
-        "headers": {"Authorization": "Bearer header-canary", "Cache-Control": "public, max-age=60"},
+        "headers": {
+            "Authorization": "Bearer header-canary",
+            "Cookie": "a=cookie-canary; b=2",
+            "Cache-Control": "public, max-age=60",
+        },
     }
     secrets = secrets_in({"cdn": table})
-    assert {"Bearer header-canary", "header-canary", "query-canary"} <= set(secrets)
+    assert {"Bearer header-canary", "header-canary", "cookie-canary", "query-canary"} <= set(secrets)
     assert not any("public" in secret or "{" in secret for secret in secrets)
     assert "canary" not in repr(settings(**{**table, "url": "https://h.example/"}))
 

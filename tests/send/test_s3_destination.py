@@ -186,7 +186,7 @@ async def test_a_last_step_that_was_lost_and_never_happened_is_unknown_and_made_
     async with bucket(object_store, tmp_path, BODY) as p:
         assert p.far.ends
         p.road.applies = p.far.ends
-        p.road.faults.append(Fault(0))
+        p.road.faults += [Fault(0), Fault(0)]
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DELIVERY_UNKNOWN
@@ -194,6 +194,26 @@ async def test_a_last_step_that_was_lost_and_never_happened_is_unknown_and_made_
         assert await p.is_untouched()
         assert isinstance((await p.work()).settlement, Done)
         assert [digest for _, digest in await p.far.holds()] == [sha256(BODY)]
+
+
+HALF_AN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n<CompleteMultipartUpl"
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(0), Fault(), Fault(answer=HALF_AN_ANSWER)], ids=["unmade", "made", "half-told"]
+)
+async def test_a_last_step_whose_answer_was_lost_is_made_again_without_another_upload(
+    fault: Fault, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with bucket(object_store, tmp_path, BODY) as p:
+        assert p.far.ends
+        p.road.applies = p.far.ends
+        p.road.faults.append(fault)
+        delivered = await p.send()
+        assert delivered.result["etag"].endswith('-2"')
+        assert [digest for _, digest in await p.far.holds()] == [sha256(BODY)]
+        assert await p.far.leftovers() == []
+        assert sum("partNumber=" in request for request in p.road.requests) == 2
 
 
 async def test_a_small_object_costs_one_request_and_a_big_one_is_cut(object_store: ObjectStore, tmp_path: Path) -> None:
