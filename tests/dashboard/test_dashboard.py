@@ -275,6 +275,10 @@ def test_everything_is_reached_with_the_tab_key(live: Live, visit: Visit) -> Non
     assert reached[0] == "Skip to the jobs"
     wanted = ["Pause all", "sign-out", "Pause mybot", "Pause archive", "find-reference", "jobs-state"]
     assert [name for name in wanted if name not in reached] == []
+    plot = page.locator("#plot-jobs")
+    plot.locator("svg").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(plot.locator("[data-readout]")).to_contain_text("· done ")
 
 
 @pytest.mark.parametrize(("name", "size", "scheme"), [("desktop", TALL, "light"), ("phone", PHONE, "dark")])
@@ -292,7 +296,7 @@ def test_the_busy_dashboard_has_its_picture_taken(
     page = visit.ready()
     expect(page.locator(".failure", has_text=f"teaser-{name}.mp4")).to_be_visible()
     expect(page.locator("#tile-workers")).to_have_text("0 / 5")
-    live.inject(*(Fault(FaultKind.STALL_UPLOAD, seconds=4, at_byte=at) for at in (3_000_000, 9_000_000, 16_000_000)))
+    live.inject(*(Fault(FaultKind.STALL_UPLOAD, seconds=60, at_byte=at) for at in (3_000_000, 9_000_000, 16_000_000)))
     live.push(*({"r2_key": key, "kind": "video"} for key in films), url=live.idle)
     for key in films:
         expect(page.locator(".worker", has_text=Path(key).name)).to_contain_text(" of 30.0 MB")
@@ -302,3 +306,4 @@ def test_the_busy_dashboard_has_its_picture_taken(
     assert fits(page)
     context.close()
     live.calm()
+    live.ask("/v1/jobs/cancel", {"state": "running"}, url=live.idle)

@@ -1,7 +1,7 @@
 "use strict";
 // The search for a media key: is this object warm at that destination, and by which reference?
 
-async function find(event) {
+async function findMedia(event) {
   event.preventDefault();
   const [destination, kind, reference] = ["find-destination", "find-kind", "find-reference"].map((id) => byId(id).value);
   const place = byId("found");

@@ -157,7 +157,7 @@ function start() {
   setHidden(byId("sign-out"), token === null);
   byId("sign-out").addEventListener("click", signOut);
   listenToClicks(byId("pause-all"), () => actOnPause(null, byId("pause-all")));
-  byId("find").addEventListener("submit", find);
+  byId("find").addEventListener("submit", findMedia);
   listenToJobs();
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) touched();
