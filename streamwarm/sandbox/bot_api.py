@@ -21,6 +21,7 @@ from attrs import field, frozen
 from streamwarm.sandbox.bot_api_emulator import BOT_PATTERN, BotApiEmulator
 from streamwarm.sandbox.bot_api_messages import Bot, Chat
 from streamwarm.sandbox.bot_api_methods import Delivery, Telegram
+from streamwarm.sandbox.bot_api_rates import RateRules
 from streamwarm.sandbox.faults import Fault, FaultKind
 
 __all__ = ["BotApiEmulator", "Chat", "Delivery", "EmulatorSettings", "Fault", "FaultKind", "serve_bot_api"]
@@ -43,6 +44,7 @@ class EmulatorSettings:
     local_server: bool = False
     strict_images: bool = False
     enforce_rates: bool = False
+    rate_rules: RateRules = field(factory=RateRules)
     latency_s: float = 0.0
     keep: int = 100_000
 
@@ -72,6 +74,7 @@ async def serve_bot_api(
         local_server=settings.local_server,
         strict_images=settings.strict_images,
         enforce_rates=settings.enforce_rates,
+        rate_rules=settings.rate_rules,
         keep=settings.keep,
     )
     async with httpcore2.AsyncConnectionPool() as pool, trio.open_nursery() as nursery:

@@ -180,6 +180,7 @@ class BotApiEmulator:
         kind = SEND_METHODS.get(method)
         if kind is None:
             return success(self._telegram.call(bot, method, form))
+        await trio.sleep(self._telegram.hold_back_s(bot, form))
         self._telegram.chat_of(form.fields)
         media = self._telegram.find_media(bot, kind, form)
         if isinstance(media, MediaUrl):

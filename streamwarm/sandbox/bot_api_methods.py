@@ -24,7 +24,7 @@ from streamwarm.sandbox.bot_api_messages import (
     message_json,
     user_json,
 )
-from streamwarm.sandbox.bot_api_rates import RateLimits
+from streamwarm.sandbox.bot_api_rates import RateLimits, RateRules
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request, too_many_requests
 from streamwarm.sandbox.file_ids import StoredFile, file_id, read_file_id
 from streamwarm.sandbox.form_reader import Form, UploadedFile
@@ -107,15 +107,17 @@ class Telegram:
     local_server: bool = False
     strict_images: bool = False
     enforce_rates: bool = False
+    rate_rules: RateRules = field(factory=RateRules)
     keep: int = 100_000
     deliveries: deque[Delivery] = field(init=False, repr=False)
     delivered: int = field(init=False, default=0)
-    _rates: RateLimits = field(init=False, factory=RateLimits)
+    _rates: RateLimits = field(init=False)
     _last_message_id: int = field(init=False, default=0)
     _messages: OrderedDict[tuple[int, int], None] = field(init=False, factory=OrderedDict, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.deliveries = deque(maxlen=self.keep)
+        self._rates = RateLimits(self.rate_rules)
 
     @property
     def max_upload_bytes(self) -> int:
@@ -146,6 +148,16 @@ class Telegram:
         if chat_id is None or chat_id not in self.chats:
             raise bad_request("chat not found")
         return chat_id, self.chats[chat_id]
+
+    def hold_back_s(self, bot: Bot, form: Form) -> float:
+        """How long a request with files waits behind others of the same size. Raises `BotApiError` (429)."""
+        size_bytes = sum(upload.bytes for upload in form.files.values())
+        if not self.enforce_rates or self.local_server or not size_bytes:
+            return 0.0
+        wait_s = self._rates.hold_back_s(bot.id, size_bytes, self.now())
+        if wait_s is None:
+            raise too_many_requests(60)
+        return wait_s
 
     def find_media(self, bot: Bot, kind: Kind, form: Form) -> Media | MediaUrl:
         """The media of a send: an upload (direct or `attach://`), a `file_id`, or an address. Raises

@@ -1,67 +1,96 @@
-"""Telegram's sending rates as token buckets, with the time passed in.
+"""Telegram's sending rates as sliding windows, with the time passed in: what counts is when a message is made.
 
-Figures (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this): one message a
-second in a chat, where short bursts pass; 20 a minute in a group; about 30 a second for a bot.
+Figures (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this): one message a second in a
+chat, 20 a minute in a group, about 30 a second for a bot. Telegram lets short bursts pass; this does not, so whoever
+passes here keeps the rates to the letter. Files of identical size are spaced as the open server does it
+(telegram-bot-api, `Client::on_cmd`).
 """
 
 from __future__ import annotations
 
-from attrs import define, field
+from collections import deque
+
+from attrs import define, field, frozen
+
+_TOLERANCE_S = 1e-6
+"""Two clocks that tick alike still differ in their last digit."""
+
+_SPACED_BYTES = 100_000
+_MOST_BEHIND_S = 5.0
+_BUCKET_S = 1.0
+
+
+@frozen
+class Window:
+    """At most `messages` in any `per_s` seconds."""
+
+    messages: int
+    per_s: float
+
+
+@frozen
+class RateRules:
+    """The rates to enforce; Telegram's unless told otherwise. `equal_sizes`: space files of identical size."""
+
+    bot: Window = Window(30, 1.0)
+    chat: Window = Window(1, 1.0)
+    group: Window = Window(20, 60.0)
+    equal_sizes: bool = True
 
 
 @define
-class TokenBucket:
-    """Holds up to `burst` tokens and regains `per_s` of them a second; a message takes one."""
+class _Sent:
+    """When the last messages of one window were made."""
 
-    per_s: float
-    burst: float
-    _tokens: float = field(init=False)
-    _filled_at: float | None = field(init=False, default=None)
-
-    def __attrs_post_init__(self) -> None:
-        self._tokens = self.burst
+    window: Window
+    _at: deque[float] = field(factory=deque)
 
     def wait_s(self, now: float) -> float:
-        """How long until a token is there; 0 when one is."""
-        if self._filled_at is not None:
-            regained = max(0.0, now - self._filled_at) * self.per_s
-            self._tokens = min(self.burst, self._tokens + regained)
-        self._filled_at = now
-        return max(0.0, (1.0 - self._tokens) / self.per_s)
+        """How long until one more is allowed; 0 when it is."""
+        if len(self._at) < self.window.messages:
+            return 0.0
+        wait_s = self._at[0] + self.window.per_s - now
+        return wait_s if wait_s > _TOLERANCE_S else 0.0
 
-    def take(self) -> None:
-        self._tokens -= 1.0
-
-
-def _bot_bucket() -> TokenBucket:
-    return TokenBucket(per_s=30.0, burst=30.0)
-
-
-def _chat_bucket() -> TokenBucket:
-    return TokenBucket(per_s=1.0, burst=5.0)
-
-
-def _group_bucket() -> TokenBucket:
-    return TokenBucket(per_s=20 / 60, burst=20.0)
+    def add(self, now: float) -> None:
+        self._at.append(now)
+        if len(self._at) > self.window.messages:
+            self._at.popleft()
 
 
 @define
 class RateLimits:
-    """Every bot's budget, per chat and altogether. Bots and chats are those of the settings, so it cannot
-    grow."""
+    """Every bot's budget, per chat and altogether. Bots and chats are those of the settings, so it cannot grow; sizes
+    are forgotten when they no longer matter."""
 
-    _bots: dict[int, TokenBucket] = field(factory=dict)
-    _chats: dict[tuple[int, int], list[TokenBucket]] = field(factory=dict)
+    rules: RateRules = field(factory=RateRules)
+    _bots: dict[int, _Sent] = field(factory=dict)
+    _chats: dict[tuple[int, int], list[_Sent]] = field(factory=dict)
+    _sizes: dict[tuple[int, int], float] = field(factory=dict)
 
     def take(self, bot_id: int, chat_id: int, *, group: bool, now: float) -> float:
         """Count one message. Returns 0 if it may be sent, else the seconds to wait; then nothing is
         counted."""
-        chat_buckets = self._chats.setdefault(
-            (bot_id, chat_id), [_chat_bucket(), _group_bucket()] if group else [_chat_bucket()]
-        )
-        buckets = [self._bots.setdefault(bot_id, _bot_bucket()), *chat_buckets]
-        wait_s = max(bucket.wait_s(now) for bucket in buckets)
+        rules = self.rules
+        of_chat = [rules.chat, rules.group] if group else [rules.chat]
+        sent = [
+            self._bots.setdefault(bot_id, _Sent(rules.bot)),
+            *self._chats.setdefault((bot_id, chat_id), [_Sent(window) for window in of_chat]),
+        ]
+        wait_s = max(one.wait_s(now) for one in sent)
         if wait_s == 0.0:
-            for bucket in buckets:
-                bucket.take()
+            for one in sent:
+                one.add(now)
         return wait_s
+
+    def hold_back_s(self, bot_id: int, size_bytes: int, now: float) -> float | None:
+        """How long an upload of this size is held back because of others like it; None where it is refused."""
+        if not self.rules.equal_sizes or size_bytes <= _SPACED_BYTES:
+            return 0.0
+        self._sizes = {key: at for key, at in self._sizes.items() if at > now - 2 * _BUCKET_S}
+        delay_s = min(max(size_bytes * 1e-7, 0.2), 0.9)
+        last = self._sizes.get((bot_id, size_bytes), now - _BUCKET_S - delay_s)
+        if last > now + _MOST_BEHIND_S:
+            return None
+        at = self._sizes[bot_id, size_bytes] = max(last + delay_s, now - _BUCKET_S)
+        return max(0.0, at - now)

@@ -28,6 +28,7 @@ from trio.testing import MockClock
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import EmulatorSettings
 from streamwarm.sandbox.bot_api_methods import MAX_PHOTO_BYTES, MAX_UPLOAD_BYTES
+from streamwarm.sandbox.bot_api_rates import RateLimits
 from streamwarm.sandbox.image_header import image_size
 
 
@@ -280,20 +281,34 @@ async def test_an_address_nobody_can_dial_is_refused_and_never_shown() -> None:
             assert refusal(answer) == (400, "Bad Request: failed to get HTTP URL content")
 
 
-async def test_telegrams_rates_are_enforced_where_asked_for(mock_clock: MockClock) -> None:
+async def test_telegrams_rates_are_enforced_to_the_letter_where_asked_for(mock_clock: MockClock) -> None:
     async with running_with_client(enforce_rates=True, now=trio.current_time) as (emulator, client):
-        answers = [await client.upload("photo") for _ in range(6)]
-        assert [status for status, _ in answers] == [200] * 5 + [429]
-        assert answers[-1][1]["parameters"] == {"retry_after": 1}
-        assert (await client.upload("photo", chat_id=CHANNEL))[0] == 200
-        mock_clock.jump(1.1)
         assert (await client.upload("photo"))[0] == 200
-        sent = 6
-        for _ in range(30):
-            mock_clock.jump(1.1)
-            sent += (await client.upload("photo"))[0] == 200
-        assert sent <= 20 + 35 / 3
-        assert len(emulator.deliveries) == sent + 1
+        status, refused = await client.upload("photo")
+        assert (status, refused["parameters"]) == (429, {"retry_after": 1})
+        assert (await client.upload("photo", chat_id=CHANNEL))[0] == 200  # another chat has its own second
+        statuses = []
+        for _ in range(20):
+            mock_clock.jump(1.0)
+            statuses.append((await client.upload("photo"))[0])
+        assert statuses == [200] * 19 + [429]  # a group's minute is full
+        assert (await client.upload("photo", chat_id=PERSON))[0] == 200
+        mock_clock.jump(40.0)
+        assert (await client.upload("photo"))[0] == 200
+        mock_clock.jump(0.5)
+        assert (await client.upload("photo"))[0] == 429
+        assert len(emulator.deliveries) == 23
+
+
+def test_files_of_one_size_are_held_back_as_the_open_server_does_it() -> None:
+    limits = RateLimits()
+    assert [limits.hold_back_s(1, 100_000, 0.0) for _ in range(9)] == [0.0] * 9  # small ones never
+    held = [limits.hold_back_s(1, 5_000_000, 0.0) for _ in range(15)]
+    assert held[:3] == [0.0, 0.0, 0.0]  # half a second each, after a second's worth for free
+    assert held[3:13] == [pytest.approx(0.5 * n) for n in range(1, 11)]
+    assert held[14] is None  # more than five seconds behind
+    assert limits.hold_back_s(1, 5_000_001, 0.0) == 0.0
+    assert limits.hold_back_s(2, 5_000_000, 0.0) == 0.0
 
 
 async def test_latency_passes_before_every_answer(autojump_clock: MockClock) -> None:
