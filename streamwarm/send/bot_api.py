@@ -120,7 +120,7 @@ def file_name(r2_key: str, kind: Kind) -> str:
     return name if name.strip(". ") else kind.value
 
 
-_NOT_IN_NAMES = frozenset('"\\')
+_NOT_IN_NAMES = frozenset('"\\;')
 
 
 @frozen
