@@ -121,14 +121,14 @@ _PICTURE_DATA = frozenset({0xD9, 0xDA})
 
 
 def _webp(front: bytes) -> Finding:
-    """The first chunk (https://developers.google.com/speed/webp/docs/riff_container; RFC 6386, 9.1)."""
+    """The first chunk (RFC 9649; for `VP8 ` RFC 6386, 9.1). A frame that does not begin as one tells nothing."""
     match front[12:16]:
         case b"VP8X":
             return _sized(_little(front[24:27]) + 1, _little(front[27:30]) + 1)
-        case b"VP8L":
+        case b"VP8L" if front[20:21] == b"\x2f":
             packed = _little(front[21:25])
             return _sized((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1)
-        case b"VP8 ":
+        case b"VP8 " if front[23:26] == b"\x9d\x01\x2a":
             # The upper two bits scale it up on the screen.
             return _sized(_little(front[26:28]) & 0x3FFF, _little(front[28:30]) & 0x3FFF)
         case _:

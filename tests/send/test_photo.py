@@ -128,6 +128,8 @@ def test_a_file_of_another_format_is_no_photo(front: bytes) -> None:
         png(0, 10),
         b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI" + bytes(40),
         b"\xff\xd8\xff\xda" + bytes(40),
+        b"RIFF\0\0\0\0WEBPVP8L" + b"\xff" * 40,
+        b"RIFF\0\0\0\0WEBPVP8 " + b"\xff" * 40,
         b"\xff\xd8" + b"\xff" * 1_000_000,
         b"\xff\xd8" + b"\xff\xe0\0\x02" * 100_000,
         b"\xff\xd8" + b"\xff\xe0\0\0" * 10 + bytes(40),

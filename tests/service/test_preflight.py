@@ -88,3 +88,18 @@ async def test_a_fallback_of_another_kind_is_refused_when_it_is_pushed(
             reply = await world.push(photo("a", options={"fallback": "video"}), photo("b", options={"fallback": True}))
             assert [item["code"] for item in reply["rejected"]] == ["invalid_options", "invalid_options"]
             assert 'options.fallback: must be "document"' in reply["rejected"][0]["message"]
+
+
+async def test_a_video_without_sound_is_found_as_a_video_and_says_that_it_came_back_an_animation(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {"v/silent.mp4": b"\0\0\0\x18ftypisom" * 9}, content_type="video/mp4")
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
+        async with running_service(settings) as world:
+            accepted = (await world.push({**photo("v/silent.mp4"), "kind": "video"}))["accepted"][0]
+            assert (await world.outcome(accepted["id"]))["result"]["kind"] == "animation"
+            asked = {"destination": "mybot", "kind": "video", "r2_key": "v/silent.mp4"}
+            record = await world.client.call("find", asked)
+            assert (record["kind"], record["result"]["kind"]) == ("video", "animation")
+            assert record["file_id"] == emulator.deliveries[0].file_id
