@@ -157,9 +157,10 @@ def read_reply(status: int, body: bytes, *, retry_after: str | None = None) -> R
         for key in _FILE_KEYS:
             found = message.get(key)
             file = _largest(found) if isinstance(found, list) else found
-            if isinstance(file, dict) and isinstance(file.get("file_id"), str):
+            file_id = file.get("file_id") if isinstance(file, dict) else None
+            if isinstance(file, dict) and isinstance(file_id, str) and file_id:
                 return Reply(
-                    file_id=file["file_id"],
+                    file_id=file_id,
                     file_unique_id=str(file.get("file_unique_id", "")),
                     kind=key,
                     chat_id=_integer(message.get("chat"), "id"),

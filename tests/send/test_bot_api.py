@@ -67,6 +67,7 @@ def test_every_kind_of_file_is_found_in_its_message(kind: Kind) -> None:
         (502, b"<html>Bad Gateway</html>", ErrorCode.DESTINATION_UNAVAILABLE, False),
         (200, b'{"ok": true, "result": {"message_id"', ErrorCode.DESTINATION_UNAVAILABLE, False),
         (200, message(text="no file"), ErrorCode.DESTINATION_UNAVAILABLE, False),
+        (200, message(video={"file_id": ""}), ErrorCode.DESTINATION_UNAVAILABLE, False),
         (200, b'{"ok": true, "result": true}', ErrorCode.DESTINATION_UNAVAILABLE, False),
         (200, refusal(500, "Internal"), ErrorCode.DESTINATION_UNAVAILABLE, False),
         (401, refusal(401, "Unauthorized"), ErrorCode.UNAUTHORIZED, False),
