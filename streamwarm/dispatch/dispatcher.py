@@ -63,6 +63,7 @@ class Dispatcher:
     _news: bool = True
     _refreshed_at: float = float("-inf")
     _more: bool = False
+    _taken: bool = False  # something of what was read last
     _left_out: frozenset[str] = frozenset()  # the paused destinations, whose jobs would only take up room
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     claiming: bool = False
@@ -142,6 +143,8 @@ class Dispatcher:
                     self._release(max(1, len(chosen)))
                     await trio.sleep(TROUBLE_S)
                     continue
+                if len(claims) < len(chosen):
+                    self._news = True  # others claim from this store: what is held of it is out of date
                 self._release(len(chosen) - len(claims))
                 await self._hand_out(claims)
 
@@ -149,6 +152,7 @@ class Dispatcher:
         """The best job, waited for, and one more for each further worker that is idle by then."""
         await self._refresh_if_due()
         while (first := self._pop()) is None:
+            self._news |= self._more and self._taken  # what is held waits for its budgets; the store has others
             await self._sleep_until_something_changes()
             await self._refresh_if_due()
         chosen.append(first)
@@ -163,7 +167,10 @@ class Dispatcher:
         if changed:
             self.observe(QueueReordered(changed))
         job = self.queue.pop_best(now, lambda name: self.limits.free_at(name) - steady_now + now)
-        return None if job is None else _Chosen(job, self.limits.reserve(job.destination, steady_now))
+        if job is None:
+            return None
+        self._taken = True
+        return _Chosen(job, self.limits.reserve(job.destination, steady_now))
 
     def _end(self, destination: str, lane: Lane | None, departed_at: float | None) -> None:
         self.limits.end(destination, lane, departed_at, self.steady_now())
@@ -175,15 +182,15 @@ class Dispatcher:
         self._changed.set()
 
     async def _refresh_if_due(self) -> None:
-        since_s = trio.current_time() - self._refreshed_at
+        now = trio.current_time()
         pauses_changed = self.limits.active(self.steady_now()).keys() != self._left_out
-        due = pauses_changed or since_s >= POLL_S or (self._news and since_s >= REFRESH_S)
+        due = pauses_changed or now >= self._refreshed_at + (REFRESH_S if self._news else POLL_S)
         running_low = len(self.queue) < self.queue.max_queue // 4 and (self._more or self._news)
         if due or running_low:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        self._news = False  # before the read: a push that comes during it is not missed
+        self._news = self._taken = False  # before the read: a push that comes during it is not missed
         self._refreshed_at = trio.current_time()
         left_out = frozenset(self.limits.active(self.steady_now()))
         jobs = await self.store.queued(self.queue.max_queue, without=left_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Claim, Job, Kind, NewJob, State
+from streamwarm.send.destination import Quota, Rates
 from streamwarm.watch.events import DestinationPaused, Observation, StoreTrouble
 
 
@@ -58,13 +59,16 @@ class World:
 
 
 @asynccontextmanager
-async def world(**trouble: Any) -> AsyncIterator[World]:
+async def world(
+    *, max_queue: int = 500, rates: Mapping[str, Rates] | None = None, **trouble: Any
+) -> AsyncIterator[World]:
     """The dispatcher is stopped at the end, and must then end by itself."""
     observed: list[Observation] = []
     async with memory_store() as store:
         failing = FailingStore(store, **trouble)
         claims, worker_claims = trio.open_memory_channel[Claim](0)
-        dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), Limits(), claims, now, now, observed.append)
+        queue, limits = ReadyQueue(max_queue, 900.0), Limits(rates or {})
+        dispatcher = Dispatcher(failing, queue, limits, claims, now, now, observed.append)
         with trio.fail_after(3600):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(dispatcher.run)
@@ -200,3 +204,30 @@ async def test_a_store_that_never_answers_a_claim_ends_in_a_retry(autojump_clock
         await trio.sleep(10)
         w.failing.delay_s.clear()
         assert (await w.claims.receive()).job.r2_key == "late.bin"
+
+
+async def test_a_bot_that_may_send_is_not_held_up_by_one_whose_jobs_fill_its_share_of_the_queue(
+    autojump_clock: MockClock,
+) -> None:
+    limited = Rates(quotas=(Quota(1, 3_600.0),))
+    async with world(max_queue=8, rates={"bot-a": limited}) as w:
+        for number in range(20):
+            await w.push(f"a{number}.bin", destination="bot-a")
+            await w.push(f"b{number}.bin", destination="bot-b")
+        started_at = trio.current_time()
+        sent = [(await w.next_job()).destination for _ in range(21)]
+        assert sent.count("bot-b") == 20
+        assert trio.current_time() - started_at < 1
+
+
+async def test_jobs_that_other_processes_take_cost_a_worker_no_wait_for_the_next_poll(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        ids = [await w.push(f"{number}.bin") for number in range(300)]
+        assert (await w.next_job()).r2_key == "0.bin"
+        others = await w.store.claim(ids[1:-1])  # as another process on the same store does
+        assert len(others) == 298
+        started_at = trio.current_time()
+        assert (await w.next_job()).r2_key == "299.bin"
+        assert trio.current_time() - started_at < 0.5
