@@ -42,6 +42,9 @@ from streamwarm.send.s3_client import S3Client
 UNANSWERED = 2
 """Parts under way at most: the one that moves, and one that is waited for."""
 
+BEGIN_S = 10.0
+"""How long beginning an upload may take, during which a cancellation waits: two small requests."""
+
 TIDY_S = 5.0
 """How long an attempt that broke, or was cancelled, may take to abort its upload; after that its trace remains."""
 
@@ -81,6 +84,23 @@ class Multipart:
     @asynccontextmanager
     async def _begun(self, job_id: str, key: str, headers: Mapping[str, str]) -> AsyncIterator[str]:
         """A new upload's id. The upload is aborted unless the block comes to its end; then its trace goes."""
+        try:
+            with trio.fail_after(BEGIN_S, shield=True):
+                name, trace = await self._begin(job_id, key, headers)
+        except trio.TooSlowError:
+            raise DestinationError(
+                ErrorCode.TIMEOUT, f"the bucket did not begin an upload within {BEGIN_S:g} s"
+            ) from None
+        try:
+            yield trace.upload_id
+        except BaseException:
+            await self._tidy(name, trace)
+            raise
+        with trio.move_on_after(TIDY_S, shield=True):
+            await self._forget(name)
+
+    async def _begin(self, job_id: str, key: str, headers: Mapping[str, str]) -> tuple[str, Trace]:
+        """Begin an upload and note whose it is; not to be interrupted in between, for then nobody would know."""
         begun = await self.client.ask("POST", key, query=(("uploads", ""),), headers=headers)
         if begun.status != 200:
             raise self.client.refusal(begun, key)
@@ -90,16 +110,14 @@ class Multipart:
             noted = await self.client.ask("PUT", name, body=trace.to_json())
             if noted.status != 200:
                 raise self.client.refusal(noted, name)
-            yield trace.upload_id
         except BaseException:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + TIDY_S):
-                await self._tidy(name, trace)
+            await self._tidy(name, trace)
             raise
-        await self._forget(name)
+        return name, trace
 
     async def _tidy(self, name: str, trace: Trace) -> None:
         """Abort after a failure, which is the error to tell; what cannot be aborted now, its trace brings back."""
-        with suppress(DestinationError):
+        with trio.move_on_after(TIDY_S, shield=True), suppress(DestinationError):
             await self._abort(name, trace)
 
     async def _abort_all(self, folder: str, state_of: Callable[[str], Awaitable[State | None]] | None = None) -> None:

@@ -230,7 +230,7 @@ async def test_an_attempt_cancelled_anywhere_leaves_nothing_behind(kind: str, op
             assert p.idle
             assert await p.far.leftovers() == []
             cancelled += 1
-            step += 1 if step < 12 else step // 3
+            step += 1 if step < 40 else step // 3
         assert cancelled > 8
         assert {digest for _, digest in await p.far.holds()} == {sha256(body)}
     gc.collect()  # an unclosed generator would complain here, and a complaint is an error

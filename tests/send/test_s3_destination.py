@@ -327,3 +327,26 @@ async def clean_up(p: Place, begun: dict[str, str]) -> None:
 def test_a_trace_survives_its_writing() -> None:
     trace = Trace('job "1"\n🎬', "a/b&c", "upload")
     assert Trace.from_json(trace.to_json()) == trace
+
+
+async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bucket(object_store, tmp_path, BODY) as p:
+        p.road.applies = lambda request: TRACES.encode() in request.target and request.method == b"PUT"
+        p.road.faults.append(Fault(0, refusal(403, b"<Error><Code>AccessDenied</Code></Error>")))
+        finished = await p.work()
+        assert finished.error is not None
+        assert finished.error.code is ErrorCode.DESTINATION_REFUSED
+        assert TRACES in finished.error.message
+        assert await p.is_untouched()
+
+        monkeypatch.setattr("streamwarm.send.s3_multipart.BEGIN_S", 0.3)
+        p.road.applies = lambda request: b"?uploads" in request.target
+        p.road.faults.append(Fault(0, stays=True))
+        with trio.fail_after(30):
+            finished = await p.work()
+        assert finished.error is not None
+        assert finished.error.code is ErrorCode.TIMEOUT
+        assert await p.is_untouched()
+        assert not any("partNumber=" in request for request in p.road.requests)
