@@ -15,7 +15,7 @@ import trio
 from attrs import Attribute, define, field, frozen
 from typed_settings.types import SecretStr
 
-from streamwarm.errors import DestinationError, StaleConnection
+from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, NewJob
 from streamwarm.send import bot_api, handoff
@@ -157,9 +157,15 @@ class TelegramDestination:
             headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form.content))}
             request = self._client.build_request("POST", self._url(method.name), content=content, headers=headers)
             try:
-                return await self._reference(request, form)
+                reference = await self._reference(request, form)
             except DestinationError as refusal:
                 return self._after_handoff(refusal, media, address)
+        if handoff.quotes_address(str(reference), address.url):
+            raise DestinationError(
+                ErrorCode.DESTINATION_UNAVAILABLE,
+                "Telegram answered the hand-off with the address in a file_id's place",
+            )
+        return reference
 
     def _after_handoff(self, refusal: DestinationError, media: Media, address: SignedUrl) -> NotFetched:
         """`NotFetched` where streaming may help. Raises the refusal where it would not, without the address."""

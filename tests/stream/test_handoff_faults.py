@@ -215,6 +215,7 @@ def saying(status: int, words: Callable[[str], str]) -> Answer:
         saying(400, lambda url: f"Bad Request: wrong type of the web page content at {url}"),
         lambda url: (502, f"<html>{url}</html>".encode()),
         lambda url: (200, json.dumps({"ok": True, "result": url}).encode()),
+        lambda url: (200, json.dumps({"ok": True, "result": {"video": {"file_id": url}}}).encode()),
     ],
 )
 async def test_an_answer_that_quotes_the_signed_address_tells_it_to_nobody(answer: Answer) -> None:
