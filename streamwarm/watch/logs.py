@@ -46,6 +46,9 @@ _LINES: dict[type, tuple[str, str]] = {
     events.Lifecycle: ("info", "[SERVICE]"),
 }
 
+EVENT_TEXTS = frozenset(text for _, text in _LINES.values())
+"""Every event text there is; docs/operations.md explains each."""
+
 Redact = Callable[[str], str]
 
 
