@@ -17,7 +17,7 @@ from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, 
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.parts import open_pool, open_source, prove_store, secrets_in_settings
-from streamwarm.send.proof import Finding, Tell, prove_s3, prove_telegram
+from streamwarm.send.proof import Finding, Tell, prove_handoff, prove_s3, prove_telegram
 from streamwarm.send.registry import read_tables
 from streamwarm.send.s3 import S3Settings
 from streamwarm.send.telegram import TelegramSettings
@@ -74,6 +74,8 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
     for name, (_, table) in read_tables(settings.destinations).items():
         if isinstance(table, TelegramSettings):
             proofs.append((name, partial(prove_telegram, name, table, client)))
+            if table.handoff == "auto":
+                proofs.append((f"{name} hand-off", partial(_handoff, settings, name, table)))
         elif isinstance(table, S3Settings):
             proofs.append((name, partial(prove_s3, name, table, client)))
         else:
@@ -81,6 +83,10 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
     if not proofs:
         proofs.append(("destinations", _no_destinations))
     return proofs
+
+
+async def _handoff(settings: Settings, name: str, table: TelegramSettings, tell: Tell) -> None:
+    tell(prove_handoff(name, table, settings.r2.resolved_endpoint or ""))
 
 
 async def _unproven(name: str, tell: Tell) -> None:

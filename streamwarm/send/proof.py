@@ -12,6 +12,7 @@ from attrs import frozen
 from streamwarm.errors import DestinationError
 from streamwarm.send.bot_api import REPLY_BYTES
 from streamwarm.send.bot_api_errors import read_error
+from streamwarm.send.handoff import is_within_reach
 from streamwarm.send.s3 import S3Destination, S3Settings
 from streamwarm.send.telegram import TelegramSettings
 
@@ -44,6 +45,23 @@ async def prove_telegram(name: str, settings: TelegramSettings, client: httpx.As
         else:
             title = found.get("title") or found.get("username") or found.get("first_name") or ""
             tell(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))
+
+
+def prove_handoff(name: str, settings: TelegramSettings, bucket_url: str) -> Finding:
+    """Whether Telegram could reach the bucket at all, by its host's name; nothing is asked."""
+    what = f"{name}: hand-off"
+    try:
+        bucket = httpx.URL(bucket_url).host
+    except httpx.InvalidURL:
+        bucket = ""  # the bucket's own finding says so
+    if is_within_reach(bucket, asked_at=httpx.URL(settings.base_url).host):
+        return Finding(what, True, f"small objects are for Telegram to fetch from {bucket}")
+    return Finding(
+        what,
+        False,
+        f"{bucket or 'the bucket'} is not public, so Telegram can fetch nothing there and everything is streamed; "
+        'set handoff = "never", or r2.endpoint_url to a public address',
+    )
 
 
 async def prove_s3(name: str, settings: S3Settings, client: httpx.AsyncClient, tell: Tell) -> None:

@@ -9,10 +9,13 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typed_settings.types import SecretStr
 
 from streamwarm.model import Kind
 from streamwarm.send import handoff
 from streamwarm.send.destination import Media
+from streamwarm.send.proof import prove_handoff
+from streamwarm.send.telegram import TelegramSettings
 
 SIGNATURE = "0f" * 8 + "3a9c71e24b" * 4 + "d5b8e6f0"
 URL = (
@@ -72,6 +75,18 @@ def test_a_bucket_that_only_we_can_reach_is_not_offered_to_the_cloud(host: str) 
 def test_a_public_bucket_is_offered_to_every_bot_api() -> None:
     for asked_at in ("api.telegram.org", "127.0.0.1", "bot-api"):
         assert handoff.is_within_reach("id.r2.cloudflarestorage.com", asked_at=asked_at)
+
+
+def test_check_tells_that_a_private_bucket_is_out_of_telegrams_reach() -> None:
+    settings = TelegramSettings(token=SecretStr("1:secret"), chats=(-1,), handoff="auto")
+    for bucket_url, ok in (
+        ("https://id.r2.cloudflarestorage.com", True),
+        ("http://127.0.0.1:9000", False),
+        ("", False),
+    ):
+        found = prove_handoff("mybot", settings, bucket_url)
+        assert (found.what, found.ok) == ("mybot: hand-off", ok)
+        assert ok or 'handoff = "never"' in found.detail
 
 
 @pytest.mark.parametrize(

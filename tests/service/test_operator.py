@@ -134,7 +134,7 @@ async def test_a_wrong_token_is_told_with_the_way_to_give_the_right_one(
 
 async def test_check_proves_bucket_clock_bot_chats_and_store(object_store: ObjectStore, tmp_path: Path) -> None:
     async with running_emulator() as emulator:
-        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator)})
+        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator, handoff="auto")})
         good = await cli("check", "--json", "--config", str(config))
         assert good.code == 0, good.out
         assert [(line["check"], line["ok"]) for line in good.json()] == [
@@ -143,6 +143,7 @@ async def test_check_proves_bucket_clock_bot_chats_and_store(object_store: Objec
             ("clock", True),
             ("mybot: bot", True),
             (f"mybot: chat {CHAT}", True),
+            ("mybot: hand-off", True),
         ]
         assert not (tmp_path / "streamwarm.db").exists()
 
