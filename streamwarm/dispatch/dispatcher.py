@@ -163,14 +163,16 @@ class Dispatcher:
     def _pop(self) -> _Chosen | None:
         """The best job that may go now, with a place in its destination's budget."""
         now, steady_now = self.now(), self.steady_now()
-        changed = self.queue.reorder(now)
-        if changed:
-            self.observe(QueueReordered(changed))
+        self._tell_reordered(self.queue.reorder(now))
         job = self.queue.pop_best(now, lambda name: self.limits.free_at(name) - steady_now + now)
         if job is None:
             return None
         self._taken = True
         return _Chosen(job, self.limits.reserve(job.destination, steady_now))
+
+    def _tell_reordered(self, changed: int) -> None:
+        if changed:
+            self.observe(QueueReordered(changed))
 
     def _end(self, destination: str, lane: Lane | None, departed_at: float | None) -> None:
         self.limits.end(destination, lane, departed_at, self.steady_now())
@@ -195,7 +197,7 @@ class Dispatcher:
         left_out = frozenset(self.limits.active(self.steady_now()))
         jobs = await self.store.queued(self.queue.max_queue, without=left_out)
         self._left_out = left_out
-        self.queue.replace(jobs, self.now())
+        self._tell_reordered(self.queue.replace(jobs, self.now()))
         self._more = len(jobs) == self.queue.max_queue
 
     async def _sleep_until_something_changes(self) -> None:

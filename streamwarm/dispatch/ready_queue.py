@@ -69,10 +69,11 @@ class ReadyQueue:
     def __len__(self) -> int:
         return len(self._held)
 
-    def replace(self, jobs: Iterable[QueuedJob], now: float) -> None:
-        """Hold these instead, the store's best, at most `max_queue` of them. Whose turn it is stays known; what was
-        set aside is asked about anew."""
-        for heap in (self._held, self._lanes, self._heads, self._aside, self._changes):
+    def replace(self, jobs: Iterable[QueuedJob], now: float) -> int:
+        """Hold these instead, the store's best, at most `max_queue` of them; how many of those that were held already
+        have changed their score. Whose turn it is stays known; what was set aside is asked about anew."""
+        before, self._held = self._held, {}
+        for heap in (self._lanes, self._heads, self._aside, self._changes):
             heap.clear()
         for job in itertools.islice(jobs, self.max_queue):
             held = self._held[job.id] = _Held(job, self._points(job, now))
@@ -81,6 +82,8 @@ class ReadyQueue:
         for destination, lane in self._lanes.items():
             heapq.heapify(lane.jobs)
             self._show_head(destination)
+        known = ((held, before[job_id]) for job_id, held in self._held.items() if job_id in before)
+        return sum(held.points != old.points and held.job == old.job for held, old in known)
 
     def reorder(self, now: float) -> int:
         """Re-score the jobs whose waiting time has crossed a line; how many changed."""

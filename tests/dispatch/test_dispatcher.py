@@ -19,7 +19,7 @@ from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Claim, Job, Kind, NewJob, State
 from streamwarm.send.destination import Quota, Rates
-from streamwarm.watch.events import DestinationPaused, Observation, StoreTrouble
+from streamwarm.watch.events import DestinationPaused, Observation, QueueReordered, StoreTrouble
 
 
 @define
@@ -86,6 +86,19 @@ async def test_a_small_photo_pushed_last_is_sent_first(autojump_clock: MockClock
         await trio.sleep(1)
         assert (await w.next_job()).r2_key == "face.jpg"
         assert (await w.next_job()).r2_key == "film.mp4"
+
+
+@pytest.mark.parametrize(("waited_s", "told"), [(59.0, []), (60.5, [2]), (601.0, [2])])
+async def test_jobs_whose_score_changed_with_their_age_are_told(
+    waited_s: float, told: list[int], autojump_clock: MockClock
+) -> None:
+    async with world() as w:
+        for key in ("1.bin", "2.bin", "3.bin"):
+            await w.push(key)
+        await w.next_job()
+        await trio.sleep(waited_s)
+        await w.next_job()
+        assert [o.jobs for o in w.observed if isinstance(o, QueueReordered)] == told
 
 
 async def test_a_worker_that_waits_gets_a_job_as_soon_as_it_is_pushed(autojump_clock: MockClock) -> None:
