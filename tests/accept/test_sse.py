@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import trio
 from accept_world import (
-    World,
     api,
     dial,
     job,
@@ -21,11 +20,14 @@ from accept_world import (
     read_all,
 )
 from attrs import define, field
+from failing_store import FailingStore
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.http_server import HttpLimits
 from streamwarm.accept.sse import KEEP_ALIVE_S, EventStream
 from streamwarm.model import Progress
+from streamwarm.settle.feed import Feed
+from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.events import ConnectionRefused, UnexpectedError
 
 EVENTS = "/v1/events"
@@ -198,7 +200,7 @@ async def test_a_page_that_leaves_makes_room_for_the_next(body: bytes, monkeypat
 
 
 @asynccontextmanager
-async def virtual_stream(world: World) -> AsyncIterator[trio.MemoryReceiveChannel[bytes]]:
+async def virtual_stream(feed: Feed, since: int | None = None) -> AsyncIterator[trio.MemoryReceiveChannel[bytes]]:
     """The pieces of a stream as the application writes them, without a socket, so that the clock may be virtual."""
     pieces_in, pieces = trio.open_memory_channel[bytes](0)
 
@@ -209,7 +211,7 @@ async def virtual_stream(world: World) -> AsyncIterator[trio.MemoryReceiveChanne
         await trio.sleep_forever()
         raise AssertionError
 
-    stream = EventStream(world.feed, None, trio.Event(), trio.CapacityLimiter(1))
+    stream = EventStream(feed, since, trio.Event(), trio.CapacityLimiter(1))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stream, {"type": "http", "method": "GET"}, receive, send)
         assert await pieces.receive() == b""
@@ -219,7 +221,7 @@ async def virtual_stream(world: World) -> AsyncIterator[trio.MemoryReceiveChanne
 
 
 async def test_a_silent_stream_is_kept_alive(autojump_clock: trio.abc.Clock) -> None:
-    async with open_world() as world, virtual_stream(world) as pieces:
+    async with open_world() as world, virtual_stream(world.feed) as pieces:
         started_at = trio.current_time()
         assert [await pieces.receive() for _ in range(2)] == [b": keep-alive\n\n"] * 2
         assert trio.current_time() - started_at == pytest.approx(2 * KEEP_ALIVE_S, abs=2)
@@ -228,7 +230,7 @@ async def test_a_silent_stream_is_kept_alive(autojump_clock: trio.abc.Clock) -> 
 async def test_progress_comes_at_most_once_a_second_and_only_when_there_is_some(
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    async with open_world() as world, virtual_stream(world) as pieces:
+    async with open_world() as world, virtual_stream(world.feed) as pieces:
         started_at = trio.current_time()
         for number in range(1, 4):
             world.progress["job-1"] = Progress("job-1", number, number, 10)
@@ -239,3 +241,14 @@ async def test_progress_comes_at_most_once_a_second_and_only_when_there_is_some(
             )
             assert trio.current_time() - started_at >= number
         assert await pieces.receive() == b": keep-alive\n\n"
+
+
+async def test_a_store_that_is_away_delays_what_was_missed_and_loses_nothing(autojump_clock: trio.abc.Clock) -> None:
+    async with open_world() as world, trio.open_nursery() as nursery:
+        await world.intake.push([job("a"), job("b")])
+        feed = Publisher(FailingStore(world.store, {"events_after": 3}), dict, world.observe)
+        await nursery.start(feed.run)
+        async with virtual_stream(feed, since=0) as pieces:
+            missed = (await pieces.receive()).decode()
+        assert [line for line in missed.splitlines() if line.startswith("id: ")] == ["id: 1", "id: 2"]
+        nursery.cancel_scope.cancel()

@@ -121,6 +121,19 @@ def test_all_that_failed_is_retried_at_once_after_an_outage(live: Live, visit: V
     expect(page.locator("#spoken")).to_contain_text("jobs are queued again.")
 
 
+def test_no_line_takes_the_place_of_another_under_the_pointer(live: Live, visit: Visit) -> None:
+    page = visit.sign_in(live.busy)
+    live.push({"r2_key": "still/first.bin"})
+    row = page.locator("#jobs tr", has_text="first.bin")
+    expect(row.locator(".badge")).to_have_text("failed")
+    row.hover()
+    live.push({"r2_key": "still/second.bin"})
+    expect(page.locator(".failure", has_text="second.bin")).to_be_visible()
+    expect(page.locator("#jobs tr").first).to_contain_text("first.bin")
+    page.mouse.move(0, 0)
+    expect(page.locator("#jobs tr").first).to_contain_text("second.bin")
+
+
 def test_a_token_opens_the_dashboard_for_this_tab_and_stands_in_no_address(live: Live, visit: Visit) -> None:
     page = visit.page
     asked: list[str] = []

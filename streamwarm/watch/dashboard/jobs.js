@@ -14,15 +14,27 @@ function jobsPath(params) {
   return `/v1/jobs?${query}`;
 }
 
+/** Somebody is about to press something in `list`: its lines must not move away under the pointer or the focus. */
+function isHeld(list) {
+  return list.matches(":hover, :focus-within");
+}
+
+/** `jobs` as they are now in the order in which `shown` has them, then those that are new. */
+function inOrderOf(shown, jobs) {
+  const place = new Map(shown.map((job, at) => [job.id, at]));
+  const placeOf = (job) => place.get(job.id) ?? shown.length;
+  return jobs.toSorted((a, b) => placeOf(a) - placeOf(b));
+}
+
 // --- failures
 
 const failures = { jobs: [], shown: FAILURES_AT_ONCE, more: false };
 
 async function loadFailures() {
   const pages = await Promise.all(TROUBLED.map((state) => ask(jobsPath({ state, limit: failures.shown }))));
-  const jobs = pages.flatMap((page) => page.jobs).sort((a, b) => b.updated_at.localeCompare(a.updated_at));
-  failures.jobs = jobs.slice(0, failures.shown);
-  failures.more = jobs.length > failures.shown || pages.some((page) => page.next !== null);
+  const troubled = pages.flatMap((page) => page.jobs).sort((a, b) => b.updated_at.localeCompare(a.updated_at));
+  failures.jobs = (isHeld(byId("failures")) ? inOrderOf(failures.jobs, troubled) : troubled).slice(0, failures.shown);
+  failures.more = troubled.length > failures.shown || pages.some((page) => page.next !== null);
   showFailures();
 }
 
@@ -33,7 +45,6 @@ function showFailures() {
   if (lost) (list.querySelector("button:not([aria-expanded])") ?? byId("failures-heading")).focus();
   setHidden(byId("failures-empty"), failures.jobs.length > 0);
   setText(byId("failures-empty"), "Nothing has failed.");
-  setHidden(byId("retry-all"), (view.stats?.queue.failed ?? 0) < 2);
   setHidden(byId("failures-more"), !failures.more || failures.shown >= MOST_FAILURES);
 }
 
@@ -69,11 +80,18 @@ function showReason(element, job) {
 const jobs = { state: "", destination: "", after: [], page: { jobs: [], next: null }, open: new Set() };
 
 async function loadJobs() {
-  const { state, destination } = jobs;
-  const page = await ask(jobsPath({ state, destination, limit: JOBS_AT_ONCE, after: jobs.after.at(-1) ?? null }));
-  if (state !== jobs.state || destination !== jobs.destination) return; // chosen anew meanwhile
-  jobs.page = page;
+  const { state, destination, after } = jobs;
+  const page = await ask(jobsPath({ state, destination, limit: JOBS_AT_ONCE, after: after.at(-1) ?? null }));
+  if (state !== jobs.state || destination !== jobs.destination || after !== jobs.after) return; // chosen anew meanwhile
+  const isKept = jobs.page.jobs.length > 0 && isHeld(byId("jobs"));
+  jobs.page = isKept ? { ...jobs.page, jobs: updated(jobs.page.jobs, page.jobs) } : page;
   showJobs();
+}
+
+/** The jobs that are shown, each as it is now where that is known. */
+function updated(shown, jobs) {
+  const now = new Map(jobs.map((job) => [job.id, job]));
+  return shown.map((job) => now.get(job.id) ?? job);
 }
 
 function showJobs() {
@@ -179,11 +197,16 @@ async function retryAll() {
 
 async function turnPage(after) {
   jobs.after = after;
+  jobs.page = { jobs: [], next: null };
   jobs.open.clear();
   await loadJobs();
 }
 
 function listenToJobs() {
+  for (const id of ["failures", "jobs"]) {
+    // What was held back comes as soon as nobody is about to press something.
+    for (const leaving of ["pointerleave", "focusout"]) byId(id).addEventListener(leaving, () => lists.soon(0));
+  }
   listenToClicks(byId("retry-all"), retryAll);
   listenToClicks(byId("failures-more"), () => {
     failures.shown = Math.min(MOST_FAILURES, failures.shown + 3 * FAILURES_AT_ONCE);

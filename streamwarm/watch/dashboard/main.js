@@ -101,6 +101,7 @@ function showStats() {
   showWorkers(stats);
   showDestinations(stats);
   showWholePause(stats);
+  setHidden(byId("retry-all"), stats.queue.failed < 2);
   showCountdowns();
   const names = Object.keys(stats.destinations);
   setOptions(byId("find-destination"), names);
