@@ -83,12 +83,17 @@ class PhotoCheck:
             return Kind.DOCUMENT
         raise DestinationError(ErrorCode.BAD_PHOTO, f"{media.r2_key} {why}: {PHOTO_REMEDY}")
 
+    def refused(self, media: Media) -> None:
+        """Telegram does not take it for a photo: where the job allows it, it goes as a document from now on."""
+        if may_fall_back(media):
+            self._refused.add(media.job_id)
+
     def after_refusal(self, refusal: DestinationError, media: Media, sent_as: Kind) -> DestinationError:
         """What a refusal of Telegram's own amounts to: where it is about the photo and the job allows it, another
         attempt, as a document and at no cost."""
         if sent_as is not Kind.PHOTO or not may_fall_back(media) or refusal.code not in _ABOUT_THE_PHOTO:
             return refusal
-        self._refused.add(media.job_id)
+        self.refused(media)
         return DestinationError(
             refusal.code, f"{refusal.message}; it goes as a document next", permanent=False, counts=False
         )

@@ -171,6 +171,8 @@ class TelegramDestination:
         """`NotFetched` where streaming may help. Raises the refusal where it would not, without the address."""
         if handoff.quotes_address(refusal.message, address.url):
             refusal.reword("Telegram's answer to the hand-off quotes the signed address, so it is not shown")
+        if refusal.code is ErrorCode.BAD_PHOTO:
+            self._photos.refused(media)
         if refusal.code in handoff.STREAM_INSTEAD:
             return NotFetched(refusal.message)
         if isinstance(refusal, StaleConnection) or not refusal.counts:

@@ -12,7 +12,7 @@ from service_world import OTHER_TOKEN, put, running_emulator, running_service, s
 
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.watch.events import BytesMoved, HandoffRefused
+from streamwarm.watch.events import BytesMoved, HandoffRefused, RetryScheduled
 
 KEYS = [
     "h/plain.pdf",
@@ -114,4 +114,7 @@ async def test_a_photo_that_telegram_refuses_when_it_fetches_it_goes_as_a_docume
             fell_back, failed = await world.outcomes([item["id"] for item in reply["accepted"]])
             assert (fell_back["state"], fell_back["result"]["kind"]) == ("done", "document")
             assert fell_back["result"]["source"] == "stream"
+            assert fell_back["attempt"] == 1
+            # The picture was looked at once by Telegram; only the job without a fallback is sent as a photo again.
+            assert not [seen for seen in world.observed if isinstance(seen, RetryScheduled)]
             assert (failed["state"], failed["error"]["code"]) == ("failed", "bad_photo")
