@@ -174,6 +174,7 @@ async def test_no_secret_is_in_the_log_or_the_store_after_every_sort_of_failure(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
     await put(object_store, {"secret.bin": b"s" * 5000})
+    await put(object_store, {"handed-over.pdf": b"s" * 5000}, content_type="application/pdf")
     faults = (
         Fault(FaultKind.CLOSE_UPLOAD),
         Fault(FaultKind.REFUSED, status=500, description=f"at /bot{TOKEN}/sendDocument"),
@@ -181,20 +182,22 @@ async def test_no_secret_is_in_the_log_or_the_store_after_every_sort_of_failure(
         Fault(FaultKind.NO_ANSWER),
     )
     async with running_emulator() as emulator:
-        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator, chats=[CHAT])})
+        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator, chats=[CHAT], handoff="auto")})
         async with serving(config, tmp_path / "log") as service, connect(service.websocket, None) as client:
             for fault in faults:
                 emulator.inject(fault)
-            job: dict[str, Any] = {"destination": "mybot", "kind": "document", "r2_key": "secret.bin"}
-            accepted = (await client.call("push", {"jobs": [job]}))["accepted"][0]
-            with trio.fail_after(DEADLINE_S):
-                while (await client.call("get", {"id": accepted["id"]}))["state"] not in {"done", "failed"}:
-                    await trio.sleep(0.1)
+            for key in ("secret.bin", "handed-over.pdf"):
+                job: dict[str, Any] = {"destination": "mybot", "kind": "document", "r2_key": key}
+                accepted = (await client.call("push", {"jobs": [job]}))["accepted"][0]
+                with trio.fail_after(DEADLINE_S):
+                    while (await client.call("get", {"id": accepted["id"]}))["state"] not in {"done", "failed"}:
+                        await trio.sleep(0.1)
+            assert emulator.deliveries[-1].origin == "url"
             service.process.terminate()
             await service.ended()
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name != "streamwarm.toml")
     assert b"sendDocument" in written  # the failures were written down …
-    for secret in (TOKEN, object_store.secret_access_key):
+    for secret in (TOKEN, object_store.secret_access_key, "X-Amz-Signature"):
         assert secret.encode() not in written  # … without the secrets
 
 
