@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -43,9 +43,12 @@ def new_id() -> str:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, *, alone: bool = True) -> AsyncIterator[Store]:
     """The store at `store.url`: a file or memory for this process alone, a PostgreSQL database for as many as there
-    are. Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed."""
+    are. `alone` False: the supervisor of this process holds the file.
+
+    Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed.
+    """
     queue = settings.queue
     limits = StoreLimits(
         max_pending=queue.max_pending,
@@ -62,14 +65,29 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
             yield store
     elif url.startswith(SQLITE):
         path = url.removeprefix(SQLITE)
-        with lock_service(path):
+        with lock_service(path) if alone else nullcontext():
             async with open_sqlite_store(path, **arguments) as store:
-                # Nobody else holds the file, so whatever was running died with the process that ran it.
-                await store.rescue(everything=True)
+                if alone:
+                    # Nobody else holds the file, so whatever was running died with the process that ran it.
+                    await store.rescue(everything=True)
                 yield store
     else:
         async with _postgres().open_postgres_store(url, **arguments) as store:
             yield store
+
+
+@asynccontextmanager
+async def held_store(settings: Settings) -> AsyncIterator[None]:
+    """Hold the store for the processes that this one starts, which open it with `alone` False."""
+    url = settings.store.url
+    if not url.startswith(SQLITE):
+        yield
+        return
+    path = url.removeprefix(SQLITE)
+    with lock_service(path):
+        async with open_store(settings, alone=False) as store:
+            await store.rescue(everything=True)  # nobody else holds the file, and no member runs yet
+        yield
 
 
 def _postgres() -> ModuleType:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -32,7 +34,8 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.user_pauses import UserPauses
 from streamwarm.errors import SettingsError
-from streamwarm.model import Claim
+from streamwarm.family import ALONE, NOT_REPORTED, REPORT_EVERY_S, UNREPORTED_MAX, Crew, Link, Report
+from streamwarm.model import Claim, Event, State
 from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
 from streamwarm.send.destination import rates_of
 from streamwarm.send.sweep import sweep_destinations
@@ -80,7 +83,9 @@ class _Service:
     history: History
     observe: Observer
     shutdown: Shutdown
+    link: Link
     running: Running = field(factory=Running)
+    crew: Crew = field(init=False)
     limits: Limits = field(init=False)
     worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -91,19 +96,19 @@ class _Service:
 
     def __attrs_post_init__(self) -> None:
         queue = self.settings.queue
+        self.crew = Crew(self.link.role, self.running, queue.workers)
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
         self.limits = Limits({name: rates_of(destination) for name, destination in self.far.destinations.items()})
         steady_now = SteadyClock(self.store.now)
         self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
         self.user_pauses = UserPauses(self.store, self.limits, self.dispatcher.wake, self.observe)
-        self.publisher = Publisher(self.store, lambda: self.running.progress, self.observe, self.dispatcher.wake)
+        self.publisher = Publisher(self.store, lambda: self.crew.progress, self.observe, self._on_events)
         self.stats = Stats(
             store=self.store,
-            running=self.running,
+            crew=self.crew,
             limits=self.limits,
             destinations={name: str(table["type"]) for name, table in self.settings.destinations.items()},
-            workers=queue.workers,
             pool=self.far.pool_stats,
             cache=self.far.cache_stats,
             is_claiming=lambda: self.dispatcher.claiming,
@@ -124,30 +129,46 @@ class _Service:
             now=self.store.now,
         )
 
+    def _on_events(self, events: list[Event]) -> None:
+        """What any process of the store told: there is work, or work that has become void."""
+        if any(event.state is State.QUEUED for event in events):
+            self.dispatcher.wake()
+        for event in events:
+            if event.state is State.CANCELLED:
+                self.running.cancel(event.id)
+
 
 async def run_service(
     settings: Settings,
     shutdown: Shutdown,
     observe: Observer,
     *,
+    link: Link = ALONE,
     task_status: trio.TaskStatus[Endpoints] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`; hands back where. Raises `SettingsError`, or `StoreUnavailable` at the start."""
-    _check(settings)
+    """Serve until `shutdown`; hands back where. `link`: as one of several processes.
+
+    Raises `SettingsError`, or `StoreUnavailable` at the start.
+    """
+    check(settings)
     metrics, history = Metrics(), History(time.time())
+    unreported: deque[Observation] = deque(maxlen=UNREPORTED_MAX)
 
     def observe_all(observation: Observation) -> None:
         observe(observation)
         metrics.observe(observation)
         history.observe(observation, time.time())
+        if not link.role.serves and not isinstance(observation, NOT_REPORTED):
+            unreported.append(observation)
 
     async with (
-        open_store(settings) as store,
+        open_store(settings, alone=link is ALONE) as store,
         open_far_sides(settings, observe_all) as far,
         trio.open_nursery() as plumbing,
     ):
-        service = _Service(settings, store, far, metrics, history, observe_all, shutdown)
+        service = _Service(settings, store, far, metrics, history, observe_all, shutdown, link)
         await _start_plumbing(service, plumbing)
+        plumbing.start_soon(_exchange, service, unreported)
         async with _listening(service) as endpoints:
             await _work(service, plumbing, endpoints, task_status)
         plumbing.cancel_scope.cancel()
@@ -178,9 +199,37 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
 
 
+async def _exchange(service: _Service, unreported: deque[Observation]) -> None:
+    """Sum up what the other processes of this service report, or report to the one that does."""
+    link, crew, far = service.link, service.crew, service.far
+    if link.role.serves and link.reports is not None:
+        async for report in link.reports:
+            crew.take(report)
+            for observation in report.observations if isinstance(report, Report) else ():
+                service.metrics.observe(observation)
+                service.history.observe(observation, time.time())
+    while not link.role.serves and link.report is not None:
+        await trio.sleep(REPORT_EVERY_S)
+        observed = tuple(unreported)
+        unreported.clear()
+        await link.report(
+            Report(
+                link.role.number,
+                observed,
+                service.running.streams(),
+                service.running.progress,
+                far.pool_stats(),
+                far.cache_stats(),
+            )
+        )
+
+
 @asynccontextmanager
 async def _listening(service: _Service) -> AsyncIterator[Endpoints]:
     """Serve clients inside this block; on the way out, say goodbye to them."""
+    if not service.link.role.serves:
+        yield Endpoints("", "")
+        return
     closing = trio.Event()
     async with trio.open_nursery() as listeners:
         # HTTP first: the websocket lets browsers in from its origin.
@@ -206,8 +255,17 @@ async def _serve_http(service: _Service, closing: trio.Event, task_status: trio.
         port=address.port,
         observe=service.observe,
         shutdown=closing,
+        listeners=_sockets(service, "http"),
         task_status=task_status,
     )
+
+
+def _sockets(service: _Service, name: str) -> list[trio.SocketListener] | None:
+    """Those that are open already, held by the supervisor."""
+    descriptors = service.link.role.sockets.get(name)
+    if descriptors is None:
+        return None
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in descriptors]
 
 
 async def _serve_websocket(
@@ -222,6 +280,7 @@ async def _serve_websocket(
         auth=Auth(auth.tokens, (*auth.origins, *own)),
         observe=service.observe,
         shutdown=closing,
+        listeners=_sockets(service, "websocket"),
         task_status=task_status,
     )
 
@@ -242,7 +301,8 @@ async def _work(
         work.start_soon(dispatcher.run)
         plumbing.start_soon(_cancel_on, shutdown.forced, work.cancel_scope)
         service.observe(WorkersStarted(settings.queue.workers, settings.queue.max_queue))
-        with _ready_file(settings.serve.ready_file, endpoints):
+        service.metrics.observe(WorkersStarted(service.crew.size, settings.queue.max_queue))
+        with ready_file(settings.serve.ready_file, endpoints):
             service.observe(Lifecycle("serving", f"{endpoints.websocket} {endpoints.http}"))
             task_status.started(endpoints)
             await shutdown.requested.wait()
@@ -279,7 +339,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
 
 
 @contextmanager
-def _ready_file(path: Path | None, endpoints: Endpoints) -> Iterator[None]:
+def ready_file(path: Path | None, endpoints: Endpoints) -> Iterator[None]:
     """The file that tells where to connect, there while the service serves; written whole or not at all."""
     if path is None:
         yield
@@ -297,7 +357,7 @@ def _ready_file(path: Path | None, endpoints: Endpoints) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _check(settings: Settings) -> None:
+def check(settings: Settings) -> None:
     """What no single setting can tell is wrong."""
     serve = settings.serve
     if not settings.auth.tokens and not (serve.listen.is_loopback and serve.http.is_loopback):
@@ -305,5 +365,8 @@ def _check(settings: Settings) -> None:
             "auth.tokens is empty, so serve.listen and serve.http must both be on loopback (127.0.0.1); "
             "set a token, for example STREAMWARM_AUTH_TOKENS_FILE, to listen elsewhere"
         )
-    if serve.processes != 1:
-        raise SettingsError("serve.processes: only 1 is supported")
+    if serve.processes > 1 and settings.store.url == "memory:":
+        raise SettingsError(
+            "serve.processes: several processes cannot share store.url = memory:; "
+            "use sqlite:///PATH or postgresql://…, or one process"
+        )

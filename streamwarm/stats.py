@@ -11,8 +11,8 @@ from streamwarm.accept.views import rfc3339
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import StoreUnavailable
+from streamwarm.family import Crew
 from streamwarm.model import JsonObject, State
-from streamwarm.stream.running import Running
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
 
@@ -27,10 +27,9 @@ class Stats:
     service drains. `history` is the last hour's, kept by `keep_history`."""
 
     store: Store
-    running: Running
+    crew: Crew
     limits: Limits
     destinations: Mapping[str, str]
-    workers: int
     pool: Callable[[], Mapping[str, int]]
     cache: Callable[[], Mapping[str, int]]
     is_claiming: Callable[[], bool]
@@ -52,13 +51,13 @@ class Stats:
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
             },
             "workers": {
-                "size": self.workers,
-                "busy": self.running.busy,
-                "busy_peak": self.running.busy_peak,
-                "streams": self.running.streams(),
+                "size": self.crew.size,
+                "busy": self.crew.busy,
+                "busy_peak": self.crew.busy_peak,
+                "streams": self.crew.streams(),
             },
-            "pool": dict(self.pool()),
-            "cache": dict(self.cache()),
+            "pool": self.crew.pool(self.pool()),
+            "cache": self.crew.cache(self.cache()),
             "destinations": {
                 name: {
                     "type": kind,
@@ -77,7 +76,7 @@ class Stats:
             await trio.sleep(SAMPLE_S)
 
     def _sample(self, now: float) -> None:
-        self.history.sample(sum(one.bytes_out for one in self.running.progress.values()), now)
+        self.history.sample(sum(one.bytes_out for one in self.crew.progress.values()), now)
 
     async def render_metrics(self) -> tuple[bytes, str]:
         """The page of `/metrics` and its content type. While the store is away, its gauges keep their values."""
@@ -92,9 +91,9 @@ class Stats:
         return self.metrics.render(
             depth=depth,
             oldest_s=oldest_s,
-            busy=self.running.busy,
-            busy_peak=self.running.busy_peak,
-            pool=self.pool(),
+            busy=self.crew.busy,
+            busy_peak=self.crew.busy_peak,
+            pool=self.crew.pool(self.pool()),
         )
 
     async def why_not_ready(self) -> str | None:

@@ -126,7 +126,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         self._inner.socket.close()
 
 
-async def open_listeners(host: str, port: int) -> tuple[list[trio.SocketListener], int]:
+async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     """Listen on every address of `host`, or, for port 0, on the first of them with the port it was given.
 
     Raises `SettingsError` naming the address if that cannot be.
@@ -142,8 +142,7 @@ async def open_listeners(host: str, port: int) -> tuple[list[trio.SocketListener
         for surplus in listeners[1:]:
             await surplus.aclose()
         listeners = listeners[:1]
-    bound: int = listeners[0].socket.getsockname()[1]
-    return listeners, bound
+    return listeners
 
 
 def bracketed(host: str) -> str:

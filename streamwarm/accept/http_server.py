@@ -41,15 +41,19 @@ async def serve_http(
     observe: Observer,
     shutdown: trio.Event,
     limits: HttpLimits | None = None,
+    listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`, then finish the requests under way within `graceful_s`; hands back
     `http://HOST:PORT/`.
 
-    Port 0 picks one. Raises `SettingsError` if the address cannot be listened on.
+    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
+    listened on.
     """
     limits = limits or HttpLimits()
-    listeners, bound = await open_listeners(host, port)
+    if listeners is None:
+        listeners = await open_listeners(host, port)
+    bound = listeners[0].socket.getsockname()[1]
     server = _Server(app, observe, limits)
     clients = ClientServer(
         handle=server.receive,

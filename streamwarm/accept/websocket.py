@@ -60,14 +60,18 @@ async def serve_websocket(
     observe: Observer,
     shutdown: trio.Event,
     limits: WebsocketLimits | None = None,
+    listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`, then close every connection with 1001; hands back the bound `ws://HOST:PORT/`.
 
-    Port 0 picks one. Raises `SettingsError` if the address cannot be listened on.
+    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
+    listened on.
     """
     limits = limits or WebsocketLimits()
-    listeners, bound = await open_listeners(host, port)
+    if listeners is None:
+        listeners = await open_listeners(host, port)
+    bound = listeners[0].socket.getsockname()[1]
     door = _Door(intake, feed, auth=auth, observe=observe, limits=limits)
     clients = ClientServer(
         handle=door.receive,

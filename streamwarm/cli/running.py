@@ -49,9 +49,19 @@ async def serve_until_signalled(settings: Settings) -> bool:
                     shutdown.signal()
 
             nursery.start_soon(listen)
-            await run_service(settings, shutdown, logger_for(settings))
+            await _serve(settings, shutdown)
             nursery.cancel_scope.cancel()
     return interrupted
+
+
+async def _serve(settings: Settings, shutdown: Shutdown) -> None:
+    if settings.serve.processes == 1:
+        await run_service(settings, shutdown, logger_for(settings))
+        return
+    # Imported here: a service of one process has no need of it.
+    from streamwarm.supervisor import supervise
+
+    await supervise(settings, shutdown, logger_for(settings))
 
 
 async def until_signalled() -> None:

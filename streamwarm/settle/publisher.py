@@ -10,7 +10,7 @@ from attrs import define, field
 
 from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Event, Progress, State
+from streamwarm.model import Event, Progress
 from streamwarm.watch.events import Observer, StoreTrouble
 
 KEPT = 4096
@@ -22,13 +22,13 @@ TROUBLE_S = 1.0
 
 @define
 class Publisher:
-    """The `Feed`; `run` is its one task. `read_progress` tells what is being streamed now; `on_queued` is called when
-    jobs became `queued`, at whichever process of the store."""
+    """The `Feed`; `run` is its one task. `read_progress` tells what is being streamed now; `on_events` is
+    called with what is published, from whichever process of the store it comes."""
 
     store: Store
     read_progress: Callable[[], Mapping[str, Progress]]
     observe: Observer
-    on_queued: Callable[[], None] = lambda: None
+    on_events: Callable[[list[Event]], None] = lambda _: None
     _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT))
     _last_seq: int = 0
     _published: trio.Event = field(factory=trio.Event)
@@ -68,8 +68,7 @@ class Publisher:
         if events:
             self._recent.extend(events)
             self._last_seq = events[-1].seq
-            if any(event.state is State.QUEUED for event in events):
-                self.on_queued()
+            self.on_events(events)
             self._published.set()
             self._published = trio.Event()
 

@@ -245,8 +245,19 @@ class Lifecycle:
     detail: str = ""
 
 
+@frozen
+class ProcessLost:
+    """A process of the service ended by itself (`status` as a shell tells it) and is started again in `retry_in_s`."""
+
+    process: int
+    pid: int
+    status: int
+    retry_in_s: float
+
+
 Observation = (
-    WorkersStarted
+    ProcessLost
+    | WorkersStarted
     | PoolOpened
     | JobAdded
     | QueueFull

@@ -44,6 +44,7 @@ _LINES: dict[type, tuple[str, str]] = {
     events.StoreTrouble: ("error", "[STORE][TROUBLE]"),
     events.UnexpectedError: ("error", "[UNEXPECTED]"),
     events.Lifecycle: ("info", "[SERVICE]"),
+    events.ProcessLost: ("error", "[SERVICE][PROCESS_LOST]"),
 }
 
 EVENT_TEXTS = frozenset(text for _, text in _LINES.values())

@@ -1,0 +1,70 @@
+"""One of several processes that are one service: `python -m streamwarm.member`, started by `supervisor.py`.
+
+It is told what it is and when to stop over its standard input, and tells what it does over its standard output. Signals
+mean nothing to it: the supervisor gets them too, also where they go to the whole group (Ctrl-C, systemd), and two
+messages would end at once what one should drain.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import partial
+from math import inf
+
+import trio
+
+from streamwarm.cli.common import exits
+from streamwarm.cli.running import logger_for
+from streamwarm.family import Link, Lost, Report, Start, Started, Stop, decode, encode, lines_of
+from streamwarm.service import Shutdown, run_service
+
+
+@exits
+def main() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    trio.run(_serve)
+
+
+async def _serve() -> None:
+    # Copies: what else writes to the standard output must not do so in the middle of a message.
+    orders, answers = trio.lowlevel.FdStream(os.dup(0)), trio.lowlevel.FdStream(os.dup(1))
+    os.dup2(2, 1)
+    async with orders, answers, trio.open_nursery() as nursery:
+        told = lines_of(orders)
+        start: Start = decode(await anext(told))
+        shutdown = Shutdown()
+        # Never full: what comes is taken at once.
+        incoming, reports = trio.open_memory_channel[Report | Lost](inf)
+        nursery.start_soon(_obey, told, shutdown, incoming)
+
+        async def tell(message: Report | Started) -> None:
+            with suppress(trio.BrokenResourceError):  # the supervisor is gone, and `_obey` knows
+                await answers.send_all(encode(message))
+
+        link = Link(start.role, reports, tell)
+        async with trio.open_nursery() as service:
+            run = partial(run_service, start.settings, shutdown, logger_for(start.settings), link=link)
+            endpoints = await service.start(run)
+            await tell(Started(endpoints.websocket, endpoints.http))
+        nursery.cancel_scope.cancel()
+
+
+async def _obey(
+    told: AsyncGenerator[bytes, None], shutdown: Shutdown, incoming: trio.MemorySendChannel[Report | Lost]
+) -> None:
+    async for line in told:
+        message = decode(line)
+        if isinstance(message, Stop):
+            shutdown.signal()
+        else:
+            incoming.send_nowait(message)
+    if not shutdown.requested.is_set():
+        shutdown.signal()  # the supervisor is gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""`serve.processes` > 1: starts the processes that are the service, and starts again what dies (see `family.py`).
+
+Nothing of the service's own runs here, so there is little that could fail: sockets, a lock, and a task a member.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from subprocess import PIPE
+
+import trio
+from attrs import define, evolve, field
+
+from streamwarm.accept.clients import open_listeners
+from streamwarm.errors import SettingsError, StoreUnavailable
+from streamwarm.family import FRONT, Lost, Role, Start, Started, Stop, decode, encode, lines_of
+from streamwarm.parts import held_store
+from streamwarm.retry import backoff_s
+from streamwarm.service import Endpoints, Shutdown, check, ready_file
+from streamwarm.settings import Settings
+from streamwarm.watch.events import Lifecycle, Observer, ProcessLost
+
+STEADY_S = 60.0
+"""A process that lived this long has recovered: its next death is a first one."""
+
+_BACKOFF_STEPS = 5
+"""Deaths after which the wait grows no more (to 16 s at most)."""
+
+ORDERS_WAITING = 256
+"""Messages to a member that wait in a pipe it does not read; beyond it reports are dropped."""
+
+GRACE_S = 30.0
+"""How long a member may take beyond `drain_s`: the last outcomes, the farewell to clients, and the store's closing."""
+
+FORCED_GRACE_S = 15.0
+_USAGE, _UNREACHABLE = 2, 3  # a member's exit codes, as the command line's
+
+
+async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -> None:
+    """Serve with `serve.processes` processes until `shutdown`. Raises `SettingsError` or `StoreUnavailable` where they
+    cannot start; each has told the reason."""
+    check(settings)
+    async with held_store(settings), AsyncExitStack() as open_sockets:
+        sockets = await _open_sockets(settings, open_sockets)
+        members = _members(settings, sockets, observe)
+        async with trio.open_nursery() as stopping:
+            async with trio.open_nursery() as living:
+                for member in members:
+                    living.start_soon(member.keep)
+                await _until_requested(settings, shutdown, members, observe)
+                await open_sockets.aclose()  # whoever connects now is refused at once
+                for member in members:
+                    member.stop()
+                stopping.start_soon(_hurry, settings.serve.drain_s, shutdown, members)
+            stopping.cancel_scope.cancel()
+    observe(Lifecycle("stopped"))
+
+
+async def _until_requested(
+    settings: Settings, shutdown: Shutdown, members: Sequence[_Member], observe: Observer
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_on, shutdown.requested, nursery.cancel_scope)
+        for member in members:
+            await member.started.wait()
+        endpoints = Endpoints(members[0].addresses.websocket, members[0].addresses.http)
+        with ready_file(settings.serve.ready_file, endpoints):
+            observe(Lifecycle("serving", f"{len(members)} processes, {endpoints.websocket} {endpoints.http}"))
+            await trio.sleep_forever()
+
+
+async def _hurry(drain_s: float, shutdown: Shutdown, members: Sequence[_Member]) -> None:
+    """See to it that stopping ends."""
+    with trio.move_on_after(drain_s + GRACE_S):
+        await shutdown.forced.wait()
+    for member in members:
+        member.stop()
+    await trio.sleep(FORCED_GRACE_S)
+    for member in members:
+        member.kill()
+
+
+async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+async def _open_sockets(settings: Settings, stack: AsyncExitStack) -> dict[str, list[int]]:
+    """The descriptors of what `stack` keeps open."""
+    sockets: dict[str, list[int]] = {}
+    for name, address in (("http", settings.serve.http), ("websocket", settings.serve.listen)):
+        listeners = await open_listeners(address.host, address.port)
+        for listener in listeners:
+            stack.push_async_callback(listener.aclose)
+        sockets[name] = [listener.socket.fileno() for listener in listeners]
+    return sockets
+
+
+def _members(settings: Settings, sockets: Mapping[str, Sequence[int]], observe: Observer) -> list[_Member]:
+    own = evolve(settings, serve=evolve(settings.serve, ready_file=None))  # that is the supervisor's
+    of = settings.serve.processes
+    front = _Member(Start(own, Role(FRONT, of, sockets)), observe)
+    return [front, *(_Member(Start(own, Role(number, of)), observe, front) for number in range(FRONT + 1, of + 1))]
+
+
+@define(eq=False)
+class _Member:
+    """One process, and those that follow it when it dies. `front` gets what it reports; None where it is the front."""
+
+    start: Start
+    observe: Observer
+    front: _Member | None = None
+    started: trio.Event = field(factory=trio.Event)
+    addresses: Started = field(factory=lambda: Started("", ""))
+    _stop: trio.Event = field(factory=trio.Event)
+    _process: trio.Process | None = None
+    _orders: trio.MemorySendChannel[bytes] | None = None
+
+    async def keep(self) -> None:
+        """Let it live until `stop`. Raises `SettingsError` or `StoreUnavailable` if it never could start."""
+        deaths = 0
+        while not self._stop.is_set():
+            began_at = trio.current_time()
+            process = await self._live()
+            if self._stop.is_set():
+                return
+            if not self.started.is_set():
+                raise _cannot_start(process.returncode)
+            deaths = 1 if trio.current_time() - began_at > STEADY_S else deaths + 1
+            await self._mourn(process, backoff_s(min(deaths, _BACKOFF_STEPS), random.random()))
+
+    def stop(self) -> None:
+        self._stop.set()
+        self.tell(encode(Stop()))
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    def tell(self, line: bytes) -> None:
+        if self._orders is not None:
+            with suppress(trio.WouldBlock, trio.BrokenResourceError):
+                self._orders.send_nowait(line)
+
+    async def _mourn(self, process: trio.Process, pause_s: float) -> None:
+        number, status = self.start.role.number, process.returncode or 0
+        self.observe(ProcessLost(number, process.pid, status if status >= 0 else 128 - status, pause_s))
+        if self.front is not None:
+            self.front.tell(encode(Lost(number)))
+        with trio.move_on_after(pause_s):
+            await self._stop.wait()
+
+    async def _live(self) -> trio.Process:
+        """One life, from start to end."""
+        self._orders, orders = trio.open_memory_channel[bytes](ORDERS_WAITING)
+        self._process = process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "streamwarm.member"],
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=[fd for descriptors in self.start.role.sockets.values() for fd in descriptors],
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, process, orders)
+                nursery.start_soon(self._read, process)
+                self.tell(encode(self.start))
+                await process.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._orders = None
+            self.kill()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + FORCED_GRACE_S):
+                await process.wait()
+        return process
+
+    async def _write(self, process: trio.Process, orders: trio.MemoryReceiveChannel[bytes]) -> None:
+        if process.stdin is None:
+            return
+        async with process.stdin, orders:
+            with suppress(trio.BrokenResourceError):  # it died; `_live` will know
+                async for line in orders:
+                    await process.stdin.send_all(line)
+
+    async def _read(self, process: trio.Process) -> None:
+        if process.stdout is None:
+            return
+        async with process.stdout:
+            async for line in lines_of(process.stdout):
+                message = decode(line)
+                if isinstance(message, Started):
+                    self.addresses = message
+                    self.started.set()
+                elif self.front is not None:
+                    self.front.tell(line + b"\n")
+
+
+def _cannot_start(status: int | None) -> Exception:
+    if status == _UNREACHABLE:
+        return StoreUnavailable("a process of the service could not start; its message is above")
+    if status == _USAGE:
+        return SettingsError("a process of the service could not start; its message is above")
+    return SettingsError(f"a process of the service ended while it started (status {status}); its message is above")
