@@ -131,23 +131,36 @@ function makeDestination({ name, type }) {
     make("ul", { className: "counts" }),
     make("p", { className: "pause", data: { pause: "" } }),
     make("p", { className: "note limits" }),
+    make("ul", { className: "chats" }),
+    make("p", { className: "note hint" }),
   );
 }
 
 const COUNTED = ["queued", "running", "waiting", "failed", "unknown"];
 
 function showDestination(row, item) {
-  const [, button, counts, pause, limits] = row.children;
+  const [, button, counts, pause, limits, chats, hint] = row.children;
   const shown = COUNTED.filter((state) => item.queue?.[state]).map((state) => ({ state, count: item.queue[state] }));
   const entries = shown.length ? shown : [{ state: "idle", count: null }];
   reconcile(counts, entries, (one) => one.state, makeCount, (element, one) => setText(element.firstElementChild, one.count === null ? "nothing waits" : formatCount(one.count)));
-  pause.dataset.until = item.paused?.until ?? "";
-  pause.dataset.reason = item.paused ? pauseReason(item.paused) : "";
-  setHidden(pause, !item.paused);
-  row.dataset.paused = Boolean(item.paused);
-  showPauseButton(button, item.paused, visible(item.name));
-  setText(limits, limitsOf(item));
-  setHidden(limits, limits.textContent === "");
+  showPause(pause, item.paused);
+  const pauses = [item.paused, ...(item.chats ?? []).map((chat) => chat.paused)];
+  showPauseButton(button, pauses.some(canResume), visible(item.name));
+  showNote(limits, limitsOf(item));
+  reconcile(chats, chatsOf(item), (chat) => chat.chat, makeChat, showChat);
+  showNote(hint, visible(item.hint ?? ""));
+}
+
+function showNote(element, text) {
+  setText(element, text);
+  setHidden(element, text === "");
+}
+
+/** The line of a pause; `showCountdowns` writes it, now and every second. */
+function showPause(line, paused) {
+  line.dataset.until = paused?.until ?? "";
+  line.dataset.reason = paused ? pauseReason(paused) : "";
+  setHidden(line, !paused);
 }
 
 function makeCount({ state, count }) {
@@ -164,23 +177,40 @@ function canResume(paused) {
   return Boolean(paused) && (paused.by === "user" || paused.until === null);
 }
 
-function showPauseButton(button, paused, name) {
-  const act = canResume(paused) ? "Resume" : "Pause";
+function showPauseButton(button, isResumable, name) {
+  const act = isResumable ? "Resume" : "Pause";
   setText(button, name === "all" ? `${act} all` : act);
   button.setAttribute("aria-label", `${act} ${name}`);
   button.dataset.act = act.toLowerCase();
 }
 
-/** Limits and estimates that a destination has, where the service tells them. */
-function limitsOf(item) {
-  const parts = [];
-  if (item.limits) {
-    for (const [name, value] of Object.entries(item.limits)) {
-      if (typeof value === "number") parts.push(`${name.replaceAll("_", " ")} ${formatCount(value)}`);
-    }
-  }
-  if (typeof item.eta_s === "number" && item.eta_s > 0) parts.push(`about ${formatSeconds(Math.round(item.eta_s))} for what waits`);
-  return parts.join(" · ");
+/** How fast it takes messages and how long what waits will take; nothing where it has no limits. */
+function limitsOf({ limits, eta_s: etaS }) {
+  if (!limits) return "";
+  const rate = `at most ${limits.messages_per_minute} messages a minute`;
+  return etaS > 0 ? `${rate} · about ${formatSeconds(etaS)} for what waits` : rate;
+}
+
+/** A bot's chats where there are several, or something is to be told of the one. */
+function chatsOf({ chats = [] }) {
+  return chats.length > 1 ? chats : chats.filter((chat) => chat.paused || chat.moved_to);
+}
+
+function makeChat({ chat }) {
+  return make(
+    "li",
+    {},
+    make("span", { textContent: `chat ${visible(chat)}` }),
+    make("span", { className: "note" }),
+    make("p", { className: "pause", data: { pause: "" } }),
+  );
+}
+
+function showChat(element, item) {
+  const [, note, pause] = element.children;
+  const moved = item.moved_to ? [`now ${visible(item.moved_to)}`] : [];
+  setText(note, [...moved, `${formatCount(item.last_minute)} in the last minute`].join(" · "));
+  showPause(pause, item.paused);
 }
 
 /** Every pause's line, once a second: how long it lasts still. */
@@ -196,5 +226,5 @@ function showCountdowns() {
 function showWholePause(stats) {
   const button = byId("pause-all");
   setHidden(button, !("paused" in stats));
-  showPauseButton(button, stats.paused, "all");
+  showPauseButton(button, canResume(stats.paused), "all");
 }
