@@ -40,7 +40,8 @@ from streamwarm.send.s3_answers import (
 from streamwarm.send.s3_client import S3Client
 
 UNANSWERED = 2
-"""Parts under way at most: the one that moves, and one that is waited for."""
+"""Parts under way at most: the one that moves, and one that is waited for. Where an answer takes 100 ms, 1 GiB in parts
+of 64 MiB took 4.6 and 6.0 s with one, 2.7 and 2.9 s with two, 2.9 and 3.0 s with three (loopback, a busy machine)."""
 
 BEGIN_S = 10.0
 """How long beginning an upload may take, during which a cancellation waits: two small requests."""
