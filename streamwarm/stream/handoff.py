@@ -45,7 +45,11 @@ async def _hand_off(
     depart: Callable[[int], Awaitable[float]],
 ) -> Delivered | None:
     job = attempt.job
-    info = attempt.info = await source.head_object(job.r2_key)
+    try:
+        info = attempt.info = await source.head_object(job.r2_key)
+    except SourceError as error:
+        attempt.not_fetched = error.message  # if it can't be streamed either, that says why
+        return None
     media = media_of(attempt, info)
     check(media, destination)
 

@@ -116,6 +116,21 @@ async def test_a_reference_in_hand_is_kept_when_the_bucket_cannot_be_asked_again
         assert (await w.send(VIDEO)).result["source"] == "handoff"
 
 
+async def test_a_bucket_that_answers_no_head_is_streamed_from() -> None:
+    async def script(asked: Asked, stream: trio.SocketStream) -> None:
+        await (answering(405) if asked.method == "HEAD" else film())(asked, stream)
+
+    async with world(script, telegram=AUTO) as w:
+        assert (await w.send(VIDEO)).result["source"] == "stream"
+
+
+async def test_an_object_that_is_not_there_is_told_as_ever() -> None:
+    async with world(answering(404), telegram=AUTO) as w:
+        with pytest.raises(SourceError) as caught:
+            await w.send(VIDEO)
+        assert caught.value.code is ErrorCode.SOURCE_NOT_FOUND
+
+
 async def test_empty_and_oversize_objects_are_not_handed_over() -> None:
     for size, code in ((0, ErrorCode.SOURCE_EMPTY), (50_000_001, ErrorCode.TOO_LARGE)):
 
