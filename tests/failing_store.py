@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -45,16 +46,19 @@ async def memory_store() -> AsyncIterator[Store]:
 
 @define
 class FailingStore:
-    """A store of which the next `failures[method]` calls fail, and which takes `delay_s[method]` for a call."""
+    """A store of which the next `failures[method]` calls fail, and which takes `delay_s[method]` for a call; it counts
+    its `calls`."""
 
     store: Any
     failures: dict[str, int] = field(factory=dict)
     delay_s: dict[str, float] = field(factory=dict)
+    calls: Counter[str] = field(factory=Counter)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
 
         async def call(*args: Any, **more: Any) -> Any:
+            self.calls[name] += 1
             await trio.sleep(self.delay_s.get(name, 0.0))
             if self.failures.get(name, 0) > 0:
                 self.failures[name] -= 1

@@ -244,3 +244,16 @@ async def test_jobs_that_other_processes_take_cost_a_worker_no_wait_for_the_next
         started_at = trio.current_time()
         assert (await w.next_job()).r2_key == "299.bin"
         assert trio.current_time() - started_at < 0.5
+
+
+async def test_a_queue_that_takes_long_to_read_is_read_seldom(autojump_clock: MockClock) -> None:
+    async with world(max_queue=400, delay_s={"queued": 0.05}) as w:
+        for number in range(300):
+            await w.push(f"{number}.bin")
+        started_at = trio.current_time()
+        for number in range(100):
+            await w.push(f"later{number}.bin")
+            await w.next_job()
+            await trio.sleep(0.05)
+        reads = w.failing.calls["queued"]
+        assert 5 < reads < 3 + (trio.current_time() - started_at) / 0.5
