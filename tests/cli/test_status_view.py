@@ -1,0 +1,102 @@
+"""What an operator sees at a glance; a number under the wrong name, or a name that steers the terminal, misleads."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from streamwarm.cli.explain import REMEDIES, remedy
+from streamwarm.cli.status import render
+from streamwarm.cli.status_text import bytes_text, duration_text, status_lines
+from streamwarm.cli.table import print_table
+from streamwarm.cli.times import BadTime, parse_time
+from streamwarm.errors import ErrorCode
+
+PAUSE = {"until": None, "reason": "paused by a user", "by": "user"}
+STATS: dict[str, Any] = {
+    "paused": None,
+    "queue": {"queued": 3, "running": 1, "done": 0, "failed": 2, "oldest_s": 3725.0},
+    "workers": {
+        "size": 5,
+        "busy": 1,
+        "busy_peak": 4,
+        "streams": [
+            {
+                "worker": 2,
+                "id": "1",
+                "destination": "mybot",
+                "kind": "video",
+                "r2_key": "media/[bold]\x1b[31mfilm.mp4",
+                "attempt": 1,
+                "bytes_in": 6_000_000,
+                "bytes_out": 5_000_000,
+                "total": 20_000_000,
+                "bytes_per_s": 1_250_000,
+                "elapsed_s": 4.0,
+            }
+        ],
+    },
+    "pool": {"active": 1, "idle": 2},
+    "cache": {},
+    "destinations": {
+        "mybot": {"type": "telegram", "queue": {"queued": 3, "running": 1}, "paused": None},
+        "other": {"type": "http", "queue": {}, "paused": PAUSE},
+    },
+}
+
+
+def test_a_pipe_gets_a_line_a_thing() -> None:
+    lines = status_lines(STATS)
+    assert lines[0] == "queue: 3 queued, 1 running, 2 failed; the oldest waits for 1h02m"
+    assert lines[1] == "workers: 1 of 5 busy (peak 4)"
+    assert "5.0 MB of 20.0 MB, 1.2 MB/s, attempt 1" in lines[2]
+    assert lines[3].startswith("mybot (telegram): 3 queued, 1 running")
+    assert lines[4].startswith("other (http): no jobs; paused until it is resumed (paused by a user)")
+    assert lines[5] == "pool: active 1, idle 2"
+
+
+def test_the_live_view_shows_what_each_worker_streams() -> None:
+    stream = io.StringIO()
+    Console(file=stream, force_terminal=True, width=140, color_system=None).print(render(STATS))
+    shown = stream.getvalue()
+    for words in ("3 queued", "1 of 5 busy", "media/[bold]\\x1b[31mfilm.mp4", "5.0 MB of 20.0 MB", "1.2 MB/s", "other"):
+        assert words in shown
+
+
+def test_a_name_never_steers_the_terminal_nor_breaks_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("key",), [("a\tb\nc\x1b[2J\u202e",)])
+    assert capsys.readouterr().out == "a\\tb\\nc\\x1b[2J\\u202e\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")]
+)
+def test_sizes_are_short(count: float, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (200, "3m20s"), (7500, "2h05m"), (273_600, "3d04h")])
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("10m", 1600.0), ("1h30m", 6400.0), ("2d", 173_800.0), ("5000", 5000.0), ("1970-01-01T01:00:00+00:30", 1800.0)],
+)
+def test_times_are_read_as_people_write_them(text: str, at: float) -> None:
+    assert parse_time(text, 1000.0) == at
+
+
+@pytest.mark.parametrize("text", ["", "soon", "m10", "-5m", "1970-01-01T01:00:00", "10m later"])
+def test_what_is_no_time_is_told_with_what_is(text: str) -> None:
+    with pytest.raises(BadTime, match="Z"):
+        parse_time(text, 0.0)
+
+
+def test_every_error_code_comes_with_what_to_do() -> None:
+    assert set(REMEDIES) == set(ErrorCode)
+    assert remedy("of_a_newer_service") == "read the message"
