@@ -57,24 +57,34 @@ function rateOf(stream) {
 }
 
 function showWorkers(stats) {
-  const { size, streams } = stats.workers;
-  const byWorker = new Map(streams.map((stream) => [stream.worker, stream]));
-  // Each has its place, so that lines do not jump about; of a crowd, those that work are of interest.
-  const all = Array.from({ length: size }, (_, at) => at + 1);
-  const numbers = size > MOST_IDLE_LINES ? [...byWorker.keys()] : all;
-  reconcile(byId("workers"), numbers, (number) => number, makeWorker, (row, number) => showWorker(row, byWorker.get(number)));
-  setHidden(byId("workers-empty"), numbers.length > 0);
+  const { size } = stats.workers;
+  const lines = workerLines(stats.workers);
+  reconcile(byId("workers"), lines, (line) => line.name, makeWorker, (row, line) => showWorker(row, line.stream));
+  setHidden(byId("workers-empty"), lines.length > 0);
   setText(byId("workers-empty"), `All ${size} workers are idle.`);
   setText(byId("workers-note"), stats.cache?.entries ? `download cache ${formatBytes(stats.cache.bytes)}` : "");
 }
 
-function makeWorker(number) {
+/** A line for each worker in its place, so that lines do not jump about; of a crowd, for those that work. */
+function workerLines({ size, streams }) {
+  const busy = streams.map((stream) => ({ name: nameOf(stream), stream }));
+  if (size > MOST_IDLE_LINES || streams.some((stream) => stream.process)) return busy;
+  const byName = new Map(busy.map((line) => [line.name, line]));
+  return Array.from({ length: size }, (_, at) => byName.get(String(at + 1)) ?? { name: String(at + 1) });
+}
+
+/** Workers are numbered in each process of a service that has several. */
+function nameOf({ process, worker }) {
+  return process ? `${process}.${worker}` : String(worker);
+}
+
+function makeWorker({ name }) {
   const bar = make("div", { className: "bar", attributes: { role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" } });
   bar.append(make("div", { className: "bar-fill" }));
   return make(
     "li",
     { className: "worker" },
-    make("span", { className: "worker-number" }, make("span", { className: "away", textContent: "Worker " }), String(number)),
+    make("span", { className: "worker-number" }, make("span", { className: "away", textContent: "Worker " }), name),
     make("div", { className: "worker-object" }),
     make("div", { className: "worker-figures" }),
     bar,
