@@ -64,8 +64,14 @@ class Sandbox:
         return attrs.evolve(settings, r2=r2, destinations={DESTINATION: self.destination})
 
     def as_toml(self) -> str:
-        """A `streamwarm.toml` that points a service at this sandbox."""
-        return f"[r2]\n{_lines(self.r2)}\n[destinations.{DESTINATION}]\n{_lines(self.destination)}"
+        """A `streamwarm.toml` that points a service at this sandbox. A bucket as another destination stands in it as a
+        comment: with two destinations every push would have to name one."""
+        copies = {"type": "s3", **self.r2, "key": "copies/{r2_key}"}
+        commented = "".join(f"# {line}" for line in _lines(copies).splitlines(keepends=True))
+        return (
+            f"[r2]\n{_lines(self.r2)}\n[destinations.{DESTINATION}]\n{_lines(self.destination)}\n"
+            f"# Objects copied within the bucket, too:\n# [destinations.copies]\n{commented}"
+        )
 
 
 @asynccontextmanager
