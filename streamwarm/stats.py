@@ -12,6 +12,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import StoreUnavailable
 from streamwarm.family import Crew
+from streamwarm.limit_views import limits_view, pause_view
 from streamwarm.model import JsonObject, State
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
@@ -45,7 +46,7 @@ class Stats:
         self._sample(now)
         return {
             "at": rfc3339(now),
-            "paused": _pause_view(self.limits.held(now)),
+            "paused": pause_view(self.limits.held(now)),
             "queue": {
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
@@ -59,14 +60,20 @@ class Stats:
             "pool": self.crew.pool(self.pool()),
             "cache": self.crew.cache(self.cache()),
             "destinations": {
-                name: {
-                    "type": kind,
-                    "queue": {s.value: n for s, n in counts.by_destination.get(name, {}).items()},
-                    "paused": _pause_view(pauses.get(name)),
-                }
-                for name, kind in self.destinations.items()
+                name: self._destination(name, counts.by_destination.get(name, {}), pauses.get(name), now)
+                for name in self.destinations
             },
             "history": _history_view(self.history.series(now)),
+        }
+
+    def _destination(self, name: str, jobs: Mapping[State, int], pause: Pause | None, now: float) -> JsonObject:
+        waiting = jobs.get(State.QUEUED, 0) + jobs.get(State.WAITING, 0)
+        state, free_at = self.limits.state(name), self.limits.free_at(name)
+        return {
+            "type": self.destinations[name],
+            "queue": {state.value: count for state, count in jobs.items()},
+            "paused": pause_view(pause),
+            **limits_view(state, waiting=waiting, free_at=free_at, now=now),
         }
 
     async def keep_history(self) -> None:
@@ -111,17 +118,6 @@ class Stats:
 
 def _age_s(since: float | None, now: float) -> float:
     return 0.0 if since is None else round(max(0.0, now - since), 3)
-
-
-def _pause_view(pause: Pause | None) -> JsonObject | None:
-    """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named."""
-    if pause is None:
-        return None
-    return {
-        "until": None if pause.until is None else rfc3339(pause.until),
-        "reason": pause.reason,
-        "by": "user" if pause.by_user else "destination",
-    }
 
 
 def _history_view(series: Series) -> JsonObject:

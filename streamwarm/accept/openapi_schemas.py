@@ -210,6 +210,16 @@ SCHEMAS: dict[str, Any] = {
             required=("until", "reason", "by"),
         )
     ),
+    "ChatView": _object(
+        {
+            "chat": _TEXT,
+            "moved_to": _TEXT,
+            "in_flight": _COUNT,
+            "last_minute": _COUNT,
+            "paused": ref("PauseView"),
+        },
+        required=("chat", "in_flight", "last_minute", "paused"),
+    ),
     "Stats": _object(
         {
             "at": _AT,
@@ -229,7 +239,16 @@ SCHEMAS: dict[str, Any] = {
             "destinations": {
                 "type": "object",
                 "additionalProperties": _object(
-                    {"type": _TEXT, "queue": {"type": "object"}, "paused": ref("PauseView")},
+                    {
+                        "type": _TEXT,
+                        "queue": {"type": "object"},
+                        "paused": ref("PauseView"),
+                        "limits": {"type": "object", "additionalProperties": {"type": "number"}},
+                        "chats": {"type": "array", "items": ref("ChatView")},
+                        "next_at": _or_null(_AT),
+                        "eta_s": _or_null(_COUNT),
+                        "hint": _or_null(_TEXT),
+                    },
                     required=("type", "queue", "paused"),
                 ),
             },

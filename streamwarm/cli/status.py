@@ -15,7 +15,7 @@ from rich.table import Table
 
 from streamwarm.cli.common import print_json
 from streamwarm.cli.reach import Service, client_command, open_caller
-from streamwarm.cli.status_text import bytes_text, destination_line, queue_line, status_lines, workers_line
+from streamwarm.cli.status_text import bytes_text, destination_line, limit_lines, queue_line, status_lines, workers_line
 from streamwarm.cli.table import printable
 
 EVERY_S = 1.0
@@ -67,7 +67,11 @@ def render(stats: Mapping[str, Any]) -> RenderableType:
     for stream in stats["workers"]["streams"]:
         streams.add_row(*_stream_cells(stream))
     lines = [escape(printable(line)) for line in (queue_line(stats), workers_line(stats))]
-    places = [escape(printable(destination_line(name, view))) for name, view in sorted(stats["destinations"].items())]
+    places = [
+        escape(printable(line))
+        for name, view in sorted(stats["destinations"].items())
+        for line in (destination_line(name, view), *limit_lines(view))
+    ]
     return Group(*lines, "", streams, "", *places)
 
 

@@ -14,7 +14,8 @@ def status_lines(stats: Mapping[str, Any]) -> list[str]:
     """All of it, a line a thing."""
     lines = [queue_line(stats), workers_line(stats)]
     lines += [_stream_line(stream) for stream in stats["workers"]["streams"]]
-    lines += [destination_line(name, view) for name, view in sorted(stats["destinations"].items())]
+    for name, view in sorted(stats["destinations"].items()):
+        lines += [destination_line(name, view), *limit_lines(view)]
     lines += [f"{name}: {_figures(stats[name])}" for name in ("pool", "cache") if stats.get(name)]
     return lines
 
@@ -36,6 +37,20 @@ def workers_line(stats: Mapping[str, Any]) -> str:
 def destination_line(name: str, view: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in view["queue"].items() if count) or "no jobs"
     return f"{name} ({view['type']}): {counts}{_paused(view.get('paused'))}"
+
+
+def limit_lines(view: Mapping[str, Any]) -> list[str]:
+    """A destination's rate and what would raise it, and each chat that is silent or set aside."""
+    lines = []
+    if limits := view.get("limits"):
+        chats = f", {limits['chats']} chats" if limits["chats"] > 1 else ""
+        waits = f"; about {duration_text(view['eta_s'])} for what waits" if view.get("eta_s") else ""
+        lines.append(f"  at most {limits['messages_per_minute']:g} messages a minute{chats}{waits}")
+    for chat in view.get("chats", ()):
+        moved = f" (now {chat['moved_to']})" if "moved_to" in chat else ""
+        if moved or chat["paused"]:
+            lines.append(f"  chat {chat['chat']}{moved}{_paused(chat['paused'])}")
+    return [*lines, f"  {view['hint']}"] if view.get("hint") else lines
 
 
 def bytes_text(count: float) -> str:

@@ -78,10 +78,10 @@ async def put(
 
 
 @asynccontextmanager
-async def running_emulator(**settings: Any) -> AsyncIterator[BotApiEmulator]:
-    chats = {CHAT: Chat("supergroup", "Warm-up")}
+async def running_emulator(*, chats: Sequence[int] = (CHAT,), **settings: Any) -> AsyncIterator[BotApiEmulator]:
+    groups = {chat: Chat("supergroup", "Warm-up") for chat in chats}
     async with trio.open_nursery() as nursery:
-        emulator_settings = EmulatorSettings([TOKEN, OTHER_TOKEN], chats, **settings)
+        emulator_settings = EmulatorSettings([TOKEN, OTHER_TOKEN], groups, **settings)
         yield await nursery.start(partial(serve_bot_api, emulator_settings))
         nursery.cancel_scope.cancel()
 

@@ -1,0 +1,112 @@
+"""A refusal read wrongly costs a user a job that would have passed, or an evening of repeating one that cannot."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamwarm.errors import LONGEST_WAIT_S, DestinationError, ErrorCode, LaneMoved
+from streamwarm.send.bot_api_errors import ROWS, Outcome, read_error, row_of
+
+# Telegram's own words, as the open server composes them or as users report them.
+WORDS = [
+    (429, "Too Many Requests: retry after 35", Outcome.SILENCE),
+    (401, "Unauthorized", Outcome.PAUSE_BOT),
+    (401, "Unauthorized: invalid token specified", Outcome.PAUSE_BOT),
+    (421, "Misdirected Request: unallowed token specified", Outcome.PAUSE_BOT),
+    (404, "Not Found", Outcome.PAUSE_BOT),
+    (404, "Not Found: method not found", Outcome.PERMANENT),
+    (406, "Not Acceptable: FROZEN_METHOD_INVALID", Outcome.PAUSE_BOT),
+    (400, "Bad Request: group chat was upgraded to a supergroup chat", Outcome.MIGRATE),
+    (403, "Forbidden: bot was kicked from the supergroup chat", Outcome.PAUSE_CHAT),
+    (403, "Forbidden: bot is not a member of the channel chat", Outcome.PAUSE_CHAT),
+    (403, "Forbidden: bot was blocked by the user", Outcome.PAUSE_CHAT),
+    (403, "Forbidden: the group chat was deleted", Outcome.PAUSE_CHAT),
+    (403, "Forbidden: bot can't initiate conversation with a user", Outcome.PAUSE_CHAT),
+    (400, "Bad Request: chat not found", Outcome.PAUSE_CHAT),
+    (400, "Bad Request: not enough rights to send photos to the chat", Outcome.PAUSE_CHAT),
+    (400, "Bad Request: have no write access to the chat", Outcome.PAUSE_CHAT),
+    (400, "Bad Request: CHAT_WRITE_FORBIDDEN", Outcome.PAUSE_CHAT),
+    (400, "Bad Request: CHAT_SEND_VIDEOS_FORBIDDEN", Outcome.PAUSE_CHAT),
+    (500, "Internal Server Error: sent message was immediately deleted and can't be returned", Outcome.PAUSE_CHAT),
+    (413, "Request Entity Too Large", Outcome.PERMANENT),
+    (400, "Bad Request: file is too big", Outcome.PERMANENT),
+    (400, "Bad Request: PHOTO_INVALID_DIMENSIONS", Outcome.PERMANENT),
+    (400, "Bad Request: IMAGE_PROCESS_FAILED", Outcome.PERMANENT),
+    (400, "Bad Request: photo has unsupported extension. Use one of .jpg, .jpeg, .gif, .png", Outcome.PERMANENT),
+    (400, "Bad Request: file must be non-empty", Outcome.PERMANENT),
+    (400, "Bad Request: message caption is too long", Outcome.PERMANENT),
+    (400, "Bad Request: wrong file identifier/HTTP URL specified", Outcome.PERMANENT),
+    (400, "Bad Request: FILE_PART_5_MISSING", Outcome.RETRY),
+    (400, "Bad Request: WORKER_BUSY_TOO_LONG_RETRY", Outcome.RETRY),
+    (400, "Bad Request: failed to reupload file", Outcome.RETRY),
+    (400, "Bad Request: SOMETHING_NEW_HAPPENED", Outcome.UNKNOWN),
+    (400, "Bad Request: something in words", Outcome.PERMANENT),
+    (500, "Internal Server Error: restart", Outcome.RETRY),
+    (502, "Bad Gateway", Outcome.RETRY),
+    (200, "", Outcome.RETRY),
+]
+
+
+def read(code: int, description: str, **parameters: Any) -> DestinationError:
+    return read_error(code, {"error_code": code, "description": description, "parameters": parameters})
+
+
+@pytest.mark.parametrize(("code", "description", "outcome"), WORDS)
+def test_telegrams_words_are_read_for_what_follows(code: int, description: str, outcome: Outcome) -> None:
+    assert row_of(code, description).outcome is outcome
+    error = read(code, description)
+    assert description in error.message
+    assert error.permanent is (outcome is Outcome.PERMANENT)
+    assert error.counts is (outcome in {Outcome.PERMANENT, Outcome.RETRY, Outcome.UNKNOWN})
+
+
+def test_every_rule_is_reached_and_names_its_source() -> None:
+    reached = {row_of(code, description) for code, description, _ in WORDS}
+    assert set(ROWS) <= reached
+    assert all(row.source for row in ROWS)
+    assert all(row.remedy for row in ROWS if row.outcome in {Outcome.PAUSE_BOT, Outcome.PAUSE_CHAT})
+
+
+def test_a_429_that_a_chats_own_rate_explains_is_that_chats_and_a_penalty_is_the_bots() -> None:
+    for seconds, of_the_chat in ((1, True), (60, True), (61, False), (10_072, False)):
+        error = read(429, "Too Many Requests", retry_after=seconds)
+        assert (error.pauses_lane, error.pauses_destination) == (of_the_chat, not of_the_chat)
+        assert error.retry_after_s == seconds
+    assert read_error(429, {}, retry_after="12").pauses_destination  # a proxy's: of nobody's chat
+
+
+@pytest.mark.parametrize("seconds", [10**12, float("inf"), float("nan"), -5, 0, True, "7", None, [1], 10**400])
+def test_an_absurd_wait_is_none(seconds: Any) -> None:
+    error = read(429, "Too Many Requests", retry_after=seconds)
+    assert error.retry_after_s is not None
+    assert 1.0 <= error.retry_after_s <= LONGEST_WAIT_S
+
+
+def test_a_chat_that_was_upgraded_names_its_new_id_or_is_set_aside() -> None:
+    description = "Bad Request: group chat was upgraded to a supergroup chat"
+    moved = read(400, description, migrate_to_chat_id=-1001234)
+    assert isinstance(moved, LaneMoved)
+    assert (moved.address, moved.counts) == ("-1001234", False)
+    for wrong in (None, 0, "x", True, 2**70, [-5]):
+        error = read(400, description, migrate_to_chat_id=wrong)
+        assert not isinstance(error, LaneMoved)
+        assert (error.code, error.pauses_lane) == (ErrorCode.CHAT_UNAVAILABLE, True)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+MEMBERS = st.sampled_from(["error_code", "description", "parameters", "ok"])
+
+
+@given(status=st.integers(200, 599), answer=st.dictionaries(MEMBERS, json_values), header=st.none() | st.text())
+def test_no_refusal_at_all_makes_it_crash(status: int, answer: dict[str, Any], header: str | None) -> None:
+    error = read_error(status, json.loads(json.dumps(answer)), retry_after=header)
+    assert error.message
