@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -102,6 +102,22 @@ class Place:
     @property
     def idle(self) -> bool:
         return all(pool.stats()["active"] == pool.stats()["queued"] == 0 for pool in self.pools)
+
+
+@define(eq=False)
+class Bytes:
+    """A body that holds its bytes already."""
+
+    data: bytes
+    bytes_out: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.bytes_out == len(self.data)
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        yield self.data
+        self.bytes_out = len(self.data)
 
 
 def size_of(kind: str, least: int = 300_000) -> int:

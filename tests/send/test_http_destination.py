@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
 import pytest
-from attrs import define, evolve
+from attrs import evolve
 from http_sink import HttpSink, serving
+from places_world import Bytes
 from typed_settings.types import SecretStr
 
 from streamwarm.configure import structure_table
@@ -40,22 +40,6 @@ HOSTILE = [
     "a\\b",
     "x" * 1024,
 ]
-
-
-@define
-class Bytes:
-    """A body that holds its bytes already."""
-
-    data: bytes
-    bytes_out: int = 0
-
-    @property
-    def finished(self) -> bool:
-        return self.bytes_out == len(self.data)
-
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        yield self.data
-        self.bytes_out = len(self.data)
 
 
 def settings(**table: Any) -> HttpSettings:

@@ -14,7 +14,7 @@ from attrs import evolve
 from http_sink import Fault, refusal
 from hypothesis import given
 from hypothesis import strategies as st
-from places_world import MIB, Place, place, size_of
+from places_world import MIB, Bytes, Place, place, size_of
 from scripted_bucket import NO_TLS, holding
 from stream_world import content, sha256
 
@@ -240,6 +240,18 @@ async def test_the_next_part_moves_while_the_last_is_answered_and_no_third(
         assert finished.error.code is ErrorCode.TIMEOUT
         assert sum("partNumber=" in request for request in p.road.requests) == 2
         assert await p.is_untouched()
+
+
+@pytest.mark.parametrize("size_bytes", [1000, len(BODY)], ids=["one-request", "parts"])
+async def test_an_object_keeps_its_type_and_its_encoding(
+    size_bytes: int, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with bucket(object_store, tmp_path, BODY) as p:
+        media = evolve(MEDIA, bytes=size_bytes, content_type="image/svg+xml; charset=utf-8", content_encoding="gzip")
+        reference = await p.destination.deliver(media, Bytes(BODY[:size_bytes]))
+        head = await p.destination._client.ask("HEAD", reference["key"])  # type: ignore[attr-defined]
+        assert head.headers["Content-Type"] == "image/svg+xml; charset=utf-8"
+        assert head.headers["Content-Encoding"] == "gzip"
 
 
 async def begin(p: Place, job_id: str, key: str, *, noted: bool = True) -> str:
