@@ -241,6 +241,10 @@ class MemoryTables:
     def moved_lanes(self) -> list[MovedLane]:
         return [self._moved_lanes[lane] for lane in sorted(self._moved_lanes)]
 
+    def see_process(self, process: str, now: float) -> int:
+        """Memory is shared with nobody."""
+        return 1
+
     def probe(self, now: float) -> None:
         """Memory takes writes always."""
 

@@ -31,6 +31,11 @@ _MAX_BIGINT = 2**63 - 1
 """An upper bound for any `seq`."""
 
 
+ALIVE_S = 15.0
+"""A process that was not heard of for so long is dead. Each is heard of every 2 s; a pause of garbage collection or a
+slow commit must not free its share."""
+
+
 @define(eq=False)
 class PostgresTables:
     """The rows as one transaction sees and changes them."""
@@ -268,6 +273,12 @@ class PostgresTables:
 
     def moved_lanes(self) -> list[MovedLane]:
         return [MovedLane(row["destination"], row["lane"], row["address"]) for row in self._all("moved_lanes")]
+
+    def see_process(self, process: str, now: float) -> int:
+        self._write("put_process", id=process, seen_at=now)
+        self._write("delete_processes", seen_before=now - ALIVE_S)
+        (row,) = self._all("count_processes")
+        return int(row["processes"])
 
     def probe(self, now: float) -> None:
         self._write("probe", written_at=now)

@@ -301,6 +301,10 @@ class Store(Protocol):
         """All of them, by destination and lane."""
         ...
 
+    async def sharers(self) -> int:
+        """Say that this process is alive; how many are that share this store, this one among them."""
+        ...
+
     async def check_writable(self) -> None:
         """Raise `StoreUnavailable` unless a write would be taken now."""
         ...

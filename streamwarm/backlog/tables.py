@@ -165,6 +165,10 @@ class Tables(Protocol):
         """By destination and lane."""
         ...
 
+    def see_process(self, process: str, now: float) -> int:
+        """This process is alive now; how many are."""
+        ...
+
     def probe(self, now: float) -> None:
         """Write something small, to prove that writing works."""
         ...

@@ -6,6 +6,7 @@ and the time it is given.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
@@ -92,6 +93,7 @@ class TransactionalStore:
     _new_token: Callable[[], str]
     _poll_s: float
     _now: Callable[[], float]
+    _process: str = field(factory=secrets.token_hex)
 
     def now(self) -> float:
         return self._now()
@@ -213,6 +215,9 @@ class TransactionalStore:
 
     async def moved_lanes(self) -> list[MovedLane]:
         return await self._transactions.read(lambda tables, _: tables.moved_lanes())
+
+    async def sharers(self) -> int:
+        return await self._transactions.write(lambda tables, now: tables.see_process(self._process, now))
 
     async def check_writable(self) -> None:
         await self._transactions.write(lambda tables, now: tables.probe(now))

@@ -92,10 +92,11 @@ class Limits:
 
     A destination's own pauses (429, a revoked token, a chat that is gone) and a person's are kept apart: each ends by
     its own rule, and nothing is handed out while either stands. A person's pause of the whole service is kept under
-    None.
+    None. Of every budget, this process uses the share of one of `processes`.
     """
 
     rates: Mapping[str, Rates] = field(factory=dict)
+    processes: int = 1
     _states: dict[str, DestinationState] = field(factory=dict)
     _held: Mapping[str | None, Pause] = field(factory=dict)
 
@@ -103,10 +104,21 @@ class Limits:
         """What is known of the destination, to be read."""
         found = self._states.get(destination)
         if found is None:
-            rates = self.rates.get(destination, UNLIMITED)
+            rates = self.rates.get(destination, UNLIMITED).share(self.processes)
             lanes = {name: LaneState(name, lane, name) for name, lane in rates.lanes.items()}
             found = self._states[destination] = DestinationState(rates, lanes)
         return found
+
+    def share(self, processes: int) -> bool:
+        """So many processes share every budget from now on; whether that is news."""
+        if processes == self.processes:
+            return False
+        self.processes = processes
+        for destination, state in self._states.items():
+            state.rates = self.rates.get(destination, UNLIMITED).share(processes)
+            for lane in state.lanes.values():
+                lane.rates = state.rates.lanes[lane.name]
+        return True
 
     def pause(self, destination: str, pause: Pause) -> None:
         """Pause until `pause.until`; of two deadlines the later one wins."""

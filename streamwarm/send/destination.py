@@ -18,6 +18,11 @@ class Quota:
     messages: int
     window_s: float
 
+    def share(self, of: int) -> Quota:
+        """One of `of` equal parts. Where there are fewer messages than parts, the window grows instead."""
+        messages = max(1, self.messages // of)
+        return Quota(messages, self.window_s * max(1.0, of * messages / self.messages))
+
 
 @frozen
 class LaneRates:
@@ -25,6 +30,9 @@ class LaneRates:
 
     spacing_s: float = 0.0
     quotas: tuple[Quota, ...] = ()
+
+    def share(self, of: int) -> LaneRates:
+        return LaneRates(self.spacing_s * of, tuple(quota.share(of) for quota in self.quotas))
 
 
 @frozen
@@ -39,6 +47,16 @@ class Rates:
     quotas: tuple[Quota, ...] = ()
     lanes: Mapping[str, LaneRates] = field(factory=dict)
     equal_size_spacing_s: Callable[[int], float] = lambda _: 0.0
+
+    def share(self, of: int) -> Rates:
+        """What each of `of` processes may use, so that together they keep these rates."""
+        if of == 1:
+            return self
+        return Rates(
+            tuple(quota.share(of) for quota in self.quotas),
+            {name: lane.share(of) for name, lane in self.lanes.items()},
+            lambda size_bytes: of * self.equal_size_spacing_s(size_bytes),
+        )
 
 
 UNLIMITED = Rates()

@@ -109,7 +109,7 @@ async def test_ten_hosts_that_start_at_once_make_one_schema(postgres_server: Pos
             nursery.start_soon(trio.to_thread.run_sync, migrate, url)
     with closing(connect(url)) as connection:
         versions = connection.execute("SELECT version FROM schema_migrations ORDER BY version")
-        assert [row["version"] for row in versions] == [1, 2]
+        assert [row["version"] for row in versions] == [1, 2, 3]
         assert connection.execute("SELECT count(*) FROM counters").fetchone() == {"count": 2}
 
 
@@ -144,7 +144,28 @@ async def test_time_is_the_servers_where_no_other_is_given(open_postgres: OpenSt
         assert await store.renew([claim.lease]) == []
 
 
-SMALL_TABLES = {"counter", "drop_old_writers", "job_counts", "lock_intake", "lock_numbering", "pauses"}
+async def test_hosts_count_each_other_until_one_falls_silent(open_postgres: OpenStore, clock) -> None:
+    async with open_postgres() as one:
+        assert await one.sharers() == 1
+        async with open_postgres() as two:
+            assert await two.sharers() == 2
+            assert await one.sharers() == 2
+        clock.at += 10
+        assert await one.sharers() == 2
+        clock.at += 10
+        assert await one.sharers() == 1
+
+
+SMALL_TABLES = {
+    "count_processes",
+    "counter",
+    "delete_processes",
+    "drop_old_writers",
+    "job_counts",
+    "lock_intake",
+    "lock_numbering",
+    "pauses",
+}
 SORTED_RESULTS = {
     "events_of_jobs_after",
     "lock_jobs_by_id",

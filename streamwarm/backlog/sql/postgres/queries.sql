@@ -281,3 +281,13 @@ ON CONFLICT (destination, lane) DO UPDATE SET address = excluded.address;
 
 -- name: moved_lanes
 SELECT destination, lane, address FROM moved_lanes ORDER BY destination, lane;
+
+-- name: put_process
+INSERT INTO processes (id, seen_at) VALUES (%(id)s, %(seen_at)s)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at;
+
+-- name: delete_processes
+DELETE FROM processes WHERE seen_at < %(seen_before)s;
+
+-- name: count_processes
+SELECT count(*) AS processes FROM processes;

@@ -1,0 +1,6 @@
+-- Version 3. The processes that share this database, each with the last time it was heard of.
+
+CREATE TABLE processes (
+    id      text COLLATE "C" PRIMARY KEY,
+    seen_at double precision NOT NULL
+);
