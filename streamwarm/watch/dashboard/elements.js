@@ -82,7 +82,8 @@ function reconcile(parent, items, keyOf, create, update) {
 /** Options of a select, its choice kept. */
 function setOptions(select, values, first) {
   const wanted = first === undefined ? values : ["", ...values];
-  const same = select.options.length === wanted.length && wanted.every((value, at) => select.options[at].value === value);
+  const same =
+    select.options.length === wanted.length && wanted.every((value, at) => select.options[at].value === value);
   if (same) return;
   const chosen = select.value;
   select.replaceChildren(

@@ -3,14 +3,20 @@
 
 async function findMedia(event) {
   event.preventDefault();
-  const [destination, kind, reference] = ["find-destination", "find-kind", "find-reference"].map((id) => byId(id).value);
+  const [destination, kind, reference] = ["find-destination", "find-kind", "find-reference"].map(
+    (id) => byId(id).value,
+  );
   const place = byId("found");
   try {
     const path = [destination, kind, reference].map(encodeURIComponent).join("/");
     place.replaceChildren(makeFound(await ask(`/v1/media/${path}`)));
   } catch (error) {
     const isCold = error instanceof RefusedError && error.status === 404;
-    place.replaceChildren(isCold ? makeCold({ destination, kind, r2_key: reference }) : make("p", { className: "refusal", textContent: explain(error) }));
+    place.replaceChildren(
+      isCold
+        ? makeCold({ destination, kind, r2_key: reference })
+        : make("p", { className: "refusal", textContent: explain(error) }),
+    );
   }
 }
 
@@ -28,7 +34,16 @@ function makeFound(record) {
     { className: "result" },
     make("p", {}, make("span", { className: "badge", textContent: "warm", data: { state: "done" } })),
     reference ? makeReference(reference) : null,
-    make("dl", { className: "facts" }, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", {}, make("bdi", { textContent: visible(value) }))])),
+    make(
+      "dl",
+      { className: "facts" },
+      ...facts
+        .filter(([, value]) => value)
+        .flatMap(([name, value]) => [
+          make("dt", { textContent: name }),
+          make("dd", {}, make("bdi", { textContent: visible(value) })),
+        ]),
+    ),
   );
 }
 
@@ -38,7 +53,12 @@ function makeReference(reference) {
     say("Copied.");
     setText(copy, "Copied");
   });
-  return make("p", { className: "reference" }, make("code", { textContent: visible(reference) }), navigator.clipboard ? copy : null);
+  return make(
+    "p",
+    { className: "reference" },
+    make("code", { textContent: visible(reference) }),
+    navigator.clipboard ? copy : null,
+  );
 }
 
 const SHA256 = /^[0-9a-f]{64}$/i;
@@ -55,7 +75,12 @@ function makeCold(job) {
   return make(
     "div",
     { className: "result" },
-    make("p", {}, make("span", { className: "badge", textContent: "cold", data: { state: "cancelled" } }), " not warm at this destination"),
+    make(
+      "p",
+      {},
+      make("span", { className: "badge", textContent: "cold", data: { state: "cancelled" } }),
+      " not warm at this destination",
+    ),
     SHA256.test(job.r2_key) ? null : push,
   );
 }

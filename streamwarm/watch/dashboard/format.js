@@ -53,8 +53,8 @@ function formatAgo(seconds) {
   return `${Math.round(seconds / 86400)} d ago`;
 }
 
-// What is not seen, or changes how its neighbours are: control and format characters, fillers, every space but the plain
-// one, those that turn the direction of text. A key may hold them, and must not look like another key.
+// What is not seen, or changes how its neighbours are: control and format characters, fillers, every space but the
+// plain one, those that turn the direction of text. A key may hold them, and must not look like another key.
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 
 /** `text` with what cannot be seen written out, as \u{202e}. */

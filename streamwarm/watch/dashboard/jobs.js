@@ -1,6 +1,6 @@
 "use strict";
-// Lists of jobs: the failures with their reasons, and all jobs by state and destination. Neither ever asks for more than a
-// page, however many there are.
+// Lists of jobs: the failures with their reasons, and all jobs by state and destination. Neither ever asks for more than
+// a page, however many there are.
 
 const FAILURES_AT_ONCE = 5;
 const MOST_FAILURES = 50; // for more there are the pages of the jobs
@@ -97,10 +97,19 @@ function updated(shown, jobs) {
 function showJobs() {
   const rows = jobs.page.jobs.flatMap((job) => (jobs.open.has(job.id) ? [{ job }, { job, more: true }] : [{ job }]));
   const keyOf = ({ job, more }) => (more ? `more:${job.id}` : `job:${job.id}`);
-  const lost = reconcile(byId("jobs"), rows, keyOf, (row) => (row.more ? makeMore() : makeJob(row.job)), (element, row) => (row.more ? showMore(element, row.job) : showJob(element, row.job)));
+  const lost = reconcile(
+    byId("jobs"),
+    rows,
+    keyOf,
+    (row) => (row.more ? makeMore() : makeJob(row.job)),
+    (element, row) => (row.more ? showMore(element, row.job) : showJob(element, row.job)),
+  );
   if (lost) byId("jobs-heading").focus();
   setHidden(byId("jobs-empty"), jobs.page.jobs.length > 0);
-  setText(byId("jobs-empty"), jobs.state || jobs.destination ? "No job is like that." : "No job yet. Push one: streamwarm push KEY");
+  setText(
+    byId("jobs-empty"),
+    jobs.state || jobs.destination ? "No job is like that." : "No job yet. Push one: streamwarm push KEY",
+  );
   byId("jobs-newer").disabled = jobs.after.length === 0;
   byId("jobs-older").disabled = jobs.page.next === null;
   setText(byId("jobs-page"), `page ${jobs.after.length + 1}, newest first`);
@@ -140,7 +149,11 @@ function showJob(row, job) {
 }
 
 function makeMore() {
-  return make("tr", { className: "more" }, make("td", { colSpan: 7 }, make("dl", { className: "facts" }), make("div", { className: "row-actions" })));
+  return make(
+    "tr",
+    { className: "more" },
+    make("td", { colSpan: 7 }, make("dl", { className: "facts" }), make("div", { className: "row-actions" })),
+  );
 }
 
 function showMore(row, job) {
@@ -148,10 +161,17 @@ function showMore(row, job) {
   if (row.dataset.shown === shown) return;
   row.dataset.shown = shown;
   const [facts, actions] = row.firstElementChild.children;
-  facts.replaceChildren(...factsOf(job).flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", {}, make("bdi", { textContent: visible(value) }))]));
+  facts.replaceChildren(
+    ...factsOf(job).flatMap(([name, value]) => [
+      make("dt", { textContent: name }),
+      make("dd", {}, make("bdi", { textContent: visible(value) })),
+    ]),
+  );
   const offers = [
     RETRIED.includes(job.state) ? makeButton("Retry", `Retry ${visible(job.r2_key)}`, () => act(job, "retry")) : null,
-    CANCELLED.includes(job.state) ? makeButton("Cancel", `Cancel ${visible(job.r2_key)}`, () => act(job, "cancel")) : null,
+    CANCELLED.includes(job.state)
+      ? makeButton("Cancel", `Cancel ${visible(job.r2_key)}`, () => act(job, "cancel"))
+      : null,
   ];
   actions.replaceChildren(...offers.filter((offer) => offer !== null));
 }
@@ -183,10 +203,10 @@ async function act(job, what) {
   touched();
 }
 
-/** Those that failed, a batch at a time. Not the unknown ones: each of them may be sent twice, and is for a person to judge. */
+/** Those that failed, a batch at a time. Not the unknown ones: each may be sent twice, and is for a person to judge. */
 async function retryAll() {
   let retried = 0;
-  for (let after; after !== null; ) {
+  for (let after; after !== null;) {
     const batch = await ask("/v1/jobs/retry", { method: "POST", body: { state: "failed", after } });
     retried += batch.changed;
     after = batch.next;

@@ -28,7 +28,9 @@ function complain(text) {
   setText(banner, visible(text));
   banner.hidden = false;
   clearTimeout(bannerTimer);
-  bannerTimer = setTimeout(() => { banner.hidden = true; }, 10_000);
+  bannerTimer = setTimeout(() => {
+    banner.hidden = true;
+  }, 10_000);
 }
 
 const LINK_TEXTS = { connecting: "Connecting…", live: "Live", lost: "Connection lost. Trying again…" };
@@ -44,7 +46,15 @@ function showLink(link) {
 /** Runs one request at a time, no sooner than asked and never two for one change. */
 class Refresher {
   constructor(load, pauseMs) {
-    Object.assign(this, { load, pauseMs, timer: null, running: false, again: false, dueMs: Infinity, lastMs: -Infinity });
+    Object.assign(this, {
+      load,
+      pauseMs,
+      timer: null,
+      running: false,
+      again: false,
+      dueMs: Infinity,
+      lastMs: -Infinity,
+    });
   }
 
   soon(inMs) {
@@ -150,7 +160,8 @@ async function actOnPause(destination, button) {
   const what = button.dataset.act;
   view.stats = await ask(`/v1/${what}`, { method: "POST", body: destination === null ? {} : { destination } });
   showStats();
-  say(`${destination === null ? "The whole service" : visible(destination)} is ${what === "pause" ? "paused" : "resumed"}.`);
+  const whose = destination === null ? "The whole service" : visible(destination);
+  say(`${whose} is ${what === "pause" ? "paused" : "resumed"}.`);
 }
 
 function start() {
@@ -164,7 +175,12 @@ function start() {
     if (!document.hidden) touched();
   });
   setInterval(showCountdowns, 1000);
-  setInterval(() => { if (!document.hidden) { showFailures(); showJobs(); } }, 15_000); // how long ago
+  setInterval(() => {
+    if (!document.hidden) {
+      showFailures();
+      showJobs();
+    }
+  }, 15_000); // how long ago
   touched();
   follow(showLink, onNotification);
 }

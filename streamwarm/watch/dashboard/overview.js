@@ -1,5 +1,5 @@
 "use strict";
-// What `stats` tells: the tiles, the workers, the destinations. Everything here is drawn from `view`, which `main.js` keeps.
+// What `stats` tells: the tiles, the workers, the destinations. All of it is drawn from `view`, which `main.js` keeps.
 
 const RATE_WINDOW_S = 3; // long enough that one buffer more or less does not show, short enough to follow a change
 
@@ -42,7 +42,10 @@ function showTiles(stats) {
   setText(byId("tile-workers"), `${workers.busy} / ${workers.size}`);
   setText(byId("tile-workers-note"), `busy; most at once ${workers.busy_peak}`);
   setText(byId("tile-queued"), formatCount(queue.queued));
-  setText(byId("tile-queued-note"), queue.queued ? `oldest ${formatSeconds(Math.round(queue.oldest_s))}` : "nothing waits");
+  setText(
+    byId("tile-queued-note"),
+    queue.queued ? `oldest ${formatSeconds(Math.round(queue.oldest_s))}` : "nothing waits",
+  );
   setText(byId("tile-waiting"), formatCount(queue.waiting));
   setText(byId("tile-done"), formatCount(queue.done));
   setText(byId("tile-done-note"), queue.cancelled ? `${formatCount(queue.cancelled)} cancelled` : "on record");
@@ -59,7 +62,13 @@ function rateOf(stream) {
 function showWorkers(stats) {
   const { size } = stats.workers;
   const lines = workerLines(stats.workers);
-  reconcile(byId("workers"), lines, (line) => line.name, makeWorker, (row, line) => showWorker(row, line.stream));
+  reconcile(
+    byId("workers"),
+    lines,
+    (line) => line.name,
+    makeWorker,
+    (row, line) => showWorker(row, line.stream),
+  );
   setHidden(byId("workers-empty"), lines.length > 0);
   setText(byId("workers-empty"), `All ${size} workers are idle.`);
   setText(byId("workers-note"), stats.cache?.entries ? `download cache ${formatBytes(stats.cache.bytes)}` : "");
@@ -79,7 +88,10 @@ function nameOf({ process, worker }) {
 }
 
 function makeWorker({ name }) {
-  const bar = make("div", { className: "bar", attributes: { role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" } });
+  const bar = make("div", {
+    className: "bar",
+    attributes: { role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" },
+  });
   bar.append(make("div", { className: "bar-fill" }));
   return make(
     "li",
@@ -96,7 +108,11 @@ function showWorker(row, stream) {
   const shown = stream ? `${stream.id} ${stream.r2_key}` : "";
   if (row.dataset.shown !== shown) {
     row.dataset.shown = shown;
-    object.replaceChildren(...(stream ? [makeKey(stream.r2_key), makeAbout(stream)] : [make("span", { className: "idle", textContent: "idle" })]));
+    object.replaceChildren(
+      ...(stream
+        ? [makeKey(stream.r2_key), makeAbout(stream)]
+        : [make("span", { className: "idle", textContent: "idle" })]),
+    );
     bar.firstElementChild.style.transform = "scaleX(0)";
     if (stream) bar.setAttribute("aria-label", visible(stream.r2_key));
   }
@@ -136,7 +152,12 @@ function makeDestination({ name, type }) {
   return make(
     "li",
     { className: "destination" },
-    make("div", { className: "destination-name" }, make("b", { textContent: visible(name) }), make("span", { className: "note", textContent: visible(type) })),
+    make(
+      "div",
+      { className: "destination-name" },
+      make("b", { textContent: visible(name) }),
+      make("span", { className: "note", textContent: visible(type) }),
+    ),
     button,
     make("ul", { className: "counts" }),
     make("p", { className: "pause", data: { pause: "" } }),
@@ -152,7 +173,13 @@ function showDestination(row, item) {
   const [, button, counts, pause, limits, chats, hint] = row.children;
   const shown = COUNTED.filter((state) => item.queue?.[state]).map((state) => ({ state, count: item.queue[state] }));
   const entries = shown.length ? shown : [{ state: "idle", count: null }];
-  reconcile(counts, entries, (one) => one.state, makeCount, (element, one) => setText(element.firstElementChild, one.count === null ? "nothing waits" : formatCount(one.count)));
+  reconcile(
+    counts,
+    entries,
+    (one) => one.state,
+    makeCount,
+    (element, one) => setText(element.firstElementChild, one.count === null ? "nothing waits" : formatCount(one.count)),
+  );
   showPause(pause, item.paused);
   const pauses = [item.paused, ...(item.chats ?? []).map((chat) => chat.paused)];
   showPauseButton(button, pauses.some(canResume), visible(item.name));
@@ -227,7 +254,9 @@ function showChat(element, item) {
 function showCountdowns() {
   for (const line of document.querySelectorAll("[data-pause]")) {
     const { until, reason } = line.dataset;
-    const left = until ? `paused, ${formatCountdown((Date.parse(until) - serverNow()) / 1000)} left` : "paused until resumed";
+    const left = until
+      ? `paused, ${formatCountdown((Date.parse(until) - serverNow()) / 1000)} left`
+      : "paused until resumed";
     setText(line, reason ? `${left}: ${reason}` : left);
     line.title = reason;
   }

@@ -1,6 +1,6 @@
 "use strict";
-// The last hour as three small plots. A plot is given the stats' `history`, draws itself in SVG as wide as its figure is,
-// and tells the minute under the pointer, or the one that the arrow keys chose, in its caption.
+// The last hour as three small plots. A plot is given the stats' `history`, draws itself in SVG as wide as its figure
+// is, and tells the minute under the pointer, or the one that the arrow keys chose, in its caption.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PLOT_HEIGHT = 132;
@@ -95,7 +95,12 @@ class Plot {
   }
 
   nothing(width) {
-    const text = makeSvg("text", { x: width / 2, y: (PLOT_TOP + PLOT_BOTTOM) / 2, class: "plot-none", "text-anchor": "middle" });
+    const text = makeSvg("text", {
+      x: width / 2,
+      y: (PLOT_TOP + PLOT_BOTTOM) / 2,
+      class: "plot-none",
+      "text-anchor": "middle",
+    });
     text.textContent = "nothing yet";
     return text;
   }

@@ -88,9 +88,9 @@ function untilSeen() {
 }
 
 /**
- * Follow /v1/events for as long as the page lives; `EventSource` cannot send the token. `onLink` is told "live" or "lost",
- * `onMessage` the name and the params of each notification. After a short break the stream resumes where it broke off. A tab
- * that nobody looks at lets go of it: a browser has six connections for all its tabs with the service.
+ * Follow /v1/events for as long as the page lives; `EventSource` cannot send the token. `onLink` is told "live" or
+ * "lost", `onMessage` the name and the params of each notification. After a short break the stream resumes where it broke
+ * off. A tab that nobody looks at lets go of it: a browser has six connections for all its tabs with the service.
  */
 async function follow(onLink, onMessage) {
   let lastId = null;
@@ -100,11 +100,18 @@ async function follow(onLink, onMessage) {
     // Who was away for long looks at what is so now: all that was missed would be read for nothing.
     const since = performance.now() - heardMs > RESUME_WITHIN_MS ? null : lastId;
     try {
-      await readStream(since, () => { failures = -1; onLink("live"); }, (event, data, id) => {
-        lastId = id ?? lastId;
-        heardMs = performance.now();
-        if (data !== undefined) onMessage(event, JSON.parse(data));
-      });
+      await readStream(
+        since,
+        () => {
+          failures = -1;
+          onLink("live");
+        },
+        (event, data, id) => {
+          lastId = id ?? lastId;
+          heardMs = performance.now();
+          if (data !== undefined) onMessage(event, JSON.parse(data));
+        },
+      );
     } catch (error) {
       if (error instanceof RefusedError && error.status === 401) return;
     }
@@ -117,7 +124,10 @@ async function follow(onLink, onMessage) {
 async function readStream(lastId, onOpen, onMessage) {
   const stopping = new AbortController();
   let silence = setTimeout(() => stopping.abort(), SILENCE_MS);
-  const leave = () => setTimeout(() => { if (document.hidden) stopping.abort(); }, UNSEEN_MS);
+  const leave = () =>
+    setTimeout(() => {
+      if (document.hidden) stopping.abort();
+    }, UNSEEN_MS);
   document.addEventListener("visibilitychange", leave);
   try {
     const headers = requestHeaders(lastId === null ? {} : { "Last-Event-ID": lastId });

@@ -1,6 +1,6 @@
 "use strict";
-// Served where no token came along. Fetches the dashboard with the tab's token and puts it in this form's place; a block of
-// its own, because the dashboard's scripts then run in the same global scope.
+// Served where no token came along. Fetches the dashboard with the tab's token and puts it in this form's place; a block
+// of its own, because the dashboard's scripts then run in the same global scope.
 {
   const KEPT_AS = "streamwarm.token";
   const REFUSED = "This token is not one of the service’s.";
