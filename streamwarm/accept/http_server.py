@@ -8,6 +8,7 @@ is logging: what the application raises is observed before hypercorn sees it.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
 import trio
@@ -186,4 +187,7 @@ def _config(limits: HttpLimits) -> Config:
     config.errorlog = None
     config.include_server_header = False
     config.keep_alive_timeout = limits.idle_s
+    # hypercorn would end a connection after its thousandth request: a bot that looks up every file over one would meet
+    # that every few minutes. What a client may take is bounded by time and by number of connections.
+    config.keep_alive_max_requests = sys.maxsize
     return config

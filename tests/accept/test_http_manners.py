@@ -92,3 +92,10 @@ async def status_for(url: str, headers: str, path: str) -> int:
         await stream.send_all(f"GET {path} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n".encode())
         answer: Any = await read_all(stream)
     return int(answer.split(b" ", 2)[1])
+
+
+async def test_a_bot_keeps_its_connection_for_as_many_look_ups_as_it_likes() -> None:
+    async with open_world() as world, open_http_service(world) as url, await dial(url) as stream:
+        asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        await stream.send_all(asked * 1100 + asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert (await read_all(stream)).count(b"HTTP/1.1 200") == 1101

@@ -44,6 +44,15 @@ STATS: dict[str, Any] = {
     "destinations": {
         "mybot": {"type": "telegram", "queue": {"queued": 3, "running": 1}, "paused": None},
         "other": {"type": "http", "queue": {}, "paused": PAUSE},
+        "slow": {
+            "type": "telegram",
+            "queue": {"queued": 100},
+            "paused": None,
+            "limits": {"messages_per_minute": 20, "chats": 2},
+            "eta_s": 300.0,
+            "chats": [{"chat": "-1", "paused": None}, {"chat": "-2", "paused": None, "moved_to": "-1002"}],
+            "hint": "one group takes 20 a minute: name more chats",
+        },
     },
 }
 
@@ -55,7 +64,13 @@ def test_a_pipe_gets_a_line_a_thing() -> None:
     assert "5.0 MB of 20.0 MB, 1.2 MB/s, attempt 1" in lines[2]
     assert lines[3].startswith("mybot (telegram): 3 queued, 1 running")
     assert lines[4].startswith("other (http): no jobs; paused until it is resumed (paused by a user)")
-    assert lines[5] == "pool: active 1, idle 2"
+    assert lines[5:9] == [
+        "slow (telegram): 100 queued",
+        "  at most 20 messages a minute, 2 chats; about 5m00s for what waits",
+        "  chat -2 (now -1002)",
+        "  one group takes 20 a minute: name more chats",
+    ]
+    assert lines[9] == "pool: active 1, idle 2"
 
 
 def test_the_live_view_shows_what_each_worker_streams() -> None:

@@ -151,11 +151,10 @@ async def run(folder: Path, records: int, lookups: int) -> dict[str, Taken]:
     async with serving(folder) as where, connect(where["websocket"], None) as client:
         port = urlsplit(where["http"]).port
         assert port is not None
-        # A connection each: hypercorn ends one after a thousand requests.
-        by_key, by_digest = [HttpClient(await trio.open_tcp_stream("127.0.0.1", port)) for _ in range(2)]
+        http = HttpClient(await trio.open_tcp_stream("127.0.0.1", port))
         ways: dict[str, Ask] = {
-            "HTTP, by key": lambda n: by_key.get(f"/v1/media/mybot/video/media/library/object-{n}.mp4"),
-            "HTTP, by digest": lambda n: by_digest.get(f"/v1/media/mybot/video/{n:064x}"),
+            "HTTP, by key": lambda n: http.get(f"/v1/media/mybot/video/media/library/object-{n}.mp4"),
+            "HTTP, by digest": lambda n: http.get(f"/v1/media/mybot/video/{n:064x}"),
             "websocket, by key": lambda n: client.call("find", {**about, "r2_key": f"media/library/object-{n}.mp4"}),
             "websocket, by digest": lambda n: client.call("find", {**about, "sha256": f"{n:064x}"}),
         }
@@ -163,8 +162,7 @@ async def run(folder: Path, records: int, lookups: int) -> dict[str, Taken]:
             with trio.fail_after(60):
                 await measure(ask, numbers, lookups // 10, where["pid"])  # the first calls fill caches
                 results[name] = await measure(ask, numbers, lookups, where["pid"])
-        for client_of in (by_key, by_digest):
-            await client_of.stream.aclose()
+        await http.stream.aclose()
     return results
 
 
