@@ -52,7 +52,7 @@ async def push_all(store: Store, clock: Clock, jobs: list[tuple[float, str, Kind
 
 
 @pytest.mark.parametrize("kind_of_store", ["sqlite", "memory"])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(jobs=arrivals, waits=pauses, max_queue=st.integers(SMALLEST_QUEUE, 6))
 async def test_a_short_queue_hands_out_what_one_with_room_for_all_would(
     kind_of_store: str, jobs: list[tuple[float, str, Kind, int | None]], waits: list[float], max_queue: int

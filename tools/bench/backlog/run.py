@@ -11,9 +11,9 @@ For each number of stored jobs (the older half done, the newer queued, at four d
 - refresh: what reading the best 500 of the queue costs.
 
 In every round peers take their turns between ours, one commit a change, on files of their own: litequeue takes part
-where it is installed (`uv run --with litequeue ...`). What is printed is the median of the rounds; CPU is that of the
-whole process. Exits 1 unless at every size there are at least 5,000 pushes and 2,000 completed jobs a second, and the
-largest size is within a factor of two of the smallest.
+where it is installed (`uv run --with litequeue ...`). What is printed is the median of the rounds; CPU and what is
+written to the disk (log and file) are those of the whole process. Exits 1 unless at every size there are at least 5,000
+pushes and 2,000 completed jobs a second, and the largest size is within a factor of two of the smallest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 
 import trio
-from attrs import fields, frozen
+from attrs import field, fields, frozen
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -59,8 +59,10 @@ class Figures:
 
     push: float
     push_cpu_us: float
+    push_written_kb: float
     work: float
     work_cpu_us: float
+    work_written_kb: float
     work_by_five: float
     refresh_ms: float
     peers: dict[str, tuple[float, float]]
@@ -74,27 +76,54 @@ def new_jobs(count: int) -> list[NewJob]:
     ]
 
 
-async def push_rate(store: Store, seconds: float) -> tuple[float, float]:
-    """Jobs a second, and CPU microseconds a job."""
+def written_bytes() -> int:
+    """What this process has caused to be written to disks (Linux; elsewhere 0)."""
+    try:
+        lines = Path("/proc/self/io").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
+
+
+@frozen
+class Meter:
+    """What this process has used since the meter was started."""
+
+    started: float = field(factory=time.perf_counter)
+    cpu: float = field(factory=time.process_time)
+    written: int = field(factory=written_bytes)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def a_job(self, jobs: int) -> tuple[float, float, float]:
+        """Jobs a second, CPU microseconds a job, kilobytes written a job."""
+        cpu = time.process_time() - self.cpu
+        return jobs / self.seconds, cpu / jobs * 1e6, (written_bytes() - self.written) / jobs / 1000
+
+
+async def push_rate(store: Store, seconds: float) -> tuple[float, float, float]:
+    """As `Meter.a_job` tells."""
     pushed = 0
-    started, cpu = time.perf_counter(), time.process_time()
+    meter = Meter()
 
     async def pusher() -> None:
         nonlocal pushed
-        while time.perf_counter() - started < seconds:
+        while meter.seconds < seconds:
             await store.push(new_jobs(PUSH_BATCH))
             pushed += PUSH_BATCH
 
     async with trio.open_nursery() as nursery:
         for _ in range(PUSHERS):
             nursery.start_soon(pusher)
-    return pushed / (time.perf_counter() - started), (time.process_time() - cpu) / pushed * 1e6
+    return meter.a_job(pushed)
 
 
-async def work_rate(store: Store, seconds: float, batch: int) -> tuple[float, float]:
-    """Jobs claimed and completed a second, and CPU microseconds a job."""
+async def work_rate(store: Store, seconds: float, batch: int) -> tuple[float, float, float]:
+    """As `Meter.a_job` tells, of jobs claimed and completed."""
     completed = 0
-    started, cpu = time.perf_counter(), time.process_time()
+    meter = Meter()
     send, receive = trio.open_memory_channel[list[Claim]](1)
 
     async def claim() -> None:
@@ -102,7 +131,7 @@ async def work_rate(store: Store, seconds: float, batch: int) -> tuple[float, fl
             while True:
                 read = await store.queued(MAX_QUEUE)
                 for first in range(0, MAX_QUEUE, batch):
-                    if time.perf_counter() - started > seconds:
+                    if meter.seconds > seconds:
                         return
                     await send.send(await store.claim([job.id for job in read[first : first + batch]]))
 
@@ -113,7 +142,7 @@ async def work_rate(store: Store, seconds: float, batch: int) -> tuple[float, fl
             assert all(kept), "a lease was lost"
             assert len(kept) == batch, f"{len(kept)} of {batch} jobs were there to be claimed"
             completed += len(kept)
-    return completed / (time.perf_counter() - started), (time.process_time() - cpu) / completed * 1e6
+    return meter.a_job(completed)
 
 
 def _done(claim: Claim) -> Done:
@@ -138,7 +167,7 @@ async def measure(path: str, peers: list[Peer], seconds: float) -> Figures:
         push = await push_rate(store, seconds)
         of_peers = {peer.name: peer.rates(seconds / 2) for peer in peers}
         work = await work_rate(store, seconds, LARGE_BATCH)
-        by_five, _ = await work_rate(store, seconds, WORKERS)
+        by_five, *_ = await work_rate(store, seconds, WORKERS)
         return Figures(*push, *work, by_five, await refresh_ms(store), of_peers)
 
 
@@ -158,7 +187,8 @@ def show(rows: int, rounds: list[Figures]) -> Medians:
     median = Medians.of(rounds)
     print(
         f"{rows:>9,} | {median.push:>8.0f} | {median.work:>9.0f} | {median.work_by_five:>9.0f} | "
-        f"{median.refresh_ms:>7.1f} | {median.push_cpu_us:>8.0f} | {median.work_cpu_us:>8.0f}",
+        f"{median.refresh_ms:>7.1f} | {median.push_cpu_us:>8.0f} | {median.work_cpu_us:>8.0f} | "
+        f"{median.push_written_kb:>7.1f} | {median.work_written_kb:>8.1f}",
         flush=True,
     )
     for name in rounds[0].peers:
@@ -174,14 +204,16 @@ def show(rows: int, rounds: list[Figures]) -> Medians:
 class Medians:
     push: float
     push_cpu_us: float
+    push_written_kb: float
     work: float
     work_cpu_us: float
+    work_written_kb: float
     work_by_five: float
     refresh_ms: float
 
     @classmethod
     def of(cls, rounds: list[Figures]) -> Medians:
-        return cls(*(statistics.median(getattr(one, field.name) for one in rounds) for field in fields(cls)))
+        return cls(*(statistics.median(getattr(one, each.name) for one in rounds) for each in fields(cls)))
 
 
 def verdict(sizes: list[Medians]) -> bool:
@@ -217,8 +249,11 @@ def main() -> int:
             f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python "
             f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}; a sync takes {sync_ms(folder):.2f} ms"
         )
-        print("     rows | pushes/s | completed | 5 a batch | refresh | CPU-us a | CPU-us a")
-        print("          |          |        /s |        /s |      ms |     push | complete", flush=True)
+        print("     rows | pushes/s | completed | 5 a batch | refresh | CPU-us a | CPU-us a |    KB a |     KB a")
+        print(
+            "          |          |        /s |        /s |      ms |     push | complete |    push | complete",
+            flush=True,
+        )
         medians = measure_sizes(folder, given.rows, given.rounds, given.seconds)
     return 0 if verdict(medians) else 1
 
