@@ -142,9 +142,14 @@ class Limits:
             found.aside = _last(found.aside, pause)
 
     def move_lane(self, destination: str, lane: str, address: str) -> None:
-        """The lane is reached at `address` from now on. A lane that is not configured any more is left alone."""
-        if (found := self.state(destination).lanes.get(lane)) is not None:
-            found.address = address
+        """The lane is reached at `address` from now on. A lane that is not configured any more is left alone; one that
+        has become the same as another is set aside, or that one would be sent to at twice its rate."""
+        lanes = self.state(destination).lanes
+        if (found := lanes.get(lane)) is None:
+            return
+        found.address = address
+        if twin := next((name for name, other in lanes.items() if other.address == address and name != lane), None):
+            found.aside = Pause(None, f"it is the same chat as {twin} by now: remove it from `chats`")
 
     def resume(self, destination: str) -> None:
         """A person has mended what the destination, or a lane of it, was out for; a deadline that it named stays."""

@@ -78,7 +78,7 @@ def ended(usage: Usage, now: float, departed_at: float | None, rates: LaneRates)
     """An attempt is over. It counts if it has departed: whatever the answer was, the far side may have counted it."""
     usage = evolve(usage, in_flight=usage.in_flight - 1)
     if departed_at is None:
-        return usage
+        return evolve(usage, handed_out_at=-math.inf)  # nothing came of it: a job that fails early holds up nobody
     keep = max((quota.messages for quota in rates.quotas), default=0)
     counted_at = (*usage.counted_at, now)[-keep:] if keep else ()
     departs_at = usage.departs_at

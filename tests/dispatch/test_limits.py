@@ -100,6 +100,20 @@ def test_a_moved_chat_keeps_its_budget_under_its_new_id() -> None:
     assert limits.reserve("bot", NOW + 1) == Lane("-1", "-1001")
 
 
+def test_a_chat_that_has_become_the_same_as_another_is_not_used_twice() -> None:
+    limits = limits_of(-1, -1001)
+    limits.move_lane("bot", "-1", "-1001")
+    assert [lane_at(limits, NOW + at) for at in (0, 2, 4)] == ["-1001"] * 3
+
+
+def test_jobs_that_fail_before_their_end_hold_up_nobody() -> None:
+    limits = limits_of(-1)
+    for _ in range(100):
+        assert limits.may_send("bot", NOW)
+        limits.end("bot", limits.reserve("bot", NOW), None, NOW)
+    assert limits.may_send("bot", NOW)
+
+
 def test_only_groups_and_channels_have_a_minute_and_equal_sizes_are_spaced_by_the_servers_rule() -> None:
     rates = telegram_rates([77, -1, -1001, "@channel"], local_server=False)
     assert [bool(lane.quotas) for lane in rates.lanes.values()] == [False, True, True, True]
