@@ -13,7 +13,8 @@ from attrs import Factory, define, frozen
 
 @frozen
 class Received:
-    """A request that came whole. `target` as it was on the wire; header names in lower case."""
+    """A request that came whole. `target` as it was on the wire; header names in lower case, and what was sent twice
+    stands there twice."""
 
     method: str
     target: str
@@ -35,7 +36,10 @@ class HttpSink:
             body = bytearray()
             while piece := await connection.piece():
                 body += piece
-            headers = {name.decode(): value.decode() for name, value in request.headers}
+            headers: dict[str, str] = {}
+            for name, value in request.headers:
+                before = headers.get(name.decode())
+                headers[name.decode()] = f"{before}, {value.decode()}" if before else value.decode()
             self.received.append(Received(request.method.decode(), request.target.decode(), headers, bytes(body)))
             await connection.answer(201, self.answer_headers)
 

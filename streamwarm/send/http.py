@@ -169,7 +169,8 @@ class HttpDestination:
             )
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:
-        headers = {**stored_headers(media), **self._headers, "Content-Length": str(media.bytes)}
+        headers = httpx.Headers({**stored_headers(media), "Content-Length": str(media.bytes)})
+        headers.update(self._headers)  # in whatever case they are written
         upload = Upload(body)
         async with aclosing(upload.pieces()) as content:
             request = self._client.build_request(

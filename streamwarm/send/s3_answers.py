@@ -37,6 +37,9 @@ _KEY_REFUSED = {
     "RequestTimeTooSkewed": "this host's clock is wrong; set it (NTP)",
 }
 _PASSING = frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "NoSuchUpload"})
+_PLAIN_KEY = re.compile(r"(?!.*(^|/)(\.{0,2})(/|$))[A-Za-z0-9/_.-]+|")
+"""A name that every server leaves as it is: no empty or dot segment, nothing that is encoded in a path."""
+
 _SLOW_DOWN = frozenset({"SlowDown", "TooManyRequests"})
 
 
@@ -139,16 +142,27 @@ def read_refusal(
             ErrorCode.DESTINATION_UNAVAILABLE, said, retry_after_s=retry_after_s, pauses_destination=bool(retry_after_s)
         )
     if status == 401 or code in _KEY_REFUSED:
-        return DestinationError(
-            ErrorCode.UNAUTHORIZED,
-            f"{said}; {_KEY_REFUSED.get(code, 'check access_key_id and secret_access_key')}, and restart",
-            retry_after_s=UNAUTHORIZED_PAUSE_S,
-            counts=False,
-            pauses_destination=True,
-        )
+        return _unauthorized(said, code, key)
     if status == 413 or code == "EntityTooLarge":
         return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
     return DestinationError(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}")
+
+
+def _unauthorized(said: str, code: str, key: str) -> DestinationError:
+    if code == "SignatureDoesNotMatch" and not _PLAIN_KEY.fullmatch(key):
+        # It may be the name: a server that tidies paths signs another. One such object must not stop all the others.
+        return DestinationError(
+            ErrorCode.DESTINATION_REFUSED,
+            f"{said}; check secret_access_key and region, and whether the server keeps such names as they are",
+            permanent=False,
+        )
+    return DestinationError(
+        ErrorCode.UNAUTHORIZED,
+        f"{said}; {_KEY_REFUSED.get(code, 'check access_key_id and secret_access_key')}, and restart",
+        retry_after_s=UNAUTHORIZED_PAUSE_S,
+        counts=False,
+        pauses_destination=True,
+    )
 
 
 def _remedy(status: int, code: str) -> str:

@@ -7,6 +7,7 @@ without an answer) and by the attempt's watchdog.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterable, Callable, Mapping
 
 import httpx
@@ -68,7 +69,8 @@ class S3Client:
         answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
         if answer.status != 200:
             raise self.refusal(answer, key)
-        return str(answer.headers.get("ETag", ""))
+        etag = str(answer.headers.get("ETag", ""))
+        return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else ""
 
     async def ask(
         self,

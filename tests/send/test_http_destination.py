@@ -167,6 +167,17 @@ async def test_an_object_goes_out_as_one_request_of_exact_length_with_its_type()
     assert "transfer-encoding" not in received.headers
 
 
+async def test_a_header_of_the_users_own_stands_in_place_of_ours() -> None:
+    sink = HttpSink()
+    async with serving(sink), open_client(ssl_context=NO_TLS) as client:
+        own = {"content-type": SecretStr("application/x-own"), "USER-AGENT": SecretStr("own/1")}
+        await destination(f"http://127.0.0.1:{sink.port}/{{r2_key}}", client, headers=own).deliver(
+            MEDIA, Bytes(b"hello")
+        )
+    (received,) = sink.received
+    assert (received.headers["content-type"], received.headers["user-agent"]) == ("application/x-own", "own/1")
+
+
 @pytest.mark.parametrize("key", HOSTILE)
 @pytest.mark.parametrize("template", ["/up/{r2_key}", "/up?name={r2_key}&x=1"])
 async def test_a_hostile_key_stays_one_value_of_the_url(key: str, template: str) -> None:

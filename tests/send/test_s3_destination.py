@@ -152,6 +152,15 @@ def test_every_refusal_says_what_to_do(status: int, code: str, expected: ErrorCo
     assert error.counts == (expected not in {ErrorCode.UNAUTHORIZED, ErrorCode.RATE_LIMITED})
 
 
+@pytest.mark.parametrize("key", ["a/../b", "..", "a//b", "a b", "é", "a%2e", "/a", "a/"])
+def test_a_name_that_a_server_tidies_stops_no_other_object(key: str) -> None:
+    body = b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
+    error = read_refusal(403, body, bucket="media", key=key, retry_after=None, now=0.0)
+    assert (error.pauses_destination, error.counts, error.permanent) == (False, True, False)
+    plain = read_refusal(403, body, bucket="media", key="media/a-1_x.mp4", retry_after=None, now=0.0)
+    assert (plain.pauses_destination, plain.counts) == (True, False)
+
+
 def test_one_key_written_too_often_holds_up_no_other() -> None:
     one_key = read_refusal(429, b"", bucket="media", key="a", retry_after=None, now=0.0)
     assert (one_key.pauses_destination, one_key.retry_after_s) == (False, 2.0)
