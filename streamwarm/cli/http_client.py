@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import trio
 from attrs import frozen
 
-from streamwarm.cli.client import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, CallError, Unreachable, refusal
+from streamwarm.accept.refusals import Reason
+from streamwarm.cli.client import (
+    CONNECT_TIMEOUT_S,
+    NOTIFICATIONS,
+    REPLY_TIMEOUT_S,
+    CallError,
+    Unreachable,
+    refusal,
+)
+
+SILENCE_S = 60.0
+"""The service's stream of events says something at least every 15 s."""
+
+_RPC_CODES = {f"urn:streamwarm:error:{reason.text}": reason.rpc_code for reason in Reason}
+"""The websocket's code of each problem: callers need not know which way they were answered."""
 
 
 @asynccontextmanager
@@ -20,6 +36,27 @@ async def open_http_caller(url: str, token: str | None) -> AsyncIterator[HttpCal
     timeout = httpx.Timeout(REPLY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout) as client:
         yield HttpCaller(url, client)
+
+
+@asynccontextmanager
+async def open_http_client(url: str, token: str | None) -> AsyncIterator[HttpClient]:
+    """A client inside this block that hears of every job. Raises `Unreachable`."""
+    async with open_http_caller(url, token) as caller, trio.open_nursery() as nursery:
+        notify, notifications = trio.open_memory_channel[Mapping[str, Any]](NOTIFICATIONS)
+        await nursery.start(caller.follow, notify)
+        yield HttpClient(notifications, caller)
+        nursery.cancel_scope.cancel()
+
+
+@frozen
+class HttpClient:
+    """What `push` needs of a connection; `notifications` are those of all jobs."""
+
+    notifications: trio.MemoryReceiveChannel[Mapping[str, Any]]
+    _caller: HttpCaller
+
+    async def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        return await self._caller.call(method, params)
 
 
 @frozen
@@ -35,14 +72,43 @@ class HttpCaller:
             answer = await self._client.request(verb, path, params=query, json=body)
             value = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL):
-            raise Unreachable(
-                f"no service answers at {self.url}; start one with `streamwarm serve`, or name another with --http-url"
-            ) from None
+            raise self._no_service() from None
         except ValueError:
             raise Unreachable(refusal(self.url, answer.status_code, "HTTP API (serve.http)")) from None
         if answer.is_success:
             return value
         return _refused(self.url, method, answer.status_code, value)
+
+    async def follow(
+        self,
+        notify: trio.MemorySendChannel[Mapping[str, Any]],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Pass on the service's events from now on; the channel is closed when they end. Raises `Unreachable` before
+        the first."""
+        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_TIMEOUT_S)
+        is_open = False
+        try:
+            async with notify, self._client.stream("GET", "/v1/events", timeout=timeout) as answer:
+                if not answer.is_success:
+                    raise Unreachable(refusal(self.url, answer.status_code, "HTTP API (serve.http)"))
+                is_open = True
+                task_status.started()
+                event = ""
+                async for line in answer.aiter_lines():
+                    name, _, value = line.partition(": ")
+                    if name == "event":
+                        event = value
+                    elif name == "data":
+                        await notify.send({"method": event, "params": json.loads(value)})
+        except (httpx.HTTPError, httpx.InvalidURL):
+            if not is_open:
+                raise self._no_service() from None
+
+    def _no_service(self) -> Unreachable:
+        return Unreachable(
+            f"no service answers at {self.url}; start one with `streamwarm serve`, or name another with --http-url"
+        )
 
 
 def _refused(url: str, method: str, status: int, problem: Any) -> Any:
@@ -50,7 +116,7 @@ def _refused(url: str, method: str, status: int, problem: Any) -> Any:
         return None
     if status == 401 or not isinstance(problem, dict) or "detail" not in problem:
         raise Unreachable(refusal(url, status, "HTTP API (serve.http)"))
-    raise CallError(status, problem["detail"], problem)
+    raise CallError(_RPC_CODES.get(problem.get("type", ""), status), problem["detail"], problem)
 
 
 def _request(method: str, params: Mapping[str, Any]) -> tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]:
@@ -65,6 +131,8 @@ def _request(method: str, params: Mapping[str, Any]) -> tuple[str, str, dict[str
         return "GET", f"/v1/jobs/{quote(params['id'], safe='')}", None, None
     if method == "list":
         return "GET", "/v1/jobs", dict(params), None
+    if method == "push":
+        return "POST", "/v1/jobs", None, dict(params)
     if method.endswith("_jobs"):
         return "POST", f"/v1/jobs/{method.removesuffix('_jobs')}", None, dict(params)
     return "POST", f"/v1/{method}", None, dict(params)

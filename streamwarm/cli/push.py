@@ -12,7 +12,7 @@ import click
 import trio
 from attrs import frozen
 
-from streamwarm.cli.client import CallError, Client, Unreachable, connect
+from streamwarm.cli.client import CallError, Unreachable
 from streamwarm.cli.common import FAILED
 from streamwarm.cli.display import open_display
 from streamwarm.cli.follow import Display, Following
@@ -23,8 +23,7 @@ from streamwarm.cli.job_input import (
     jobs_from_arguments,
     jobs_from_listing,
 )
-from streamwarm.cli.reach import Service, client_command
-from streamwarm.errors import SettingsError
+from streamwarm.cli.reach import Follower, Service, client_command, open_follower
 from streamwarm.model import Kind
 from streamwarm.settings import Settings
 
@@ -70,8 +69,6 @@ def push(
     """
     if bool(keys) == (prefix is not None):
         raise click.UsageError("name either object keys, a file of jobs or -, or a --prefix")
-    if service.http_url is not None and service.url is None:
-        raise SettingsError("push follows its jobs over the websocket; say where that is with --url")
     request = PushRequest(keys, prefix, destination, kind, wait)
     with open_display(as_json=as_json) as display:
         failed = trio.run(_push, service, request, display)
@@ -81,7 +78,7 @@ def push(
 async def _push(service: Service, request: PushRequest, display: Display) -> int:
     """How many jobs failed or were rejected."""
     following = Following(display)
-    async with connect(service.websocket, service.token) as client:
+    async with open_follower(service) as client:
         stats = await client.call("stats", {})
         defaults = Defaults(choose_destination(request.destination, stats["destinations"]), request.kind)
         async with follow_to_end(client, following), aclosing(_jobs(service.settings, request)) as jobs:
@@ -91,7 +88,7 @@ async def _push(service: Service, request: PushRequest, display: Display) -> int
 
 
 @asynccontextmanager
-async def follow_to_end(client: Client, following: Following) -> AsyncIterator[None]:
+async def follow_to_end(client: Follower, following: Following) -> AsyncIterator[None]:
     """Push inside this block; it is left when every job that is followed has ended. Raises `Unreachable`."""
     pushed, ended = trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
@@ -103,7 +100,7 @@ async def follow_to_end(client: Client, following: Following) -> AsyncIterator[N
         nursery.cancel_scope.cancel()
 
 
-async def _listen(client: Client, following: Following, pushed: trio.Event, ended: trio.Event) -> None:
+async def _listen(client: Follower, following: Following, pushed: trio.Event, ended: trio.Event) -> None:
     async for note in client.notifications:
         following.notified(note["method"], note["params"])
         if pushed.is_set() and not following.open_count:
@@ -155,7 +152,7 @@ async def _batches(jobs: AsyncIterator[JsonJob], defaults: Defaults) -> AsyncIte
         yield batch
 
 
-async def push_batch(client: Client, batch: list[JsonJob], following: Following, *, watch: bool) -> None:
+async def push_batch(client: Follower, batch: list[JsonJob], following: Following, *, watch: bool) -> None:
     """Push until every job was taken or rejected; while the backlog is full, wait and push the rest again."""
     pending = batch
     while pending:

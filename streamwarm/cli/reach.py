@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
+import trio
 from attrs import frozen
 
 from streamwarm.cli.client import connect
@@ -52,6 +53,26 @@ async def open_caller(service: Service) -> AsyncIterator[Caller]:
 
         async with open_http_caller(service.http, service.token) as caller:
             yield caller
+    else:
+        async with connect(service.websocket, service.token) as client:
+            yield client
+
+
+class Follower(Caller, Protocol):
+    """A caller that also hears of jobs; the notifications must be read, or calls wait."""
+
+    @property
+    def notifications(self) -> trio.MemoryReceiveChannel[Mapping[str, Any]]: ...
+
+
+@asynccontextmanager
+async def open_follower(service: Service) -> AsyncIterator[Follower]:
+    """As `open_caller`. Raises `Unreachable`."""
+    if service.http_url is not None and service.url is None:
+        from streamwarm.cli.http_client import open_http_client
+
+        async with open_http_client(service.http, service.token) as follower:
+            yield follower
     else:
         async with connect(service.websocket, service.token) as client:
             yield client

@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from accept_world import api, dial, job, open_http_service, open_world, port_of, read_all
+from accept_world import api, dial, job, open_http_service, open_websocket_service, open_world, port_of, read_all
 
 from streamwarm.accept.auth import Auth
+from streamwarm.cli.client import CallError, connect
+from streamwarm.cli.http_client import open_http_caller
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,17 @@ async def test_a_bot_keeps_its_connection_for_as_many_look_ups_as_it_likes() -> 
         asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         await stream.send_all(asked * 1100 + asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert (await read_all(stream)).count(b"HTTP/1.1 200") == 1101
+
+
+async def test_a_full_backlog_is_the_same_error_to_the_command_line_over_both_interfaces() -> None:
+    async with (
+        open_world(max_pending=1) as world,
+        open_http_service(world) as http,
+        open_websocket_service(world) as ws,
+    ):
+        await world.intake.push([job("a")])
+        async with open_http_caller(http, None) as over_http, connect(ws, None) as over_websocket:
+            for caller in (over_http, over_websocket):
+                with pytest.raises(CallError) as full:
+                    await caller.call("push", {"jobs": [job("b")]})
+                assert (full.value.code, full.value.data["retry_after_s"]) == (-32001, 5.0)

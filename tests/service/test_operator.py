@@ -252,3 +252,21 @@ def test_the_shell_can_complete(shell: str) -> None:
 def _with_scripts(environ: dict[str, str]) -> dict[str, str]:
     """The console script of the interpreter that runs the tests."""
     return {**environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"}
+
+
+async def test_a_push_is_followed_to_its_end_also_where_only_http_can_be_reached(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    keys = [f"over-http/{n}.bin" for n in range(3)]
+    await put(object_store, {key: key.encode() * 100 for key in keys})
+    async with operating(object_store, tmp_path, "--http-url") as op:
+        pushed = await cli("push", *keys, "over-http/missing.bin", "--json", *op.reach)
+        states = {job["r2_key"]: (job["state"], "result" in job) for job in pushed.json()}
+        assert pushed.code == 1
+        assert states == {**dict.fromkeys(keys, ("done", True)), "over-http/missing.bin": ("failed", False)}
+        assert (await cli("push", keys[0], "--no-wait", *op.reach)).code == 0
+        assert (await cli("push", keys[0], "--http-url", op.world.endpoints.http, *op.reach)).code == 0
+    gone = await cli("push", keys[0], *op.reach)
+    assert (gone.code, "--http-url" in gone.err) == (3, True)
+    wrong = await cli("push", keys[0], "--http-url", object_store.endpoint_url)
+    assert (wrong.code, "HTTP API" in wrong.err) == (3, True)
