@@ -32,6 +32,7 @@ from streamwarm.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.shares import Shares
 from streamwarm.dispatch.user_pauses import UserPauses
 from streamwarm.errors import SettingsError
@@ -182,8 +183,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.user_pauses.follow)
     await plumbing.start(Shares(store, service.limits, service.link.role.of, service.dispatcher.wake, observe).follow)
-    for moved in await store.moved_lanes():
-        service.limits.move_lane(moved.destination, moved.lane, moved.address)
+    await recall_lanes(store, service.limits)
     plumbing.start_soon(service.stats.keep_history)
     await plumbing.start(
         partial(

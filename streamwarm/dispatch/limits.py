@@ -151,6 +151,12 @@ class Limits:
         if twin := next((name for name, other in lanes.items() if other.address == address and name != lane), None):
             found.aside = Pause(None, f"it is the same chat as {twin} by now: remove it from `chats`")
 
+    def recall(self, destination: str, address: str, at: float) -> None:
+        """A message was made there at that time, by a process that is gone."""
+        for lane in self.state(destination).lanes.values():
+            if lane.address == address:
+                lane.usage = usage.recalled(lane.usage, at, lane.rates)
+
     def resume(self, destination: str) -> None:
         """A person has mended what the destination, or a lane of it, was out for; a deadline that it named stays."""
         state = self.state(destination)

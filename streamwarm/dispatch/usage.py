@@ -69,6 +69,13 @@ def departed(usage: Usage, now: float, spacing_s: float) -> Usage:
     return evolve(usage, departed_at=now, departs_at=departs_at)
 
 
+def recalled(usage: Usage, at: float, rates: LaneRates) -> Usage:
+    """A message that was counted then, by a process that is gone."""
+    keep = max((quota.messages for quota in rates.quotas), default=0)
+    counted_at = tuple(sorted((*usage.counted_at, at))[-keep:]) if keep else ()
+    return evolve(usage, counted_at=counted_at, departs_at=max(usage.departs_at, at + rates.spacing_s))
+
+
 def departing(usage: Usage, by: int) -> Usage:
     """One more attempt waits to depart (`by` 1), or one less (-1)."""
     return evolve(usage, departing=usage.departing + by)

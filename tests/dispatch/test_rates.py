@@ -124,6 +124,27 @@ async def test_a_chat_that_was_silenced_under_an_upload_is_waited_for_briefly_or
         assert limits.state(BOT).lanes[str(GROUP)].usage.departing == 0
 
 
+async def test_an_upload_that_is_cancelled_in_its_turn_leaves_the_turn_to_the_next(autojump_clock: MockClock) -> None:
+    async with rate_world([GROUP], workers=0) as w:
+        limits, dispatcher = w.dispatcher.limits, w.dispatcher
+        await w.push(3)
+        claims = [
+            type(claim)(claim.job, claim.lease, limits.reserve(BOT, dispatcher.steady_now()))
+            for claim in await w.store.claim([job.id for job in await w.store.queued(3)])
+        ]
+        await dispatcher.depart(claims[0], 1)
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            with trio.move_on_after(0.5):
+                await dispatcher.depart(claims[1], 1)
+            nursery.start_soon(dispatcher.depart, claims[2], 1)
+        assert trio.current_time() - began == pytest.approx(2.0)
+        for claim, departed_at in zip(claims, (dispatcher.steady_now(), None, dispatcher.steady_now()), strict=True):
+            dispatcher.ended(claim, departed_at)
+        usage = limits.state(BOT).lanes[str(GROUP)].usage
+        assert (usage.in_flight, usage.departing, len(usage.counted_at)) == (0, 0, 2)
+
+
 async def test_objects_of_one_size_are_spaced_across_the_chats_of_a_bot(autojump_clock: MockClock) -> None:
     async with rate_world(GROUPS, workers=0) as w:
         await w.push(3)

@@ -175,6 +175,18 @@ async def test_telegrams_rates_are_kept_over_real_connections(object_store: Obje
         assert [chat["last_minute"] for chat in stats["chats"]] == [3] * 5
 
 
+async def test_a_restart_does_not_forget_what_its_chats_took_just_now(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {"again/1": BODY})
+    async with running_bot(object_store, tmp_path, chats=[OLD, OTHER], rates="telegram") as bot:
+        (done,) = await bot.warm("again/1")
+    async with running_bot(object_store, tmp_path, chats=[OLD, OTHER], rates="telegram") as bot:
+        taken = {chat["chat"]: chat["last_minute"] for chat in (await bot.stats())["chats"]}
+        used = str(done["result"]["chat_id"])
+        assert taken == {str(OLD): 0, str(OTHER): 0, used: 1}
+
+
 async def test_a_backlog_longer_than_a_minute_says_that_more_chats_are_the_lever(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
