@@ -20,8 +20,10 @@ from streamwarm.send.s3_answers import read_refusal
 from streamwarm.sigv4 import UNSIGNED_PAYLOAD, S3Request, Signer, object_path
 
 ASK_S = 60.0
+"""As long as a transfer may stand still by default (`pool.body_timeout_s`): a bucket that is slower is down."""
+
 ANSWER_BYTES = 1 << 20
-"""More than any answer that is read here: a page of 1000 of our own short keys."""
+"""More than any answer that is read here, such as a page of 1000 of our own short keys."""
 
 Query = tuple[tuple[str, str], ...]
 
@@ -132,9 +134,9 @@ class S3Client:
             signed["content-length"] = str(length_bytes)
         return self.client.build_request(
             method,
-            self._endpoint.copy_with(raw_path=to_sign.target),
+            self._endpoint,
             headers=signed,
             content=content,
-            # httpx tidies `..` out of a URL's path; what was signed must go out as it was signed.
+            # Past any URL parser, which tidies `..` out of a path: what was signed must go out as it was signed.
             extensions={"target": to_sign.target},
         )

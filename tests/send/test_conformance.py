@@ -61,6 +61,16 @@ async def test_the_object_arrives_as_it_is_and_its_reference_is_recorded(
 
 
 @every_place
+async def test_a_download_that_breaks_and_goes_on_is_not_felt_at_the_destination(kind: str, opened: Open) -> None:
+    body = content(size_of(kind))
+    async with opened(kind, holding(body, cuts=[len(body) // 3, len(body) // 2])) as p:
+        await p.send(p.job(sha256=sha256(body)))
+        assert len(p.bucket.reopened_at) == 2
+        assert await p.far.holds() == [(p.far.name_of("media/a.mp4"), sha256(body))]
+        assert await p.far.leftovers() == []
+
+
+@every_place
 async def test_an_object_with_another_digest_is_never_published(kind: str, opened: Open) -> None:
     async with opened(kind, holding(content(size_of(kind)), cuts=[])) as p:
         with pytest.raises(SourceError) as caught:
