@@ -10,6 +10,8 @@ import httpx
 import pytest
 from attrs import evolve
 from http_sink import HttpSink, serving
+from hypothesis import given
+from hypothesis import strategies as st
 from places_world import Bytes
 from typed_settings.types import SecretStr
 
@@ -149,6 +151,28 @@ def test_a_job_that_the_url_cannot_name_is_refused_at_push() -> None:
         destination("https://h.example/?name={r2_key}").check_job(evolve(JOB, r2_key=key))
     with pytest.raises(InvalidOptions, match=r"options\.caption"):
         destination("https://h.example/{r2_key}").check_job(evolve(JOB, options={"caption": "x"}))
+
+
+_URLS = st.one_of(
+    st.text(),
+    st.text("htps:/{}[]@?#%.:0123456789abcr2_keyh\\").map("https://{}".format),
+    st.text("/{}r2_key?=.%x&").map("https://h.example{}".format),
+)
+_KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@given(_URLS, _KEYS)
+def test_whatever_is_configured_and_pushed_is_refused_or_makes_a_clean_request_line(url: str, key: str) -> None:
+    try:
+        place = HttpDestination("cdn", settings(url=url, allow_private=True), httpx.AsyncClient(verify=NO_TLS))
+        place.check_job(evolve(JOB, r2_key=key, sha256=SHA256))
+        place.check_media(evolve(MEDIA, r2_key=key))
+    except (SettingsError, InvalidJob):
+        return
+    target = place._target.fill(evolve(MEDIA, r2_key=key))
+    assert target.startswith("/")
+    assert target.isascii()
+    assert not any(character.isspace() or not character.isprintable() for character in target)
 
 
 async def test_an_object_goes_out_as_one_request_of_exact_length_with_its_type() -> None:
