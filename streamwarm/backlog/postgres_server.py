@@ -43,6 +43,7 @@ SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
+SET enable_sort = off;
 """
 """A host that is suspended in the middle of a transaction holds up the others for 5 s, or where it was just sending its
 writes for as long as `_TRANSACTION` says, and they wait that long. Every query is driven by an index, in its order; a

@@ -39,7 +39,8 @@ CREATE UNIQUE INDEX ix_jobs_live ON jobs (destination, kind, media_reference)
 
 -- The order of the queue, destination by destination, and how long it is in time.
 CREATE INDEX ix_jobs_queued ON jobs (destination, base_score, queued_at, seq) WHERE state = 'queued';
-CREATE INDEX ix_jobs_oldest ON jobs (queued_at, seq) WHERE state = 'queued';
+-- An expression, so that the planner, as long as it has no statistics, does not take this one for the queue's order too.
+CREATE INDEX ix_jobs_oldest ON jobs ((queued_at + 0)) WHERE state = 'queued';
 
 -- What the rescuer looks for.
 CREATE INDEX ix_jobs_due ON jobs (retry_at, seq) WHERE state = 'waiting';

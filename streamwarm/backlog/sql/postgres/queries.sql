@@ -1,5 +1,6 @@
 -- Each query is preceded by its name. Parameters are named after columns; many rows come as one array a column.
--- What a transaction is about to change it locks first, in order of seq, so that two hosts seldom meet crosswise.
+-- What a transaction is about to change it locks first, in the order of the ids as given (sorted; a nested loop keeps to
+-- it), so that two hosts seldom meet crosswise.
 
 -- name: begin_write
 SELECT last_write, extract(epoch FROM clock_timestamp())::double precision AS now
@@ -22,10 +23,12 @@ SELECT extract(epoch FROM clock_timestamp())::double precision AS now;
 SELECT * FROM jobs WHERE id = ANY(%(ids)s::text[]);
 
 -- name: lock_jobs_by_id
-SELECT * FROM jobs WHERE id = ANY(%(ids)s::text[]) ORDER BY seq FOR UPDATE;
+SELECT jobs.* FROM unnest(%(ids)s::text[]) AS wanted (id) JOIN jobs USING (id) FOR UPDATE OF jobs;
 
 -- name: lock_jobs_to_claim
-SELECT * FROM jobs WHERE id = ANY(%(ids)s::text[]) AND state = 'queued' ORDER BY seq FOR UPDATE SKIP LOCKED;
+SELECT jobs.* FROM unnest(%(ids)s::text[]) AS wanted (id) JOIN jobs USING (id)
+WHERE state || '' = 'queued' -- an expression: the indexes of queued jobs are not to be walked for this
+FOR UPDATE OF jobs SKIP LOCKED;
 
 -- name: live_jobs
 SELECT jobs.* FROM unnest(%(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[])
@@ -155,7 +158,7 @@ ORDER BY updated_at, seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 SELECT destination, state, jobs FROM job_counts WHERE jobs > 0;
 
 -- name: oldest_queued_at
-SELECT queued_at FROM jobs WHERE state = 'queued' ORDER BY queued_at LIMIT 1;
+SELECT queued_at FROM jobs WHERE state = 'queued' ORDER BY queued_at + 0 LIMIT 1;
 
 -- name: lock_numbering
 SELECT value FROM counters WHERE name = 'events' FOR UPDATE;
