@@ -90,7 +90,7 @@ async def _serve(store: ObjectStore, folder: Path, started: Queue[Any]) -> None:
             unexpected.append(observation)
 
     async with running_emulator() as emulator, trio.open_nursery() as nursery:
-        tables = {"mybot": telegram_table(emulator), "archive": telegram_table(emulator, OTHER_TOKEN)}
+        tables = {"mybot": telegram_table(emulator), "archive": telegram_table(emulator, OTHER_TOKEN, rates="telegram")}
         plain = settings_for(store, folder / "idle.db", tables)
         guarded = attrs.evolve(
             settings_for(store, folder / "busy.db", tables, queue=QueueSettings(max_attempts=2)),

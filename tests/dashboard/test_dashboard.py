@@ -201,6 +201,9 @@ def test_ten_thousand_queued_jobs_are_a_page_at_a_time(live: Live, visit: Visit)
     pages = [parse_qs(urlsplit(url).query) for url in asked if urlsplit(url).path == "/v1/jobs"]
     assert max(int(query["limit"][0]) for query in pages) <= 20
     expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+    archive = page.locator(".destination", has_text="archive")
+    expect(archive.locator(".limits")).to_have_text("at most 20 messages a minute · about 8 h 20 min for what waits")
+    expect(archive.locator(".hint")).to_contain_text("each further group in `chats` adds 20")
 
 
 def test_a_pause_counts_down_and_people_pause_and_resume(live: Live, visit: Visit) -> None:
@@ -294,26 +297,30 @@ def test_everything_is_reached_with_the_tab_key(live: Live, visit: Visit) -> Non
     expect(plot.locator("[data-readout]")).to_contain_text("· done ")
 
 
-@pytest.mark.parametrize(("name", "size", "scheme"), [("desktop", TALL, "light"), ("phone", PHONE, "dark")])
+@pytest.mark.parametrize(
+    ("name", "size", "scheme"), [("desktop", TALL, "light"), ("phone", PHONE, "dark")], ids=["desktop", "phone"]
+)
 def test_the_busy_dashboard_has_its_picture_taken(
     name: str, size: ViewportSize, scheme: Scheme, live: Live, browser: Browser, tmp_path: Path
 ) -> None:
     """With DASHBOARD_PICTURES=FOLDER the pictures stay there; those of `docs/images` were made so."""
-    films = {f"films/2024/{film}-{name}.mp4": content(f"{name}/{film}", 30_000_000) for film in FILMS}
-    pages = {f"catalogue/{name}/page-{number:02}.pdf": content(f"{name}/{number}") for number in range(24)}
+    year = {"desktop": 2024, "phone": 2025}[name]
+    films = {f"films/{year}/{film}.mp4": content(f"{name}/{film}", 30_000_000) for film in FILMS}
+    pages = {f"catalogue/{year}/page-{number:02}.pdf": content(f"{name}/{number}") for number in range(24)}
+    teaser = f"films/{year}/teaser.mp4"
     live.put(films | pages)
-    live.push(*({"r2_key": key} for key in pages), {"r2_key": f"films/2024/teaser-{name}.mp4"}, url=live.idle)
+    live.push(*({"r2_key": key} for key in pages), {"r2_key": teaser, "kind": "video"}, url=live.idle)
     context = browser.new_context(viewport=size, color_scheme=scheme)
     visit = Visit(context.new_page())
     visit.page.goto(live.idle)
     page = visit.ready()
-    expect(page.locator(".failure", has_text=f"teaser-{name}.mp4")).to_be_visible()
+    expect(page.locator(".failure", has_text=teaser)).to_be_visible()
     expect(page.locator("#tile-workers")).to_have_text("0 / 5")
     live.inject(*(Fault(FaultKind.STALL_UPLOAD, seconds=60, at_byte=at) for at in (3_000_000, 9_000_000, 16_000_000)))
     live.push(*({"r2_key": key, "kind": "video"} for key in films), url=live.idle)
     for key in films:
-        expect(page.locator(".worker", has_text=Path(key).name)).to_contain_text(" of 30.0 MB")
-        expect(page.locator("#jobs tr", has_text=Path(key).name)).to_be_visible()
+        expect(page.locator(".worker", has_text=key)).to_contain_text(" of 30.0 MB")
+        expect(page.locator("#jobs tr", has_text=key)).to_be_visible()
     expect(page.locator("#plot-rate path")).to_have_count(2)
     page.screenshot(path=Path(os.environ.get("DASHBOARD_PICTURES", tmp_path)) / f"dashboard-{name}.png")
     assert fits(page)
