@@ -191,12 +191,13 @@ class TransactionalStore:
         return await self._transactions.read(lambda tables, _: tables.last_event_seq())
 
     async def wait_for_event(self, seq: int) -> None:
-        while True:
+        while self._commits.last_seq <= seq:
             changed = self._commits.changed
-            if await self.last_seq() > seq:
-                return
             with trio.move_on_after(self._poll_s):
                 await changed.wait()
+                continue
+            if await self.last_seq() > seq:
+                return
 
     async def counts(self) -> Counts:
         return await self._transactions.read(lambda tables, _: tables.counts())

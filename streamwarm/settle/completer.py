@@ -21,6 +21,9 @@ from streamwarm.watch.events import LateResult, Observer, StoreTrouble, Unexpect
 
 BATCH = 64
 RETRY_S = 1.0
+QUIET_S = 0.05
+"""How long no outcome comes before it is asked whether the backlog has run empty."""
+
 DRAIN_S = 10.0
 """How long the last outcomes may take when the service stops; after that their leases run out and it is all redone."""
 
@@ -70,8 +73,24 @@ class Completer:
 
     async def _run(self) -> None:
         with self._shield, self._receive:
-            async for first in self._receive:
+            while (first := await self._next()) is not None:
                 await self._settle([first, *self._waiting()])
+            await self._report_when_empty()
+
+    async def _next(self) -> Finished | None:
+        """The next outcome, None once there will be no more. Where none comes for a moment, the backlog may be empty:
+        a look after every outcome would be a trip to the store for each small job."""
+        if self._tally.count:
+            with trio.move_on_after(QUIET_S):
+                return await self._received()
+            await self._report_when_empty()
+        return await self._received()
+
+    async def _received(self) -> Finished | None:
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            return None
 
     def _waiting(self) -> list[Finished]:
         batch: list[Finished] = []
@@ -85,7 +104,6 @@ class Completer:
     async def _settle(self, batch: list[Finished]) -> None:
         for finished, kept in zip(batch, await self._write(batch), strict=True):
             self._report(finished, kept)
-        await self._report_when_empty()
 
     async def _write(self, batch: list[Finished]) -> list[bool]:
         while True:
@@ -112,7 +130,7 @@ class Completer:
     async def _report_when_empty(self) -> None:
         """`BatchDone` once nothing is queued, waiting or running any more."""
         if self._tally.count and not await self._has_live_jobs():
-            self._observe(self._tally.finish(self._now()))
+            self._observe(self._tally.finish())
 
     async def _has_live_jobs(self) -> bool:
         try:

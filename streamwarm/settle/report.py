@@ -56,6 +56,7 @@ class Tally:
     ok: int = 0
     failed: int = 0
     started_at: float = float("inf")
+    ended_at: float = 0.0
 
     @property
     def count(self) -> int:
@@ -63,13 +64,14 @@ class Tally:
 
     def add(self, finished: Finished, now: float) -> None:
         self.started_at = min(self.started_at, now - finished.transfer_s)
+        self.ended_at = now
         if finished.delivered is not None:
             self.ok += 1
         elif isinstance(finished.settlement, Failed):
             self.failed += 1
 
-    def finish(self, now: float) -> BatchDone:
+    def finish(self) -> BatchDone:
         """The summary; counting starts afresh."""
-        summary = BatchDone(self.count, self.ok, self.failed, max(0.0, now - self.started_at))
+        summary = BatchDone(self.count, self.ok, self.failed, max(0.0, self.ended_at - self.started_at))
         self.ok, self.failed, self.started_at = 0, 0, float("inf")
         return summary
