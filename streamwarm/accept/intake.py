@@ -18,7 +18,15 @@ from streamwarm.backlog.store import Action, Pushed, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, State
 from streamwarm.send.destination import Destination
-from streamwarm.watch.events import JobAdded, Observer, PausedByUser, QueueFull, ResumedByUser, StoreTrouble
+from streamwarm.watch.events import (
+    JobAdded,
+    JobCancelled,
+    Observer,
+    PausedByUser,
+    QueueFull,
+    ResumedByUser,
+    StoreTrouble,
+)
 
 RETRY_AFTER_S = 5.0
 """When to push again after `queue_full`: long enough that a full backlog has room again, short for a
@@ -119,9 +127,10 @@ class Intake:
 
     async def cancel(self, job_id: str) -> JsonObject:
         with self._store_guarded("cancel"):
+            before = await self._store.get(job_id)
             job = await self._store.cancel(job_id)
-        if job is not None and job.state is State.CANCELLED:
-            self._on_cancelled(job_id)
+        if before is not None and job is not None and before.state is not job.state:
+            self._cancelled([job])
         return _view_or_not_found(job_id, job)
 
     async def retry(self, job_id: str) -> JsonObject:
@@ -139,11 +148,10 @@ class Intake:
             else:
                 batch = await self._store.change_all(action, request.which, limit=request.limit, after=request.after)
         if action is Action.CANCEL:
-            for job_id in batch.ids:
-                self._on_cancelled(job_id)
-        elif action is Action.RETRY and batch.ids:
+            self._cancelled(batch.jobs)
+        elif action is Action.RETRY and batch.jobs:
             self._on_pushed()
-        return {"matched": batch.matched, "changed": len(batch.ids), "next": batch.next}
+        return {"matched": batch.matched, "changed": len(batch.jobs), "next": batch.next}
 
     async def pause(self, request: Pause) -> JsonObject:
         """The stats after it. Transfers that run are finished. Raises `FieldError` for a time that has passed."""
@@ -182,6 +190,11 @@ class Intake:
                 await trio.lowlevel.checkpoint()
             verdicts.append(parse_job(raw, self._destinations))
         return verdicts
+
+    def _cancelled(self, jobs: Sequence[Job]) -> None:
+        for job in (job for job in jobs if job.state is State.CANCELLED):
+            self._on_cancelled(job.id)
+            self._observe(JobCancelled(job.id, job.destination, job.kind))
 
     def _announce(self, new: Mapping[int, NewJob], outcome: Mapping[int, Pushed | Refused]) -> None:
         for index, job in new.items():

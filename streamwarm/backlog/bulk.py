@@ -35,7 +35,7 @@ def _hold(tables: Tables, action: Action) -> None:
         tables.hold_keys()
 
 
-def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[str]:
+def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
     """Of several jobs for the same media the first is queued; the others stay as they are, as with one that is warm."""
     candidates = [stored for stored in jobs if stored.job.state in RETRYABLE]
     keys = {stored.job.media_key for stored in candidates}
@@ -47,21 +47,21 @@ def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[str]:
         if key not in warm and owners.setdefault(key, stored.job.id) == stored.job.id:
             changed.append(requeued(stored, now))
     apply(tables, changed)
-    return [stored.job.id for stored in changed]
+    return [stored.job for stored in changed]
 
 
-def _cancel(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[str]:
+def _cancel(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
     changed = [cancelled(stored, now) for stored in jobs if stored.job.state in CANCELLABLE]
     apply(tables, changed)
-    return [stored.job.id for stored in changed]
+    return [stored.job for stored in changed]
 
 
-def _forget(tables: Tables, _: float, jobs: Sequence[StoredJob]) -> list[str]:
+def _forget(tables: Tables, _: float, jobs: Sequence[StoredJob]) -> list[Job]:
     gone = [stored.job for stored in jobs if stored.job.state in RETRYABLE]
     tables.delete_jobs(gone)
     done = [stored.job for stored in jobs if stored.job.state is State.DONE]
-    cold = [job.id for job in done if tables.delete_records(_record_of(job)) > 0]
-    return [*(job.id for job in gone), *cold]
+    cold = [job for job in done if tables.delete_records(_record_of(job)) > 0]
+    return [*gone, *cold]
 
 
 def _record_of(job: Job) -> MediaQuery:
@@ -69,7 +69,7 @@ def _record_of(job: Job) -> MediaQuery:
     return MediaQuery(job.media_key, job.sha256, None if job.sha256 else job.r2_key)
 
 
-_CHANGES: Mapping[Action, Callable[[Tables, float, Sequence[StoredJob]], list[str]]] = {
+_CHANGES: Mapping[Action, Callable[[Tables, float, Sequence[StoredJob]], list[Job]]] = {
     Action.RETRY: _retry,
     Action.CANCEL: _cancel,
     Action.FORGET: _forget,

@@ -128,12 +128,16 @@ class Action(StrEnum):
 
 @frozen
 class Changed:
-    """What became of a batch: `ids` are the jobs that were changed, of `matched` that were looked at. `next` is the
-    `after` of the following batch, or None."""
+    """What became of a batch: `jobs` are those that were changed (as they are now; forgotten ones as they were), of
+    `matched` that were looked at. `next` is the `after` of the following batch, or None."""
 
-    ids: Sequence[str]
+    jobs: Sequence[Job]
     matched: int
     next: int | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        return [job.id for job in self.jobs]
 
 
 @frozen

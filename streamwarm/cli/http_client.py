@@ -34,7 +34,7 @@ async def open_http_caller(url: str, token: str | None) -> AsyncIterator[HttpCal
     """A caller inside this block; it connects when it is asked."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     timeout = httpx.Timeout(REPLY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout) as client:
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False) as client:
         yield HttpCaller(url, client)
 
 

@@ -36,6 +36,15 @@ class JobAdded:
 
 
 @frozen
+class JobCancelled:
+    """A person, or a program, decided against a job."""
+
+    id: str
+    destination: str
+    kind: Kind
+
+
+@frozen
 class QueueFull:
     """A push was refused because the backlog holds `max_pending` jobs already."""
 
@@ -260,6 +269,7 @@ Observation = (
     | WorkersStarted
     | PoolOpened
     | JobAdded
+    | JobCancelled
     | QueueFull
     | QueueReordered
     | AttemptStarted

@@ -22,6 +22,7 @@ _LINES: dict[type, tuple[str, str]] = {
     events.WorkersStarted: ("info", "[MEDIA][PREWARM][WORKER][START]"),
     events.PoolOpened: ("info", "[R2][AGENT]"),
     events.JobAdded: ("info", "[MEDIA][PREWARM][QUEUE][ADD]"),
+    events.JobCancelled: ("info", "[MEDIA][PREWARM][CANCELLED]"),
     events.QueueFull: ("warning", "[MEDIA][PREWARM][QUEUE][FULL]"),
     events.QueueReordered: ("info", "[MEDIA][PREWARM][QUEUE][REORDER]"),
     events.AttemptStarted: ("info", "[MEDIA][PREWARM][START]"),

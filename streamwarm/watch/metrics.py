@@ -27,6 +27,7 @@ class Metrics:
             events.AttemptStarted: lambda e: self._queue_wait.observe(e.queue_wait_s),
             events.AttemptSucceeded: self._succeeded,
             events.AttemptFailed: self._failed,
+            events.JobCancelled: lambda e: self._jobs.labels(e.destination, e.kind.value, "cancelled").inc(),
             events.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
             events.DestinationPaused: self._paused,
             events.BytesMoved: lambda e: self._bytes.labels(e.direction).inc(e.bytes),

@@ -10,6 +10,7 @@ from accept_world import World, api, job, open_client, open_http_service, open_w
 from streamwarm.backlog.store import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import State
+from streamwarm.watch.events import JobCancelled
 
 LOST = JobError(ErrorCode.TIMEOUT, "no byte", permanent=False)
 
@@ -34,6 +35,9 @@ async def test_failed_jobs_are_retried_by_filter_page_after_page() -> None:
             assert world.wakes
             named = await web.post("/v1/jobs/cancel", json={"ids": [*ids, "nobody"]})
             assert named.json() == {"matched": 3, "changed": 3, "next": None}
+            assert [(told.id, told.destination) for told in world.saw(JobCancelled)] == [(i, "mybot") for i in ids]
+            await client.call("cancel", id=ids[0])
+            assert len(world.saw(JobCancelled)) == 3  # it was cancelled before
             assert {(await client.call("get", id=job_id))["state"] for job_id in ids} == {State.CANCELLED}
             assert (await client.call("forget_jobs", ids=ids))["changed"] == 3
             assert (await client.call("list"))["jobs"] == []

@@ -30,7 +30,7 @@ async def test_all_failed_jobs_are_retried_in_batches_and_no_other(store: Store)
     here, after, batches = Filter(State.FAILED, "bot"), None, []
     while not batches or after is not None:
         batch = await store.change_all(Action.RETRY, here, limit=2, after=after)
-        batches.append(list(batch.ids))
+        batches.append(batch.ids)
         after = batch.next
     assert batches == [failed[:2:-1], failed[2:0:-1], failed[:1]]
     assert await states(store, [*failed, other, held, queued]) == [
@@ -48,7 +48,8 @@ async def test_of_jobs_for_the_same_media_one_is_retried(store: Store) -> None:
     await warm(store, photo("warm.jpg"))
     owned = await fail(store, photo("owned.jpg"))
     await push_one(store, photo("owned.jpg"))
-    assert await store.change_all(Action.RETRY, FAILED, limit=10) == Changed([twice[1]], matched=4)
+    changed = await store.change_all(Action.RETRY, FAILED, limit=10)
+    assert (changed.ids, changed.matched) == ([twice[1]], 4)
     assert await states(store, [*twice, warmed, owned]) == [
         State.FAILED,
         State.QUEUED,
@@ -63,7 +64,8 @@ async def test_named_jobs_are_cancelled_and_a_running_one_loses_its_lease(store:
     ended = (await warm(store, photo("done.jpg"))).id
     names = [claim.job.id, queued, ended, queued, "nobody"]
     changed = await store.change_each(Action.CANCEL, names)
-    assert changed == Changed([claim.job.id, queued], matched=3)
+    assert (changed.ids, changed.matched) == ([claim.job.id, queued], 3)
+    assert {job.state for job in changed.jobs} == {State.CANCELLED}
     assert await store.settle([done(claim)]) == [False]
     events = await store.events_after(0, limit=100)
     assert [event.id for event in events if event.state is State.CANCELLED] == [claim.job.id, queued]

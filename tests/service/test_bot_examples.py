@@ -37,6 +37,7 @@ async def test_an_example_sends_cold_media_warm_media_and_media_whose_id_went_ba
         async with running_service(settings) as world:
             environ = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("STREAMWARM_")},
+                "NO_PROXY": "127.0.0.1",
                 "STREAMWARM_HTTP_URL": world.endpoints.http,
                 "BOT_API_URL": emulator.base_url,
                 "BOT_TOKEN": TOKEN,

@@ -47,6 +47,7 @@ A_LIFE: list[events.Observation] = [
     events.RetryScheduled("2", "mybot", ErrorCode.DELIVERY_UNKNOWN, 1, 1.0),
     events.AttemptFailed("2", "mybot", Kind.VIDEO, "a", 2, ErrorCode.TIMEOUT, "slow", "failed", True),
     events.DestinationPaused("mybot", "429", 5.0, ErrorCode.RATE_LIMITED),
+    events.JobCancelled("3", "mybot", Kind.VIDEO),
 ]
 
 
@@ -80,6 +81,7 @@ def test_the_figures_are_those_of_what_happened() -> None:
     samples = page(A_LIFE)
     assert value(samples, "streamwarm_jobs_total", outcome="done", destination="mybot", kind="video") == 1
     assert value(samples, "streamwarm_jobs_total", outcome="failed") == 1
+    assert value(samples, "streamwarm_jobs_total", outcome="cancelled") == 1
     assert not [one for one in samples if one.labels.get("outcome") == "waiting"]  # it has not ended
     assert value(samples, "streamwarm_bytes_total", direction="source") == 70
     assert value(samples, "streamwarm_bytes_total", direction="destination") == 60
