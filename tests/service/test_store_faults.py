@@ -145,8 +145,8 @@ async def test_a_service_that_was_suspended_past_its_leases_finishes_what_it_had
 
 
 FULL, ROOM, PUSHED = 100_000, 25, 10_000
-GROWTH_LIMIT_KIB = 64 * 1024
-"""What a push of ten thousand may cost at its peak, as the kernel counts it; measured: 28 MiB."""
+GROWTH_LIMIT_KIB = 48 * 1024
+"""What a push of ten thousand may cost at its peak, as the kernel counts it; measured: 17 MiB."""
 
 MULTIPLY = """
 WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
