@@ -52,6 +52,22 @@ def fake_weed(folder: Path, script: str) -> None:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
+async def test_a_start_that_another_program_spoiled_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    fake_weed(
+        tmp_path, f'[ -e {taken} ] || {{ : > {taken}; echo the port is taken; exit 1; }}; exec {find_weed()} "$@"'
+    )
+    monkeypatch.setattr(module, "find_weed", lambda: str(tmp_path / "weed"))
+    async with trio.open_nursery() as nursery:
+        store = await nursery.start(serve_object_store, SETTINGS)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{store.endpoint_url}/{store.bucket}/anything")).status_code == 403
+        nursery.cancel_scope.cancel()
+    assert taken.exists()
+
+
 async def test_a_server_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_weed(tmp_path, "echo the disk is on fire; exit 3")
     monkeypatch.setattr(module, "find_weed", lambda: str(tmp_path / "weed"))
