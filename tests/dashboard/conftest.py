@@ -14,7 +14,8 @@ from streamwarm.sandbox.object_store import ObjectStore
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = (
-    "--no-sandbox",
+    "--no-sandbox",  # as root it does not start with one
+    "--disable-dev-shm-usage",  # a container's /dev/shm is commonly 64 MB, and a page that finds it full crashes
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
