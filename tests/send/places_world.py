@@ -10,7 +10,7 @@ import sys
 import time
 import types
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import httpx
 import trio
 from attrs import Factory, define
 from http_sink import HttpSink, Road, refusal, serving
-from scripted_bucket import NO_TLS, Rig, Script, rig
+from scripted_bucket import NO_TLS, Rig, Script, holding, rig
 from stream_world import CHAT, TOKEN, depart_at_once, work_once
 from stream_world import job as new_job
 
@@ -156,6 +156,11 @@ async def place(
         destination.answer_timeout_s = answer_timeout_s
         hidden = registry.secrets_in(tables)
         yield Place(kind, destination, far, road, pools, bucket, body_timeout_s, hidden)
+
+
+def s3_bucket(store: ObjectStore, folder: Path, body: bytes, **settings: Any) -> AbstractAsyncContextManager[Place]:
+    """A bucket in parts of 5 MiB, and `body` to warm it with."""
+    return place("s3-multipart", holding(body, cuts=[]), store, folder, **settings)
 
 
 async def _none() -> list[str]:

@@ -1,9 +1,7 @@
-"""The S3 destination alone: its settings, how a big object is cut, what answers mean, whose uploads are swept."""
+"""The S3 destination alone: its settings, how a big object is cut, what answers mean, how an upload is completed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,14 @@ from attrs import evolve
 from http_sink import Fault, refusal
 from hypothesis import given
 from hypothesis import strategies as st
-from places_world import MIB, Bytes, Place, place, size_of
-from scripted_bucket import NO_TLS, holding
+from places_world import MIB, Bytes, s3_bucket, size_of
+from scripted_bucket import NO_TLS
 from stream_world import content, sha256
 
 from streamwarm.backlog.store import Again, Done
 from streamwarm.configure import structure_table
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
-from streamwarm.model import Kind, NewJob, State
+from streamwarm.model import Kind, NewJob
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send.destination import Media
 from streamwarm.send.registry import secrets_in
@@ -29,11 +27,9 @@ from streamwarm.send.s3 import S3Destination, S3Settings
 from streamwarm.send.s3_answers import (
     MOST_BYTES,
     MOST_PARTS,
-    Trace,
     etag_of_parts,
     part_sizes,
     read_refusal,
-    read_upload_id,
 )
 from streamwarm.send.s3_multipart import TRACES
 
@@ -168,18 +164,12 @@ def test_one_key_written_too_often_holds_up_no_other() -> None:
     assert (everything.pauses_destination, everything.retry_after_s) == (True, 9.0)
 
 
-@asynccontextmanager
-async def bucket(store: ObjectStore, folder: Path, body: bytes, **settings: Any) -> AsyncIterator[Place]:
-    async with place("s3-multipart", holding(body, cuts=[]), store, folder, **settings) as opened:
-        yield opened
-
-
 BODY = content(size_of("s3-multipart"))
 
 
 async def test_a_success_that_turns_out_an_error_publishes_nothing(object_store: ObjectStore, tmp_path: Path) -> None:
     late = refusal(200, b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>m</Message></Error>")
-    async with bucket(object_store, tmp_path, BODY) as p:
+    async with s3_bucket(object_store, tmp_path, BODY) as p:
         assert p.far.ends
         p.road.applies = p.far.ends
         p.road.faults.append(Fault(0, late))
@@ -192,7 +182,7 @@ async def test_a_success_that_turns_out_an_error_publishes_nothing(object_store:
 async def test_a_last_step_that_was_lost_and_never_happened_is_unknown_and_made_again(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    async with bucket(object_store, tmp_path, BODY) as p:
+    async with s3_bucket(object_store, tmp_path, BODY) as p:
         assert p.far.ends
         p.road.applies = p.far.ends
         p.road.faults += [Fault(0), Fault(0)]
@@ -214,7 +204,7 @@ HALF_AN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n<CompleteMultip
 async def test_a_last_step_whose_answer_was_lost_is_made_again_without_another_upload(
     fault: Fault, object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    async with bucket(object_store, tmp_path, BODY) as p:
+    async with s3_bucket(object_store, tmp_path, BODY) as p:
         assert p.far.ends
         p.road.applies = p.far.ends
         p.road.faults.append(fault)
@@ -226,12 +216,12 @@ async def test_a_last_step_whose_answer_was_lost_is_made_again_without_another_u
 
 
 async def test_a_small_object_costs_one_request_and_a_big_one_is_cut(object_store: ObjectStore, tmp_path: Path) -> None:
-    async with bucket(object_store, tmp_path, content(5 * MIB)) as p:
+    async with s3_bucket(object_store, tmp_path, content(5 * MIB)) as p:
         delivered = await p.send()
         assert len(p.road.requests) == 1
         assert delivered.result["bucket"] == object_store.bucket
         assert delivered.result["key"].endswith("/media/a.mp4")
-    async with bucket(object_store, tmp_path, content(10 * MIB + 1)) as p:
+    async with s3_bucket(object_store, tmp_path, content(10 * MIB + 1)) as p:
         delivered = await p.send()
         assert delivered.result["etag"].endswith('-3"')
         assert sum("partNumber=" in request for request in p.road.requests) == 3
@@ -241,7 +231,7 @@ async def test_the_next_part_moves_while_the_last_is_answered_and_no_third(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
     body = content(20 * MIB + 1)
-    async with bucket(object_store, tmp_path, body, body_timeout_s=1.0) as p:
+    async with s3_bucket(object_store, tmp_path, body, body_timeout_s=1.0) as p:
         p.road.applies = lambda request: b"partNumber=" in request.target
         p.road.faults += [Fault(stays=True)] * 9  # no part is ever answered
         finished = await p.work()
@@ -255,7 +245,7 @@ async def test_the_next_part_moves_while_the_last_is_answered_and_no_third(
 async def test_an_object_keeps_its_type_and_its_encoding(
     size_bytes: int, object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    async with bucket(object_store, tmp_path, BODY) as p:
+    async with s3_bucket(object_store, tmp_path, BODY) as p:
         media = evolve(MEDIA, bytes=size_bytes, content_type="image/svg+xml; charset=utf-8", content_encoding="gzip")
         reference = await p.destination.deliver(media, Bytes(BODY[:size_bytes]))
         head = await p.destination._client.ask("HEAD", reference["key"])  # type: ignore[attr-defined]
@@ -263,97 +253,10 @@ async def test_an_object_keeps_its_type_and_its_encoding(
         assert head.headers["Content-Encoding"] == "gzip"
 
 
-async def begin(p: Place, job_id: str, key: str, *, noted: bool = True) -> str:
-    """What an attempt leaves that dies in the middle of an upload. Returns the upload's id."""
-    client = p.destination._client  # type: ignore[attr-defined]
-    begun = await client.ask("POST", key, query=(("uploads", ""),))
-    upload_id = read_upload_id(begun.body)
-    if noted:
-        multipart = p.destination._multipart  # type: ignore[attr-defined]
-        await client.ask(
-            "PUT", multipart.folder(job_id) + multipart.new_token(), body=Trace(job_id, key, upload_id).to_json()
-        )
-    return upload_id
-
-
-async def uploads(p: Place) -> str:
-    client = p.destination._client  # type: ignore[attr-defined]
-    return str((await client.ask("GET", query=(("uploads", ""),))).body.decode())
-
-
-async def test_a_start_aborts_our_dead_uploads_and_nobody_elses(object_store: ObjectStore, tmp_path: Path) -> None:
-    states = {"failed": State.FAILED, "queued": State.QUEUED, "running": State.RUNNING}
-    async with bucket(object_store, tmp_path, BODY) as p:
-        key = p.destination._key.render(JOB)  # type: ignore[attr-defined]
-        begun = {name: await begin(p, name, key) for name in [*states, "of-another-store"]}
-        begun["unnoted"] = await begin(p, "x", key, noted=False)
-
-        async def state_of(job_id: str) -> State | None:
-            await trio.lowlevel.checkpoint()
-            return states.get(job_id)
-
-        await p.destination.sweep(state_of)  # type: ignore[attr-defined]
-        left = await uploads(p)
-        assert {name for name, upload_id in begun.items() if upload_id in left} == {
-            "running",
-            "of-another-store",
-            "unnoted",
-        }
-        await clean_up(p, begun)
-
-
-async def test_the_next_attempt_aborts_what_the_last_one_of_its_job_left(
-    object_store: ObjectStore, tmp_path: Path
-) -> None:
-    async with bucket(object_store, tmp_path, BODY) as p:
-        key = p.destination._key.render(JOB)  # type: ignore[attr-defined]
-        begun = {"mine": await begin(p, "job-1", key), "other": await begin(p, "job-1/x", key)}
-        assert isinstance((await p.work()).settlement, Done)
-        left = await uploads(p)
-        assert [name for name, upload_id in begun.items() if upload_id in left] == ["other"]
-        await clean_up(p, begun)
-
-
-async def test_a_note_that_is_rubbish_stops_no_sweep(object_store: ObjectStore, tmp_path: Path) -> None:
-    async with bucket(object_store, tmp_path, BODY) as p:
-        client = p.destination._client  # type: ignore[attr-defined]
-        names = [f"{TRACES}place/{index}" for index in range(5)]
-        rubbish = (b"", b"[1]", b'{"job_id": 1}', b'{"job_id":"\\ud800","key":"k","upload_id":"u"}', b"\xff" * 2000)
-        for name, body in zip(names, rubbish, strict=True):
-            await client.ask("PUT", name, body=body)
-        dead = await begin(p, "failed", p.destination._key.render(JOB))  # type: ignore[attr-defined]
-
-        async def state_of(_: str) -> State | None:
-            await trio.lowlevel.checkpoint()
-            return State.FAILED
-
-        await p.destination.sweep(state_of)  # type: ignore[attr-defined]
-        assert dead not in await uploads(p)
-        for name in names:
-            await client.ask("DELETE", name)
-
-
-async def clean_up(p: Place, begun: dict[str, str]) -> None:
-    """The bucket is shared by the whole session."""
-    client = p.destination._client  # type: ignore[attr-defined]
-    key = p.destination._key.render(JOB)  # type: ignore[attr-defined]
-    for name, upload_id in begun.items():
-        await client.ask("DELETE", key, query=(("uploadId", upload_id),))
-        folder = p.destination._multipart.folder(name)  # type: ignore[attr-defined]
-        listed = await client.ask("GET", query=(("list-type", "2"), ("prefix", folder)))
-        for found in listed.body.decode().split("<Key>")[1:]:
-            await client.ask("DELETE", found.partition("</Key>")[0])
-
-
-def test_a_trace_survives_its_writing() -> None:
-    trace = Trace('job "1"\n🎬', "a/b&c", "upload")
-    assert Trace.from_json(trace.to_json()) == trace
-
-
 async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
     object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with bucket(object_store, tmp_path, BODY) as p:
+    async with s3_bucket(object_store, tmp_path, BODY) as p:
         p.road.applies = lambda request: TRACES.encode() in request.target and request.method == b"PUT"
         p.road.faults.append(Fault(0, refusal(403, b"<Error><Code>AccessDenied</Code></Error>")))
         finished = await p.work()
