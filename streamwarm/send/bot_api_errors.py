@@ -173,13 +173,7 @@ ROWS: tuple[Row, ...] = (
         "Client.cpp, delete_message",
         _STOP_DELETING,
     ),
-    _row(
-        Outcome.PERMANENT,
-        ErrorCode.TOO_LARGE,
-        413,
-        "",
-        "HttpConnection.cpp: a body over the server's limit",
-    ),
+    _row(Outcome.PERMANENT, ErrorCode.TOO_LARGE, 413, "", "HttpConnection.cpp: a body over the server's limit"),
     _row(
         Outcome.PERMANENT,
         ErrorCode.TOO_LARGE,
@@ -230,11 +224,7 @@ REFUSED = _row(
     "any other 4xx, in words: the server has looked at the request, and will say the same again",
 )
 UNAVAILABLE = _row(
-    Outcome.RETRY,
-    ErrorCode.DESTINATION_UNAVAILABLE,
-    None,
-    "",
-    "5xx (RFC 9110, 15.6), or a refusal that names no error",
+    Outcome.RETRY, ErrorCode.DESTINATION_UNAVAILABLE, None, "", "5xx (RFC 9110, 15.6), or a refusal that names no error"
 )
 _CORE_WORD = re.compile(r"(?:Bad Request: )?[A-Z0-9]+(?:_[A-Z0-9]+)+")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 from attrs import define, field, frozen
-from failing_store import memory_store, now
+from failing_store import FailingStore, memory_store, now
 
 from streamwarm.backlog.store import Done, Store
 from streamwarm.dispatch.dispatcher import Dispatcher
@@ -109,12 +110,14 @@ async def rate_world(
     upload: Callable[[Claim], Upload] = lambda _: Upload(),
     rules: RateRules | None = None,
     rates: Rates | None = None,
+    failures: dict[str, int] | None = None,
 ) -> AsyncIterator[World]:
-    """At work inside the block, and gone after it."""
+    """At work inside the block, and gone after it. The next `failures[method]` calls of the dispatcher's store fail."""
     limits = Limits({BOT: rates or telegram_rates(chats, local_server=False)})
     async with memory_store() as store, trio.open_nursery() as nursery:
         claims, worker_claims = trio.open_memory_channel[Claim](0)
-        dispatcher = Dispatcher(store, ReadyQueue(500, 900.0), limits, claims, now, now, unobserved)
+        failing: Any = FailingStore(store, failures or {})
+        dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), limits, claims, now, now, unobserved)
         world = World(store, dispatcher, FarSide(RateLimits(rules or RateRules())), upload)
         for _ in range(workers):
             nursery.start_soon(world.work, worker_claims.clone())

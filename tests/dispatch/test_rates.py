@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from streamwarm.dispatch.limits import Pause
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
+from streamwarm.send.destination import LaneRates, Quota, Rates
 
 GROUP = -1001
 GROUPS = [-1001, -1002, -1003, -1004, -1005]
@@ -100,6 +101,16 @@ async def test_attempts_that_never_got_to_their_end_take_no_place(autojump_clock
         await w.push(20)
         await trio.sleep(40)
         assert len(w.far.all_made) == 20
+
+
+async def test_a_store_that_failed_while_claiming_costs_no_place_in_the_minute(autojump_clock: MockClock) -> None:
+    one_a_minute = Rates(lanes={str(GROUP): LaneRates(quotas=(Quota(1, 60.0),))})
+    async with rate_world([], rates=one_a_minute, failures={"claim": 3}) as w:
+        await w.push(2)
+        await trio.sleep(30)
+        assert len(w.far.all_made) == 1
+        await trio.sleep(60)
+        assert len(w.far.all_made) == 2
 
 
 async def test_a_chat_that_was_silenced_under_an_upload_is_waited_for_briefly_or_not_at_all(
