@@ -132,9 +132,8 @@ class _Service:
         )
 
     def _on_events(self, events: list[Event]) -> None:
-        """What any process of the store told: there is work, or work that has become void."""
-        if any(event.state is State.QUEUED for event in events):
-            self.dispatcher.wake()
+        """What any process of the store told: for the dispatcher, and of work that has become void."""
+        self.dispatcher.heard(events)
         for event in events:
             if event.state is State.CANCELLED:
                 self.running.cancel(event.id)

@@ -9,7 +9,7 @@ stops.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 from attrs import define, evolve, field, frozen
@@ -19,7 +19,7 @@ from streamwarm.dispatch.departures import Departures
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
-from streamwarm.model import Claim, Lane, QueuedJob
+from streamwarm.model import Claim, Event, Lane, QueuedJob, State
 from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
@@ -34,6 +34,9 @@ REFRESH_SHARE = 10
 
 TROUBLE_S = 1.0
 """The pause after the store failed."""
+
+HEARD_LATE_S = 1.0
+"""How much later a deadline must be than what is known to be news: events tell of those of this process too."""
 
 GIVE_BACK_S = 5.0
 """How long a stopped dispatcher may take to finish a claim, and to give back what no worker has yet."""
@@ -106,6 +109,22 @@ class Dispatcher:
         self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
         self.wake()  # what is held for it must make room for others
         return lane is not None and (not limited or destination not in self.limits.active(now))
+
+    def heard(self, events: Iterable[Event]) -> None:
+        """What was told by whichever process of the store: there is work, or a destination has asked for silence."""
+        for event in events:
+            if event.state is State.QUEUED:
+                self.wake()
+            elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED and event.retry_at is not None:
+                self._obey_elsewhere(event.destination, event.retry_at, event.error.message)
+
+    def _obey_elsewhere(self, destination: str, retry_at: float, reason: str) -> None:
+        """A job waits for this deadline of its whole destination; where it ran here, `pause` knows of it already."""
+        now = self.steady_now()
+        until = now + retry_at - self.now()
+        if until - max(now, self.limits.free_at(destination)) > HEARD_LATE_S:
+            self.limits.pause(destination, Pause(until, reason))
+            self.wake()
 
     async def depart(self, claim: Claim, size_bytes: int) -> float:
         """Wait until the attempt may send its last bytes; returns when that was. Raises `DestinationError`."""
