@@ -51,8 +51,19 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, FieldError):
         return Problem(400, str(error))
     if isinstance(error, HTTPException):
-        return Problem(error.status_code, error.detail, headers=error.headers)
+        return Problem(error.status_code, _detail(error), headers=error.headers)
     return Problem(500, "an internal error; the service's log has more")
+
+
+def _detail(error: HTTPException) -> str:
+    """What Starlette's router says by the status alone, in words that help."""
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return error.detail
+    if error.status_code == 405:
+        return f"this path takes {(error.headers or {}).get('Allow', 'other methods')}"
+    return (
+        "there is no such route; GET /openapi.json lists those there are" if error.status_code == 404 else error.detail
+    )
 
 
 def _refused(error: CallRefusedError) -> Problem:

@@ -27,7 +27,7 @@ def validate(value: Any, schema: dict[str, Any]) -> None:
 
 
 def test_the_file_is_what_the_code_says() -> None:
-    assert TARGET.read_text(encoding="utf-8") == render()
+    assert TARGET.read_text(encoding="utf-8") == render(), "run: python tools/asyncapi.py"
 
 
 def test_it_has_every_method_and_no_other() -> None:
