@@ -304,7 +304,8 @@ async def _work(
         service.observe(WorkersStarted(settings.queue.workers, settings.queue.max_queue))
         service.metrics.observe(WorkersStarted(service.crew.size, settings.queue.max_queue))
         with ready_file(settings.serve.ready_file, endpoints):
-            service.observe(Lifecycle("serving", f"{endpoints.websocket} {endpoints.http}"))
+            where = f"{endpoints.websocket} {endpoints.http}" if service.link.role.serves else "work only"
+            service.observe(Lifecycle("serving", where))
             task_status.started(endpoints)
             await shutdown.requested.wait()
         drain_s = settings.serve.drain_s

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 import trio
 from postgres_fixture import PostgresServer
 from process_world import serving, write_config
@@ -34,9 +36,11 @@ def succeeded(log: Path) -> int:
     return log.read_text().count("[MEDIA][PREWARM][OK]")
 
 
-async def test_two_hosts_share_the_work_and_the_death_of_one_loses_and_doubles_nothing(
-    object_store: ObjectStore, postgres_server: PostgresServer, tmp_path: Path
+@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
+async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_nothing(
+    object_store: ObjectStore, postgres_server: PostgresServer, tmp_path: Path, fate: signal.Signals
 ) -> None:
+    """One host dies, or is suspended until the other has done its work too, and then wakes."""
     objects = {f"hosts/{n}.bin": random.Random(n).randbytes(2_000) for n in range(JOBS)}
     await put(object_store, objects)
     url = postgres_server.new_schema()
@@ -66,13 +70,17 @@ async def test_two_hosts_share_the_work_and_the_death_of_one_loses_and_doubles_n
                 with trio.fail_after(DEADLINE_S):
                     while len(emulator.deliveries) < JOBS // 2:
                         await trio.sleep(0.01)
-                one.process.kill()
+                one.process.send_signal(fate)
                 done: Counter[str] = Counter()
                 with trio.fail_after(DEADLINE_S):
                     await follow_to_the_end(client, job_ids, done)
+            if fate is signal.SIGSTOP:
+                one.process.send_signal(signal.SIGCONT)
+                one.process.terminate()
+                assert await one.ended() == 0
             two.process.terminate()
             assert await two.ended() == 0
-        assert len(emulator.deliveries) <= JOBS + WORKERS  # what was in the dead host's hands may have been sent before
+        assert len(emulator.deliveries) <= JOBS + WORKERS  # what was in that host's hands may have been sent before
     assert set(done.values()) == {1}
     assert min(succeeded(log) for log in logs) > 0
     with closing(psycopg.connect(url)) as database:
