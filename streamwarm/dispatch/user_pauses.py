@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits, Pause
@@ -24,12 +24,17 @@ class UserPauses:
     limits: Limits
     wake: Callable[[], None]
     observe: Observer
+    _turn: trio.Lock = field(factory=trio.Lock)
 
     async def refresh(self) -> None:
-        """Obey what the store says now. Raises `StoreUnavailable`."""
-        pauses = await self.store.pauses()
-        if self.limits.hold({p.destination: Pause(p.until, "paused by a user", by_user=True) for p in pauses}):
-            self.wake()
+        """Obey what the store says now. Raises `StoreUnavailable`.
+
+        One reading after another: an answer that was long under way must not undo what was read after it.
+        """
+        async with self._turn:
+            pauses = await self.store.pauses()
+            if self.limits.hold({p.destination: Pause(p.until, "paused by a user", by_user=True) for p in pauses}):
+                self.wake()
 
     def mended(self, destination: str) -> None:
         """A person says that a destination may be tried again."""

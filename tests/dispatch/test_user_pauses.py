@@ -87,3 +87,29 @@ async def test_resuming_leaves_a_429_its_deadline_but_ends_what_waits_for_a_pers
         assert w.limits.may_send("revoked", now())
         await trio.sleep(30)
         assert w.limits.may_send("limited", now())
+
+
+async def test_a_reading_that_was_under_way_does_not_undo_a_pause_ordered_meanwhile(autojump_clock: MockClock) -> None:
+    async with memory_store() as store, trio.open_nursery() as nursery:
+        limits = Limits()
+        pauses = UserPauses(LateReader(store), limits, lambda: None, lambda _: None)
+        nursery.start_soon(pauses.refresh)
+        await trio.sleep(0.5)  # it has read, and not answered yet
+        await store.pause("mybot", None)
+        await pauses.refresh()
+        await trio.sleep(5)
+        assert not limits.may_send("mybot", now())
+
+
+@define
+class LateReader:
+    """A store whose first answer is on its way for longer than the next."""
+
+    store: Any
+    delay_s: float = 2.0
+
+    async def pauses(self) -> Any:
+        found = await self.store.pauses()
+        delay_s, self.delay_s = self.delay_s, 0.0
+        await trio.sleep(delay_s)
+        return found
