@@ -9,22 +9,23 @@ from streamwarm.accept.views import rfc3339
 from streamwarm.dispatch.limits import DestinationState, LaneState, Pause
 from streamwarm.dispatch.usage import counted_within
 from streamwarm.model import JsonObject
-from streamwarm.send.destination import Quota
+from streamwarm.send.destination import LaneRates, Quota, Rates
 
 MINUTE_S = 60.0
 
 
-def limits_view(state: DestinationState, *, waiting: int, free_at: float, now: float) -> JsonObject:
-    """Members of a destination's view: nothing where it has no limits.
+def limits_view(state: DestinationState, rates: Rates, *, waiting: int, free_at: float, now: float) -> JsonObject:
+    """Members of a destination's view: nothing where it has no limits. `rates` are the destination's own, of which this
+    process may use a part.
 
     `limits` are figures, `chats` each chat's state, `next_at` when the next job may be handed out (null: at once, or
     when an attempt that runs ends), `eta_s` how long the `waiting` jobs take at that rate, and `hint` what would help.
     """
     view: dict[str, Any] = {}
-    rate = messages_per_minute(state, now)
+    rate = messages_per_minute(state, rates, now)
     if state.lanes:
         view["chats"] = [_chat_view(lane, now) for lane in state.lanes.values()]
-        view["hint"] = _hint(state, waiting, rate, now)
+        view["hint"] = _hint(state, rates, waiting, rate, now)
     if math.isfinite(rate):
         view["limits"] = {"messages_per_minute": round(rate, 1), "chats": len(state.lanes)}
         view["next_at"] = rfc3339(free_at) if now < free_at < math.inf else None
@@ -32,12 +33,13 @@ def limits_view(state: DestinationState, *, waiting: int, free_at: float, now: f
     return view
 
 
-def messages_per_minute(state: DestinationState, now: float) -> float:
+def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> float:
     """What the destination takes in the long run, `inf` without limits; chats that are set aside take nothing."""
-    own = min((_per_minute(quota) for quota in state.rates.quotas), default=math.inf)
-    if not state.lanes:
+    own = min((_per_minute(quota) for quota in rates.quotas), default=math.inf)
+    if not rates.lanes:
         return own
-    return min(own, sum(_lane_per_minute(lane) for lane in state.lanes.values() if not _is_out(lane, now)))
+    used = (rates.lanes[name] for name, lane in state.lanes.items() if not _is_out(lane, now))
+    return min(own, sum(map(_lane_per_minute, used)))
 
 
 def _chat_view(lane: LaneState, now: float) -> JsonObject:
@@ -50,13 +52,13 @@ def _chat_view(lane: LaneState, now: float) -> JsonObject:
     return view if lane.address == lane.name else {**view, "moved_to": lane.address}
 
 
-def _hint(state: DestinationState, waiting: int, rate: float, now: float) -> str | None:
+def _hint(state: DestinationState, rates: Rates, waiting: int, rate: float, now: float) -> str | None:
     """Said where the backlog takes longer than a minute, and chats are what it waits for."""
     if any(_is_out(lane, now) for lane in state.lanes.values()):
         return "a warm-up chat is set aside: see its reason, mend it and `streamwarm resume` this destination"
-    if waiting <= rate or not any(lane.rates.quotas for lane in state.lanes.values()):
+    if waiting <= rate or not any(lane.quotas for lane in rates.lanes.values()):
         return None
-    one = min(_lane_per_minute(lane) for lane in state.lanes.values())
+    one = min(_lane_per_minute(lane) for lane in rates.lanes.values())
     return (
         f"Telegram takes {one:g} messages a minute in a group, however many workers run: "
         f"each further group in `chats` adds {one:g}"
@@ -67,9 +69,9 @@ def _is_out(lane: LaneState, now: float) -> bool:
     return lane.aside is not None and lane.aside.free_at > now
 
 
-def _lane_per_minute(lane: LaneState) -> float:
-    spaced = MINUTE_S / lane.rates.spacing_s if lane.rates.spacing_s else math.inf
-    return min((_per_minute(quota) for quota in lane.rates.quotas), default=spaced)
+def _lane_per_minute(lane: LaneRates) -> float:
+    spaced = MINUTE_S / lane.spacing_s if lane.spacing_s else math.inf
+    return min((_per_minute(quota) for quota in lane.quotas), default=spaced)
 
 
 def _per_minute(quota: Quota) -> float:

@@ -14,6 +14,7 @@ from streamwarm.errors import StoreUnavailable
 from streamwarm.family import Crew
 from streamwarm.limit_views import limits_view, pause_view
 from streamwarm.model import JsonObject, State
+from streamwarm.send.destination import UNLIMITED
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
 
@@ -73,7 +74,7 @@ class Stats:
             "type": self.destinations[name],
             "queue": {state.value: count for state, count in jobs.items()},
             "paused": pause_view(pause),
-            **limits_view(state, waiting=waiting, free_at=free_at, now=now),
+            **limits_view(state, self.limits.rates.get(name, UNLIMITED), waiting=waiting, free_at=free_at, now=now),
         }
 
     async def keep_history(self) -> None:
