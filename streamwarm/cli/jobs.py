@@ -14,7 +14,7 @@ from attrs import frozen
 from streamwarm.cli.common import FAILED, OK, F, fail, print_json
 from streamwarm.cli.explain import remedy
 from streamwarm.cli.reach import Caller, Service, client_command, client_options, open_caller
-from streamwarm.cli.table import print_table
+from streamwarm.cli.table import print_table, printable
 from streamwarm.model import State
 
 PAGE_JOBS = 500
@@ -107,9 +107,9 @@ def show(job_id: str, service: Service, as_json: bool) -> None:
     error = job.pop("error", None)
     for name, value in job.items():
         if value not in (None, {}):
-            click.echo(f"{name}: {value}")
+            click.echo(printable(f"{name}: {value}"))
     if error:
-        click.echo(f"error: {error['code']}: {error['message']}")
+        click.echo(printable(f"error: {error['code']}: {error['message']}"))
         click.echo(f"what to do: {remedy(error['code'])}")
 
 

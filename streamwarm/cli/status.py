@@ -45,7 +45,7 @@ async def _print(service: Service, every_s: float | None, as_json: bool) -> None
             if as_json:
                 print_json(stats)
             else:
-                click.echo("\n".join(status_lines(stats)))
+                click.echo("\n".join(map(printable, status_lines(stats))))
             if every_s is None:
                 return
             await trio.sleep(every_s)

@@ -106,6 +106,18 @@ async def test_a_command_that_could_mean_everything_is_refused(object_store: Obj
         assert (missing.code, "of no job" in missing.err) == (1, True)
 
 
+async def test_a_hostile_key_does_not_steer_the_terminal(object_store: ObjectStore, tmp_path: Path) -> None:
+    async with operating(object_store, tmp_path) as op:
+        job = {"destination": "mybot", "kind": "document", "r2_key": "x\x1b[2J\nid: forged"}
+        [taken] = (await op.world.push(job))["accepted"]
+        await op.world.outcome(taken["id"])
+        shown = await cli("jobs", "show", taken["id"], *op.reach)
+        assert "\nr2_key: x\\x1b[2J\\nid: forged\n" in shown.out
+        for told in (shown, await cli("jobs", *op.reach), await cli("status", *op.reach)):
+            assert "\x1b" not in told.out
+            assert "\nid: forged" not in told.out
+
+
 async def test_status_tells_queue_workers_and_destinations(object_store: ObjectStore, tmp_path: Path, way: str) -> None:
     async with operating(object_store, tmp_path, way) as op:
         await op.push_failing(2, "never")
