@@ -23,6 +23,7 @@ from rich.progress import (
 
 from streamwarm.cli.common import print_json
 from streamwarm.cli.follow import Display
+from streamwarm.cli.table import printable
 
 KEY_WIDTH = 36
 
@@ -149,9 +150,10 @@ def _describe(job: Mapping[str, Any]) -> str:
         words += [str(reference)] if reference else []
     if error:
         words.append(f"{error['code']}: {error['message']}")
-    return " ".join(words)
+    return printable(" ".join(words))
 
 
 def _short(key: str) -> str:
     """The key's end, which tells objects apart, in a column's width."""
-    return escape(key if len(key) <= KEY_WIDTH else "…" + key[1 - KEY_WIDTH :])
+    shown = printable(key)
+    return escape(shown if len(shown) <= KEY_WIDTH else "…" + shown[1 - KEY_WIDTH :])

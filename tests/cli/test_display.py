@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from streamwarm.cli.display import open_display
+from streamwarm.cli.display import PlainLines, open_display
 
 KEY = "media/[bold]holiday[/bold].mp4"
 JOB: dict[str, Any] = {"id": "1", "destination": "mybot", "kind": "video", "r2_key": KEY}
@@ -59,3 +59,11 @@ def test_a_terminal_gets_bars_and_names_as_they_are() -> None:
     assert f"failed {KEY} → mybot timeout: the source sent [nothing]" in text
     assert "warming" in text
     assert "2/2" in text
+
+
+def test_a_hostile_key_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = {"id": "1", "r2_key": "a\x1b[2J\n[2/2] done b", "destination": "mybot", "kind": "photo", "state": "done"}
+    plain = PlainLines()
+    plain.added(1)
+    plain.ended(hostile)
+    assert capsys.readouterr().out == "[1/1] done a\\x1b[2J\\n[2/2] done b → mybot\n"
