@@ -24,6 +24,7 @@ from service_world import (
 )
 
 from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
+from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings import QueueSettings
 from streamwarm.watch.events import DestinationPaused, RetryScheduled
@@ -31,6 +32,9 @@ from streamwarm.watch.events import DestinationPaused, RetryScheduled
 OLD, NEW, OTHER = -77, -1001077, -1001078
 CHATS = [OLD, NEW, OTHER, *range(-2005, -2000)]
 BODY = b"a small object"
+RULES = RateRules(chat=Window(2, 1.0))
+"""Two may follow each other closely, as at Telegram: a machine that stands still for seconds can bunch them. To the
+letter, the rates are tested in virtual time (`tests/dispatch/test_rates.py`)."""
 
 
 def job(key: str, **more: Any) -> dict[str, Any]:
@@ -70,7 +74,7 @@ async def running_bot(
     enforce_rates: bool = False,
     **table: Any,
 ) -> AsyncIterator[Bot]:
-    async with running_emulator(chats=CHATS, enforce_rates=enforce_rates) as emulator:
+    async with running_emulator(chats=CHATS, enforce_rates=enforce_rates, rate_rules=RULES) as emulator:
         emulator.inject(*faults)
         tables = {"mybot": telegram_table(emulator, TOKEN, chats=chats, **table)}
         settings = settings_for(store, folder / "s.db", tables, queue=queue or QueueSettings(max_attempts=1))
