@@ -82,8 +82,8 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.
             # Cancelled, or a bug: the attempt is given back, whatever happens to this task.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + HANDOVER_S):
                 await tools.finish(finished)
-        if finished.delivered is not None:
-            await _tidy_up(claim, finished.delivered, tools)
+    if finished.delivered is not None:
+        await _tidy_up(claim, finished.delivered, tools)
 
 
 async def _tidy_up(claim: Claim, delivered: Delivered, tools: WorkerTools) -> None:
