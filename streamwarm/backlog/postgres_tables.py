@@ -26,6 +26,7 @@ from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, Kind, MediaKey, QueuedJob, SeenObject, State, WarmRecord
 
 PgConnection = Connection[dict[str, Any]]
+Row = dict[str, object]
 
 _MAX_BIGINT = 2**63 - 1
 """An upper bound for any `seq`."""
@@ -47,10 +48,15 @@ class PostgresTables:
     _events: list[Event] = field(factory=list)
     _moved: Counter[tuple[str, State]] = field(factory=Counter)  # what is to be added to job_counts
     _states: dict[int, State] = field(factory=dict)  # of the jobs that were read, by seq
+    _marks: dict[MediaKey, Row | None] = field(factory=dict)
+    _records: dict[MediaKey, Row] = field(factory=dict)
+    _seen: dict[str, SeenObject] = field(factory=dict)
+    _seen_at: float = 0.0
 
     def finish(self) -> Cursor[dict[str, Any]] | None:
         """Number and write the events, and add up the counts. Hands back where the newest event's `seq` (`value`)
         will be read, None if there was no event."""
+        self._write_media()
         if self._events:
             events = _columns(rows.event_row(event) for event in self._events)
             self._run("insert_events", count=len(self._events), **events)
@@ -117,6 +123,7 @@ class PostgresTables:
     def delete_jobs(self, jobs: Sequence[Job]) -> None:
         if not jobs:
             return
+        self._write_media()
         media = ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs)
         self._write("delete_unready_media_of_jobs", **_columns(media))
         self._write("delete_events_of_jobs", ids=[job.id for job in jobs])
@@ -193,6 +200,7 @@ class PostgresTables:
     def ready_records(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
         if not keys:
             return {}
+        self._write_media()
         found = self._all("ready_records", **_columns(map(rows.key_row, keys)))
         return {
             MediaKey(row["destination"], Kind(row["kind"]), row["media_reference"]): rows.record_from(row)
@@ -213,32 +221,49 @@ class PostgresTables:
         return None if row is None else rows.record_from(row)
 
     def put_record(self, key: MediaKey, record: WarmRecord) -> None:
-        self._write(
-            "put_record",
+        self.wrote = True
+        self._records[key] = {
             **rows.key_row(key),
-            r2_key=record.r2_key,
-            sha256=record.sha256,
-            bytes=record.bytes,
-            result=rows.json_text(record.result),
-            job_id=record.job_id,
-            updated_at=record.warmed_at,
-        )
+            "r2_key": record.r2_key,
+            "sha256": record.sha256,
+            "bytes": record.bytes,
+            "result": rows.json_text(record.result),
+            "job_id": record.job_id,
+            "updated_at": record.warmed_at,
+        }
 
     def mark_media(self, job: Job, status: MediaStatus | None) -> None:
-        key = rows.key_row(job.media_key)
+        self.wrote = True
+        key = job.media_key
         if status is None:
-            self._write("delete_unready_media", **key)
+            self._marks[key] = None
             return
-        self._write(
-            "mark_media",
-            **key,
-            status=status.value,
-            r2_key=job.r2_key,
-            job_id=job.id,
-            updated_at=job.updated_at,
-        )
+        self._marks[key] = {
+            **rows.key_row(key),
+            "status": status.value,
+            "r2_key": job.r2_key,
+            "job_id": job.id,
+            "updated_at": job.updated_at,
+        }
+
+    def _write_media(self) -> None:
+        """What was said of media so far, in the order of the keys: several destinations may share an object, and hosts
+        that wrote the same rows in different orders would wait for each other. A mark never touches a ready row, so it
+        does not matter whether it came before or after the record."""
+        marks = sorted(self._marks.items(), key=_in_order)
+        if dropped := [rows.key_row(key) for key, row in marks if row is None]:
+            self._run("delete_unready_media", **_columns(dropped))
+        if marked := [row for _, row in marks if row is not None]:
+            self._run("mark_media", **_columns(marked))
+        if records := [row for _, row in sorted(self._records.items(), key=_in_order)]:
+            self._run("put_records", **_columns(records))
+        if seen := [{**asdict(self._seen[key]), "seen_at": self._seen_at} for key in sorted(self._seen)]:
+            self._run("put_seen", **_columns(seen))
+        for written in (self._marks, self._records, self._seen):
+            written.clear()
 
     def delete_records(self, query: MediaQuery) -> int:
+        self._write_media()
         place = {"destination": query.key.destination, "kind": query.key.kind.value}
         deleted = (
             self._write("delete_ready_record", **rows.key_row(query.key)),
@@ -249,15 +274,8 @@ class PostgresTables:
         return sum(len(cursor.fetchall()) for cursor in deleted)
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None:
-        self._write(
-            "put_seen",
-            r2_key=seen.r2_key,
-            bytes=seen.bytes,
-            etag=seen.etag,
-            content_type=seen.content_type,
-            sha256=seen.sha256,
-            seen_at=seen_at,
-        )
+        self.wrote = True
+        self._seen[seen.r2_key], self._seen_at = seen, seen_at
 
     def put_pause(self, pause: UserPause) -> None:
         self._write("put_pause", **rows.pause_row(pause))
@@ -313,6 +331,11 @@ class PostgresTables:
 
     def _run(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
         return self.connection.execute(self._queries[query], parameters)
+
+
+def _in_order(item: tuple[MediaKey, object]) -> tuple[str, str, str]:
+    key, _ = item
+    return key.destination, key.kind.value, key.reference
 
 
 def _columns(found: Iterable[Mapping[str, object]]) -> dict[str, list[Any]]:

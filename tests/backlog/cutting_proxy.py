@@ -11,6 +11,9 @@ import trio
 from attrs import define
 from postgres_fixture import PostgresServer
 
+_SYNC = b"S\0\0\0\4"
+"""How a client ends what it wants answered: before it, the server keeps its answers."""
+
 
 class Cut(Enum):
     """When: the server never sees the commit, or it does and its answer is lost."""
@@ -37,13 +40,19 @@ class CuttingProxy:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 async for data in client:
                     written += data
-                    signed = written.rpartition(b"UPDATE writers")
-                    if self.cut is not None and signed[1] and b"COMMIT" in signed[2]:
+                    if self._is_due(written):
                         answers.cancel()
                         await self._cut(server, data)
                         break
                     await server.send_all(data)
             nursery.cancel_scope.cancel()
+
+    def _is_due(self, written: bytes) -> bool:
+        _, signed, rest = written.rpartition(b"UPDATE writers")
+        _, commit, after = rest.rpartition(b"COMMIT")
+        if self.cut is Cut.BEFORE_COMMIT:
+            return bool(signed and commit)
+        return self.cut is Cut.AFTER_COMMIT and bool(signed and commit) and _SYNC in after
 
     async def _cut(self, server: trio.SocketStream, data: bytes) -> None:
         cut, self.cut = self.cut, None
