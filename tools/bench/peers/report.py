@@ -64,10 +64,11 @@ def _preamble(command: str) -> str:
     return (
         f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {_processor()}, {os.cpu_count()} cores, Linux, "
         f"Python {platform.python_version()}, Node.js {node}. The machine's load average at the end was "
-        f"{os.getloadavg()[0]:.1f}, this included. Medians of the runs; workers take turns. `speed ×` and "
-        f"`memory ×` are to the seed worker that buffers. Ours is the whole service, every job synced to SQLite and "
-        "verified; the others store and verify nothing. Latency is from push to end (of photos, where there are others "
-        "beside them): where all jobs are pushed at once it is mostly the queue's length."
+        f"{os.getloadavg()[0]:.1f}, this included. Medians of the runs; workers take turns. `speed ×` and `memory ×` "
+        "are to the seed worker that buffers. Ours is the whole service, every job synced to SQLite and verified "
+        "(streamwarm-2: two processes of five workers each); the others store and verify nothing. Latency is from push "
+        "to end (of photos, where there are others beside them): where all jobs are pushed at once it is mostly the "
+        "queue's length."
     )
 
 
