@@ -72,7 +72,7 @@ async def fill_and_push(url: str, rows: int, seconds: float) -> float:
     async with opened(url) as store:
         for _ in range(rows // FILL_BATCH):
             await store.push(new_jobs(FILL_BATCH))
-        pushes, _ = await push_rate(store, seconds)
+        pushes, *_ = await push_rate(store, seconds)
     return pushes
 
 
