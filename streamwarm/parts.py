@@ -28,10 +28,10 @@ from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import PooledClient, open_client
+from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.destination import Destination
 from streamwarm.send.registry import open_destinations, secrets_in
 from streamwarm.settings import PoolSettings, Settings
-from streamwarm.sigv4 import SigningKeys
 from streamwarm.watch.events import Observer, PoolOpened, unobserved
 
 SQLITE = "sqlite:///"

@@ -21,10 +21,10 @@ from streamwarm.cli.push import follow_to_end, push_batch
 from streamwarm.cli.running import logger_for, running_service, until_signalled
 from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
+from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.sandbox.library import MadeObject, demo_library
 from streamwarm.sandbox.sandbox import DESTINATION, Sandbox, open_sandbox
 from streamwarm.settings import AuthSettings, LogSettings, Settings, StoreSettings
-from streamwarm.sigv4 import SigningKeys
 
 
 @click.command()

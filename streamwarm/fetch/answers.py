@@ -12,7 +12,7 @@ from attrs import frozen
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo
 from streamwarm.retry import parse_retry_after
-from streamwarm.s3_xml import parse_xml, read_error, tag, text
+from streamwarm.s3.xml import parse_xml, read_error, tag, text
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 """The most of an answer that is read as XML. S3 lists at most 1000 keys a page, each at most 1024 bytes,

@@ -26,7 +26,7 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import Head, error_of
 from streamwarm.fetch.pace import Pace
 from streamwarm.fetch.source import SignedUrl
-from streamwarm.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
+from streamwarm.s3.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
 
 MAX_ERROR_BYTES = 64 * 1024
 """S3's error documents are under 1 KiB; a proxy's page is read no further than this for its `<Code>`."""

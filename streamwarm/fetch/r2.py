@@ -16,7 +16,7 @@ from streamwarm.fetch.answers import MAX_PAGE_BYTES, Head, ListedObject, ListPag
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
 from streamwarm.fetch.resume import ResumingObject, check_continuation
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
-from streamwarm.sigv4 import SigningKeys
+from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.watch.events import BytesMoved, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]

@@ -9,7 +9,7 @@ import httpx
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.bucket import Bucket, BucketClient
-from streamwarm.sigv4 import UNSIGNED_PAYLOAD, SigningKeys
+from streamwarm.s3.sigv4 import UNSIGNED_PAYLOAD, SigningKeys
 
 
 async def put_object(

@@ -29,7 +29,7 @@ from attrs import field, frozen
 from streamwarm.errors import SourceError
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.sigv4 import SigningKeys
+from streamwarm.s3.sigv4 import SigningKeys
 
 READY_TIMEOUT_S = 60.0
 """Three seconds on an idle machine; a minute leaves room for a loaded one and still ends."""

@@ -17,6 +17,7 @@ from typed_settings.types import SecretStr
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import JsonObject, NewJob, State
+from streamwarm.s3.sigv4 import Signer, SigningKeys
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.exchange import Upload, stored_headers
 from streamwarm.send.s3_answers import (
@@ -30,7 +31,6 @@ from streamwarm.send.s3_client import S3Client
 from streamwarm.send.s3_multipart import COMPLETE_S, TRACES, Multipart
 from streamwarm.send.template import Template
 from streamwarm.settings import BadValue
-from streamwarm.sigv4 import Signer, SigningKeys
 
 MAX_KEY_BYTES = 1024
 """S3's limit for a key in UTF-8, and R2's."""

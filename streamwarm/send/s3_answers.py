@@ -12,7 +12,7 @@ from attrs import frozen
 
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.retry import parse_retry_after
-from streamwarm.s3_xml import parse_xml, read_error, tag, text
+from streamwarm.s3.xml import parse_xml, read_error, tag, text
 
 MIB = 1 << 20
 

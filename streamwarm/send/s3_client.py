@@ -15,9 +15,9 @@ import trio
 from attrs import define, field
 
 from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
+from streamwarm.s3.sigv4 import UNSIGNED_PAYLOAD, S3Request, Signer, object_path
 from streamwarm.send.exchange import Answer, Outgoing, exchange
 from streamwarm.send.s3_answers import read_refusal
-from streamwarm.sigv4 import UNSIGNED_PAYLOAD, S3Request, Signer, object_path
 
 ASK_S = 60.0
 """As long as a transfer may stand still by default (`pool.body_timeout_s`): a bucket that is slower is down."""

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
-from streamwarm.sigv4 import SigningKeys
+from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.watch.events import Observation, SourceReopened
 
 CANARY = "canary-secret-do-not-show"

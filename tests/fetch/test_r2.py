@@ -32,7 +32,7 @@ from trio.testing import MockClock
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import ListedObject, R2Source
-from streamwarm.sigv4 import SigningKeys, object_path
+from streamwarm.s3.sigv4 import SigningKeys, object_path
 
 BODY = b"media" * 40_000
 ZIPPED = gzip.compress(BODY)

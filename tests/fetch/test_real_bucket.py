@@ -14,8 +14,8 @@ from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
+from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.sigv4 import S3Request, Signer, SigningKeys, object_path
 
 HOSTILE_KEYS = [
     "%2e%2e/%2e%2e/secret",

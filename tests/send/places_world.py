@@ -29,12 +29,12 @@ from stream_world import job as new_job
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job
 from streamwarm.net.pool import PooledClient, open_client
+from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send import registry
 from streamwarm.send.destination import Destination
 from streamwarm.settle.finished import Delivered, Finished
-from streamwarm.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.stream.transfer import Attempt, transfer
 from streamwarm.watch.redact import make_redactor
 

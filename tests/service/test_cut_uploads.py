@@ -20,8 +20,8 @@ from service_world import DEADLINE_S, put
 from streamwarm.cli.client import Client, connect
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
+from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.sigv4 import S3Request, Signer, SigningKeys, object_path
 
 BODY = random.Random(7).randbytes(12_000_000)
 PART_BYTES = 5 << 20

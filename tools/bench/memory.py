@@ -32,8 +32,8 @@ from streamwarm.cli.follow import Following
 from streamwarm.cli.push import follow_to_end, push_batch
 from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
+from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
-from streamwarm.sigv4 import SigningKeys
 
 TOKEN, CHAT = "4242:memory-bench", -1001
 BLOCK_BYTES = 1 << 20

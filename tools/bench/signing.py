@@ -18,7 +18,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from streamwarm.sigv4 import S3Request, Signer, SigningKeys, object_path
+from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 
 HOST = "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
 KEY = "media/2026/11/clips/интро 42.mp4"

@@ -21,7 +21,7 @@ from asks.response_objects import Response
 from attrs import field, frozen
 
 from load.content import LoadObject
-from streamwarm.sigv4 import S3Request, Signer, SigningKeys, object_path
+from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 
 TIMEOUT_S = 60.0
 UPLOADS = 8

@@ -32,7 +32,7 @@ from streamwarm.fetch.cache_file import make_private_folder
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
 from streamwarm.net.pool import open_client
-from streamwarm.sigv4 import SigningKeys
+from streamwarm.s3.sigv4 import SigningKeys
 
 WORKERS = 5
 MAX_ATTEMPTS = 5

@@ -39,8 +39,8 @@ from attrs import asdict, field, frozen
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
+from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
-from streamwarm.sigv4 import SigningKeys
 
 HERE = Path(__file__).parent
 PEERS = ("streamwarm", "rclone")

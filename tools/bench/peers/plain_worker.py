@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
-from streamwarm.sigv4 import S3Request, Signer, SigningKeys, object_path
+from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 
 WORKERS = 5
 METHODS = {"photo": "sendPhoto", "video": "sendVideo", "document": "sendDocument"}

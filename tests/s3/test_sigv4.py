@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.sigv4 import (
+from streamwarm.s3.sigv4 import (
     EMPTY_PAYLOAD,
     UNSIGNED_PAYLOAD,
     S3Request,
