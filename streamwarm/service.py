@@ -7,25 +7,15 @@ What is opened first is closed last: store and pools, then what serves clients, 
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from streamwarm.accept.auth import Auth, own_origins
-from streamwarm.accept.http import HttpHooks, build_app
-from streamwarm.accept.http_server import serve_http
 from streamwarm.accept.intake import Intake
-from streamwarm.accept.websocket import serve_websocket
 from streamwarm.backlog.rescuer import run_rescuer
 from streamwarm.backlog.store import Store
 from streamwarm.clock import SteadyClock
@@ -35,31 +25,22 @@ from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.shares import Shares
 from streamwarm.dispatch.user_pauses import UserPauses
-from streamwarm.errors import SettingsError
-from streamwarm.family import ALONE, NOT_REPORTED, REPORT_EVERY_S, UNREPORTED_MAX, Crew, Link, Report
+from streamwarm.listening import Endpoints, Front, listening, ready_file
 from streamwarm.model import Claim, Event, State
 from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
+from streamwarm.processes.family import ALONE, NOT_REPORTED, REPORT_EVERY_S, UNREPORTED_MAX, Crew, Link, Report
 from streamwarm.send.destination import rates_of
 from streamwarm.send.sweep import sweep_destinations
-from streamwarm.settings import Settings
+from streamwarm.settings import Settings, check_together
 from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
 from streamwarm.stats import Stats
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
-from streamwarm.watch.dashboard.page import load_pages
 from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
 from streamwarm.watch.redact import make_redactor
-
-
-@frozen
-class Endpoints:
-    """Where a running service is reached."""
-
-    websocket: str
-    http: str
 
 
 @define
@@ -151,7 +132,7 @@ async def run_service(
 
     Raises `SettingsError`, or `StoreUnavailable` at the start.
     """
-    check(settings)
+    check_together(settings)
     metrics, history = Metrics(), History(time.time())
     unreported: deque[Observation] = deque(maxlen=UNREPORTED_MAX)
 
@@ -168,9 +149,10 @@ async def run_service(
         trio.open_nursery() as plumbing,
     ):
         service = _Service(settings, store, far, metrics, history, observe_all, shutdown, link)
+        front = Front(settings, link.role, service.intake, service.publisher, service.stats, observe_all)
         await _start_plumbing(service, plumbing)
         plumbing.start_soon(_exchange, service, unreported)
-        async with _listening(service) as endpoints:
+        async with listening(front) as endpoints:
             await _work(service, plumbing, endpoints, task_status)
         plumbing.cancel_scope.cancel()
     observe_all(Lifecycle("stopped"))
@@ -225,67 +207,6 @@ async def _exchange(service: _Service, unreported: deque[Observation]) -> None:
         )
 
 
-@asynccontextmanager
-async def _listening(service: _Service) -> AsyncIterator[Endpoints]:
-    """Serve clients inside this block; on the way out, say goodbye to them."""
-    if not service.link.role.serves:
-        yield Endpoints("", "")
-        return
-    closing = trio.Event()
-    async with trio.open_nursery() as listeners:
-        # HTTP first: the websocket lets browsers in from its origin.
-        http = await listeners.start(_serve_http, service, closing)
-        websocket = await listeners.start(_serve_websocket, service, own_origins(http), closing)
-        yield Endpoints(websocket, http)
-        closing.set()
-
-
-async def _serve_http(service: _Service, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
-    address, auth = service.settings.serve.http, service.settings.auth
-    hooks = HttpHooks(
-        ready=service.stats.why_not_ready,
-        metrics=service.stats.render_metrics,
-        feed=service.publisher,
-        closing=closing,
-        pages=load_pages(),
-    )
-    app = build_app(service.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=service.observe)
-    await serve_http(
-        app,
-        host=address.host,
-        port=address.port,
-        observe=service.observe,
-        shutdown=closing,
-        listeners=_sockets(service, "http"),
-        task_status=task_status,
-    )
-
-
-def _sockets(service: _Service, name: str) -> list[trio.SocketListener] | None:
-    """Those that are open already, held by the supervisor."""
-    descriptors = service.link.role.sockets.get(name)
-    if descriptors is None:
-        return None
-    return [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in descriptors]
-
-
-async def _serve_websocket(
-    service: _Service, own: tuple[str, ...], closing: trio.Event, task_status: trio.TaskStatus[str]
-) -> None:
-    address, auth = service.settings.serve.listen, service.settings.auth
-    await serve_websocket(
-        service.intake,
-        service.publisher,
-        host=address.host,
-        port=address.port,
-        auth=Auth(auth.tokens, (*auth.origins, *own)),
-        observe=service.observe,
-        shutdown=closing,
-        listeners=_sockets(service, "websocket"),
-        task_status=task_status,
-    )
-
-
 async def _work(
     service: _Service, plumbing: trio.Nursery, endpoints: Endpoints, task_status: trio.TaskStatus[Endpoints]
 ) -> None:
@@ -338,37 +259,3 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         max_attempts=service.settings.queue.max_attempts,
         body_timeout_s=service.settings.pool.body_timeout_s,
     )
-
-
-@contextmanager
-def ready_file(path: Path | None, endpoints: Endpoints) -> Iterator[None]:
-    """The file that tells where to connect, there while the service serves; written whole or not at all."""
-    if path is None:
-        yield
-        return
-    content = {"websocket": endpoints.websocket, "http": endpoints.http, "pid": os.getpid()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as exc:
-        raise SettingsError(f"serve.ready_file: {path} cannot be written: {exc.strerror}") from exc
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def check(settings: Settings) -> None:
-    """What no single setting can tell is wrong."""
-    serve = settings.serve
-    if not settings.auth.tokens and not (serve.listen.is_loopback and serve.http.is_loopback):
-        raise SettingsError(
-            "auth.tokens is empty, so serve.listen and serve.http must both be on loopback (127.0.0.1); "
-            "set a token, for example STREAMWARM_AUTH_TOKENS_FILE, to listen elsewhere"
-        )
-    if serve.processes > 1 and settings.store.url == "memory:":
-        raise SettingsError(
-            "serve.processes: several processes cannot share store.url = memory:; "
-            "use sqlite:///PATH or postgresql://…, or one process"
-        )

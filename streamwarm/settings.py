@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from attrs import Attribute, field, frozen
 from typed_settings.types import SecretStr
 
+from streamwarm.errors import SettingsError
+
 KEEP_DONE_S = 7 * 86400.0
 KEEP_FAILED_S = 30 * 86400.0
 
@@ -181,3 +183,18 @@ class Settings:
     signing: SigningSettings = SigningSettings()
     log: LogSettings = LogSettings()
     destinations: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+
+
+def check_together(settings: Settings) -> None:
+    """Raise `SettingsError` for what no single setting can tell is wrong."""
+    serve = settings.serve
+    if not settings.auth.tokens and not (serve.listen.is_loopback and serve.http.is_loopback):
+        raise SettingsError(
+            "auth.tokens is empty, so serve.listen and serve.http must both be on loopback (127.0.0.1); "
+            "set a token, for example STREAMWARM_AUTH_TOKENS_FILE, to listen elsewhere"
+        )
+    if serve.processes > 1 and settings.store.url == "memory:":
+        raise SettingsError(
+            "serve.processes: several processes cannot share store.url = memory:; "
+            "use sqlite:///PATH or postgresql://…, or one process"
+        )

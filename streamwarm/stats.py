@@ -11,9 +11,9 @@ from streamwarm.accept.views import rfc3339
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import StoreUnavailable
-from streamwarm.family import Crew
 from streamwarm.limit_views import limits_view, pause_view
 from streamwarm.model import JsonObject, State
+from streamwarm.processes.family import Crew
 from streamwarm.send.destination import UNLIMITED
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics

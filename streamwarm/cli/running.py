@@ -9,8 +9,9 @@ from functools import partial
 
 import trio
 
+from streamwarm.listening import Endpoints
 from streamwarm.parts import secrets_in_settings
-from streamwarm.service import Endpoints, Shutdown, run_service
+from streamwarm.service import Shutdown, run_service
 from streamwarm.settings import Settings
 from streamwarm.watch.events import Observer
 from streamwarm.watch.logs import make_logger
@@ -59,7 +60,7 @@ async def _serve(settings: Settings, shutdown: Shutdown) -> None:
         await run_service(settings, shutdown, logger_for(settings))
         return
     # Imported here: a service of one process has no need of it.
-    from streamwarm.supervisor import supervise
+    from streamwarm.processes.supervisor import supervise
 
     await supervise(settings, shutdown, logger_for(settings))
 

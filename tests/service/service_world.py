@@ -16,11 +16,12 @@ from typed_settings.types import SecretStr
 from streamwarm.cli.client import Client, connect
 from streamwarm.cli.follow import ENDED
 from streamwarm.fetch.upload import put_object
+from streamwarm.listening import Endpoints
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.service import Endpoints, Shutdown, run_service
+from streamwarm.service import Shutdown, run_service
 from streamwarm.settings import Address, QueueSettings, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.watch.events import Observation
 

@@ -1,4 +1,4 @@
-"""One of several processes that are one service: `python -m streamwarm.member`, started by `supervisor.py`.
+"""One of several processes that are one service: `python -m streamwarm.processes.member`, started by `supervisor.py`.
 
 It is told what it is and when to stop over its standard input, and tells what it does over its standard output. Signals
 mean nothing to it: the supervisor gets them too, also where they go to the whole group (Ctrl-C, systemd), and two
@@ -12,14 +12,17 @@ import signal
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
-from math import inf
 
 import trio
 
 from streamwarm.cli.common import exits
 from streamwarm.cli.running import logger_for
-from streamwarm.family import Link, Lost, Report, Start, Started, Stop, decode, encode, lines_of
+from streamwarm.processes.family import Link, Lost, Report, Start, Started, Stop, decode, encode, lines_of
 from streamwarm.service import Shutdown, run_service
+
+REPORTS_MAX = 256
+"""Reports that wait to be summed up, two a second from each member. Nobody waits but a service that is stopping: what
+comes then is of no use, and an order to stop must not stand behind it."""
 
 
 @exits
@@ -37,8 +40,7 @@ async def _serve() -> None:
         told = lines_of(orders)
         start: Start = decode(await anext(told))
         shutdown = Shutdown()
-        # Never full: what comes is taken at once.
-        incoming, reports = trio.open_memory_channel[Report | Lost](inf)
+        incoming, reports = trio.open_memory_channel[Report | Lost](REPORTS_MAX)
         nursery.start_soon(_obey, told, shutdown, incoming)
 
         async def tell(message: Report | Started) -> None:
@@ -61,7 +63,8 @@ async def _obey(
         if isinstance(message, Stop):
             shutdown.signal()
         else:
-            incoming.send_nowait(message)
+            with suppress(trio.WouldBlock):
+                incoming.send_nowait(message)
     if not shutdown.requested.is_set():
         shutdown.signal()  # the supervisor is gone
 

@@ -16,11 +16,12 @@ from attrs import define, evolve, field
 
 from streamwarm.accept.clients import open_listeners
 from streamwarm.errors import SettingsError, StoreUnavailable
-from streamwarm.family import FRONT, Lost, Role, Start, Started, Stop, decode, encode, lines_of
+from streamwarm.listening import Endpoints, ready_file
 from streamwarm.parts import held_store
+from streamwarm.processes.family import FRONT, Lost, Role, Start, Started, Stop, decode, encode, lines_of
 from streamwarm.retry import backoff_s
-from streamwarm.service import Endpoints, Shutdown, check, ready_file
-from streamwarm.settings import Settings
+from streamwarm.service import Shutdown
+from streamwarm.settings import Settings, check_together
 from streamwarm.watch.events import Lifecycle, Observer, ProcessLost
 
 STEADY_S = 60.0
@@ -42,7 +43,7 @@ _USAGE, _UNREACHABLE = 2, 3  # a member's exit codes, as the command line's
 async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -> None:
     """Serve with `serve.processes` processes until `shutdown`. Raises `SettingsError` or `StoreUnavailable` where they
     cannot start; each has told the reason."""
-    check(settings)
+    check_together(settings)
     async with held_store(settings), AsyncExitStack() as open_sockets:
         sockets = await _open_sockets(settings, open_sockets)
         members = _members(settings, sockets, observe)
@@ -157,7 +158,7 @@ class _Member:
         """One life, from start to end."""
         self._orders, orders = trio.open_memory_channel[bytes](ORDERS_WAITING)
         self._process = process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "streamwarm.member"],
+            [sys.executable, "-m", "streamwarm.processes.member"],
             stdin=PIPE,
             stdout=PIPE,
             pass_fds=[fd for descriptors in self.start.role.sockets.values() for fd in descriptors],
