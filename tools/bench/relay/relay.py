@@ -6,6 +6,7 @@ Roads (`job["road"]`), all else being the same; prints one JSON object:
 - `client`: the service's HTTP client alone;
 - `channel`: the client, with a task that reads and one that writes, and two pieces between them;
 - `thread`: the client, with the digest on a thread;
+- `httpcore2`: httpx over httpcore2's pool and HTTP/1.1, with the service's own sockets and TLS;
 - `httpx`: httpx as it comes.
 """
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-import ssl
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import trio
 from engine import open_engine
+from peers import open_httpcore2, open_httpx
 
 from streamwarm.net.pool import open_client
 
@@ -33,11 +34,11 @@ CHANNEL_PIECES = 2
 
 
 def open_peer(road: str, ca_file: str | None, connections: int) -> httpx.AsyncClient:
-    if road != "httpx":
-        return open_client(connections=connections, ca_file=Path(ca_file) if ca_file else None)
-    context = ssl.create_default_context(cafile=ca_file)
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncClient(verify=context, limits=limits, timeout=60, trust_env=False)
+    if road == "httpx":
+        return open_httpx(ca_file, connections)
+    if road == "httpcore2":
+        return open_httpcore2(ca_file, connections)
+    return open_client(connections=connections, ca_file=Path(ca_file) if ca_file else None)
 
 
 async def digested(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -4,8 +4,8 @@
 
 Measured: streamwarm's transfer engine (which always digests) and its HTTP client alone, httpx as it comes, and
 Node.js with undici, each run in a fresh process, in turn, as often as asked, over loopback with TLS on both sides
-(`--plain`: without). CPU is the relay process's alone. Medians are compared; ratios are to undici. Two more roads,
-`channel` and `thread`, are alternatives to how the engine moves and digests pieces (`relay.py`).
+(`--plain`: without). CPU is the relay process's alone. Medians are compared; ratios are to undici. Three more roads,
+`httpcore2`, `channel` and `thread`, are what could stand in the place of parts of ours (`relay.py`).
 
 The far sides are one Node.js process each. They are not what is measured as long as each is busy for well
 under the whole time; the table shows how busy they were, and a run where one exceeds 90 % is marked.
@@ -30,7 +30,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 HERE = Path(__file__).parent
-PEERS = ("engine", "client", "undici", "httpx", "channel", "thread")
+PEERS = ("engine", "client", "undici", "httpx", "httpcore2", "channel", "thread")
 USUAL_PEERS = PEERS[:4]
 BUSY_LIMIT = 0.9
 
