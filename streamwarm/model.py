@@ -82,7 +82,7 @@ class Job:
     """A stored job as users see it (`get`, `list`).
 
     `seq` is the order of arrival. `attempt` counts claims, less those given back. `possible_duplicate` is set once an
-    attempt's answer was lost and the job was sent again.
+    attempt's answer was lost, or its worker was, and the job was sent again.
     """
 
     seq: int

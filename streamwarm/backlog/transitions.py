@@ -83,16 +83,18 @@ def woken(stored: StoredJob, now: float) -> StoredJob:
 
 def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
     """A running job whose worker was lost. The attempt stays counted, so that a job that kills its process
-    every time is set aside in the end (fault 24)."""
+    every time is set aside in the end (fault 24). Nobody knows how far the worker came, so the next delivery may be the
+    second."""
     if stored.job.attempt < max_attempts:
-        return _moved(stored, State.QUEUED, now)
+        return _moved(stored, State.QUEUED, now, possible_duplicate=True)
     message = (
         f"its worker was lost in each of {stored.job.attempt} attempts, the last one included; "
         "look for what ends the process while this object is streamed, then retry the job"
         if stored.job.attempt > 1
         else "its worker was lost in its only attempt; retry the job"
     )
-    return _moved(stored, State.FAILED, now, error=JobError(ErrorCode.WORKER_LOST, message, permanent=False))
+    error = JobError(ErrorCode.WORKER_LOST, message, permanent=False)
+    return _moved(stored, State.FAILED, now, error=error, possible_duplicate=True)
 
 
 def cancelled(stored: StoredJob, now: float) -> StoredJob:

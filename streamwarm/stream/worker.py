@@ -78,7 +78,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.
             tools.ended(claim, attempt.departed_at)
             _observe_attempt(attempt, tools.observe)
             if finished is None:
-                finished = Finished(claim, GivenBack(claim.lease), trio.current_time() - started_at)
+                finished = _interrupted(claim, attempt, tools)
             # Cancelled, or a bug: the attempt is given back, whatever happens to this task.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + HANDOVER_S):
                 await tools.finish(finished)
@@ -112,6 +112,18 @@ async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finish
         return _failed(claim, attempt, destination, lost, tools)
     done = Done(claim.lease, delivered.result, delivered.seen)
     return Finished(claim, done, trio.current_time() - attempt.started_at, delivered=delivered)
+
+
+def _interrupted(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finished:
+    """The attempt is given back, unless its last bytes were let go: then the answer is what was lost (decision 5)."""
+    if attempt.departed_at is None:
+        return Finished(claim, GivenBack(claim.lease), trio.current_time() - attempt.started_at)
+    lost = DestinationError(
+        ErrorCode.DELIVERY_UNKNOWN,
+        "the service stopped between the last bytes and the answer: the file may have been delivered",
+        counts=False,
+    )
+    return _failed(claim, attempt, tools.destinations.get(claim.job.destination), lost, tools)
 
 
 def _failed(

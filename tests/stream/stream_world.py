@@ -78,13 +78,14 @@ class World:
             depart=partial(depart_at_once, None),
         )
 
-    async def work(self, job: Job = JOB) -> Finished:
+    async def work(self, job: Job = JOB, *, stop_when: Callable[[], bool] = lambda: False) -> Finished:
         return await work_once(
             job,
             self.bucket_rig.source,
             self.destination,
             observe=self.observed.append,
             body_timeout_s=self.body_timeout_s,
+            stop_when=stop_when,
         )
 
     @property
@@ -141,8 +142,9 @@ async def work_once(
     body_timeout_s: float,
     observe: Observer = unobserved,
     redact: Callable[[str], str] = str,
+    stop_when: Callable[[], bool] = lambda: False,
 ) -> Finished:
-    """A worker's one attempt at the job."""
+    """A worker's one attempt at the job, cancelled at `stop_when` as a service that stops at once cancels it."""
     finished: list[Finished] = []
 
     async def finish(one: Finished) -> None:
@@ -168,7 +170,12 @@ async def work_once(
         max_attempts=5,
         body_timeout_s=body_timeout_s,
     )
-    await run_worker(1, worker_claims, tools)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_worker, 1, worker_claims, tools)
+        while not finished and not stop_when():
+            await trio.sleep(0.01)
+        if not finished:
+            nursery.cancel_scope.cancel()
     return finished[0]
 
 

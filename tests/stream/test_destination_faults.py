@@ -6,11 +6,11 @@ import pytest
 import trio
 from long_distance import Network
 from scripted_bucket import head, holding
-from stream_world import content, job, sha256, world
+from stream_world import NOW, content, job, sha256, world
 
-from streamwarm.backlog.store import Again, Done
+from streamwarm.backlog.store import Again, Done, Failed, GivenBack
 from streamwarm.errors import DestinationError, ErrorCode
-from streamwarm.model import Kind
+from streamwarm.model import Kind, State
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 
 SMALL = content(20_000)
@@ -53,6 +53,29 @@ async def test_an_answer_that_never_comes_is_an_outcome_of_its_own() -> None:
         assert isinstance(finished.settlement, Again)
         assert finished.settlement.possible_duplicate
         assert w.digests == [sha256(SMALL)]
+
+
+@pytest.mark.parametrize("on_unknown", ["retry", "hold"])
+async def test_a_service_stopped_between_last_byte_and_answer_never_sends_again_in_silence(on_unknown: str) -> None:
+    async with world(holding(SMALL, cuts=[]), telegram={"on_unknown": on_unknown}) as w:
+        w.emulator.inject(Fault(FaultKind.NO_ANSWER, seconds=FOREVER_S))
+        with trio.fail_after(10):
+            finished = await w.work(stop_when=lambda: bool(w.digests))
+        settlement = finished.settlement
+        if on_unknown == "hold":
+            assert isinstance(settlement, Failed)
+            assert (settlement.state, settlement.error.code) == (State.UNKNOWN, ErrorCode.DELIVERY_UNKNOWN)
+        else:
+            assert isinstance(settlement, Again)
+            assert (settlement.possible_duplicate, settlement.counts, settlement.retry_at) == (True, False, NOW)
+
+
+async def test_a_service_stopped_before_the_last_byte_gives_the_attempt_back() -> None:
+    async with world(holding(LARGE, cuts=[])) as w:
+        w.emulator.inject(Fault(FaultKind.STALL_UPLOAD, at_byte=100_000, seconds=FOREVER_S))
+        with trio.fail_after(10):
+            finished = await w.work(stop_when=lambda: w.destination_pool.stats()["active"] > 0)
+        assert isinstance(finished.settlement, GivenBack)
 
 
 @pytest.mark.parametrize(
