@@ -20,12 +20,13 @@ from typed_settings import cls_utils, dict_utils
 from typed_settings.types import LoadedSettings, LoaderMeta, SecretStr
 
 from streamwarm.errors import SettingsError
-from streamwarm.settings import Address, BadValue, Settings
+from streamwarm.settings import Address, BadValue, DestinationTables, Settings
 
 T = TypeVar("T")
 
 PREFIX = "STREAMWARM_"
 DEFAULT_FILE = "streamwarm.toml"
+ENVIRONMENT = "the environment"
 _DESTINATION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -47,14 +48,14 @@ def load_settings(
     known = {o.path: o for o in options}
     layers = [
         _layer(dict(_flatten(table)), str(path), known),
-        _layer(dict(_environment(environ, known)), "the environment", known),
+        _layer(dict(_environment(environ, known)), ENVIRONMENT, known),
         _layer(dict(flags or {}), "the command line", known),
     ]
     classes = {name: cast(Any, f.type) for name, f in _fields(Settings).items() if name != "destinations"}
     values: dict[str, dict[str, Any]] = {name: {} for name in classes}
     for option_path, loaded in dict_utils.merge_settings(tuple(options), layers).items():
         section, key = option_path.split(".")
-        where = f"{loaded.loader_meta.name}: {option_path}"
+        where = _where(loaded.loader_meta.name, option_path)
         values[section][key] = _convert(loaded.value, _fields(classes[section])[key], where)
     sections = {name: _build(cls, values[name], f"{path or 'settings'}: {name}") for name, cls in classes.items()}
     return Settings(**sections, destinations=destinations)
@@ -124,11 +125,19 @@ def _layer(values: dict[str, Any], origin: str, known: Mapping[str, Any]) -> Loa
     return LoadedSettings(nested, LoaderMeta(origin))
 
 
-def _destination_tables(tables: Any, path: Path | None, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _where(origin: str, path: str) -> str:
+    """Where a value was found, as the user wrote it there."""
+    if origin == ENVIRONMENT:
+        return f"{origin}: {PREFIX}{path.replace('.', '_').upper()} ({path})"
+    return f"{origin}: {path}"
+
+
+def _destination_tables(tables: Any, path: Path | None, environ: Mapping[str, str]) -> DestinationTables:
     """The tables by name, with `STREAMWARM_DESTINATIONS_<NAME>_<KEY>` laid over those that the file names."""
     if not isinstance(tables, dict):
         raise SettingsError(f"{path}: destinations: must be tables, such as [destinations.mybot]")
-    result: dict[str, dict[str, Any]] = {}
+    result = DestinationTables()
+    result.origin = f"{path}: " if path else ""
     for name, table in tables.items():
         if not _DESTINATION_NAME.fullmatch(name):
             raise SettingsError(

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -105,6 +105,14 @@ async def _serve_websocket(
         listeners=_sockets(front, "websocket"),
         task_status=task_status,
     )
+
+
+def drop_stale_ready_file(path: Path | None) -> None:
+    """Remove what a killed service left, so that nobody is led to its address while this one starts. To be called once
+    the store is ours: another service's file must not go."""
+    if path is not None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.shares import Shares
 from streamwarm.dispatch.user_pauses import UserPauses
-from streamwarm.listening import Endpoints, Front, listening, ready_file
+from streamwarm.listening import Endpoints, Front, drop_stale_ready_file, listening, ready_file
 from streamwarm.model import Claim, Event, State
 from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
 from streamwarm.processes.family import ALONE, NOT_REPORTED, REPORT_EVERY_S, UNREPORTED_MAX, Crew, Link, Report
@@ -148,6 +148,7 @@ async def run_service(
         open_far_sides(settings, observe_all) as far,
         trio.open_nursery() as plumbing,
     ):
+        drop_stale_ready_file(settings.serve.ready_file)
         service = _Service(settings, store, far, metrics, history, observe_all, shutdown, link)
         front = Front(settings, link.role, service.intake, service.publisher, service.stats, observe_all)
         await _start_plumbing(service, plumbing)

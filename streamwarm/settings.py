@@ -169,6 +169,12 @@ class LogSettings:
     level: str = field(default="info", validator=one_of("debug", "info", "warning", "error"))
 
 
+class DestinationTables(dict[str, Mapping[str, Any]]):
+    """The tables by name, as read. `origin` begins every message about them: the file they stand in."""
+
+    origin: str = ""
+
+
 @frozen(kw_only=True)
 class Settings:
     """All of it. `destinations` maps a name to its table, as read."""

@@ -82,7 +82,9 @@ def test_a_wrong_setting_names_its_file_its_key_and_what_is_allowed(text: str, t
 
 
 def test_a_wrong_environment_variable_is_told_as_well(tmp_path: Path) -> None:
-    assert "the environment: queue.workers" in problem("", tmp_path, {"STREAMWARM_QUEUE_WORKERS": "many"})
+    assert "the environment: STREAMWARM_QUEUE_WORKERS (queue.workers): must be" in problem(
+        "", tmp_path, {"STREAMWARM_QUEUE_WORKERS": "many"}
+    )
     assert "queue.wrokers" in problem("", tmp_path, {"STREAMWARM_QUEUE_WROKERS": "5"})
 
 
@@ -106,6 +108,12 @@ def test_secrets_come_from_files_and_never_show_in_a_repr(tmp_path: Path) -> Non
     assert "s3cr3t" not in repr(settings)
     assert "token-one" not in repr(settings)
     assert "BOT-TOKEN" not in repr(read_tables(settings.destinations))
+
+
+def test_a_bad_value_of_a_destination_is_named_with_its_file(tmp_path: Path) -> None:
+    settings = load("[destinations.b]\ntype = 'telegram'\ntoken = '1:AAA'\nchats = []\n", tmp_path)
+    with pytest.raises(SettingsError, match=r"streamwarm\.toml: \[destinations\.b\] chats: must name"):
+        read_tables(settings.destinations)
 
 
 def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from streamwarm.accept.auth import Auth
-from streamwarm.accept.fields import FieldError, checked_id, checked_key, is_sha256, kind_field
+from streamwarm.accept.fields import FieldError, checked_id, checked_key, is_sha256, kind_field, shown
 from streamwarm.accept.http_gate import HttpApp
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.json_text import BadJsonError, parse_json
@@ -174,14 +174,21 @@ class _Api:
             record = await self._intake.find(lookup)
             if record is not None:
                 return Json(record)
-        raise _cold()
+        raise self._cold(request)
 
     async def forget(self, request: Request) -> Response:
         for lookup in _lookups(request):
             answer = await self._intake.forget(lookup)
             if answer["forgotten"]:
                 return Json(answer)
-        raise _cold()
+        raise self._cold(request)
+
+    def _cold(self, request: Request) -> HTTPException:
+        destination = _piece(request, "destination")
+        if destination not in self._intake.destinations:
+            names = ", ".join(sorted(self._intake.destinations)) or "none"
+            return HTTPException(404, f"no destination is called {shown(destination)}; configured: {names}")
+        return HTTPException(404, "this media is not warm at this destination; push a job for it")
 
     async def _body(self, request: Request) -> Mapping[str, object]:
         return _json_object(await self._body_bytes(request))
@@ -218,10 +225,6 @@ def _json_object(body: bytes) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise FieldError("the body must be a JSON object")
     return value
-
-
-def _cold() -> HTTPException:
-    return HTTPException(404, "this media is not warm at this destination; push a job for it")
 
 
 def _piece(request: Request, name: str) -> str:

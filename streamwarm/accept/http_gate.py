@@ -29,7 +29,8 @@ class HttpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope["path"] = scope["raw_path"].decode("ascii")
+            # One slash at the front, however many there are: the address in a ready file ends in one, too.
+            scope["path"] = "/" + scope["raw_path"].decode("ascii").lstrip("/")
             refusal = self._refusal(scope)
             if refusal is not None:
                 await refusal(scope, receive, send)

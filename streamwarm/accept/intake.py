@@ -3,7 +3,7 @@ in and out."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,6 +72,11 @@ class Intake:
         self._now = now
         self._drain = trio.Event()
         self._drain_within_s = 0.0
+
+    @property
+    def destinations(self) -> Collection[str]:
+        """The names of those that are configured."""
+        return self._destinations.keys()
 
     def drain(self, within_s: float) -> None:
         """The service is to stop within that time: take no more jobs, and tell who is connected."""

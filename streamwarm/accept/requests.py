@@ -142,6 +142,8 @@ def parse_request(method: str, params: object) -> Request:
 def parse_push(params: Mapping[str, Any]) -> Push:
     refuse_unknown(params, ("jobs", "watch"), "params")
     jobs = params.get("jobs")
+    if jobs is None:
+        raise FieldError('jobs is missing; push {"jobs": [{"destination": …, "kind": …, "r2_key": …}]}')
     if not isinstance(jobs, list) or len(jobs) > MAX_JOBS:
         raise FieldError(f"jobs must be an array of at most {MAX_JOBS} jobs; push more in further calls")
     watch = params.get("watch", True)

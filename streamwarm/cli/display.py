@@ -148,6 +148,8 @@ def _describe(job: Mapping[str, Any]) -> str:
     if result:
         reference = result.get("file_id") or result.get("location") or result.get("etag")
         words += [str(reference)] if reference else []
+    if job["state"] in {"queued", "running", "unknown"} and job.get("id"):
+        words.append(f"(job {job['id']})")
     if error:
         words.append(f"{error['code']}: {error['message']}")
     return printable(" ".join(words))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import click
@@ -23,7 +24,9 @@ def find(destination: str, kind: str, sha256_or_key: str, service: Service, as_j
 
     SHA256_OR_KEY is the object's SHA-256 in hex or its key in the bucket.
     """
-    record = trio.run(_find, service, destination, kind, sha256_or_key)
+    record, known = trio.run(_find, service, destination, kind, sha256_or_key)
+    if record is None and destination not in known:
+        fail(f"no destination is called {destination}; the service has: {', '.join(sorted(known)) or 'none'}", FAILED)
     if record is None:
         fail(f"{sha256_or_key} is not warm at {destination} as {kind}; `streamwarm push` warms it", FAILED)
     if as_json:
@@ -33,10 +36,12 @@ def find(destination: str, kind: str, sha256_or_key: str, service: Service, as_j
         click.echo(result.get("file_id") or result.get("location") or result.get("etag") or result)
 
 
-async def _find(service: Service, destination: str, kind: str, sha256_or_key: str) -> Any:
+async def _find(service: Service, destination: str, kind: str, sha256_or_key: str) -> tuple[Any, Collection[str]]:
+    """The record, and where it is cold, the destinations that there are."""
     about = {"destination": destination, "kind": kind}
     async with open_caller(service) as client:
         record = None
         if re.fullmatch("[0-9a-fA-F]{64}", sha256_or_key):
             record = await client.call("find", {**about, "sha256": sha256_or_key.lower()})
-        return record or await client.call("find", {**about, "r2_key": sha256_or_key})
+        record = record or await client.call("find", {**about, "r2_key": sha256_or_key})
+        return record, () if record else (await client.call("stats", {}))["destinations"]

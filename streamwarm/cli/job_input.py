@@ -36,12 +36,21 @@ class Defaults:
 
 
 def jobs_from_arguments(arguments: Sequence[str], stdin: TextIO) -> Iterator[JsonJob]:
-    """Jobs named on the command line. `-` reads JSON lines from stdin; one existing `*.jsonl` file is read as such."""
+    """Jobs named on the command line. `-` reads JSON lines from stdin; a single `*.jsonl` is a file of them.
+
+    Raises `click.UsageError` where there is no such file: it would otherwise be looked for in the bucket.
+    """
     if arguments == ("-",) or list(arguments) == ["-"]:
         yield from jobs_from_lines(stdin, "standard input")
-    elif len(arguments) == 1 and arguments[0].endswith(".jsonl") and Path(arguments[0]).is_file():
-        with Path(arguments[0]).open(encoding="utf-8") as lines:
-            yield from jobs_from_lines(lines, arguments[0])
+    elif len(arguments) == 1 and arguments[0].endswith(".jsonl"):
+        try:
+            with Path(arguments[0]).open(encoding="utf-8") as lines:
+                yield from jobs_from_lines(lines, arguments[0])
+        except OSError as exc:
+            raise click.UsageError(
+                f"{arguments[0]} cannot be read: {exc.strerror}. For an object of that name, push "
+                '{"r2_key": "…"} on standard input (-)'
+            ) from None
     else:
         for key in arguments:
             yield {"r2_key": key}

@@ -82,8 +82,13 @@ async def _push(service: Service, request: PushRequest, display: Display) -> int
         stats = await client.call("stats", {})
         defaults = Defaults(choose_destination(request.destination, stats["destinations"]), request.kind)
         async with follow_to_end(client, following), aclosing(_jobs(service.settings, request)) as jobs:
+            pushed = 0
             async for batch in _batches(jobs, defaults):
                 await push_batch(client, batch, following, watch=request.wait)
+                pushed += len(batch)
+    if not pushed:
+        where = "no job was given" if request.prefix is None else f"no key in the bucket begins with {request.prefix!r}"
+        click.echo(f"streamwarm: nothing to push: {where}", err=True)
     return following.failed
 
 

@@ -16,7 +16,7 @@ from attrs import define, evolve, field
 
 from streamwarm.accept.clients import open_listeners
 from streamwarm.errors import SettingsError, StoreUnavailable
-from streamwarm.listening import Endpoints, ready_file
+from streamwarm.listening import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.parts import held_store
 from streamwarm.processes.family import FRONT, Lost, Role, Start, Started, Stop, decode, encode, lines_of
 from streamwarm.retry import backoff_s
@@ -45,6 +45,7 @@ async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -
     cannot start; each has told the reason."""
     check_together(settings)
     async with held_store(settings), AsyncExitStack() as open_sockets:
+        drop_stale_ready_file(settings.serve.ready_file)
         sockets = await _open_sockets(settings, open_sockets)
         members = _members(settings, sockets, observe)
         async with trio.open_nursery() as stopping:

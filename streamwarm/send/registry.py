@@ -17,6 +17,7 @@ from streamwarm.send.destination import Destination
 from streamwarm.send.http import HttpDestination, HttpSettings
 from streamwarm.send.s3 import S3Destination, S3Settings
 from streamwarm.send.telegram import TelegramDestination, TelegramSettings
+from streamwarm.settings import DestinationTables
 
 
 @frozen
@@ -48,7 +49,7 @@ def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Dest
     """Each table as its type and settings. Raises `SettingsError` that names the table, the key and what is allowed."""
     read: dict[str, tuple[DestinationType, Any]] = {}
     for name, table in tables.items():
-        where = f"[destinations.{name}]"
+        where = f"{tables.origin if isinstance(tables, DestinationTables) else ''}[destinations.{name}]"
         kind = TYPES.get(str(table.get("type")))
         if kind is None:
             raise SettingsError(f"{where} type: must be one of: {', '.join(TYPES)}")

@@ -57,7 +57,7 @@ def test_the_content_type_decides_where_the_name_says_nothing() -> None:
 
 
 def test_keys_are_taken_as_they_are() -> None:
-    keys = ["a b.jpg", "-", "../x", "missing.jsonl"]
+    keys = ["a b.jpg", "-", "../x", "one.jsonl"]
     assert [job["r2_key"] for job in jobs_from_arguments(keys, NO_INPUT)] == keys
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 from attrs import evolve, frozen
@@ -282,3 +283,46 @@ async def test_a_push_is_followed_to_its_end_also_where_only_http_can_be_reached
     assert (gone.code, "--http-url" in gone.err) == (3, True)
     wrong = await cli("push", keys[0], "--http-url", object_store.endpoint_url)
     assert (wrong.code, "HTTP API" in wrong.err) == (3, True)
+
+
+async def test_a_mistyped_prefix_destination_or_file_is_told_and_not_taken_for_success(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with operating(object_store, tmp_path) as op:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "reach.toml").write_text(
+            f"[r2]\nendpoint_url = '{object_store.endpoint_url}'\nbucket = '{object_store.bucket}'\n"
+            f"access_key_id = '{object_store.access_key_id}'\nsecret_access_key = '{object_store.secret_access_key}'\n"
+        )
+        nothing = await cli("push", "--prefix", "zzz/", "--config", "reach.toml", *op.reach)
+        assert (nothing.code, nothing.out) == (0, "")
+        assert "no key in the bucket begins with 'zzz/'" in nothing.err
+        cold = await cli("find", "mybto", "photo", "a.png", *op.reach)
+        assert cold.code == 1
+        assert "no destination is called mybto; the service has: mybot" in cold.err
+        absent = await cli("push", "jobs.jsonl", "--kind", "photo", *op.reach)
+        assert absent.code == 2
+        assert "jobs.jsonl cannot be read" in absent.err
+        async with httpx.AsyncClient(base_url=op.world.endpoints.http, trust_env=False) as http:
+            answer = await http.get("/v1/media/mybto/photo/a.png")
+        assert answer.status_code == 404
+        assert "configured: mybot" in answer.json()["detail"]
+
+
+async def test_a_job_left_alone_is_named_so_that_it_can_be_asked_for_later(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with operating(object_store, tmp_path) as op:
+        pushed = await cli("push", "later.pdf", "--kind", "document", "--no-wait", *op.reach)
+        ids = [job["id"] for job in (await op.world.client.call("list", {}))["jobs"]]
+        assert len(ids) == 1
+        assert f"(job {ids[0]})" in pushed.out
+
+
+async def test_an_address_that_ends_in_a_slash_may_be_joined_to_a_path_that_begins_with_one(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with operating(object_store, tmp_path) as op:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(op.world.endpoints.http.rstrip("/") + "//healthz")
+        assert (answer.status_code, answer.text) == (200, "ok\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import socket
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -159,6 +160,18 @@ async def test_listening_to_the_world_without_a_token_is_refused(object_store: O
     refused = await run_cli("serve", "--config", str(config), "--listen", "0.0.0.0:0")
     assert refused.returncode == 2
     assert b"auth.tokens" in refused.stderr
+
+
+async def test_a_killed_services_address_is_gone_before_the_next_one_serves(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "ready.json").write_text('{"http": "http://127.0.0.1:1/", "websocket": "ws://127.0.0.1:1/", "pid": 1}')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        # Its port is in use, so it comes no further than to its listeners.
+        config = write_config(tmp_path, object_store, {}, serve={"http": f"127.0.0.1:{taken.getsockname()[1]}"})
+        refused = await run_cli("serve", "--config", str(config))
+    assert refused.returncode == 2
+    assert not (tmp_path / "ready.json").exists()
 
 
 async def test_a_second_service_on_the_same_store_is_told_so(object_store: ObjectStore, tmp_path: Path) -> None:
