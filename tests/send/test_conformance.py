@@ -14,7 +14,7 @@ from typing import Any
 import h11
 import pytest
 import trio
-from attrs import define
+from cancelling import cancelled_at
 from http_sink import Fault, refusal
 from long_distance import Network
 from places_world import CANARY, PLACES, WIRED, Place, place, size_of
@@ -202,33 +202,6 @@ async def test_a_connection_that_was_closed_while_it_idled_costs_no_attempt(kind
         assert {digest for _, digest in await p.far.holds()} == {sha256(body)}
 
 
-@define(eq=False)
-class CancelAt(trio.abc.Instrument):
-    """Cancels `scope` when `task` is about to take its `step`-th step from here."""
-
-    task: trio.lowlevel.Task
-    scope: trio.CancelScope
-    step: int
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self.task:
-            self.step -= 1
-            if self.step == 0:
-                self.scope.cancel()
-
-
-async def cancelled_at(step: int, p: Place) -> bool:
-    """Whether the transfer was still running at that step."""
-    with trio.CancelScope() as scope:
-        instrument = CancelAt(trio.lowlevel.current_task(), scope, step)
-        trio.lowlevel.add_instrument(instrument)
-        try:
-            await p.send()
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
-    return scope.cancel_called
-
-
 @every_place
 async def test_an_attempt_cancelled_anywhere_leaves_nothing_behind(kind: str, opened: Open) -> None:
     body = content(size_of(kind, 2_000_000))
@@ -236,7 +209,7 @@ async def test_an_attempt_cancelled_anywhere_leaves_nothing_behind(kind: str, op
         await p.send()
         descriptors = len(os.listdir("/proc/self/fd"))
         step, cancelled = 1, 0
-        while await cancelled_at(step, p):
+        while await cancelled_at(step, p.send):
             assert p.idle
             assert await p.far.leftovers() == []
             cancelled += 1
