@@ -1,9 +1,4 @@
-"""`Tables` over a PostgreSQL connection, for one transaction.
-
-The connection is in pipeline mode: a statement whose result nobody asks for is only sent, so a transaction waits for
-the server once for each *reading* it does and once for its end, whatever it writes. A reading ends with a
-synchronisation: only then does the server see a session as idle, and end it when this host hangs with locks in hand.
-Rows go over as one array a column. What a transaction reads in order to change it, it locks.
+"""`Tables` over a PostgreSQL connection, for one transaction, which locks what it reads in order to change it.
 
 The numbers of events and the counts of jobs are rows that every transaction wants, so both are kept in memory until
 `finish` and are written last: the lock on them is held for one message to the server, commit included.
@@ -12,25 +7,23 @@ The numbers of events and the counts of jobs are rows that every transaction wan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import asdict, define, field
-from psycopg import Connection, Cursor, Pipeline
+from psycopg import Cursor
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
+from streamwarm.backlog.postgres_media import PostgresMedia
+from streamwarm.backlog.postgres_statements import columns
 from streamwarm.backlog.store import Counts, Filter, MovedLane, UserPause
-from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus
+from streamwarm.backlog.tables import PENDING
 from streamwarm.backlog.transitions import StoredJob
-from streamwarm.model import Event, Job, Kind, MediaKey, QueuedJob, SeenObject, State, WarmRecord
-
-PgConnection = Connection[dict[str, Any]]
-Row = dict[str, object]
+from streamwarm.model import Event, Job, MediaKey, QueuedJob, State
 
 _MAX_BIGINT = 2**63 - 1
 """An upper bound for any `seq`."""
-
 
 ALIVE_S = 15.0
 """A process that was not heard of for so long is dead. Each is heard of every 2 s; a pause of garbage collection or a
@@ -38,27 +31,19 @@ slow commit must not free its share."""
 
 
 @define(eq=False)
-class PostgresTables:
+class PostgresTables(PostgresMedia):
     """The rows as one transaction sees and changes them."""
 
-    connection: PgConnection
-    _pipeline: Pipeline
-    _queries: Mapping[str, str]
-    wrote: bool = False
     _events: list[Event] = field(factory=list)
     _moved: Counter[tuple[str, State]] = field(factory=Counter)  # what is to be added to job_counts
     _states: dict[int, State] = field(factory=dict)  # of the jobs that were read, by seq
-    _marks: dict[MediaKey, Row | None] = field(factory=dict)
-    _records: dict[MediaKey, Row] = field(factory=dict)
-    _seen: dict[str, SeenObject] = field(factory=dict)
-    _seen_at: float = 0.0
 
     def finish(self) -> Cursor[dict[str, Any]] | None:
         """Number and write the events, and add up the counts. Hands back where the newest event's `seq` (`value`)
         will be read, None if there was no event."""
         self._write_media()
         if self._events:
-            events = _columns(rows.event_row(event) for event in self._events)
+            events = columns(rows.event_row(event) for event in self._events)
             self._run("insert_events", count=len(self._events), **events)
         elif any(self._moved.values()):
             self._run("lock_numbering")
@@ -90,7 +75,7 @@ class PostgresTables:
     def live_jobs(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
         if not keys:
             return {}
-        found = self._stored("live_jobs", **_columns(map(rows.key_row, keys)))
+        found = self._stored("live_jobs", **columns(map(rows.key_row, keys)))
         return {stored.job.media_key: stored for stored in found.values()}
 
     def last_job_seq(self) -> int:
@@ -99,7 +84,7 @@ class PostgresTables:
     def insert_jobs(self, jobs: Sequence[StoredJob]) -> None:
         if not jobs:
             return
-        self._write("insert_jobs", **_columns(map(rows.job_row, jobs)))
+        self._write("insert_jobs", **columns(map(rows.job_row, jobs)))
         self._write("raise_last_job_seq", seq=max(stored.job.seq for stored in jobs))
         for stored in jobs:
             self._moved[stored.job.destination, stored.job.state] += 1
@@ -109,7 +94,7 @@ class PostgresTables:
         if not jobs:
             return
         last = {stored.job.seq: stored for stored in jobs}  # a job may be among them twice
-        self._write("update_jobs", **_columns(map(rows.changing_columns, last.values())))
+        self._write("update_jobs", **columns(map(rows.changing_columns, last.values())))
         for seq, stored in last.items():
             job = stored.job
             self._moved[job.destination, self._states[seq]] -= 1
@@ -125,7 +110,7 @@ class PostgresTables:
             return
         self._write_media()
         media = ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs)
-        self._write("delete_unready_media_of_jobs", **_columns(media))
+        self._write("delete_unready_media_of_jobs", **columns(media))
         self._write("delete_events_of_jobs", ids=[job.id for job in jobs])
         self._write("delete_jobs", seqs=[job.seq for job in jobs])
         self._moved.subtract((job.destination, job.state) for job in jobs)
@@ -158,7 +143,7 @@ class PostgresTables:
         return [row["base_score"] for row in self._all("base_scores", destination=destination)]
 
     def queued_in(self, bands: Sequence[Band], limit: int) -> list[QueuedJob]:
-        found = self._all("queued_in_bands", **_columns(map(asdict, bands)), limit=limit)
+        found = self._all("queued_in_bands", **columns(map(asdict, bands)), limit=limit)
         return [rows.queued_job_from(row) for row in found]
 
     def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
@@ -197,86 +182,6 @@ class PostgresTables:
     def last_event_seq(self) -> int:
         return self._counter("events")
 
-    def ready_records(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
-        if not keys:
-            return {}
-        self._write_media()
-        found = self._all("ready_records", **_columns(map(rows.key_row, keys)))
-        return {
-            MediaKey(row["destination"], Kind(row["kind"]), row["media_reference"]): rows.record_from(row)
-            for row in found
-        }
-
-    def find_record(self, query: MediaQuery) -> WarmRecord | None:
-        exact = self.ready_records({query.key}).get(query.key)
-        if exact is not None:
-            return exact
-        place = {"destination": query.key.destination, "kind": query.key.kind.value}
-        alike = (
-            self._one("newest_record_by_sha256", **place, sha256=query.sha256),
-            self._one("newest_record_by_r2_key", **place, r2_key=query.r2_key),
-        )
-        found = [row for row in alike if row is not None]
-        row = min(found, key=lambda row: (-row["updated_at"], row["id"]), default=None)
-        return None if row is None else rows.record_from(row)
-
-    def put_record(self, key: MediaKey, record: WarmRecord) -> None:
-        self.wrote = True
-        self._records[key] = {
-            **rows.key_row(key),
-            "r2_key": record.r2_key,
-            "sha256": record.sha256,
-            "bytes": record.bytes,
-            "result": rows.json_text(record.result),
-            "job_id": record.job_id,
-            "updated_at": record.warmed_at,
-        }
-
-    def mark_media(self, job: Job, status: MediaStatus | None) -> None:
-        self.wrote = True
-        key = job.media_key
-        if status is None:
-            self._marks[key] = None
-            return
-        self._marks[key] = {
-            **rows.key_row(key),
-            "status": status.value,
-            "r2_key": job.r2_key,
-            "job_id": job.id,
-            "updated_at": job.updated_at,
-        }
-
-    def _write_media(self) -> None:
-        """What was said of media so far, in the order of the keys: several destinations may share an object, and hosts
-        that wrote the same rows in different orders would wait for each other. A mark never touches a ready row, so it
-        does not matter whether it came before or after the record."""
-        marks = sorted(self._marks.items(), key=_in_order)
-        if dropped := [rows.key_row(key) for key, row in marks if row is None]:
-            self._run("delete_unready_media", **_columns(dropped))
-        if marked := [row for _, row in marks if row is not None]:
-            self._run("mark_media", **_columns(marked))
-        if records := [row for _, row in sorted(self._records.items(), key=_in_order)]:
-            self._run("put_records", **_columns(records))
-        if seen := [{**asdict(self._seen[key]), "seen_at": self._seen_at} for key in sorted(self._seen)]:
-            self._run("put_seen", **_columns(seen))
-        for written in (self._marks, self._records, self._seen):
-            written.clear()
-
-    def delete_records(self, query: MediaQuery) -> int:
-        self._write_media()
-        place = {"destination": query.key.destination, "kind": query.key.kind.value}
-        deleted = (
-            self._write("delete_ready_record", **rows.key_row(query.key)),
-            self._write("delete_records_by_sha256", **place, sha256=query.sha256),
-            self._write("delete_records_by_r2_key", **place, r2_key=query.r2_key),
-        )
-        self._pipeline.sync()
-        return sum(len(cursor.fetchall()) for cursor in deleted)
-
-    def put_seen(self, seen: SeenObject, seen_at: float) -> None:
-        self.wrote = True
-        self._seen[seen.r2_key], self._seen_at = seen, seen_at
-
     def put_pause(self, pause: UserPause) -> None:
         self._write("put_pause", **rows.pause_row(pause))
 
@@ -313,39 +218,3 @@ class PostgresTables:
     def _counter(self, name: str) -> int:
         row = self._one("counter", name=name)
         return 0 if row is None else int(row["value"])
-
-    def _one(self, query: str, **parameters: object) -> dict[str, Any] | None:
-        return self._read(query, **parameters).fetchone()
-
-    def _all(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        return self._read(query, **parameters).fetchall()
-
-    def _read(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
-        cursor = self._run(query, **parameters)
-        self._pipeline.sync()
-        return cursor
-
-    def _write(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
-        self.wrote = True
-        return self._run(query, **parameters)
-
-    def _run(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
-        return self.connection.execute(self._queries[query], parameters)
-
-
-def _in_order(item: tuple[MediaKey, object]) -> tuple[str, str, str]:
-    key, _ = item
-    return key.destination, key.kind.value, key.reference
-
-
-def _columns(found: Iterable[Mapping[str, object]]) -> dict[str, list[Any]]:
-    """Rows as one list a column."""
-    whole = list(found)
-    return {name: _same_type(name, [row[name] for row in whole]) for name in whole[0]}
-
-
-def _same_type(name: str, values: list[Any]) -> list[Any]:
-    """A list goes over as one type; a time may be a whole number to Python."""
-    if name == "at" or name.endswith("_at"):
-        return [None if value is None else float(value) for value in values]
-    return values

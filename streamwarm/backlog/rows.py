@@ -8,6 +8,7 @@ from typing import Any
 
 from streamwarm.backlog.push_plan import options_text
 from streamwarm.backlog.store import Counts, UserPause
+from streamwarm.backlog.tables import MediaQuery, MediaStatus
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.dispatch.priority import base_score
 from streamwarm.errors import ErrorCode, JobError
@@ -125,6 +126,40 @@ def record_from(row: Row) -> WarmRecord:
         job_id=row["job_id"],
         warmed_at=row["updated_at"],
     )
+
+
+def newest_record(*found: Row | None) -> WarmRecord | None:
+    """The one warmed last, of those that were found."""
+    row = min((row for row in found if row is not None), key=lambda row: (-row["updated_at"], row["id"]), default=None)
+    return None if row is None else record_from(row)
+
+
+def record_row(key: MediaKey, record: WarmRecord) -> dict[str, object]:
+    return {
+        **key_row(key),
+        "r2_key": record.r2_key,
+        "sha256": record.sha256,
+        "bytes": record.bytes,
+        "result": json_text(record.result),
+        "job_id": record.job_id,
+        "updated_at": record.warmed_at,
+    }
+
+
+def mark_row(job: Job, status: MediaStatus) -> dict[str, object]:
+    """A `media_cache` row without a record."""
+    return {
+        **key_row(job.media_key),
+        "status": status.value,
+        "r2_key": job.r2_key,
+        "job_id": job.id,
+        "updated_at": job.updated_at,
+    }
+
+
+def place_row(query: MediaQuery) -> dict[str, object]:
+    """Where the records are that `query` may find by digest or name."""
+    return {"destination": query.key.destination, "kind": query.key.kind.value}
 
 
 def pause_from(row: Row) -> UserPause:

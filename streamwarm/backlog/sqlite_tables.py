@@ -143,45 +143,26 @@ class SqliteTables:
         return {key: rows.record_from(row) for key, row in found if row is not None}
 
     def find_record(self, query: MediaQuery) -> WarmRecord | None:
-        row = self._one("ready_record", **rows.key_row(query.key))
-        if row is None:
-            place = {"destination": query.key.destination, "kind": query.key.kind.value}
-            alike = (
-                self._one("newest_record_by_sha256", **place, sha256=query.sha256),
-                self._one("newest_record_by_r2_key", **place, r2_key=query.r2_key),
-            )
-            found = [row for row in alike if row is not None]
-            row = min(found, key=lambda row: (-row["updated_at"], row["id"]), default=None)
-        return None if row is None else rows.record_from(row)
+        exact = self.ready_records({query.key}).get(query.key)
+        if exact is not None:
+            return exact
+        place = rows.place_row(query)
+        return rows.newest_record(
+            self._one("newest_record_by_sha256", **place, sha256=query.sha256),
+            self._one("newest_record_by_r2_key", **place, r2_key=query.r2_key),
+        )
 
     def put_record(self, key: MediaKey, record: WarmRecord) -> None:
-        self._run(
-            "put_record",
-            **rows.key_row(key),
-            r2_key=record.r2_key,
-            sha256=record.sha256,
-            bytes=record.bytes,
-            result=rows.json_text(record.result),
-            job_id=record.job_id,
-            updated_at=record.warmed_at,
-        )
+        self._run("put_record", **rows.record_row(key, record))
 
     def mark_media(self, job: Job, status: MediaStatus | None) -> None:
-        key = rows.key_row(job.media_key)
         if status is None:
-            self._run("delete_unready_media", **key)
-            return
-        self._run(
-            "mark_media",
-            **key,
-            status=status.value,
-            r2_key=job.r2_key,
-            job_id=job.id,
-            updated_at=job.updated_at,
-        )
+            self._run("delete_unready_media", **rows.key_row(job.media_key))
+        else:
+            self._run("mark_media", **rows.mark_row(job, status))
 
     def delete_records(self, query: MediaQuery) -> int:
-        place = {"destination": query.key.destination, "kind": query.key.kind.value}
+        place = rows.place_row(query)
         return (
             self._run("delete_ready_record", **rows.key_row(query.key))
             + self._run("delete_records_by_sha256", **place, sha256=query.sha256)
@@ -189,15 +170,7 @@ class SqliteTables:
         )
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None:
-        self._run(
-            "put_seen",
-            r2_key=seen.r2_key,
-            bytes=seen.bytes,
-            etag=seen.etag,
-            content_type=seen.content_type,
-            sha256=seen.sha256,
-            seen_at=seen_at,
-        )
+        self._run("put_seen", **asdict(seen), seen_at=seen_at)
 
     def put_pause(self, pause: UserPause) -> None:
         self._run("put_pause", **rows.pause_row(pause))
