@@ -15,6 +15,7 @@ import trio
 from attrs import frozen
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
+from hypercorn.events import Event, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
@@ -105,15 +106,27 @@ class _Server:
 
 
 class _Http1Connection(TCPServer):
-    """One connection that stays with HTTP/1.1.
+    """One connection that stays with HTTP/1.1, and gives its place back when it has ended.
 
     hypercorn changes to HTTP/2 for any client that asks, and then neither an idle time nor the client's leaving ends
     the connection. Its wrapper, which makes the change, is taken off; the wish to change ends the connection.
+
+    hypercorn also waits out its idle time on a connection that was closed without a request, or before its answer was
+    taken: load balancers that probe by connecting, and clients that give up, would keep others out for 30 s each.
     """
+
+    _has_ended = False
 
     async def _read_data(self) -> None:
         self.protocol = cast(Any, self.protocol.protocol)
         await super()._read_data()
+        self._has_ended = True
+        await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if self._has_ended and isinstance(event, Updated):
+            return  # it would begin to wait for the next request
+        await super().protocol_send(event)
 
 
 async def _abort_when_idle(stream: ClientStream, requests: _Requests, idle_s: float) -> None:

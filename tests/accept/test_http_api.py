@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -306,6 +307,38 @@ async def test_silent_connections_are_closed_and_too_many_are_refused() -> None:
         assert len(world.saw(ConnectionRefused)) == 25
         async with api(url) as client:
             assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GET /hea",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_who_leaves_makes_room_at_once(data: bytes, is_reset: bool) -> None:
+    limits = HttpLimits(max_clients=1, idle_s=1000)
+    async with open_world() as world, open_http_service(world, limits=limits) as url:
+        with trio.fail_after(20):
+            async with await dial(url) as first:
+                await first.send_all(data)
+                if data.endswith(b"\r\n\r\n"):
+                    assert (await first.receive_some()).startswith(b"HTTP/1.1 200")
+                if is_reset:
+                    first.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+            while not (await _answer_to_a_probe(url)).startswith(b"HTTP/1.1 200"):
+                await trio.sleep(0.01)
+
+
+async def _answer_to_a_probe(url: str) -> bytes:
+    async with await dial(url) as stream:
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return await read_all(stream)
+    return b""
 
 
 async def test_a_client_that_never_reads_does_not_hold_up_the_shutdown() -> None:

@@ -172,7 +172,7 @@ async def test_a_page_that_never_reads_is_dropped_and_its_neighbour_hears_everyt
     key = "\x01" * 1000  # six characters of JSON each: more than the sockets between the two hold
     async with (
         open_world() as world,
-        open_http_service(world, limits=HttpLimits(idle_s=1, send_within_s=1)) as url,
+        open_http_service(world, limits=HttpLimits(send_within_s=1)) as url,
         following(url) as neighbour,
         await dial(url) as deaf,
     ):
