@@ -42,13 +42,17 @@ class Auth:
 
     def admits(self, authorization: Iterable[str | bytes]) -> bool:
         """Whether the request's `Authorization` headers hold exactly one `Bearer TOKEN` that is good."""
+        return self.token_used(authorization) is not None
+
+    def token_used(self, authorization: Iterable[str | bytes]) -> int | None:
+        """Which of `tokens` a request that may come in has sent (0 where none is asked for), or None if it may not."""
         if not self.tokens:
-            return True
+            return 0
         headers = [value.encode("latin-1") if isinstance(value, str) else value for value in authorization]
         scheme, _, token = headers[0].partition(b" ") if len(headers) == 1 else (b"", b"", b"")
         offered = _digest(token.strip())
         matches = [hmac.compare_digest(offered, known) for known in self.tokens]
-        return scheme.lower() == b"bearer" and any(matches)
+        return matches.index(True) if scheme.lower() == b"bearer" and any(matches) else None
 
     def allows_origin(self, origins: Iterable[str | bytes], *, own: Iterable[str] = ()) -> bool:
         """Whether the request's `Origin` headers are none, or one that is listed, or one of the service's

@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.fields import FieldError, checked_id, checked_key, is_sha256, kind_field, shown
-from streamwarm.accept.http_gate import HttpApp
+from streamwarm.accept.http_gate import HttpApp, RequestLimits
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.json_text import BadJsonError, parse_json
 from streamwarm.accept.openapi import openapi_document
@@ -63,14 +63,20 @@ class HttpHooks:
 
 
 def build_app(
-    intake: Intake, *, auth: Auth, hooks: HttpHooks, observe: Observer, body_within_s: float = 30.0
+    intake: Intake,
+    *,
+    auth: Auth,
+    hooks: HttpHooks,
+    observe: Observer,
+    limits: RequestLimits | None = None,
+    body_within_s: float = 30.0,
 ) -> HttpApp:
     """The application. A request's body must arrive within `body_within_s`."""
     api = _Api(intake, hooks, body_within_s)
     routes = [_route(path, handlers) for path, handlers in api.handlers().items()]
     app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
     app.router.redirect_slashes = False
-    return HttpApp(app, auth, hooks.pages.sign_in)
+    return HttpApp(app, auth, hooks.pages.sign_in, limits)
 
 
 def _route(path: str, handlers: _Handlers) -> Route:

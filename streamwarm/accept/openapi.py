@@ -19,7 +19,7 @@ from streamwarm.model import JsonObject, Kind, State
 _Operation = dict[str, Any]
 
 _JSON = "application/json"
-_GUARDED = (401, 403)
+_GUARDED = (401, 403, 429)
 _WITH_BODY = (400, 408, 413)
 
 

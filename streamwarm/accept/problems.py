@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -71,7 +72,7 @@ def _refused(error: CallRefusedError) -> Problem:
     kind = f"urn:streamwarm:error:{reason.text}"
     if error.retry_after_s is None:
         return Problem(reason.http_status, error.message, kind=kind)
-    wait = {"retry-after": f"{error.retry_after_s:.0f}"}
+    wait = {"retry-after": f"{ceil(error.retry_after_s)}"}  # whole seconds (RFC 9110, 10.2.3), and never too early
     return Problem(reason.http_status, error.message, kind=kind, headers=wait, retry_after_s=error.retry_after_s)
 
 

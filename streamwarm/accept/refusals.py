@@ -32,3 +32,9 @@ class CallRefusedError(Exception):
         self.reason = reason
         self.message = message
         self.retry_after_s = retry_after_s
+
+
+def too_often(wait_s: float) -> CallRefusedError:
+    """For a client that has used up its allowance for `wait_s` seconds."""
+    message = "this client asks too often; wait, ask for more at once (one push takes 10,000 jobs), or watch"
+    return CallRefusedError(Reason.RATE_LIMITED, message, retry_after_s=round(wait_s, 3))

@@ -40,7 +40,7 @@ from streamwarm.accept.protocol import (
     progress_text,
     result_reply,
 )
-from streamwarm.accept.refusals import CallRefusedError, Reason
+from streamwarm.accept.refusals import CallRefusedError, too_often
 from streamwarm.accept.requests import (
     MAX_WATCHED,
     Cancel,
@@ -137,7 +137,7 @@ class Session:
     async def _carry_out(self, item: Call | Errand) -> JsonObject:
         wait_s = self._allowance.take(trio.current_time())
         if wait_s is not None:
-            return error_reply(item.id, RpcError.of(_too_often(wait_s)))
+            return error_reply(item.id, RpcError.of(too_often(wait_s)))
         if isinstance(item, Errand):
             return error_reply(item.id, item.error)
         try:
@@ -266,11 +266,6 @@ class Session:
             if late.cancelled_caught and not self._is_answering:
                 self._stream.fault = f"no pong within {self._heartbeat.pong_within_s:g} s"
                 self._stream.abort()
-
-
-def _too_often(wait_s: float) -> CallRefusedError:
-    message = "this client asks too often; wait, ask for more at once (one push takes 10,000 jobs), or watch"
-    return CallRefusedError(Reason.RATE_LIMITED, message, retry_after_s=round(wait_s, 3))
 
 
 _INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; the service's log has more")

@@ -31,7 +31,7 @@ BATCH_JOBS = 500
 BATCH_BYTES = 512 * 1024
 """A frame may have 1 MiB; half of it leaves room for the envelope and for keys that JSON must escape."""
 
-QUEUE_FULL = -32001
+QUEUE_FULL, RATE_LIMITED = -32001, -32005
 FULL_S = 5.0
 """How long to wait when the backlog is full and the service does not say."""
 
@@ -158,13 +158,14 @@ async def _batches(jobs: AsyncIterator[JsonJob], defaults: Defaults) -> AsyncIte
 
 
 async def push_batch(client: Follower, batch: list[JsonJob], following: Following, *, watch: bool) -> None:
-    """Push until every job was taken or rejected; while the backlog is full, wait and push the rest again."""
+    """Push until every job was taken or rejected; while the backlog is full, or others have used up what this address
+    may ask, wait and push the rest again."""
     pending = batch
     while pending:
         try:
             reply = await client.call("push", {"jobs": pending, "watch": watch})
         except CallError as exc:
-            if exc.code != QUEUE_FULL:
+            if exc.code not in (QUEUE_FULL, RATE_LIMITED):
                 raise
             await trio.sleep(exc.data.get("retry_after_s", FULL_S))
             continue

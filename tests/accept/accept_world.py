@@ -18,7 +18,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.http import HttpHooks, build_app
-from streamwarm.accept.http_gate import HttpApp
+from streamwarm.accept.http_gate import HttpApp, RequestLimits
 from streamwarm.accept.http_server import HttpLimits, serve_http
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.session import Heartbeat
@@ -165,7 +165,7 @@ async def open_websocket_service(
         world.shutdown.set()
 
 
-def make_app(world: World, auth: Auth, body_within_s: float = 30.0) -> HttpApp:
+def make_app(world: World, auth: Auth, body_within_s: float = 30.0, requests: RequestLimits | None = None) -> HttpApp:
     async def ready() -> str | None:
         return world.not_ready[0] if world.not_ready else None
 
@@ -173,14 +173,21 @@ def make_app(world: World, auth: Auth, body_within_s: float = 30.0) -> HttpApp:
         return b"streamwarm_workers 5\n", "text/plain; version=0.0.4"
 
     hooks = HttpHooks(ready=ready, metrics=metrics, feed=world.feed, closing=world.shutdown, pages=load_pages())
-    return build_app(world.intake, auth=auth, hooks=hooks, observe=world.observe, body_within_s=body_within_s)
+    return build_app(
+        world.intake, auth=auth, hooks=hooks, observe=world.observe, limits=requests, body_within_s=body_within_s
+    )
 
 
 @asynccontextmanager
 async def open_http_service(
-    world: World, *, auth: Auth | None = None, limits: HttpLimits | None = None, body_within_s: float = 30.0
+    world: World,
+    *,
+    auth: Auth | None = None,
+    limits: HttpLimits | None = None,
+    requests: RequestLimits | None = None,
+    body_within_s: float = 30.0,
 ) -> AsyncIterator[str]:
-    app = make_app(world, auth or Auth(), body_within_s)
+    app = make_app(world, auth or Auth(), body_within_s, requests)
     async with trio.open_nursery() as nursery:
 
         async def serve(task_status: trio.TaskStatus[str]) -> None:

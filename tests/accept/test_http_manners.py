@@ -9,6 +9,8 @@ import pytest
 from accept_world import api, dial, job, open_http_service, open_websocket_service, open_world, port_of, read_all
 
 from streamwarm.accept.auth import Auth
+from streamwarm.accept.http_gate import RequestLimits
+from streamwarm.accept.requests import parse_list
 from streamwarm.cli.client import CallError, connect
 from streamwarm.cli.http_client import open_http_caller
 
@@ -102,6 +104,26 @@ async def test_a_bot_keeps_its_connection_for_as_many_look_ups_as_it_likes() -> 
         asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         await stream.send_all(asked * 1100 + asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert (await read_all(stream)).count(b"HTTP/1.1 200") == 1101
+
+
+async def test_a_program_that_asks_without_a_pause_is_told_when_to_come_back_and_others_are_not() -> None:
+    requests = RequestLimits(per_s=0.01, burst=10, cost_of_lookup=0.5)
+    auth = Auth(("first", "second"))
+    async with open_world() as world, open_http_service(world, auth=auth, requests=requests) as url:
+        async with api(url, "first") as hasty, api(url, "second") as patient, api(url) as stranger:
+            for _ in range(8):
+                assert (await hasty.get("/v1/stats")).status_code == 200
+            for path in ["/v1/media/mybot/video/a"] * 3 + ["/v1/jobs/nobody"]:
+                assert (await hasty.get(path)).status_code == 404
+            refused = await hasty.post("/v1/jobs", json={"jobs": [job()]})
+            assert (refused.status_code, refused.headers["content-type"]) == (429, "application/problem+json")
+            assert refused.json()["type"] == "urn:streamwarm:error:rate_limited"
+            # Of a hundred seconds; the requests before have taken some.
+            assert 0 < refused.json()["retry_after_s"] <= int(refused.headers["retry-after"]) <= 100
+            assert [(await hasty.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+            assert (await patient.get("/v1/stats")).status_code == 200
+            assert [(await stranger.get("/v1/stats")).status_code for _ in range(11)] == [401] * 10 + [429]
+        assert (await world.intake.list_jobs(parse_list({})))["jobs"] == []
 
 
 async def test_a_full_backlog_is_the_same_error_to_the_command_line_over_both_interfaces() -> None:

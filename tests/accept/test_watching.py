@@ -14,7 +14,7 @@ from accept_world import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.accept.allowance import Allowance
+from streamwarm.accept.allowance import Allowance, Allowances
 from streamwarm.accept.requests import parse_list
 from streamwarm.accept.watching import Watching
 from streamwarm.model import Event, Kind, State
@@ -102,6 +102,15 @@ def test_an_allowance_fills_up_again_to_its_burst_and_no_further() -> None:
     assert allowance.take(0.1) is not None
     assert [allowance.take(100.0) for _ in range(6)][-1] is not None
     assert [allowance.take(100.5) for _ in range(5)] == [None] * 5
+
+
+def test_of_many_clients_each_has_its_own_allowance_and_only_those_that_asked_last_are_kept_in_mind() -> None:
+    allowances = Allowances(per_s=1, burst=1, max_clients=2)
+    assert [allowances.take(client, 0.0) for client in "aba"] == [None, None, 1.0]
+    assert allowances.take("c", 0.0) is None  # "b" asked longest ago
+    assert [allowances.take(client, 0.0) for client in "ab"] == [1.0, None]
+    assert allowances.take("b", 0.5, cost=0.5) is None
+    assert allowances.take("b", 0.5, cost=0.5) == 0.5
 
 
 async def test_every_client_is_told_before_the_service_goes() -> None:
