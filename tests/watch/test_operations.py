@@ -64,6 +64,16 @@ def test_every_alert_is_on_series_that_exist_and_is_explained() -> None:
     assert len({rule["alert"] for rule in rules}) == len(rules)
 
 
+def test_for_each_alert_it_is_written_down_when_it_fires_and_when_it_does_not() -> None:
+    """That promtool agrees is `tools/promtool.py`'s affair."""
+    cases = yaml.safe_load(Path(__file__).with_name("alerts.test.yaml").read_text())["tests"]
+    checks = [check for case in cases for check in case["alert_rule_test"]]
+    rules = [r for group in yaml.safe_load((DOCS / "alerts.yaml").read_text())["groups"] for r in group["rules"]]
+    every = {rule["alert"] for rule in rules}
+    assert {check["alertname"] for check in checks if check.get("exp_alerts")} == every
+    assert {check["alertname"] for check in checks if not check.get("exp_alerts")} == every
+
+
 def test_the_grafana_dashboard_shows_every_metric_by_its_name() -> None:
     dashboard: dict[str, Any] = json.loads((DOCS / "grafana.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
