@@ -17,6 +17,7 @@ from attrs import asdict, frozen
 from streamwarm.backlog import sqlite_file
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
+from streamwarm.backlog.rescuer import tell_set_aside
 from streamwarm.backlog.service_lock import lock_service
 from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.store import Store
@@ -43,9 +44,10 @@ def new_id() -> str:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, alone: bool = True) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, *, alone: bool = True, observe: Observer = unobserved) -> AsyncIterator[Store]:
     """The store at `store.url`: a file or memory for this process alone, a PostgreSQL database for as many as there
-    are. `alone` False: the supervisor of this process holds the file.
+    are. `alone` False: the supervisor of this process holds the file. `observe` is told of jobs that are set aside
+    because they died with the process before this one.
 
     Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed.
     """
@@ -68,17 +70,22 @@ async def open_store(settings: Settings, *, alone: bool = True) -> AsyncIterator
         with lock_service(path) if alone else nullcontext():
             async with open_sqlite_store(path, **arguments) as store:
                 if alone:
-                    # Nobody else holds the file, so whatever was running died with the process that ran it.
-                    await store.rescue(everything=True)
+                    await _take_back(store, observe)
                 yield store
     else:
         async with _postgres().open_postgres_store(url, **arguments) as store:
             yield store
 
 
+async def _take_back(store: Store, observe: Observer) -> None:
+    """Nobody else holds the file, so whatever was running died with the process that ran it."""
+    tell_set_aside(await store.rescue(everything=True), observe)
+
+
 @asynccontextmanager
-async def held_store(settings: Settings) -> AsyncIterator[None]:
-    """Hold the store for the processes that this one starts, which open it with `alone` False."""
+async def held_store(settings: Settings, observe: Observer) -> AsyncIterator[None]:
+    """Hold the store for the processes that this one starts, which open it with `alone` False. `observe`: see
+    `open_store`."""
     url = settings.store.url
     if not url.startswith(SQLITE):
         yield
@@ -86,7 +93,7 @@ async def held_store(settings: Settings) -> AsyncIterator[None]:
     path = url.removeprefix(SQLITE)
     with lock_service(path):
         async with open_store(settings, alone=False) as store:
-            await store.rescue(everything=True)  # nobody else holds the file, and no member runs yet
+            await _take_back(store, observe)
         yield
 
 

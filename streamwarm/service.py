@@ -144,7 +144,7 @@ async def run_service(
             unreported.append(observation)
 
     async with (
-        open_store(settings, alone=link is ALONE) as store,
+        open_store(settings, alone=link is ALONE, observe=observe_all) as store,
         open_far_sides(settings, observe_all) as far,
         trio.open_nursery() as plumbing,
     ):
@@ -250,6 +250,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         finish=completer.finish,
         pause=service.dispatcher.pause,
         depart=service.dispatcher.depart,
+        note_departure=service.store.note_departure,
         ended=service.dispatcher.ended,
         move_lane=service.dispatcher.move_lane,
         idle=service.dispatcher.idle,

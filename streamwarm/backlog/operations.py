@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Sequence
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.push_plan import Known, plan_push
-from streamwarm.backlog.store import Done, Due, Filter, Page, Pushed, Refused, Settlement, UserPause
+from streamwarm.backlog.store import Done, Due, Filter, Page, Pushed, Refused, Rescued, Settlement, UserPause
 from streamwarm.backlog.tables import MediaStatus, Tables
 from streamwarm.backlog.transitions import (
     StoredJob,
     cancelled,
     claimed,
+    departed,
     event_of,
     requeued,
     rescued,
@@ -137,6 +138,14 @@ def renew(tables: Tables, now: float, leases: Sequence[Lease], lease_s: float) -
     return lost
 
 
+def note_departure(tables: Tables, lease: Lease) -> bool:
+    stored = tables.jobs_to_change({lease.job_id}).get(lease.job_id)
+    if stored is None or not _holds(stored, lease):
+        return False
+    tables.update_jobs([departed(stored)])
+    return True
+
+
 def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> list[bool]:
     jobs = tables.jobs_to_change({settlement.lease.job_id for settlement in settlements})
     changed: list[StoredJob] = []
@@ -163,10 +172,12 @@ def wake_due(tables: Tables, now: float, limit: int) -> Due:
     return Due(len(due), tables.next_due_at())
 
 
-def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool, limit: int) -> int:
+def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool, limit: int) -> Rescued:
     lost = tables.running_jobs(math.inf if everything else now, limit)
-    apply(tables, [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost])
-    return len(lost)
+    after = [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost]
+    apply(tables, after)
+    set_aside = tuple(stored.job for stored in after if stored.job.state is not State.QUEUED)
+    return Rescued(len(after) - len(set_aside), set_aside)
 
 
 def prune(tables: Tables, now: float, limits: StoreLimits, limit: int) -> int:

@@ -12,10 +12,10 @@ from functools import partial
 
 import trio
 
-from streamwarm.backlog.store import Store
+from streamwarm.backlog.store import Rescued, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.retry import backoff_s
-from streamwarm.watch.events import Observer, StoreTrouble, unobserved
+from streamwarm.watch.events import AttemptFailed, Observer, StoreTrouble, unobserved
 
 WAKE_EVERY_S = 1.0
 """The longest sleep between two looks at what is due: a job that begins to wait is noticed within it."""
@@ -50,7 +50,7 @@ async def run_rescuer(
     async with trio.open_nursery() as nursery:
         for where, duty in (
             ("wake", partial(_wake, store, now, on_queued)),
-            ("rescue", partial(_rescue, store, interval_s, on_queued, before_rescue)),
+            ("rescue", partial(_rescue, store, interval_s, observe, on_queued, before_rescue)),
             ("prune", partial(_prune, store)),
         ):
             nursery.start_soon(_repeat, where, duty, random, observe)
@@ -79,12 +79,37 @@ async def _wake(store: Store, now: Callable[[], float], on_queued: Callable[[], 
 
 
 async def _rescue(
-    store: Store, interval_s: float, on_queued: Callable[[], None], before_rescue: Callable[[], Awaitable[None]]
+    store: Store,
+    interval_s: float,
+    observe: Observer,
+    on_queued: Callable[[], None],
+    before_rescue: Callable[[], Awaitable[None]],
 ) -> float:
     await before_rescue()
-    if await store.rescue():
+    rescued = await store.rescue()
+    tell_set_aside(rescued, observe)
+    if rescued.queued:
         on_queued()
     return interval_s
+
+
+def tell_set_aside(rescued: Rescued, observe: Observer) -> None:
+    """Jobs that ended because their worker was lost: no worker can tell of them."""
+    for job in rescued.set_aside:
+        if (error := job.error) is not None:
+            observe(
+                AttemptFailed(
+                    id=job.id,
+                    destination=job.destination,
+                    kind=job.kind,
+                    r2_key=job.r2_key,
+                    attempt=job.attempt,
+                    code=error.code,
+                    message=error.message,
+                    outcome=job.state.value,
+                    final=True,
+                )
+            )
 
 
 async def _prune(store: Store) -> float:

@@ -40,7 +40,8 @@ def job_from(row: Row) -> Job:
 
 
 def stored_job_from(row: Row) -> StoredJob:
-    return StoredJob(job_from(row), row["queued_at"], row["lease_token"], row["lease_expires_at"])
+    departed = bool(row["departed"])
+    return StoredJob(job_from(row), row["queued_at"], row["lease_token"], row["lease_expires_at"], departed)
 
 
 def queued_job_from(row: Row) -> QueuedJob:
@@ -80,6 +81,7 @@ def changing_columns(stored: StoredJob) -> dict[str, object]:
         "lease_expires_at": stored.lease_expires_at,
         "result": json_text(job.result),
         "possible_duplicate": job.possible_duplicate,
+        "departed": stored.departed,
         **_error_columns(job.error),
     }
 

@@ -158,6 +158,15 @@ class Due:
 
 
 @frozen
+class Rescued:
+    """What became of jobs whose worker was lost: so many are `queued` again, and those `set_aside` (as they are now)
+    have ended."""
+
+    queued: int
+    set_aside: tuple[Job, ...] = ()
+
+
+@frozen
 class UserPause:
     """A person's order to send nothing to `destination` (None: to none) before `until` (Unix seconds; None: before they
     resume it)."""
@@ -250,6 +259,11 @@ class Store(Protocol):
         """Extend leases by `lease_s`; returns those that are lost (expired and rescued, or cancelled)."""
         ...
 
+    async def note_departure(self, lease: Lease) -> bool:
+        """The last bytes of this attempt are about to leave, and its job is to be held if the answer is lost: with this
+        process too (`rescue`). False where the lease was lost; then they must not leave."""
+        ...
+
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """End attempts. False where the lease was lost: that one changed nothing (fault 20)."""
         ...
@@ -258,8 +272,9 @@ class Store(Protocol):
         """Queue every `waiting` job whose `retry_at` has passed."""
         ...
 
-    async def rescue(self, *, everything: bool = False) -> int:
-        """Queue jobs whose lease ran out; those at `max_attempts` become `failed` with `worker_lost`.
+    async def rescue(self, *, everything: bool = False) -> Rescued:
+        """Queue jobs whose lease ran out; those whose departure was noted become `unknown` with `delivery_unknown`, and
+        else those at `max_attempts` `failed` with `worker_lost`.
 
         `everything`: the caller owns the store alone and no attempt can be alive (start after a crash).
         """

@@ -25,6 +25,7 @@ from streamwarm.backlog.store import (
     Page,
     Pushed,
     Refused,
+    Rescued,
     Settlement,
     UserPause,
 )
@@ -160,6 +161,9 @@ class TransactionalStore:
             lambda tables, now: operations.renew(tables, now, leases, self._limits.lease_s)
         )
 
+    async def note_departure(self, lease: Lease) -> bool:
+        return await self._transactions.write(lambda tables, _: operations.note_departure(tables, lease))
+
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return await self._transactions.write(lambda tables, now: operations.settle(tables, now, settlements))
 
@@ -175,13 +179,17 @@ class TransactionalStore:
             due_now = due.woken == SWEEP_JOBS
         return Due(woken, await self._transactions.read(lambda tables, _: tables.next_due_at()))
 
-    async def rescue(self, *, everything: bool = False) -> int:
-        return await self._sweep(
-            lambda tables, now: operations.rescue(tables, now, self._limits, everything=everything, limit=SWEEP_JOBS)
+    async def rescue(self, *, everything: bool = False) -> Rescued:
+        swept = await self._sweep(
+            lambda tables, now: operations.rescue(tables, now, self._limits, everything=everything, limit=SWEEP_JOBS),
+            lambda batch: batch.queued + len(batch.set_aside),
         )
+        return Rescued(sum(batch.queued for batch in swept), tuple(job for batch in swept for job in batch.set_aside))
 
     async def prune(self) -> int:
-        return await self._sweep(lambda tables, now: operations.prune(tables, now, self._limits, SWEEP_JOBS))
+        return sum(
+            await self._sweep(lambda tables, now: operations.prune(tables, now, self._limits, SWEEP_JOBS), lambda n: n)
+        )
 
     async def events_after(self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None) -> list[Event]:
         wanted = None if job_ids is None else set(job_ids)
@@ -223,14 +231,12 @@ class TransactionalStore:
     async def check_writable(self) -> None:
         await self._transactions.write(lambda tables, now: tables.probe(now))
 
-    async def _sweep(self, operation: Operation[int]) -> int:
-        """Repeat a bounded sweep, a transaction each, until it finds less than it may change."""
-        total = 0
-        while True:
-            changed = await self._transactions.write(operation)
-            total += changed
-            if changed < SWEEP_JOBS:
-                return total
+    async def _sweep(self, operation: Operation[T], changed: Callable[[T], int]) -> list[T]:
+        """Repeat a bounded sweep, a transaction each, until it has `changed` less than it may; what each came to."""
+        swept: list[T] = []
+        while not swept or changed(swept[-1]) >= SWEEP_JOBS:
+            swept.append(await self._transactions.write(operation))
+        return swept
 
 
 def _media_query(destination: str, kind: Kind, sha256: str | None, r2_key: str | None) -> MediaQuery:

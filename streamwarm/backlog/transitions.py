@@ -18,12 +18,14 @@ from streamwarm.model import Event, Job, NewJob, QueuedJob, State
 
 @frozen
 class StoredJob:
-    """A job with what only the store needs: when it was last queued, and the lease it runs under."""
+    """A job with what only the store needs: when it was last queued, the lease it runs under, and whether the last
+    bytes of that attempt have `departed`, where a lost answer is to be held."""
 
     job: Job
     queued_at: float
     lease_token: str | None = None
     lease_expires_at: float | None = None
+    departed: bool = False
 
     @property
     def as_queued(self) -> QueuedJob:
@@ -55,6 +57,11 @@ def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float) -> Sto
     return evolve(after, lease_token=token, lease_expires_at=now + lease_s)
 
 
+def departed(stored: StoredJob) -> StoredJob:
+    """A running job whose last bytes are about to leave."""
+    return evolve(stored, departed=True)
+
+
 def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
     """The job after its attempt ended; the caller has checked the lease."""
     match settlement:
@@ -83,8 +90,12 @@ def woken(stored: StoredJob, now: float) -> StoredJob:
 
 def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
     """A running job whose worker was lost. The attempt stays counted, so that a job that kills its process
-    every time is set aside in the end (fault 24). Nobody knows how far the worker came, so the next delivery may be the
-    second."""
+    every time is set aside in the end (fault 24). Where its answer is what was lost, and that is to be held, a person
+    decides; else nobody knows how far the worker came, so the next delivery may be the second."""
+    if stored.departed:
+        message = "its worker was lost between the last bytes and the answer: the file may have been delivered"
+        error = JobError(ErrorCode.DELIVERY_UNKNOWN, message, permanent=False)
+        return _moved(stored, State.UNKNOWN, now, error=error)
     if stored.job.attempt < max_attempts:
         return _moved(stored, State.QUEUED, now, possible_duplicate=True)
     message = (

@@ -28,6 +28,9 @@ from streamwarm.watch.events import Lifecycle, Observation, UnexpectedError, Wor
 FRONT = 1
 """The member that serves clients."""
 
+SUPERVISOR = 0
+"""What reports by this number comes from no member."""
+
 REPORT_EVERY_S = 0.5
 """Progress goes to clients once a second."""
 

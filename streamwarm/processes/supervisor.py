@@ -18,11 +18,23 @@ from streamwarm.accept.clients import open_listeners
 from streamwarm.errors import SettingsError, StoreUnavailable
 from streamwarm.listening import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.parts import held_store
-from streamwarm.processes.family import FRONT, Lost, Role, Start, Started, Stop, decode, encode, lines_of
+from streamwarm.processes.family import (
+    FRONT,
+    SUPERVISOR,
+    Lost,
+    Report,
+    Role,
+    Start,
+    Started,
+    Stop,
+    decode,
+    encode,
+    lines_of,
+)
 from streamwarm.retry import backoff_s
 from streamwarm.service import Shutdown
 from streamwarm.settings import Settings, check_together
-from streamwarm.watch.events import Lifecycle, Observer, ProcessLost
+from streamwarm.watch.events import Lifecycle, Observation, Observer, ProcessLost
 
 STEADY_S = 60.0
 """A process that lived this long has recovered: its next death is a first one."""
@@ -44,7 +56,8 @@ async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -
     """Serve with `serve.processes` processes until `shutdown`. Raises `SettingsError` or `StoreUnavailable` where they
     cannot start; each has told the reason."""
     check_together(settings)
-    async with held_store(settings), AsyncExitStack() as open_sockets:
+    found: list[Observation] = []
+    async with held_store(settings, found.append), AsyncExitStack() as open_sockets:
         drop_stale_ready_file(settings.serve.ready_file)
         sockets = await _open_sockets(settings, open_sockets)
         members = _members(settings, sockets, observe)
@@ -52,7 +65,7 @@ async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -
             async with trio.open_nursery() as living:
                 for member in members:
                     living.start_soon(member.keep)
-                await _until_requested(settings, shutdown, members, observe)
+                await _until_requested(settings, shutdown, members, observe, found)
                 await open_sockets.aclose()  # whoever connects now is refused at once
                 for member in members:
                     member.stop()
@@ -62,12 +75,20 @@ async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -
 
 
 async def _until_requested(
-    settings: Settings, shutdown: Shutdown, members: Sequence[_Member], observe: Observer
+    settings: Settings,
+    shutdown: Shutdown,
+    members: Sequence[_Member],
+    observe: Observer,
+    found: Sequence[Observation],
 ) -> None:
+    """`found`: what the store told when it was opened; the member that serves counts it."""
+    for observation in found:
+        observe(observation)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_on, shutdown.requested, nursery.cancel_scope)
         for member in members:
             await member.started.wait()
+        members[0].tell(encode(Report(SUPERVISOR, found)))
         endpoints = Endpoints(members[0].addresses.websocket, members[0].addresses.http)
         with ready_file(settings.serve.ready_file, endpoints):
             observe(Lifecycle("serving", f"{len(members)} processes, {endpoints.websocket} {endpoints.http}"))

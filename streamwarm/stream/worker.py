@@ -9,9 +9,9 @@ import trio
 from attrs import frozen
 
 from streamwarm.backlog.store import Done, GivenBack
-from streamwarm.errors import AttemptError, DestinationError, ErrorCode, LaneMoved, StaleConnection
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, LaneMoved, StaleConnection, StoreUnavailable
 from streamwarm.fetch.source import Source
-from streamwarm.model import Claim
+from streamwarm.model import Claim, Lease
 from streamwarm.send.destination import Destination, TidiesUp
 from streamwarm.settle.finished import Delivered, Finished
 from streamwarm.stream.handoff import hand_off_or_transfer
@@ -31,6 +31,9 @@ from streamwarm.watch.events import (
 HANDOVER_S = 5.0
 """How long a cancelled worker may take to hand its attempt back; after that its lease runs out instead."""
 
+NOTE_S = 10.0
+"""How long the note of a departure may take: the far side waits for the last bytes meanwhile, and not for ever."""
+
 UNCONFIGURED_PAUSE_S = 300.0
 """How often a job is tried whose destination has left the configuration: seldom, and without using up attempts."""
 
@@ -38,7 +41,8 @@ UNCONFIGURED_PAUSE_S = 300.0
 @frozen
 class WorkerTools:
     """What all workers share. `now` is the store's clock (Unix seconds), `random` uniform in [0, 1); `redact` masks
-    secrets in a text. `pause`, `depart`, `ended` and `move_lane` are the dispatcher's, and say what they do there."""
+    secrets in a text. `pause`, `depart`, `ended` and `move_lane` are the dispatcher's, `note_departure` is the store's,
+    and they say there what they do."""
 
     source: Source
     destinations: Mapping[str, Destination]
@@ -46,6 +50,7 @@ class WorkerTools:
     finish: Callable[[Finished], Awaitable[None]]
     pause: Callable[[Claim, DestinationError], bool]
     depart: Callable[[Claim, int], Awaitable[float]]
+    note_departure: Callable[[Lease], Awaitable[bool]]
     ended: Callable[[Claim, float | None], None]
     move_lane: Callable[[Claim, str], Awaitable[None]]
     idle: Callable[[], None]
@@ -184,7 +189,31 @@ async def _transfer(claim: Claim, attempt: Attempt, destination: Destination, to
         destination,
         body_timeout_s=tools.body_timeout_s,
         clock=trio.current_time,
-        depart=partial(tools.depart, claim),
+        depart=partial(_depart, claim, destination, tools),
+    )
+
+
+async def _depart(claim: Claim, destination: Destination, tools: WorkerTools, size_bytes: int) -> float:
+    """Wait until the attempt may send its last bytes; returns when that was.
+
+    Where a lost answer is to be held, it is written down before they leave: a process that is killed then can tell
+    nobody. What cannot be written must not leave.
+    """
+    departed_at = await tools.depart(claim, size_bytes)
+    if destination.on_unknown != "hold":
+        return departed_at
+    why = f"the store did not take it within {NOTE_S:g} s"
+    with trio.move_on_after(NOTE_S):
+        try:
+            if await tools.note_departure(claim.lease):
+                return departed_at
+            why = "its lease was lost"
+        except StoreUnavailable as exc:
+            why = str(exc)
+    raise AttemptError(
+        ErrorCode.WORKER_LOST,
+        f"the last bytes were kept back, for it could not be noted that they leave (on_unknown = hold): {why}",
+        counts=False,
     )
 
 

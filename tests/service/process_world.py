@@ -104,3 +104,14 @@ async def run_cli(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedPr
             check=False,
             env=environ,
         )
+
+
+def members_of(pid: int) -> list[int]:
+    """The processes that any of its threads has started."""
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
+def metric(page: str, name: str) -> float:
+    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name))

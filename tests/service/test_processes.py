@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 from postgres_fixture import PostgresServer
-from process_world import run_cli, serving, write_config
+from process_world import members_of, metric, run_cli, serving, write_config
 from service_world import DEADLINE_S, put, running_emulator, telegram_table
 
 from streamwarm.cli.client import connect
@@ -22,17 +22,6 @@ from streamwarm.sandbox.object_store import ObjectStore
 JOBS = 60
 PROCESSES = 2
 WORKERS = 2
-
-
-def members_of(pid: int) -> list[int]:
-    """The processes that any of its threads has started."""
-    return [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-
-
-def metric(page: str, name: str) -> float:
-    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,4 +1,4 @@
-"""The whole service when its store or its process fails: a full disk, a job that kills, kills under load, a long sleep,
+"""The whole service when its store or its process fails: a full disk, kills under load, a long sleep,
 a backlog of a hundred thousand."""
 
 from __future__ import annotations
@@ -75,25 +75,6 @@ async def test_a_full_disk_is_told_and_never_acknowledged_and_work_resumes_by_it
                     await trio.sleep(0.05)
             assert await ready_status(service) == 200
     assert query(tmp_path, "SELECT r2_key, attempt FROM jobs") == [("full/a.bin", 1)]
-
-
-async def test_a_job_that_kills_the_service_each_time_is_set_aside(object_store: ObjectStore, tmp_path: Path) -> None:
-    await put(object_store, {"killer.bin": b"k" * 1000})
-    async with running_emulator() as emulator:
-        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator)}, max_attempts=2)
-        for life in range(2):
-            emulator.inject(Fault(FaultKind.SLOW_ANSWER, seconds=600.0))
-            async with serving(config, tmp_path / "log") as service:
-                if life == 0:
-                    async with connect(service.websocket, None) as client:
-                        await client.call("push", {"jobs": documents("killer.bin"), "watch": False})
-                await until(lambda: query(tmp_path, "SELECT 1 FROM jobs WHERE state = 'running'"))
-                service.process.kill()
-                await service.ended()
-        async with serving(config, tmp_path / "log"):
-            found = query(tmp_path, "SELECT state, attempt, error_code FROM jobs")
-    assert found == [("failed", 2, "worker_lost")]
-    assert query(tmp_path, "SELECT status FROM media_cache") == [("error",)]
 
 
 LIVES = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -55,6 +55,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+async def noted(_: Lease) -> bool:
+    """The store's `note_departure` where all is well."""
+    return True
+
+
 @define
 class World:
     """`send` makes one attempt; `work` lets a worker make one, with all that a worker adds."""
@@ -78,7 +83,13 @@ class World:
             depart=partial(depart_at_once, None),
         )
 
-    async def work(self, job: Job = JOB, *, stop_when: Callable[[], bool] = lambda: False) -> Finished:
+    async def work(
+        self,
+        job: Job = JOB,
+        *,
+        stop_when: Callable[[], bool] = lambda: False,
+        note_departure: Callable[[Lease], Awaitable[bool]] = noted,
+    ) -> Finished:
         return await work_once(
             job,
             self.bucket_rig.source,
@@ -86,6 +97,7 @@ class World:
             observe=self.observed.append,
             body_timeout_s=self.body_timeout_s,
             stop_when=stop_when,
+            note_departure=note_departure,
         )
 
     @property
@@ -143,6 +155,7 @@ async def work_once(
     observe: Observer = unobserved,
     redact: Callable[[str], str] = str,
     stop_when: Callable[[], bool] = lambda: False,
+    note_departure: Callable[[Lease], Awaitable[bool]] = noted,
 ) -> Finished:
     """A worker's one attempt at the job, cancelled at `stop_when` as a service that stops at once cancels it."""
     finished: list[Finished] = []
@@ -160,6 +173,7 @@ async def work_once(
         finish=finish,
         pause=lambda *_: False,
         depart=depart_at_once,
+        note_departure=note_departure,
         ended=lambda *_: None,
         move_lane=_forget_move,
         idle=lambda: None,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
 
 import trio
 from attrs import define
-from failing_store import memory_store, now
+from failing_store import FailingStore, memory_store, now
 from trio.testing import MockClock
 
 from streamwarm.backlog.rescuer import run_rescuer
@@ -22,7 +22,7 @@ from streamwarm.model import Claim, Job, Kind, NewJob, State
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.completer import open_completer
 from streamwarm.stream.running import Running
-from streamwarm.stream.worker import WorkerTools, run_worker
+from streamwarm.stream.worker import NOTE_S, WorkerTools, run_worker
 from streamwarm.watch.events import LateResult, Observation
 
 LEASE_S = 30.0
@@ -32,16 +32,20 @@ PIECES = 10
 
 @define
 class SlowObject:
-    """A piece every `pause_s`."""
+    """Its pieces come at their own pace."""
 
     info: ObjectInfo
-    pause_s: float
+    incoming: AsyncGenerator[bytes, None]
     origin: str = "stream"
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        for _ in range(PIECES):
-            await trio.sleep(self.pause_s)
-            yield b"x"
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        return self.incoming
+
+
+async def one_by_one(pause_s: float) -> AsyncGenerator[bytes, None]:
+    for _ in range(PIECES):
+        await trio.sleep(pause_s)
+        yield b"x"
 
 
 @define
@@ -50,7 +54,8 @@ class SlowBucket:
 
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SlowObject]:
-        yield SlowObject(ObjectInfo(r2_key, PIECES, None, None), self.pause_s)
+        async with aclosing(one_by_one(self.pause_s)) as incoming:
+            yield SlowObject(ObjectInfo(r2_key, PIECES, None, None), incoming)
 
 
 Deliver = Callable[[Media, Body], Awaitable[dict[str, Any]]]
@@ -70,8 +75,11 @@ class Far:
 
 
 @asynccontextmanager
-async def service(pause_s: float, deliver: Deliver) -> AsyncIterator[tuple[Store, list[Observation]]]:
-    """Dispatcher, two workers, completer, heartbeat and rescuer, as the service wires them."""
+async def service(
+    pause_s: float, deliver: Deliver, *, on_unknown: str = "retry", delay_s: dict[str, float] | None = None
+) -> AsyncIterator[tuple[Store, list[Observation]]]:
+    """Dispatcher, two workers, completer, heartbeat and rescuer, as the service wires them. `delay_s`: how long the
+    store takes, by method."""
     observed: list[Observation] = []
     async with (
         memory_store() as store,
@@ -83,11 +91,12 @@ async def service(pause_s: float, deliver: Deliver) -> AsyncIterator[tuple[Store
         running = Running()
         tools = WorkerTools(
             source=SlowBucket(pause_s),
-            destinations={"bot": Far(deliver)},
+            destinations={"bot": Far(deliver, on_unknown=on_unknown)},
             running=running,
             finish=completer.finish,
             pause=dispatcher.pause,
             depart=dispatcher.depart,
+            note_departure=FailingStore(store, delay_s=delay_s or {}).note_departure,
             ended=dispatcher.ended,
             move_lane=dispatcher.move_lane,
             idle=dispatcher.idle,
@@ -163,3 +172,26 @@ async def test_a_transfer_that_nothing_can_end_loses_its_job_to_another_worker_a
         await trio.sleep(700)
         assert await store.get(job.id) == job
         assert [type(o) for o in observed if isinstance(o, LateResult)] == [LateResult]
+
+
+async def test_a_store_that_hangs_keeps_the_last_bytes_back_and_frees_the_worker(autojump_clock: MockClock) -> None:
+    delay_s = {"note_departure": 3_600.0}
+    taken: list[int] = []
+
+    async def count(media: Media, body: Body) -> dict[str, Any]:
+        got = 0
+        try:
+            async with aclosing(body.pieces()) as pieces:
+                async for piece in pieces:
+                    got += len(piece)
+        finally:
+            taken.append(got)
+        return {"file_id": "taken"}
+
+    async with service(0.0, count, on_unknown="hold", delay_s=delay_s) as (store, _):
+        job_id = await push(store)
+        await trio.sleep(NOTE_S + 1)
+        assert taken == [PIECES - 1]
+        delay_s.clear()
+        job = await ended(store, job_id)
+        assert (job.attempt, job.possible_duplicate, taken[-1]) == (1, False, PIECES)

@@ -49,7 +49,7 @@ UPDATE counters SET value = %(seq)s WHERE name = 'jobs' AND value < %(seq)s;
 INSERT INTO jobs (
     seq, id, destination, kind, r2_key, sha256, bytes, options, media_reference, base_score, state, attempt,
     created_at, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate
+    error_message, error_permanent, possible_duplicate, departed
 )
 SELECT * FROM unnest(
     %(seq)s::bigint[], %(id)s::text[], %(destination)s::text[], %(kind)s::text[], %(r2_key)s::text[],
@@ -58,7 +58,7 @@ SELECT * FROM unnest(
     %(updated_at)s::double precision[], %(queued_at)s::double precision[], %(retry_at)s::double precision[],
     %(lease_token)s::text[], %(lease_expires_at)s::double precision[], %(result)s::text[],
     %(error_code)s::text[], %(error_message)s::text[], %(error_permanent)s::boolean[],
-    %(possible_duplicate)s::boolean[]
+    %(possible_duplicate)s::boolean[], %(departed)s::boolean[]
 );
 
 -- name: update_jobs
@@ -66,15 +66,16 @@ UPDATE jobs SET
     state = new.state, attempt = new.attempt, updated_at = new.updated_at, queued_at = new.queued_at,
     retry_at = new.retry_at, lease_token = new.lease_token, lease_expires_at = new.lease_expires_at,
     result = new.result, error_code = new.error_code, error_message = new.error_message,
-    error_permanent = new.error_permanent, possible_duplicate = new.possible_duplicate
+    error_permanent = new.error_permanent, possible_duplicate = new.possible_duplicate, departed = new.departed
 FROM unnest(
     %(seq)s::bigint[], %(state)s::text[], %(attempt)s::integer[], %(updated_at)s::double precision[],
     %(queued_at)s::double precision[], %(retry_at)s::double precision[], %(lease_token)s::text[],
     %(lease_expires_at)s::double precision[], %(result)s::text[], %(error_code)s::text[],
-    %(error_message)s::text[], %(error_permanent)s::boolean[], %(possible_duplicate)s::boolean[]
+    %(error_message)s::text[], %(error_permanent)s::boolean[], %(possible_duplicate)s::boolean[],
+    %(departed)s::boolean[]
 ) AS new (
     seq, state, attempt, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate
+    error_message, error_permanent, possible_duplicate, departed
 )
 WHERE jobs.seq = new.seq;
 
