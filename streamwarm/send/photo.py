@@ -150,6 +150,7 @@ _MARKS = (
     (b"ID3", "an MP3 file"),
 )
 _PAGE_MARKS = (b"<!doctype html", b"<html")
+_PAGE_MARK_BYTES = max(map(len, _PAGE_MARKS))
 _FILM_BRANDS = frozenset({b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"dash", b"qt  "})
 _FILM_BRANDS |= frozenset({b"M4A ", b"M4B ", b"M4V ", b"3gp4", b"3gp5", b"3gp6"})
 """MP4's major brands. HEIC and AVIF pictures have the same container and brands of their own."""
@@ -163,7 +164,7 @@ def _other_format(front: bytes) -> str | None:
         return "an MP4 or QuickTime file"
     if front[:4] == b"RIFF" and front[8:12] in (b"AVI ", b"WAVE"):
         return "an AVI or WAVE file"
-    if front.lstrip().lower().startswith(_PAGE_MARKS):
+    if front.lstrip()[:_PAGE_MARK_BYTES].lower().startswith(_PAGE_MARKS):
         return "an HTML page"
     return None
 

@@ -29,7 +29,7 @@ class VerifiedBody:
         depart: Callable[[int], Awaitable[None]],
     ) -> None:
         self._incoming = source.pieces()
-        self._held = bytearray()
+        self._held = b""
         self._meter = meter
         self._watchdog = watchdog
         self._expected_sha256 = expected_sha256
@@ -47,17 +47,19 @@ class VerifiedBody:
     async def peek(self, count: int) -> bytes:
         """See `send.destination.Body`. What is held leaves with the first piece, and its memory with it."""
         meter = self._meter
+        held = [self._held]
         self._watchdog.expect_source()
-        while len(self._held) < count and not meter.whole:
+        while meter.bytes_in < min(count, meter.total):
             piece = await anext(self._incoming, None)
             if piece is None:
                 break
             meter.took(piece, self._clock())
-            self._held += piece
+            held.append(bytes(piece))  # no copy, but of a view
             if meter.whole:
                 self._check_digest()
         self._watchdog.expect_destination()
-        return bytes(self._held)
+        self._held = b"".join(filter(None, held))  # no copy of a single one
+        return self._held
 
     async def _leave(self) -> None:
         """Wait for the moment when the last piece may go."""
@@ -67,7 +69,7 @@ class VerifiedBody:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         meter, watchdog, clock = self._meter, self._watchdog, self._clock
         if self._held:
-            held, self._held = bytes(self._held), bytearray()
+            held, self._held = self._held, b""
             if meter.whole:
                 await self._leave()
             watchdog.expect_destination()

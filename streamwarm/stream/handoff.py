@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Source
 from streamwarm.model import JsonObject, SeenObject
-from streamwarm.send.destination import Destination, FetchingDestination, NotFetched
+from streamwarm.send.destination import FetchingDestination, NotFetched
 from streamwarm.settle.finished import Delivered
 from streamwarm.stream.transfer import Attempt, check, media_of, transfer, watched
 from streamwarm.stream.watchdog import Watchdog
@@ -23,14 +23,14 @@ EXPIRES_S = 300
 async def hand_off_or_transfer(
     attempt: Attempt,
     source: Source,
-    destination: Destination,
+    destination: FetchingDestination,
     *,
     body_timeout_s: float,
     clock: Callable[[], float],
     depart: Callable[[int], Awaitable[float]],
 ) -> Delivered:
     """Deliver the job's object, handed over where the destination takes it so, else streamed (see `transfer`)."""
-    if isinstance(destination, FetchingDestination) and destination.may_fetch(attempt.job):
+    if destination.may_fetch(attempt.job):
         delivered = await _hand_off(attempt, source, destination, clock, depart)
         if delivered is not None:
             return delivered

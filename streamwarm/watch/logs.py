@@ -77,9 +77,11 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
     )
     quiet_libraries()
+    # What the level hides is not even put together.
+    lines = {kind: line for kind, line in _LINES.items() if _LEVELS[line[0]] >= _LEVELS[level]}
 
     def observe(observation: events.Observation) -> None:
-        line = _LINES.get(type(observation))
+        line = lines.get(type(observation))
         if line is not None:
             # A log that cannot be written (its disk is full, its reader has gone) costs this line, never the service.
             with suppress(OSError):
