@@ -68,7 +68,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
             raise TypeError("the request's body must be an async iterator, or bytes")
         timeouts: Mapping[str, float | None] = request.extensions.get("timeout", {})
         # A signed path must go out as it was signed; httpx would tidy `..` out of it.
-        target: bytes = request.extensions.get("target", request.url.raw_path)
+        target: bytes = request.extensions.get("target") or request.url.raw_path
         connection = await self._connections.take(
             _origin(request.url), connect_s=timeouts.get("connect"), wait_s=timeouts.get("pool")
         )

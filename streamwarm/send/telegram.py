@@ -97,6 +97,8 @@ class TelegramDestination:
         self.answer_timeout_s = ANSWER_TIMEOUT_S
         self._settings = settings
         self._client = client
+        # Parsed once: httpx takes as long over a URL as over the rest of a request.
+        self._urls = {method.name: httpx.URL(self._url(method.name)) for method in bot_api.METHODS.values()}
         self.rates = (
             telegram_rates(settings.chats, local_server=settings.local_server)
             if settings.rates == "telegram"
@@ -128,7 +130,7 @@ class TelegramDestination:
         }
         upload = _Upload(frame, body)
         async with aclosing(upload.pieces()) as content:
-            request = self._client.build_request("POST", self._url(method.name), content=content, headers=headers)
+            request = self._client.build_request("POST", self._urls[method.name], content=content, headers=headers)
             try:
                 return await self._reference(request, upload)
             except DestinationError as refusal:
@@ -155,7 +157,7 @@ class TelegramDestination:
         self._handed_off.add(media.job_id)
         async with aclosing(form.pieces()) as content:
             headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form.content))}
-            request = self._client.build_request("POST", self._url(method.name), content=content, headers=headers)
+            request = self._client.build_request("POST", self._urls[method.name], content=content, headers=headers)
             try:
                 reference = await self._reference(request, form)
             except DestinationError as refusal:
