@@ -248,10 +248,11 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, job_ids: Sequence[str]) -> list[Claim]:
+    async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:
         """Make queued jobs `running`, each under a new lease of `lease_s`, and count the attempt.
 
-        Jobs that are not `queued` any more are left out.
+        Jobs that are not `queued` any more are left out; in the place of `job_ids[i]` then comes the first of
+        `spares[i]` that is, so that whoever shares the store with others need not ask again.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from itertools import repeat
 from typing import Protocol, TypeVar
 
 import trio
@@ -150,10 +151,11 @@ class TransactionalStore:
             lambda tables, now: operations.queued(tables, now, limit, self._limits.max_wait_s, without)
         )
 
-    async def claim(self, job_ids: Sequence[str]) -> list[Claim]:
+    async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:
         tokens = [self._new_token() for _ in job_ids]
+        choices = [[job_id, *more] for job_id, more in zip(job_ids, spares or repeat(()), strict=bool(spares))]
         return await self._transactions.write(
-            lambda tables, now: operations.claim(tables, now, job_ids, tokens, self._limits.lease_s)
+            lambda tables, now: operations.claim(tables, now, choices, tokens, self._limits.lease_s)
         )
 
     async def renew(self, leases: Sequence[Lease]) -> list[Lease]:

@@ -12,14 +12,15 @@ import math
 from collections.abc import Callable, Iterable
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import define, field
 
 from streamwarm.backlog.store import GivenBack, MovedLane, Store
+from streamwarm.dispatch.chosen import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departures import Departures
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
-from streamwarm.model import Claim, Event, Lane, QueuedJob, State
+from streamwarm.model import Claim, Event, Lane, State
 from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
@@ -40,14 +41,6 @@ HEARD_LATE_S = 1.0
 
 GIVE_BACK_S = 5.0
 """How long a stopped dispatcher may take to finish a claim, and to give back what no worker has yet."""
-
-
-@frozen
-class _Chosen:
-    """A job with the lane that is reserved for it."""
-
-    job: QueuedJob
-    lane: Lane | None
 
 
 @define
@@ -158,7 +151,7 @@ class Dispatcher:
             self.claiming = True
             while True:
                 await self._idle.acquire()
-                chosen: list[_Chosen] = []
+                chosen: list[Chosen] = []
                 try:
                     await self._choose(chosen)
                     claims = await self._claim(chosen)
@@ -172,7 +165,7 @@ class Dispatcher:
                 self._release(len(chosen) - len(claims))
                 await self._hand_out(claims)
 
-    async def _choose(self, chosen: list[_Chosen]) -> None:
+    async def _choose(self, chosen: list[Chosen]) -> None:
         """The best job, waited for, and one more for each further worker that is idle by then."""
         await self._refresh_if_due()
         while (first := self._pop()) is None:
@@ -184,7 +177,7 @@ class Dispatcher:
             self._idle.acquire_nowait()
             chosen.append(another)
 
-    def _pop(self) -> _Chosen | None:
+    def _pop(self) -> Chosen | None:
         """The best job that may go now, with a place in its destination's budget."""
         now, steady_now = self.now(), self.steady_now()
         self._tell_reordered(self.queue.reorder(now))
@@ -192,7 +185,7 @@ class Dispatcher:
         if job is None:
             return None
         self._taken = True
-        return _Chosen(job, self.limits.reserve(job.destination, steady_now))
+        return Chosen(job, self.limits.reserve(job.destination, steady_now))
 
     def _tell_reordered(self, changed: int) -> None:
         if changed:
@@ -239,20 +232,25 @@ class Dispatcher:
         with trio.move_on_after(wait_s):
             await self._changed.wait()
 
-    async def _claim(self, chosen: list[_Chosen]) -> list[Claim]:
+    async def _claim(self, chosen: list[Chosen]) -> list[Claim]:
         """The claims of the jobs that could be claimed. The others' places in the budget are free again."""
-        claims: dict[str, Claim] = {}
+        # One that is alone with its store needs no spares.
+        spares = spares_for(chosen, self.queue) if self.limits.processes > 1 else {}
+        claimed: list[Claim] = []
         try:
             # Shielded, or a stop in mid-commit would leave claims that nobody knows of until their leases run out.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S) as scope:
-                claims = {claim.job.id: claim for claim in await self.store.claim([c.job.id for c in chosen])}
+                claimed = await self.store.claim(
+                    [one.job.id for one in chosen], spares=[spares.get(one.job.destination, ()) for one in chosen]
+                )
             if scope.cancelled_caught:
                 raise StoreUnavailable(f"the store did not take a claim within {GIVE_BACK_S:g} s")
+            self.queue.drop(passed_over(chosen, spares, claimed))
         finally:
-            for one in chosen:
-                if one.job.id not in claims:
-                    self._end(one.job.destination, one.lane, None)
-        return [evolve(claims[one.job.id], lane=one.lane) for one in chosen if one.job.id in claims]
+            claims, without = in_lanes(chosen, claimed)
+            for one in without:
+                self._end(one.job.destination, one.lane, None)
+        return claims
 
     def _release(self, permits: int) -> None:
         for _ in range(permits):

@@ -127,6 +127,24 @@ class ReadyQueue:
             heapq.heappush(self._aside, (until, destination))
         return None
 
+    def spares(self, destination: str, count: int) -> list[str]:
+        """The ids of the next best jobs held for the destination, best first; they keep their places."""
+        lane = self._lanes.get(destination)
+        best: list[_Entry] = []
+        while lane is not None and lane.jobs and len(best) < count:
+            entry = heapq.heappop(lane.jobs)
+            if self._is_current(entry):
+                best.append(entry)
+        for entry in best:
+            heapq.heappush(self._lanes[destination].jobs, entry)
+        return [entry[-1] for entry in best]
+
+    def drop(self, job_ids: Iterable[str]) -> None:
+        """Hold these no more: they are not queued any more."""
+        gone = [self._held.pop(job_id).job.destination for job_id in job_ids if job_id in self._held]
+        for destination in set(gone):
+            self._show_head(destination)
+
     def ask_again(self, destination: str) -> None:
         """The destination may be free earlier than it was said to be."""
         lane = self._lanes.get(destination)

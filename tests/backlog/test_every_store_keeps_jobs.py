@@ -68,6 +68,16 @@ async def test_a_job_is_claimed_by_one_worker_only(store: Store) -> None:
     assert await store.queued(10) == []
 
 
+async def test_a_worker_whose_job_is_gone_gets_the_first_of_its_spares_that_is_not(store: Store) -> None:
+    ids = [(await push_one(store, photo(f"{number}.jpg"))).id for number in range(8)]
+    for taken in (0, 2, 3, 4):
+        await store.claim([ids[taken]])
+    claims = await store.claim([ids[0], ids[1], "no such job"], spares=[[ids[1], *ids[2:6]], ids[2:6], ids[2:6]])
+    assert [claim.job.id for claim in claims] == [ids[5], ids[1]]
+    assert len({claim.lease.token for claim in claims}) == 2
+    assert [job.id for job in await store.queued(10)] == ids[6:]
+
+
 async def test_a_result_ends_the_job_and_warms_its_media(store: Store) -> None:
     job = await warm(store, photo())
     assert (job.state, job.result, job.error) == (State.DONE, {"file_id": "file-1"}, None)

@@ -246,6 +246,35 @@ async def test_jobs_that_other_processes_take_cost_a_worker_no_wait_for_the_next
         assert trio.current_time() - started_at < 0.5
 
 
+async def test_two_processes_hand_out_each_job_once_and_in_order_without_asking_twice(
+    autojump_clock: MockClock,
+) -> None:
+    """Both hold the same best of the queue, and take turns that neither knows of."""
+    limited = Rates(quotas=(Quota(1_000, 3_600.0),))
+    async with world(rates={"bot-a": limited}) as one, world(rates={"bot-a": limited}) as other:
+        other.failing.store = one.store
+        for w in (one, other):
+            w.dispatcher.limits.share(2)
+        ids = [await one.push(f"{number}.bin") for number in range(300)]
+        other.dispatcher.wake()
+        turns = [w for _ in range(20) for w in (one, *[other] * 9, *[one] * 5)]
+        assert [(await w.next_job()).id for w in turns] == ids
+        assert one.failing.calls["claim"] + other.failing.calls["claim"] == len(ids)
+        for w in (one, other):
+            assert w.failing.calls["queued"] < 10
+            assert w.dispatcher.limits.state("bot-a").usage.in_flight == turns.count(w)  # a place for each, no more
+
+
+async def test_a_process_that_finds_all_it_holds_taken_looks_again(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        w.dispatcher.limits.share(2)
+        ids = [await w.push(f"{number}.bin") for number in range(30)]
+        assert (await w.next_job()).id == ids[0]
+        await w.store.claim(ids[1:-1])
+        assert (await w.next_job()).id == ids[-1]
+        assert w.failing.calls["queued"] <= 3
+
+
 async def test_a_queue_that_takes_long_to_read_is_read_seldom(autojump_clock: MockClock) -> None:
     async with world(max_queue=400, delay_s={"queued": 0.05}) as w:
         for number in range(300):

@@ -66,12 +66,15 @@ def test_the_seeds_table_is_kept_to_the_letter() -> None:
 @given(
     jobs=jobs_strategy,
     busy=st.lists(st.tuples(DESTINATION, st.sampled_from([0.0, 30.0, 700.0, inf])), max_size=3),
-    steps=st.lists(st.sampled_from(["pop", "pop", "pop", "pop", "replace", *LATER_S]), min_size=1, max_size=60),
+    steps=st.lists(
+        st.sampled_from(["pop", "pop", "pop", "pop", "replace", "taken elsewhere", *LATER_S]), min_size=1, max_size=60
+    ),
 )
 def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
     jobs: list[QueuedJob], busy: list[tuple[str, float]], steps: list[str | float]
 ) -> None:
-    """At the very second at which a score changes too, and for whichever destinations are paused until then."""
+    """At the very second at which a score changes too, for whichever destinations are paused until then, and whoever
+    else takes jobs away."""
     queue, naive, now = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S), NaiveQueue(MAX_WAIT_S, named(jobs)), NOW
     queue.replace(naive.jobs, now)
     free_at = {destination: NOW + for_s for destination, for_s in busy}
@@ -81,6 +84,12 @@ def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
             assert queue.pop_best(now, lambda destination: free_at.get(destination, 0.0)) == best
         elif step == "replace":
             queue.replace(naive.jobs, now)
+        elif step == "taken elsewhere":
+            queue.reorder(now)
+            (second,) = queue.spares("a", 2)[1:] or [None]
+            assert queue.spares("a", 100) == naive_order([job for job in naive.jobs if job.destination == "a"], now)
+            queue.drop([second] if second else [])
+            naive.jobs = [job for job in naive.jobs if job.id != second]
         else:
             now += float(step)
     assert len(queue) == len(naive.jobs)
