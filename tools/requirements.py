@@ -12,13 +12,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PROJECT = str(ROOT / "pyproject.toml")
 FILES = {
-    "service.txt": ["--extra", "postgres"],
-    "dev.txt": ["--extra", "postgres", "--extra", "sandbox", "--group", "dev"],
-    "loadgen.txt": ["--extra", "sandbox", "--group", "loadgen"],
+    "service.txt": ["--extra", "postgres", PROJECT],
+    "dev.txt": ["--extra", "postgres", "--extra", "sandbox", "--group", "dev", PROJECT],
+    "loadgen.txt": ["--extra", "sandbox", "--group", "loadgen", PROJECT],
+    # What makes the wheel, so that the container's build is hashed as well: the requirements come by standard input.
+    "build.txt": ["-"],
 }
 
 
@@ -31,26 +35,30 @@ def uv() -> str:
     return found
 
 
-def compile_into(target: Path, extras: list[str], *, upgrade: bool) -> None:
+def build_requirements() -> str:
+    return "\n".join(tomllib.loads(Path(PROJECT).read_text())["build-system"]["requires"])
+
+
+def compile_into(target: Path, asked: list[str], *, upgrade: bool) -> None:
     command = [
         *(uv(), "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
         *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
-        *("--output-file", str(target), *extras, str(ROOT / "pyproject.toml")),
+        *("--output-file", str(target), *asked),
         *(["--upgrade"] if upgrade else []),
     ]
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run(command, cwd=ROOT, check=True, input=build_requirements(), text=True)
 
 
 def main() -> None:
     check = "--check" in sys.argv
     stale = []
-    for name, extras in FILES.items():
+    for name, asked in FILES.items():
         committed = ROOT / "requirements" / name
         with tempfile.TemporaryDirectory() as folder:
             fresh = Path(folder) / name
             if committed.exists():
                 shutil.copy(committed, fresh)
-            compile_into(fresh, extras, upgrade="--upgrade" in sys.argv)
+            compile_into(fresh, asked, upgrade="--upgrade" in sys.argv)
             if check and (not committed.exists() or fresh.read_text() != committed.read_text()):
                 stale.append(f"requirements/{name}")
             elif not check:
