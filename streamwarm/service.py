@@ -20,11 +20,11 @@ from streamwarm.backlog.rescuer import run_rescuer
 from streamwarm.backlog.store import Store
 from streamwarm.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
+from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.recall import recall_lanes
-from streamwarm.dispatch.shares import Shares
-from streamwarm.dispatch.user_pauses import UserPauses
+from streamwarm.errors import ErrorCode
 from streamwarm.listening import Endpoints, Front, drop_stale_ready_file, listening, ready_file
 from streamwarm.model import Claim, Event, State
 from streamwarm.parts import FarSides, open_far_sides, open_store, secrets_in_settings
@@ -72,7 +72,7 @@ class _Service:
     limits: Limits = field(init=False)
     worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
     dispatcher: Dispatcher = field(init=False)
-    user_pauses: UserPauses = field(init=False)
+    follower: LimitsFollower = field(init=False)
     publisher: Publisher = field(init=False)
     stats: Stats = field(init=False)
     intake: Intake = field(init=False)
@@ -85,7 +85,15 @@ class _Service:
         self.limits = Limits({name: rates_of(destination) for name, destination in self.far.destinations.items()})
         steady_now = SteadyClock(self.store.now)
         self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
-        self.user_pauses = UserPauses(self.store, self.limits, self.dispatcher.wake, self.observe)
+        self.follower = LimitsFollower(
+            self.store,
+            self.limits,
+            self.link.role.of,
+            self.store.now,
+            steady_now,
+            self.dispatcher.wake,
+            self.observe,
+        )
         self.publisher = Publisher(self.store, lambda: self.crew.progress, self.observe, self._on_events)
         self.stats = Stats(
             store=self.store,
@@ -107,17 +115,19 @@ class _Service:
             observe=self.observe,
             on_pushed=self.dispatcher.wake,
             on_cancelled=self.running.cancel,
-            on_pauses=self.user_pauses.refresh,
-            on_mended=self.user_pauses.mended,
+            on_pauses=self.follower.refresh,
             now=self.store.now,
         )
 
     def _on_events(self, events: list[Event]) -> None:
-        """What any process of the store told: for the dispatcher, and of work that has become void."""
-        self.dispatcher.heard(events)
+        """What any process of the store told: there is work, work has become void, or a silence was asked for."""
         for event in events:
-            if event.state is State.CANCELLED:
+            if event.state is State.QUEUED:
+                self.dispatcher.wake()
+            elif event.state is State.CANCELLED:
                 self.running.cancel(event.id)
+            elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED:
+                self.follower.look()
 
 
 async def run_service(
@@ -163,8 +173,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     """The tasks that keep the backlog moving: events out, retries and rescues in, leases alive."""
     store, observe = service.store, service.observe
     await plumbing.start(service.publisher.run)
-    await plumbing.start(service.user_pauses.follow)
-    await plumbing.start(Shares(store, service.limits, service.link.role.of, service.dispatcher.wake, observe).follow)
+    await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)
     plumbing.start_soon(service.stats.keep_history)
     await plumbing.start(

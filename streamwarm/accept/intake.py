@@ -42,7 +42,7 @@ class Intake:
 
     `stats` answers `stats`; `on_pushed` wakes the dispatcher and is called after each commit that queued a
     job; `on_cancelled` ends the job's attempt, if one runs here; `on_pauses` makes the service obey the store's
-    pauses, `on_mended` try a destination again that waits for a person. `now` is the store's clock (Unix seconds).
+    word of what is paused and mended. `now` is the store's clock (Unix seconds).
     After `drain`, pushes are refused.
     """
 
@@ -57,7 +57,6 @@ class Intake:
         on_pushed: Callable[[], None],
         on_cancelled: Callable[[str], None],
         on_pauses: Callable[[], Awaitable[None]],
-        on_mended: Callable[[str], None],
         now: Callable[[], float],
     ) -> None:
         self._store = store
@@ -68,7 +67,6 @@ class Intake:
         self._on_pushed = on_pushed
         self._on_cancelled = on_cancelled
         self._on_pauses = on_pauses
-        self._on_mended = on_mended
         self._now = now
         self._drain = trio.Event()
         self._drain_within_s = 0.0
@@ -174,13 +172,11 @@ class Intake:
         """The stats after it. A destination that has left the settings can be resumed while its pause is kept."""
         name = request.destination
         with self._store_guarded("resume"):
-            kept = {pause.destination for pause in await self._store.pauses()}
+            kept = {pause.destination for pause in (await self._store.shared_limits()).pauses}
             if name is not None and name not in self._destinations and name not in kept:
                 raise self._no_destination(name)
             await self._store.resume(name)
             await self._on_pauses()
-        if name is not None:
-            self._on_mended(name)
         self._observe(ResumedByUser(name))
         return await self.stats()
 

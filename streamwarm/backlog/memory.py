@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -21,13 +21,14 @@ from attrs import define, evolve, field
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import Band
 from streamwarm.backlog.rows import counts_of
-from streamwarm.backlog.store import Counts, Filter, MovedLane, Store, UserPause
+from streamwarm.backlog.store import Counts, Filter, Store
 from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus, Tables
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.dispatch.priority import base_score
 from streamwarm.lifecycle import LIVE
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+from streamwarm.shared_limits import MovedLane, SharedLimits, Silence, UserPause
 
 _Arrival = tuple[float, int, str]
 """A queued job: `(queued_at, seq, id)`."""
@@ -80,7 +81,9 @@ class MemoryTables:
     _last_event_seq: int = 0
     _media: dict[MediaKey, tuple[MediaStatus, WarmRecord | None, str]] = field(factory=dict)
     _pauses: dict[str | None, UserPause] = field(factory=dict)
+    _mended: Counter[str] = field(factory=Counter)
     _moved_lanes: dict[tuple[str, str], MovedLane] = field(factory=dict)
+    _silences: dict[tuple[str, str], Silence] = field(factory=dict)
 
     def hold_keys(self) -> None:
         """There is one writer."""
@@ -232,18 +235,28 @@ class MemoryTables:
     def delete_pause(self, destination: str | None) -> None:
         self._pauses.pop(destination, None)
 
-    def pauses(self) -> list[UserPause]:
-        return sorted(self._pauses.values(), key=lambda pause: pause.destination or "")
+    def count_mend(self, destination: str) -> None:
+        self._mended[destination] += 1
 
     def put_moved_lane(self, moved: MovedLane) -> None:
         self._moved_lanes[moved.destination, moved.lane] = moved
 
-    def moved_lanes(self) -> list[MovedLane]:
-        return [self._moved_lanes[lane] for lane in sorted(self._moved_lanes)]
+    def put_silence(self, silence: Silence) -> None:
+        place = (silence.destination, silence.lane or "")
+        if place not in self._silences or silence.until > self._silences[place].until:
+            self._silences[place] = silence
 
-    def see_process(self, process: str, now: float) -> int:
+    def see_process(self, process: str, now: float) -> None:
         """Memory is shared with nobody."""
-        return 1
+
+    def shared_limits(self) -> SharedLimits:
+        return SharedLimits(
+            pauses=sorted(self._pauses.values(), key=lambda pause: pause.destination or ""),
+            mended=dict(self._mended),
+            moved_lanes=[self._moved_lanes[lane] for lane in sorted(self._moved_lanes)],
+            silences=[self._silences[place] for place in sorted(self._silences)],
+            processes=1,
+        )
 
     def probe(self, now: float) -> None:
         """Memory takes writes always."""

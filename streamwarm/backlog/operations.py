@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 
+from attrs import evolve
+
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.push_plan import Known, plan_push
-from streamwarm.backlog.store import Done, Due, Filter, Page, Pushed, Refused, Rescued, Settlement, UserPause
+from streamwarm.backlog.store import Again, Done, Due, Filter, Page, Pushed, Refused, Rescued, Settlement
 from streamwarm.backlog.tables import MediaStatus, Tables
 from streamwarm.backlog.transitions import (
     StoredJob,
@@ -28,6 +30,7 @@ from streamwarm.backlog.transitions import (
 )
 from streamwarm.lifecycle import CANCELLABLE, RETRYABLE
 from streamwarm.model import Claim, Job, Lease, NewJob, QueuedJob, State, WarmRecord
+from streamwarm.shared_limits import SharedLimits
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,
@@ -172,6 +175,8 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
     changed: list[StoredJob] = []
     answers: list[bool] = []
     for settlement in settlements:
+        if isinstance(settlement, Again) and settlement.silence is not None:
+            tables.put_silence(settlement.silence)
         stored = jobs.get(settlement.lease.job_id)
         held = stored is not None and _holds(stored, settlement.lease)
         answers.append(held)
@@ -216,9 +221,21 @@ def prune(tables: Tables, now: float, limits: StoreLimits, limit: int) -> int:
     return len(gone)
 
 
-def pauses(tables: Tables, now: float) -> list[UserPause]:
-    """Those that have run out stay in their table until they are replaced or resumed: they say nothing any more."""
-    return [pause for pause in tables.pauses() if pause.until is None or pause.until > now]
+def resume(tables: Tables, destination: str | None) -> None:
+    tables.delete_pause(destination)
+    if destination is not None:
+        tables.count_mend(destination)
+
+
+def shared_limits(tables: Tables, now: float, process: str) -> SharedLimits:
+    """What has run out stays in its table until it is replaced: it says nothing any more."""
+    tables.see_process(process, now)
+    found = tables.shared_limits()
+    return evolve(
+        found,
+        pauses=[pause for pause in found.pauses if pause.until is None or pause.until > now],
+        silences=[silence for silence in found.silences if silence.until > now],
+    )
 
 
 def apply(tables: Tables, changed: Sequence[StoredJob]) -> None:

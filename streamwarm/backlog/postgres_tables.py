@@ -17,10 +17,11 @@ from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
 from streamwarm.backlog.postgres_media import PostgresMedia
 from streamwarm.backlog.postgres_statements import columns
-from streamwarm.backlog.store import Counts, Filter, MovedLane, UserPause
+from streamwarm.backlog.store import Counts, Filter
 from streamwarm.backlog.tables import PENDING
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, State
+from streamwarm.shared_limits import MovedLane, SharedLimits, Silence, UserPause
 
 _MAX_BIGINT = 2**63 - 1
 """An upper bound for any `seq`."""
@@ -188,20 +189,25 @@ class PostgresTables(PostgresMedia):
     def delete_pause(self, destination: str | None) -> None:
         self._write("delete_pause", destination=destination or "")
 
-    def pauses(self) -> list[UserPause]:
-        return [rows.pause_from(row) for row in self._all("pauses")]
+    def count_mend(self, destination: str) -> None:
+        self._write("count_mend", destination=destination)
 
     def put_moved_lane(self, moved: MovedLane) -> None:
         self._write("put_moved_lane", **asdict(moved))
 
-    def moved_lanes(self) -> list[MovedLane]:
-        return [MovedLane(row["destination"], row["lane"], row["address"]) for row in self._all("moved_lanes")]
+    def put_silence(self, silence: Silence) -> None:
+        self._write("put_silence", **rows.silence_row(silence))
 
-    def see_process(self, process: str, now: float) -> int:
+    def see_process(self, process: str, now: float) -> None:
         self._write("put_process", id=process, seen_at=now)
         self._write("delete_processes", seen_before=now - ALIVE_S)
-        (row,) = self._all("count_processes")
-        return int(row["processes"])
+
+    def shared_limits(self) -> SharedLimits:
+        """In one reading: every process asks every 2 s, and its other writes wait meanwhile."""
+        asked = [self._run(name) for name in (*rows.SHARED_LIMITS, "count_processes")]
+        self._pipeline.sync()
+        *found, [counted] = (cursor.fetchall() for cursor in asked)
+        return rows.shared_limits_from(found, processes=counted["processes"])
 
     def probe(self, now: float) -> None:
         self._write("probe", written_at=now)

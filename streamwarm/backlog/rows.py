@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attrs import asdict
+
 from streamwarm.backlog.push_plan import options_text
-from streamwarm.backlog.store import Counts, UserPause
+from streamwarm.backlog.store import Counts
 from streamwarm.backlog.tables import MediaQuery, MediaStatus
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.dispatch.priority import base_score
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Event, Job, JsonObject, Kind, MediaKey, QueuedJob, State, WarmRecord
+from streamwarm.shared_limits import MovedLane, SharedLimits, Silence, UserPause
 
 Row = Any
 """A `sqlite3.Row`, or anything else that gives columns by name."""
@@ -164,12 +167,27 @@ def place_row(query: MediaQuery) -> dict[str, object]:
     return {"destination": query.key.destination, "kind": query.key.kind.value}
 
 
-def pause_from(row: Row) -> UserPause:
-    return UserPause(row["destination"] or None, row["until"], row["paused_at"])
+SHARED_LIMITS = ("pauses", "mends", "moved_lanes", "silences")
+"""The queries that `shared_limits_from` wants the rows of, in that order."""
+
+
+def shared_limits_from(found: Sequence[Sequence[Row]], processes: int) -> SharedLimits:
+    """An empty name stands for the whole: a primary key holds no null."""
+    pauses, mends, moved_lanes, silences = found
+    return SharedLimits(
+        pauses=[UserPause(row["destination"] or None, row["until"], row["paused_at"]) for row in pauses],
+        mended={row["destination"]: row["number"] for row in mends},
+        moved_lanes=[MovedLane(row["destination"], row["lane"], row["address"]) for row in moved_lanes],
+        silences=[Silence(row["destination"], row["lane"] or None, row["until"], row["reason"]) for row in silences],
+        processes=processes,
+    )
+
+
+def silence_row(silence: Silence) -> dict[str, object]:
+    return {**asdict(silence), "lane": silence.lane or ""}
 
 
 def pause_row(pause: UserPause) -> dict[str, object]:
-    """The whole service has the empty name: a primary key holds no null."""
     return {"destination": pause.destination or "", "until": pause.until, "paused_at": pause.paused_at}
 
 

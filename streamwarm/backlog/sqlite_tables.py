@@ -15,10 +15,11 @@ from attrs import asdict, define
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
-from streamwarm.backlog.store import Counts, Filter, MovedLane, UserPause
+from streamwarm.backlog.store import Counts, Filter
 from streamwarm.backlog.tables import PENDING, MediaQuery, MediaStatus
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+from streamwarm.shared_limits import MovedLane, SharedLimits, Silence, UserPause
 
 _MAX_INTEGER = 2**63 - 1
 """SQLite's largest integer: an upper bound for any `seq` or score."""
@@ -178,18 +179,20 @@ class SqliteTables:
     def delete_pause(self, destination: str | None) -> None:
         self._run("delete_pause", destination=destination or "")
 
-    def pauses(self) -> list[UserPause]:
-        return [rows.pause_from(row) for row in self._all("pauses")]
+    def count_mend(self, destination: str) -> None:
+        self._run("count_mend", destination=destination)
 
     def put_moved_lane(self, moved: MovedLane) -> None:
         self._run("put_moved_lane", **asdict(moved))
 
-    def moved_lanes(self) -> list[MovedLane]:
-        return [MovedLane(**row) for row in self._all("moved_lanes")]
+    def put_silence(self, silence: Silence) -> None:
+        self._run("put_silence", **rows.silence_row(silence))
 
-    def see_process(self, process: str, now: float) -> int:
-        """Nobody else is counted: who shares this store was started by one supervisor, which knows how many."""
-        return 1
+    def see_process(self, process: str, now: float) -> None:
+        """Nobody is counted: who shares this store was started by one supervisor, which knows how many."""
+
+    def shared_limits(self) -> SharedLimits:
+        return rows.shared_limits_from([self._all(name) for name in rows.SHARED_LIMITS], processes=1)
 
     def probe(self, now: float) -> None:
         self._run("probe", written_at=now)

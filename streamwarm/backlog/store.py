@@ -29,6 +29,7 @@ from streamwarm.model import (
     State,
     WarmRecord,
 )
+from streamwarm.shared_limits import MovedLane, SharedLimits, Silence
 
 
 @frozen
@@ -75,7 +76,8 @@ class Failed:
 class Again:
     """The attempt failed and another follows at `retry_at` (Unix seconds): the job goes to `waiting`.
 
-    `counts` False gives the attempt number back. `possible_duplicate` marks the job where the answer was lost.
+    `counts` False gives the attempt number back. `possible_duplicate` marks the job where the answer was lost. The
+    `silence` that the destination asked for is told to all processes, even where the lease was lost.
     """
 
     lease: Lease
@@ -83,6 +85,7 @@ class Again:
     retry_at: float
     counts: bool = True
     possible_duplicate: bool = False
+    silence: Silence | None = None
 
 
 @frozen
@@ -164,26 +167,6 @@ class Rescued:
 
     queued: int
     set_aside: tuple[Job, ...] = ()
-
-
-@frozen
-class UserPause:
-    """A person's order to send nothing to `destination` (None: to none) before `until` (Unix seconds; None: before they
-    resume it)."""
-
-    destination: str | None
-    until: float | None
-    paused_at: float
-
-
-@frozen
-class MovedLane:
-    """A lane of a destination that is reached at another address than the configuration says: a group that was upgraded
-    to a supergroup has a new id, for good."""
-
-    destination: str
-    lane: str
-    address: str
 
 
 class Store(Protocol):
@@ -306,23 +289,16 @@ class Store(Protocol):
 
     async def resume(self, destination: str | None) -> None:
         """Drop exactly that pause: resuming the whole service leaves a destination's own pause, and the other way
-        round. Without one nothing changes."""
-        ...
-
-    async def pauses(self) -> list[UserPause]:
-        """The pauses in force, that of the whole service first, then by name."""
+        round. A destination counts as mended, whether or not it was paused."""
         ...
 
     async def move_lane(self, moved: MovedLane) -> None:
         """Remember it, in place of an earlier address of the same lane."""
         ...
 
-    async def moved_lanes(self) -> list[MovedLane]:
-        """All of them, by destination and lane."""
-        ...
-
-    async def sharers(self) -> int:
-        """Say that this process is alive; how many are that share this store, this one among them."""
+    async def shared_limits(self) -> SharedLimits:
+        """Say that this process is alive, and read what all of them have left word of: each list in the order of its
+        names, the whole service's pause first."""
         ...
 
     async def check_writable(self) -> None:

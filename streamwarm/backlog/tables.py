@@ -13,9 +13,10 @@ from typing import Protocol
 from attrs import frozen
 
 from streamwarm.backlog.ordering import Band
-from streamwarm.backlog.store import Counts, Filter, MovedLane, UserPause
+from streamwarm.backlog.store import Counts, Filter
 from streamwarm.backlog.transitions import StoredJob
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+from streamwarm.shared_limits import MovedLane, SharedLimits, Silence, UserPause
 
 PENDING = frozenset({State.QUEUED, State.WAITING, State.RUNNING})
 """The states that `max_pending` bounds."""
@@ -153,20 +154,24 @@ class Tables(Protocol):
 
     def delete_pause(self, destination: str | None) -> None: ...
 
-    def pauses(self) -> list[UserPause]:
-        """All of them, those that have run out among them: that of the whole service first, then by name."""
+    def count_mend(self, destination: str) -> None:
+        """Add one to how often it was mended."""
         ...
 
     def put_moved_lane(self, moved: MovedLane) -> None:
         """Keep it, in place of an earlier address of the same lane."""
         ...
 
-    def moved_lanes(self) -> list[MovedLane]:
-        """By destination and lane."""
+    def put_silence(self, silence: Silence) -> None:
+        """Keep it, unless one of the same place ends later."""
         ...
 
-    def see_process(self, process: str, now: float) -> int:
-        """This process is alive now; how many are."""
+    def see_process(self, process: str, now: float) -> None:
+        """This process is alive now; those that were silent for too long are not."""
+        ...
+
+    def shared_limits(self) -> SharedLimits:
+        """All of them, those that have run out among them."""
         ...
 
     def probe(self, now: float) -> None:

@@ -22,13 +22,11 @@ from streamwarm.backlog.store import (
     Counts,
     Due,
     Filter,
-    MovedLane,
     Page,
     Pushed,
     Refused,
     Rescued,
     Settlement,
-    UserPause,
 )
 from streamwarm.backlog.tables import MediaQuery, Tables
 from streamwarm.model import (
@@ -42,6 +40,7 @@ from streamwarm.model import (
     QueuedJob,
     WarmRecord,
 )
+from streamwarm.shared_limits import MovedLane, SharedLimits, UserPause
 
 T = TypeVar("T")
 
@@ -216,19 +215,13 @@ class TransactionalStore:
         await self._transactions.write(lambda tables, now: tables.put_pause(UserPause(destination, until, now)))
 
     async def resume(self, destination: str | None) -> None:
-        await self._transactions.write(lambda tables, _: tables.delete_pause(destination))
-
-    async def pauses(self) -> list[UserPause]:
-        return await self._transactions.read(operations.pauses)
+        await self._transactions.write(lambda tables, _: operations.resume(tables, destination))
 
     async def move_lane(self, moved: MovedLane) -> None:
         await self._transactions.write(lambda tables, _: tables.put_moved_lane(moved))
 
-    async def moved_lanes(self) -> list[MovedLane]:
-        return await self._transactions.read(lambda tables, _: tables.moved_lanes())
-
-    async def sharers(self) -> int:
-        return await self._transactions.write(lambda tables, now: tables.see_process(self._process, now))
+    async def shared_limits(self) -> SharedLimits:
+        return await self._transactions.write(lambda tables, now: operations.shared_limits(tables, now, self._process))
 
     async def check_writable(self) -> None:
         await self._transactions.write(lambda tables, now: tables.probe(now))

@@ -9,18 +9,19 @@ stops.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.store import GivenBack, MovedLane, Store
+from streamwarm.backlog.store import GivenBack, Store
 from streamwarm.dispatch.chosen import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departures import Departures
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
-from streamwarm.model import Claim, Event, Lane, State
+from streamwarm.model import Claim, Lane
+from streamwarm.shared_limits import MovedLane, Obeyed, Silence
 from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
@@ -35,9 +36,6 @@ REFRESH_SHARE = 10
 
 TROUBLE_S = 1.0
 """The pause after the store failed."""
-
-HEARD_LATE_S = 1.0
-"""How much later a deadline must be than what is known to be news: events tell of those of this process too."""
 
 GIVE_BACK_S = 5.0
 """How long a stopped dispatcher may take to finish a claim, and to give back what no worker has yet."""
@@ -82,12 +80,8 @@ class Dispatcher:
         self._changed.set()
         self.departures.changed()
 
-    def pause(self, claim: Claim, error: DestinationError) -> bool:
-        """Send nothing to the destination, or to the lane, until the deadline that the error names.
-
-        True where the job itself need not wait for that: another lane takes it, or it stays in the queue until somebody
-        has mended its lane.
-        """
+    def pause(self, claim: Claim, error: DestinationError) -> Obeyed:
+        """Send nothing to the destination, or to the lane, until the deadline that the error names."""
         destination, for_s = claim.job.destination, error.retry_after_s
         now = self.steady_now()
         limited = error.code is ErrorCode.RATE_LIMITED
@@ -101,23 +95,10 @@ class Dispatcher:
             lane = None  # taken for the whole destination's
         self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
         self.wake()  # what is held for it must make room for others
-        return lane is not None and (not limited or destination not in self.limits.active(now))
-
-    def heard(self, events: Iterable[Event]) -> None:
-        """What was told by whichever process of the store: there is work, or a destination has asked for silence."""
-        for event in events:
-            if event.state is State.QUEUED:
-                self.wake()
-            elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED and event.retry_at is not None:
-                self._obey_elsewhere(event.destination, event.retry_at, event.error.message)
-
-    def _obey_elsewhere(self, destination: str, retry_at: float, reason: str) -> None:
-        """A job waits for this deadline of its whole destination; where it ran here, `pause` knows of it already."""
-        now = self.steady_now()
-        until = now + retry_at - self.now()
-        if until - max(now, self.limits.free_at(destination)) > HEARD_LATE_S:
-            self.limits.pause(destination, Pause(until, reason))
-            self.wake()
+        job_waits = lane is None or (limited and destination in self.limits.active(now))
+        if not limited or for_s is None:
+            return Obeyed(job_waits)
+        return Obeyed(job_waits, Silence(destination, lane.name if lane else None, self.now() + for_s, error.message))
 
     async def depart(self, claim: Claim, size_bytes: int) -> float:
         """Wait until the attempt may send its last bytes; returns when that was. Raises `DestinationError`."""

@@ -122,8 +122,19 @@ class Limits:
 
     def pause(self, destination: str, pause: Pause) -> None:
         """Pause until `pause.until`; of two deadlines the later one wins."""
+        self.silence(destination, None, pause)
+
+    def silence(self, destination: str, lane: str | None, pause: Pause) -> bool:
+        """Silence the lane alone, or the whole destination (None), by the word of whoever found out which; whether that
+        is news. A lane that is not configured any more is left alone."""
         state = self.state(destination)
-        state.paused = _last(state.paused, pause)
+        if lane is None:
+            before, state.paused = state.paused, _last(state.paused, pause)
+            return state.paused is not before
+        if (found := state.lanes.get(lane)) is None:
+            return False
+        before, found.silent = found.silent, _last(found.silent, pause)
+        return found.silent is not before
 
     def silence_lane(self, destination: str, lane: str, pause: Pause, now: float) -> bool:
         """The lane answered 429. Telegram does not say whose limit was hit, the chat's or the bot's: the chat's is the
@@ -133,7 +144,7 @@ class Limits:
         if lane not in lanes or any(_free_at(o.silent) > now for o in lanes.values() if o.name != lane):
             self.pause(destination, pause)
             return True
-        lanes[lane].silent = _last(lanes[lane].silent, pause)
+        self.silence(destination, lane, pause)
         return False
 
     def set_lane_aside(self, destination: str, lane: str, pause: Pause) -> None:
@@ -141,15 +152,17 @@ class Limits:
         if (found := self.state(destination).lanes.get(lane)) is not None:
             found.aside = _last(found.aside, pause)
 
-    def move_lane(self, destination: str, lane: str, address: str) -> None:
-        """The lane is reached at `address` from now on. A lane that is not configured any more is left alone; one that
-        has become the same as another is set aside, or that one would be sent to at twice its rate."""
+    def move_lane(self, destination: str, lane: str, address: str) -> bool:
+        """The lane is reached at `address` from now on; whether that is news. A lane that is not configured any more is
+        left alone; one that has become the same as another is set aside, or that one would be sent to at twice its
+        rate."""
         lanes = self.state(destination).lanes
-        if (found := lanes.get(lane)) is None:
-            return
+        if (found := lanes.get(lane)) is None or found.address == address:
+            return False
         found.address = address
         if twin := next((name for name, other in lanes.items() if other.address == address and name != lane), None):
             found.aside = Pause(None, f"it is the same chat as {twin} by now: remove it from `chats`")
+        return True
 
     def recall(self, destination: str, address: str, at: float) -> None:
         """A message was made there at that time, by a process that is gone."""

@@ -1,4 +1,4 @@
-"""What a service that starts knows of its destinations' lanes: where they have moved, and what they took just now."""
+"""What a service that starts knows of its destinations' lanes: what they took just now."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ RECALLED_JOBS = 500
 async def recall_lanes(store: Store, limits: Limits) -> None:
     """Without it, a restart would send a full minute's messages into chats whose minute is full, and earn their 429s.
 
-    Raises `StoreUnavailable`.
+    Where lanes have moved must be known already. Raises `StoreUnavailable`.
     """
-    for moved in await store.moved_lanes():
-        limits.move_lane(moved.destination, moved.lane, moved.address)
     done = await store.list_jobs(Filter(state=State.DONE), limit=RECALLED_JOBS)
     since = store.now() - RECALLED_S
     for job in done.jobs:

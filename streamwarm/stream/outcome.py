@@ -8,6 +8,7 @@ from streamwarm.backlog.store import Again, Failed, Settlement
 from streamwarm.errors import AttemptError, ErrorCode, JobError
 from streamwarm.model import Claim, State
 from streamwarm.retry import retry_at
+from streamwarm.shared_limits import Silence
 
 
 def after_failure(
@@ -18,10 +19,11 @@ def after_failure(
     max_attempts: int,
     now: float,
     random: float,
+    silence: Silence | None = None,
 ) -> Settlement:
     """Another attempt, or the end: `failed`, or `unknown` where the answer was lost and the policy is to hold.
 
-    `now` is the store's time, Unix seconds.
+    `now` is the store's time, Unix seconds; `silence` is what the destination has asked for.
     """
     attempt = claim.job.attempt
     answer_lost = error.code is ErrorCode.DELIVERY_UNKNOWN
@@ -29,7 +31,7 @@ def after_failure(
         return Failed(claim.lease, error.as_job_error(), State.UNKNOWN)
     when = retry_at(error, attempt=attempt, max_attempts=max_attempts, now=now, random=random)
     if when is not None:
-        return Again(claim.lease, error.as_job_error(), when, counts=error.counts, possible_duplicate=answer_lost)
+        return Again(claim.lease, error.as_job_error(), when, error.counts, answer_lost, silence)
     if error.permanent:
         return Failed(claim.lease, error.as_job_error())
     message = f"{error.message} (attempt {attempt} of {max_attempts})"

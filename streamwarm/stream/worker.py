@@ -15,6 +15,7 @@ from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Lease
 from streamwarm.send.destination import Destination, FetchingDestination, TidiesUp
 from streamwarm.settle.finished import Delivered, Finished
+from streamwarm.shared_limits import Obeyed
 from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running
@@ -50,7 +51,7 @@ class WorkerTools:
     destinations: Mapping[str, Destination]
     running: Running
     finish: Callable[[Finished], Awaitable[None]]
-    pause: Callable[[Claim, DestinationError], bool]
+    pause: Callable[[Claim, DestinationError], Obeyed]
     depart: Callable[[Claim, int], Awaitable[float]]
     note_departure: Callable[[Lease], Awaitable[bool]]
     ended: Callable[[Claim, float | None], None]
@@ -150,7 +151,8 @@ def _failed(
     # Far sides quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
     # JSON can hold halves of characters, which no store takes.
     error.message = tools.redact(error.message).encode("utf-8", "replace").decode()
-    if isinstance(error, DestinationError) and error.pauses and tools.pause(claim, error):
+    obeyed = tools.pause(claim, error) if isinstance(error, DestinationError) and error.pauses else None
+    if obeyed and not obeyed.job_waits:
         error.retry_after_s = 0.0
     settlement = after_failure(
         claim,
@@ -159,6 +161,7 @@ def _failed(
         max_attempts=tools.max_attempts,
         now=tools.now(),
         random=tools.random(),
+        silence=obeyed.silence if obeyed else None,
     )
     return Finished(claim, settlement, trio.current_time() - attempt.started_at, error=error)
 

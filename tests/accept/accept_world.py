@@ -25,11 +25,12 @@ from streamwarm.accept.session import Heartbeat
 from streamwarm.accept.websocket import WebsocketLimits, serve_websocket
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
-from streamwarm.backlog.store import Done, Store, UserPause
+from streamwarm.backlog.store import Done, Store
 from streamwarm.errors import InvalidOptions
 from streamwarm.model import JsonObject, NewJob, Progress, SeenObject
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.publisher import Publisher
+from streamwarm.shared_limits import UserPause
 from streamwarm.watch.dashboard.page import load_pages
 from streamwarm.watch.events import Observation
 
@@ -115,7 +116,9 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
         mended: list[str] = []
 
         async def obey() -> None:
-            obeyed[:] = await store.pauses()
+            shared = await store.shared_limits()
+            obeyed[:] = shared.pauses
+            mended[:] = shared.mended
 
         intake = Intake(
             store,
@@ -126,7 +129,6 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
             on_pushed=lambda: wakes.append(None),
             on_cancelled=lambda _: None,
             on_pauses=obey,
-            on_mended=mended.append,
             now=time.time,
         )
         yield World(store, intake, feed, progress, observed, wakes, obeyed, mended)

@@ -147,7 +147,8 @@ class BrokenStore:
     async def _fail(self, *_: object, **__: object) -> None:
         raise StoreUnavailable("cannot write /secret/path.db")
 
-    push = get = find = list_jobs = cancel = retry = forget = pause = resume = pauses = change_all = change_each = _fail
+    push = get = find = list_jobs = cancel = retry = forget = change_all = change_each = _fail
+    pause = resume = shared_limits = _fail
 
 
 async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
@@ -166,7 +167,6 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
         on_pushed=lambda: woken.append(None),
         on_cancelled=lambda _: None,
         on_pauses=trio.lowlevel.checkpoint,
-        on_mended=lambda _: None,
         now=time.time,
     )
     calls: list[Callable[[], Awaitable[object]]] = [

@@ -74,7 +74,7 @@ async def test_a_pause_that_cannot_be_meant_changes_nothing(params: dict[str, An
         answer = await web.post("/v1/pause", json=params)
         assert answer.status_code == 400
         assert named in answer.json()["detail"]
-        assert await world.store.pauses() == []
+        assert (await world.store.shared_limits()).pauses == []
 
 
 async def test_a_destination_that_does_not_exist_is_told_with_those_that_do() -> None:
@@ -87,7 +87,7 @@ async def test_a_destination_that_does_not_exist_is_told_with_those_that_do() ->
         # One that has left the settings may still be resumed.
         await world.store.pause("gone", None)
         assert await client.call("resume", destination="gone") == STATS
-        assert await world.store.pauses() == []
+        assert (await world.store.shared_limits()).pauses == []
 
 
 async def test_resume_takes_no_time() -> None:

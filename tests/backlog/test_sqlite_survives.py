@@ -201,7 +201,7 @@ def plan(connection: sqlite3.Connection, query: str) -> str:
     return " ".join(row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", named))
 
 
-SMALL_TABLES = {"job_counts", "last_seq_of_table", "pauses", "moved_lanes"}
+SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "pauses", "silences"}
 
 
 @pytest.fixture

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import trio
-from failing_store import memory_store, now
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
-from streamwarm.dispatch.dispatcher import Dispatcher
-from streamwarm.dispatch.limits import Limits, Pause
-from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Claim, Event, Kind, State
+from streamwarm.dispatch.limits import Limits
 from streamwarm.send.destination import LaneRates, Quota, Rates
-from streamwarm.watch.events import unobserved
 
 CHAT = LaneRates(spacing_s=1.0, quotas=(Quota(20, 60.0),))
 BOT = Rates((Quota(30, 1.0),), {"chat": CHAT}, lambda size_bytes: 0.2)
@@ -60,32 +52,3 @@ def test_spacings_grow_with_the_number_of_processes() -> None:
     rates = limits.state("bot").rates
     assert (rates.lanes["chat"].spacing_s, rates.equal_size_spacing_s(5)) == (3.0, 0.2 * 3)
     assert limits.state("bot").lanes["chat"].rates == rates.lanes["chat"]
-
-
-def waiting(code: ErrorCode, retry_at: float | None, destination: str = "bot") -> Event:
-    error = JobError(code, "Too Many Requests: retry after 40", permanent=False)
-    return Event(1, "job-1", State.WAITING, now(), 1, destination, Kind.PHOTO, "a.jpg", error=error, retry_at=retry_at)
-
-
-async def test_a_deadline_that_another_process_was_given_is_obeyed_here(autojump_clock: MockClock) -> None:
-    claims, _ = trio.open_memory_channel[Claim](0)
-    async with memory_store() as store:
-        limits = Limits({"bot": BOT, "other": BOT})
-        dispatcher = Dispatcher(store, ReadyQueue(9, 900.0), limits, claims, now, now, unobserved)
-        dispatcher.heard([waiting(ErrorCode.TIMEOUT, now() + 40, "other")])
-        dispatcher.heard([waiting(ErrorCode.RATE_LIMITED, now() + 40)])
-        assert list(limits.active(now())) == ["bot"]
-        assert limits.free_at("bot") == now() + 40
-        await trio.sleep(40)
-        assert limits.may_send("bot", now())
-
-
-async def test_an_event_of_this_process_adds_nothing_to_what_it_knows(autojump_clock: MockClock) -> None:
-    claims, _ = trio.open_memory_channel[Claim](0)
-    async with memory_store() as store:
-        limits = Limits({"bot": BOT})
-        dispatcher = Dispatcher(store, ReadyQueue(9, 900.0), limits, claims, now, now, unobserved)
-        own = Pause(now() + 40, "429")
-        limits.silence_lane("bot", "chat", own, now())
-        dispatcher.heard([waiting(ErrorCode.RATE_LIMITED, now() + 40.2)])
-        assert limits.state("bot").paused is None

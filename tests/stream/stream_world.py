@@ -22,6 +22,7 @@ from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, s
 from streamwarm.send.destination import Destination
 from streamwarm.send.telegram import TelegramDestination, TelegramSettings
 from streamwarm.settle.finished import Delivered, Finished
+from streamwarm.shared_limits import Obeyed
 from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.running import Running
 from streamwarm.stream.transfer import Attempt
@@ -171,7 +172,7 @@ async def work_once(
         destinations={job.destination: destination},
         running=Running(),
         finish=finish,
-        pause=lambda *_: False,
+        pause=lambda *_: Obeyed(job_waits=True),
         depart=depart_at_once,
         note_departure=note_departure,
         ended=lambda *_: None,

@@ -294,6 +294,22 @@ ON CONFLICT (destination, lane) DO UPDATE SET address = excluded.address;
 -- name: moved_lanes
 SELECT destination, lane, address FROM moved_lanes ORDER BY destination, lane;
 
+-- name: count_mend
+INSERT INTO mends (destination, number) VALUES (%(destination)s, 1)
+ON CONFLICT (destination) DO UPDATE SET number = mends.number + 1;
+
+-- name: mends
+SELECT destination, number FROM mends ORDER BY destination;
+
+-- name: put_silence
+INSERT INTO silences (destination, lane, until, reason)
+VALUES (%(destination)s, %(lane)s, %(until)s, %(reason)s)
+ON CONFLICT (destination, lane) DO UPDATE SET until = excluded.until, reason = excluded.reason
+WHERE excluded.until > silences.until;
+
+-- name: silences
+SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane;
+
 -- name: put_process
 INSERT INTO processes (id, seen_at) VALUES (%(id)s, %(seen_at)s)
 ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at;

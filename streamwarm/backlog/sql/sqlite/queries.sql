@@ -178,3 +178,18 @@ INSERT OR REPLACE INTO moved_lanes (destination, lane, address) VALUES (:destina
 
 -- name: moved_lanes
 SELECT destination, lane, address FROM moved_lanes ORDER BY destination, lane;
+
+-- name: count_mend
+INSERT INTO mends (destination, number) VALUES (:destination, 1)
+ON CONFLICT (destination) DO UPDATE SET number = number + 1;
+
+-- name: mends
+SELECT destination, number FROM mends ORDER BY destination;
+
+-- name: put_silence
+INSERT INTO silences (destination, lane, until, reason) VALUES (:destination, :lane, :until, :reason)
+ON CONFLICT (destination, lane) DO UPDATE SET until = excluded.until, reason = excluded.reason
+WHERE excluded.until > silences.until;
+
+-- name: silences
+SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane;

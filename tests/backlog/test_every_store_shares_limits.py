@@ -1,0 +1,93 @@
+"""What a person orders and what a destination asks for: lost if it does not outlive a restart, does not reach another
+process, or ends when it should not."""
+
+from __future__ import annotations
+
+from backlog_helpers import TIMED_OUT, Clock, OpenStore, photo, start
+
+from streamwarm.backlog.store import Again, Store
+from streamwarm.shared_limits import MovedLane, Silence, UserPause
+
+
+async def paused(store: Store) -> list[str | None]:
+    return [pause.destination for pause in (await store.shared_limits()).pauses]
+
+
+async def test_each_pause_ends_by_itself_alone(store: Store, clock: Clock) -> None:
+    await store.pause("mybot", None)
+    await store.pause(None, clock.at + 60)
+    await store.pause("another", clock.at + 30)
+    assert await paused(store) == [None, "another", "mybot"]
+
+    await store.resume(None)
+    assert await paused(store) == ["another", "mybot"]
+    await store.resume(None)  # twice is no error
+    await store.pause(None, None)
+    await store.resume("mybot")
+    assert await paused(store) == [None, "another"]
+
+
+async def test_a_pause_ends_at_its_time_and_a_new_one_replaces_it(store: Store, clock: Clock) -> None:
+    await store.pause("mybot", clock.at + 60)
+    clock.at += 10
+    await store.pause("mybot", clock.at + 20)
+    assert (await store.shared_limits()).pauses == [UserPause("mybot", clock.at + 20, paused_at=clock.at)]
+    clock.at += 20
+    assert await paused(store) == []
+
+
+async def test_each_time_a_destination_is_mended_is_told_whether_or_not_it_was_paused(store: Store) -> None:
+    for destination in ("mybot", None, "another", "mybot"):
+        await store.resume(destination)
+    assert (await store.shared_limits()).mended == {"another": 1, "mybot": 2}
+
+
+async def test_the_newest_address_of_each_lane_is_told(store: Store) -> None:
+    for moved in (MovedLane("b", "-1", "-1001"), MovedLane("a", "-1", "-1002"), MovedLane("b", "-1", "-1003")):
+        await store.move_lane(moved)
+    told = (await store.shared_limits()).moved_lanes
+    assert told == [MovedLane("a", "-1", "-1002"), MovedLane("b", "-1", "-1003")]
+
+
+async def fall_silent(store: Store, clock: Clock, lane: str | None, for_s: float) -> Silence:
+    """An attempt is answered with a 429."""
+    silence = Silence("mybot", lane, clock.at + for_s, f"429, {for_s:g} s")
+    claim = await start(store, photo())
+    await store.settle([Again(claim.lease, TIMED_OUT, clock.at, counts=False, silence=silence)])
+    await store.wake_due()
+    return silence
+
+
+async def test_a_silence_lasts_until_the_latest_deadline_of_its_place(store: Store, clock: Clock) -> None:
+    whole = await fall_silent(store, clock, None, 40)
+    first = await fall_silent(store, clock, "-1", 30)
+    await fall_silent(store, clock, "-1", 20)
+    await store.resume("mybot")  # no person can mend a 429
+    assert (await store.shared_limits()).silences == [whole, first]
+    longer = await fall_silent(store, clock, "-1", 50)
+    clock.at += 40
+    assert (await store.shared_limits()).silences == [longer]
+    clock.at += 10
+    assert (await store.shared_limits()).silences == []
+
+
+async def test_a_silence_is_told_even_by_an_attempt_that_lost_its_lease(store: Store, clock: Clock) -> None:
+    claim = await start(store, photo())
+    await store.cancel(claim.job.id)
+    silence = Silence("mybot", None, clock.at + 60, "429")
+    again = Again(claim.lease, TIMED_OUT, silence.until, counts=False, silence=silence)
+    assert await store.settle([again]) == [False]
+    assert (await store.shared_limits()).silences == [silence]
+
+
+async def test_all_of_it_outlives_the_service(open_sqlite: OpenStore, clock: Clock) -> None:
+    async with open_sqlite() as store:
+        await store.pause(None, None)
+        await store.pause("mybot", clock.at + 60)
+        await store.resume("another")
+        await store.move_lane(MovedLane("mybot", "-5", "-1005"))
+        await fall_silent(store, clock, "-5", 60)
+        kept = await store.shared_limits()
+    assert all((kept.pauses, kept.mended, kept.moved_lanes, kept.silences))
+    async with open_sqlite() as store:
+        assert await store.shared_limits() == kept

@@ -1,0 +1,201 @@
+"""What another process of the store was told is obeyed here too: what a person has paused (here, at once, and never so
+that it ends a destination's own pause) and mended, where a chat has moved, a 429."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from attrs import define
+from failing_store import FailingStore, memory_store, now
+from trio.testing import MockClock
+
+from streamwarm.backlog.store import Again, Pushed
+from streamwarm.dispatch.follower import LimitsFollower
+from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.errors import ErrorCode, JobError
+from streamwarm.model import Kind, NewJob
+from streamwarm.send.destination import LaneRates, Rates
+from streamwarm.shared_limits import MovedLane, Silence
+from streamwarm.watch.events import StoreTrouble
+
+RATES = {"mybot": Rates(lanes={"-1": LaneRates(), "-2": LaneRates(), "-3": LaneRates()})}
+POLLS_S = 5.0
+"""Longer than a poll."""
+
+
+@define
+class World:
+    store: FailingStore
+    limits: Limits
+    follower: LimitsFollower
+    wakes: list[None]
+    observed: list[Any]
+
+    async def fall_silent(self, lane: str | None, for_s: float) -> None:
+        """As another process does it whose attempt is answered with a 429."""
+        (pushed,) = await self.store.push([NewJob("mybot", Kind.PHOTO, f"{lane}")])
+        assert isinstance(pushed, Pushed)
+        (claim,) = await self.store.claim([pushed.id])
+        error = JobError(ErrorCode.RATE_LIMITED, "429", permanent=False)
+        silence = Silence("mybot", lane, now() + for_s, "429")
+        await self.store.settle([Again(claim.lease, error, now(), counts=False, silence=silence)])
+
+
+@asynccontextmanager
+async def world(rates: dict[str, Rates] = RATES) -> AsyncIterator[World]:
+    wakes: list[None] = []
+    observed: list[Any] = []
+    async with memory_store() as memory, trio.open_nursery() as nursery:
+        store, limits = FailingStore(memory), Limits(rates)
+        follower = LimitsFollower(store, limits, 1, now, now, lambda: wakes.append(None), observed.append)
+        await store.pause("kept", None)
+        await nursery.start(follower.follow)
+        wakes.clear()
+        yield World(store, limits, follower, wakes, observed)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_pause_kept_in_the_store_is_obeyed_before_the_first_job(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        assert not w.limits.may_send("kept", now())
+        assert w.limits.may_send("other", now())
+
+
+async def test_the_whole_service_is_held_until_the_time_that_was_given(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        ends_at = now() + 60
+        await w.store.pause(None, ends_at)
+        await w.follower.refresh()
+        assert w.wakes
+        assert not w.limits.may_send("other", now())
+        assert w.limits.next_change_at(now()) == ends_at
+        assert w.limits.held(now()) is not None
+        assert "other" not in w.limits.active(now())  # its own pause is another thing
+        await trio.sleep(60)
+        assert w.limits.may_send("other", now())
+        assert w.limits.held(now()) is None
+
+
+async def test_a_pause_ordered_at_another_process_is_obeyed_soon(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        w.store.failures["shared_limits"] = 1
+        await w.store.pause("other", None)
+        await trio.sleep(POLLS_S)
+        assert not w.limits.may_send("other", now())
+        assert [type(o) for o in w.observed] == [StoreTrouble]
+        await w.store.resume("other")
+        await trio.sleep(POLLS_S)
+        assert w.limits.may_send("other", now())
+
+
+async def test_resuming_leaves_a_429_its_deadline_but_ends_what_waits_for_a_person(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        for name, until in (("limited", now() + 30), ("revoked", None)):
+            w.limits.pause(name, Pause(until, "its own words"))
+            await w.store.pause(name, None)
+        await w.follower.refresh()
+        assert w.limits.active(now())["limited"].by_user
+        for name in ("limited", "revoked"):
+            await w.store.resume(name)
+            await w.follower.refresh()
+        assert not w.limits.may_send("limited", now())
+        assert not w.limits.active(now())["limited"].by_user
+        assert w.limits.may_send("revoked", now())
+        await trio.sleep(30)
+        assert w.limits.may_send("limited", now())
+
+
+async def test_what_was_mended_is_tried_again_here_too_each_time_and_goes_on_at_once(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        for _ in range(2):
+            for lane in ("-1", "-2", "-3"):
+                w.limits.set_lane_aside("mybot", lane, Pause(None, "kicked", mendable=True))
+            await trio.sleep(POLLS_S)
+            assert not w.limits.may_send("mybot", now())
+            await w.store.resume("mybot")  # at another process
+            await trio.sleep(POLLS_S)
+            assert w.limits.may_send("mybot", now())
+        assert len(w.wakes) == 2
+        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", mendable=True))
+        await trio.sleep(POLLS_S)  # a mend is good for what was out before it, not for what comes after
+        assert w.limits.state("mybot").lanes["-1"].aside is not None
+
+
+async def test_a_chat_that_has_moved_is_followed_and_one_set_aside_since_stays_out(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await w.store.move_lane(MovedLane("mybot", "-1", "-1001"))
+        await w.store.move_lane(MovedLane("mybot", "-7", "-1007"))  # not configured here
+        await trio.sleep(POLLS_S)
+        lane = w.limits.state("mybot").lanes["-1"]
+        assert (lane.address, len(w.wakes)) == ("-1001", 1)
+        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", mendable=True))
+        await trio.sleep(POLLS_S)
+        assert lane.aside is not None
+        assert len(w.wakes) == 1
+
+
+async def test_two_silent_chats_do_not_silence_the_third(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        await w.fall_silent("-1", 60)
+        await w.fall_silent("-2", 40)
+        await w.fall_silent("-7", 60)  # not configured here
+        await trio.sleep(POLLS_S)
+        assert w.limits.may_send("mybot", now())
+        assert w.limits.reserve("mybot", now()).name == "-3"
+        assert w.limits.state("mybot").lanes["-1"].pause == Pause(now() + 60 - POLLS_S, "429")
+        assert len(w.wakes) == 1
+
+
+async def test_a_silent_bot_is_left_alone_until_its_deadline_as_soon_as_there_is_word_of_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with world() as w:
+        await w.fall_silent(None, 60)
+        w.follower.look()
+        await trio.sleep(0.1)
+        assert not w.limits.may_send("mybot", now())
+        await trio.sleep(59)
+        assert not w.limits.may_send("mybot", now())
+        await trio.sleep(1)
+        assert w.limits.may_send("mybot", now())
+
+
+async def test_a_deadline_holds_though_the_stores_clock_was_set_back(autojump_clock: MockClock) -> None:
+    """By the limits' clock, which goes on, what is written by the store's would have passed already."""
+    async with world() as w:
+        w.follower.steady_now = lambda: now() + 3600.25
+        await w.store.pause("paused", now() + 30)
+        await w.fall_silent(None, 30)
+        await w.follower.refresh()
+        for name in ("paused", "mybot"):
+            assert not w.limits.may_send(name, w.follower.steady_now() + 29)
+            assert w.limits.may_send(name, w.follower.steady_now() + 31)
+
+
+async def test_a_reading_that_was_under_way_does_not_undo_a_pause_ordered_meanwhile(autojump_clock: MockClock) -> None:
+    async with memory_store() as store, trio.open_nursery() as nursery:
+        limits = Limits()
+        follower = LimitsFollower(LateReader(store), limits, 1, now, now, lambda: None, lambda _: None)
+        nursery.start_soon(follower.refresh)
+        await trio.sleep(0.5)  # it has read, and not answered yet
+        await store.pause("mybot", None)
+        await follower.refresh()
+        await trio.sleep(5)
+        assert not limits.may_send("mybot", now())
+
+
+@define
+class LateReader:
+    """A store whose first answer is on its way for longer than the next."""
+
+    store: Any
+    delay_s: float = 2.0
+
+    async def shared_limits(self) -> Any:
+        found = await self.store.shared_limits()
+        delay_s, self.delay_s = self.delay_s, 0.0
+        await trio.sleep(delay_s)
+        return found
