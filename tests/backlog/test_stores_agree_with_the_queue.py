@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from backlog_helpers import Clock, numbered, photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_queue import NaiveQueue
+from postgres_fixture import PostgresServer
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.ordering import fair_shares
+from streamwarm.backlog.postgres import open_postgres_store
 from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.ready_queue import ReadyQueue
@@ -23,6 +26,8 @@ MAX_WAIT_S = 700.0
 LIMITS = StoreLimits(max_pending=1_000, max_wait_s=MAX_WAIT_S)
 BOTS = ["a", "b", "c"]
 SMALLEST_QUEUE = len(BOTS)
+
+Arrival = tuple[float, str, Kind, int | None]
 
 arrivals = st.lists(
     st.tuples(
@@ -41,7 +46,7 @@ def always(_: str) -> float:
     return 0.0
 
 
-async def push_all(store: Store, clock: Clock, jobs: list[tuple[float, str, Kind, int | None]]) -> list[QueuedJob]:
+async def push_all(store: Store, clock: Clock, jobs: list[Arrival]) -> list[QueuedJob]:
     pushed = []
     for number, (after_s, destination, kind, size) in enumerate(jobs, 1):
         clock.at += after_s
@@ -51,30 +56,47 @@ async def push_all(store: Store, clock: Clock, jobs: list[tuple[float, str, Kind
     return pushed
 
 
+async def hand_out_all(store: Store, clock: Clock, jobs: list[Arrival], waits: list[float], max_queue: int) -> None:
+    """Push the jobs, then hand them out one by one; each must be the best of all that are left."""
+    naive = NaiveQueue(MAX_WAIT_S, await push_all(store, clock, jobs))
+    queue = ReadyQueue(max_queue, MAX_WAIT_S)
+    for wait_s in waits[: len(jobs)]:
+        clock.at += wait_s
+        queue.replace(await store.queued(max_queue), clock.at)
+        best = queue.pop_best(clock.at, always)
+        assert best == naive.pop_best(clock.at, always)
+        assert best is not None
+        await store.claim([best.id])
+
+
+def parts(clock: Clock) -> dict[str, Any]:
+    return {"limits": LIMITS, "now": clock, "new_id": numbered("job-"), "new_token": numbered("token-")}
+
+
 @pytest.mark.parametrize("kind_of_store", ["sqlite", "memory"])
 @settings(max_examples=25)
 @given(jobs=arrivals, waits=pauses, max_queue=st.integers(SMALLEST_QUEUE, 6))
 async def test_a_short_queue_hands_out_what_one_with_room_for_all_would(
-    kind_of_store: str, jobs: list[tuple[float, str, Kind, int | None]], waits: list[float], max_queue: int
+    kind_of_store: str, jobs: list[Arrival], waits: list[float], max_queue: int
 ) -> None:
     clock = Clock()
     async with AsyncExitStack() as stack:
-        more = {"limits": LIMITS, "now": clock, "new_id": numbered("job-"), "new_token": numbered("token-")}
         if kind_of_store == "sqlite":
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            opened = open_sqlite_store(f"{folder}/x.db", run_sync=in_place, **more)
+            opened = open_sqlite_store(f"{folder}/x.db", run_sync=in_place, **parts(clock))
         else:
-            opened = open_memory_store(**more)
-        store = await stack.enter_async_context(opened)
-        naive = NaiveQueue(MAX_WAIT_S, await push_all(store, clock, jobs))
-        queue = ReadyQueue(max_queue, MAX_WAIT_S)
-        for wait_s in waits[: len(jobs)]:
-            clock.at += wait_s
-            queue.replace(await store.queued(max_queue), clock.at)
-            best = queue.pop_best(clock.at, always)
-            assert best == naive.pop_best(clock.at, always)
-            assert best is not None
-            await store.claim([best.id])
+            opened = open_memory_store(**parts(clock))
+        await hand_out_all(await stack.enter_async_context(opened), clock, jobs, waits, max_queue)
+
+
+@settings(max_examples=10)
+@given(jobs=arrivals, waits=pauses, max_queue=st.integers(SMALLEST_QUEUE, 6))
+async def test_so_it_does_when_postgres_holds_the_rest(
+    postgres_server: PostgresServer, jobs: list[Arrival], waits: list[float], max_queue: int
+) -> None:
+    clock = Clock()
+    async with open_postgres_store(postgres_server.new_schema(), **parts(clock)) as store:
+        await hand_out_all(store, clock, jobs, waits, max_queue)
 
 
 async def in_place(function, *args):  # type: ignore[no-untyped-def]
