@@ -125,7 +125,7 @@ class _Service:
             if event.state is State.QUEUED:
                 self.dispatcher.wake()
             elif event.state is State.CANCELLED:
-                self.running.cancel(event.id)
+                self.running.cancel(event.id, event.at)
             elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED:
                 self.follower.look()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 import click
@@ -22,18 +23,18 @@ def pause(destination: str | None, until: str | None, service: Service, as_json:
 
     Transfers that run are finished; pushes are still taken. A pause outlives the service.
     """
-    params: dict[str, Any] = {} if destination is None else {"destination": destination}
-    if until is not None:
-        try:
-            params["until"] = rfc3339(parse_time(until, time.time()))
-        except BadTime as exc:
-            raise click.BadParameter(str(exc), param_hint="--until") from None
-    change_pauses(service, "pause", params, as_json=as_json)
+    try:
+        _until(until, time.time())
+    except BadTime as exc:
+        raise click.BadParameter(str(exc), param_hint="--until") from None
+    change_pauses(service, "pause", destination, until=until, as_json=as_json)
 
 
-def change_pauses(service: Service, method: str, params: dict[str, Any], *, as_json: bool) -> None:
+def change_pauses(
+    service: Service, method: str, destination: str | None, *, until: str | None = None, as_json: bool
+) -> None:
     """Call `pause` or `resume` and print how things stand now."""
-    stats = trio.run(_call, service, method, params)
+    stats = trio.run(_call, service, method, destination, until)
     if as_json:
         print_json(stats)
         return
@@ -48,6 +49,15 @@ def pause_lines(stats: dict[str, Any]) -> list[str]:
     return [f"{who}: paused until {format_time(p['until'])} ({p['reason']})" for who, p in paused if p]
 
 
-async def _call(service: Service, method: str, params: dict[str, Any]) -> Any:
+async def _call(service: Service, method: str, destination: str | None, until: str | None) -> Any:
+    params = {} if destination is None else {"destination": destination}
     async with open_caller(service) as caller:
+        if until is not None:  # by the service's clock: this machine's may be wrong
+            stats = await caller.call("stats", {})
+            params |= _until(until, datetime.fromisoformat(stats["at"]).timestamp())
         return await caller.call(method, params)
+
+
+def _until(text: str | None, now: float) -> dict[str, str]:
+    """The parameter, if there is one. Raises `BadTime`."""
+    return {} if text is None else {"until": rfc3339(parse_time(text, now))}

@@ -16,4 +16,4 @@ def resume(destination: str | None, service: Service, as_json: bool) -> None:
 
     A destination's own pause (Telegram's 429) stays until the time that it named.
     """
-    change_pauses(service, "resume", {} if destination is None else {"destination": destination}, as_json=as_json)
+    change_pauses(service, "resume", destination, as_json=as_json)

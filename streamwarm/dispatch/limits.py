@@ -175,7 +175,7 @@ class Limits:
         state = self.state(destination)
         state.paused = _unmended(state.paused)
         for lane in state.lanes.values():
-            lane.aside = None
+            lane.aside = None if lane.aside is None or lane.aside.mendable else lane.aside
 
     def hold(self, held: Mapping[str | None, Pause]) -> bool:
         """These are all the pauses that people have ordered; whether that is news."""

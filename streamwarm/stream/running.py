@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -53,10 +54,11 @@ class Running:
             if entry.attempt.meter is not None
         }
 
-    def cancel(self, job_id: str) -> None:
-        """End the attempt at this job, if one runs here; its lease is void already."""
+    def cancel(self, job_id: str, at: float = math.inf) -> None:
+        """End the attempt at this job, if one runs here that was claimed before it was cancelled, `at` by the store's
+        clock: word of that may come when the job has been queued again, and claimed anew."""
         for entry in self._entries.values():
-            if entry.claim.job.id == job_id:
+            if entry.claim.job.id == job_id and entry.claim.job.updated_at <= at:
                 entry.lost_lease.cancel()
 
     def streams(self) -> list[dict[str, object]]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
+import pytest
 import trio
 from command_line import cli
 from service_world import DEADLINE_S, put, running_emulator, running_service, settings_for, telegram_table
@@ -57,6 +62,21 @@ async def test_a_pause_that_ends_by_itself_lets_work_go_on(object_store: ObjectS
             accepted = await world.push({"destination": "mybot", "kind": "document", "r2_key": "soon.bin"})
             with trio.fail_after(DEADLINE_S):
                 assert (await world.outcome(accepted["accepted"][0]["id"]))["state"] == "done"
+
+
+async def test_an_hours_pause_takes_an_hour_though_the_clock_beside_the_keyboard_is_wrong(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
+        async with running_service(settings) as world:
+            for wrong_by_s in (-7_200, 7_200):
+                clock = SimpleNamespace(time=lambda wrong_by_s=wrong_by_s: time.time() + wrong_by_s)
+                monkeypatch.setattr(sys.modules["streamwarm.cli.pause"], "time", clock)
+                paused = await cli("pause", "--until", "1h", "--json", "--url", world.endpoints.websocket)
+                assert paused.code == 0
+                until = datetime.fromisoformat(paused.json()[0]["paused"]["until"]).timestamp()
+                assert abs(until - time.time() - 3_600) < 600
 
 
 async def test_a_mistyped_pause_says_what_is_allowed(object_store: ObjectStore, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Far:
 @asynccontextmanager
 async def service(
     pause_s: float, deliver: Deliver, *, on_unknown: str = "retry", delay_s: dict[str, float] | None = None
-) -> AsyncIterator[tuple[Store, list[Observation]]]:
+) -> AsyncIterator[tuple[Store, list[Observation], Running]]:
     """Dispatcher, two workers, completer, heartbeat and rescuer, as the service wires them. `delay_s`: how long the
     store takes, by method."""
     observed: list[Observation] = []
@@ -121,7 +121,7 @@ async def service(
                 before_rescue=partial(running.renew, store),
             )
         )
-        yield store, observed
+        yield store, observed, running
         nursery.cancel_scope.cancel()
 
 
@@ -145,7 +145,7 @@ async def push(store: Store) -> str:
 
 
 async def test_a_transfer_slower_than_its_lease_is_made_once(autojump_clock: MockClock) -> None:
-    async with service(BODY_TIMEOUT_S - 1, take) as (store, _):
+    async with service(BODY_TIMEOUT_S - 1, take) as (store, *_):
         job = await ended(store, await push(store))
         assert now() - job.created_at > 9 * LEASE_S
         assert job.attempt == 1
@@ -165,7 +165,7 @@ async def test_a_transfer_that_nothing_can_end_loses_its_job_to_another_worker_a
             return {"file_id": "too late"}
         return await take(media, body)
 
-    async with service(0.0, stick_at_first) as (store, observed):
+    async with service(0.0, stick_at_first) as (store, observed, _):
         job = await ended(store, await push(store))
         assert now() - job.created_at < BODY_TIMEOUT_S + LEASE_S + 20
         assert (job.attempt, job.result["file_id"]) == (2, "taken")  # type: ignore[index]
@@ -188,10 +188,29 @@ async def test_a_store_that_hangs_keeps_the_last_bytes_back_and_frees_the_worker
             taken.append(got)
         return {"file_id": "taken"}
 
-    async with service(0.0, count, on_unknown="hold", delay_s=delay_s) as (store, _):
+    async with service(0.0, count, on_unknown="hold", delay_s=delay_s) as (store, *_):
         job_id = await push(store)
         await trio.sleep(NOTE_S + 1)
         assert taken == [PIECES - 1]
         delay_s.clear()
         job = await ended(store, job_id)
         assert (job.attempt, job.possible_duplicate, taken[-1]) == (1, False, PIECES)
+
+
+async def test_late_word_of_a_cancelled_attempt_does_not_end_the_one_that_was_made_since(
+    autojump_clock: MockClock,
+) -> None:
+    """A client cancels and retries at another process, whose events come here with a delay."""
+    async with service(1.0, take) as (store, _, running):
+        job_id = await push(store)
+        await trio.sleep(3)
+        await store.cancel(job_id)
+        cancelled_at = now()
+        running.cancel(job_id, cancelled_at)
+        await trio.sleep(1)
+        await store.retry(job_id)
+        await trio.sleep(3)
+        running.cancel(job_id, cancelled_at)
+        await trio.sleep(1)
+        assert [entry["id"] for entry in running.streams()] == [job_id]
+        assert (await ended(store, job_id)).attempt == 1
