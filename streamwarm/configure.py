@@ -19,15 +19,15 @@ import cattrs
 from typed_settings import cls_utils, dict_utils
 from typed_settings.types import LoadedSettings, LoaderMeta, SecretStr
 
+from streamwarm.destination_tables import destination_tables
 from streamwarm.errors import SettingsError
-from streamwarm.settings import Address, BadValue, DestinationTables, Settings
+from streamwarm.settings import Address, BadValue, Settings
 
 T = TypeVar("T")
 
 PREFIX = "STREAMWARM_"
 DEFAULT_FILE = "streamwarm.toml"
 ENVIRONMENT = "the environment"
-_DESTINATION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 def load_settings(
@@ -43,7 +43,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     path = _config_path(config, environ)
     table = _read_toml(path) if path else {}
-    destinations = _destination_tables(table.pop("destinations", {}), path, environ)
+    destinations = destination_tables(table.pop("destinations", {}), path, environ)
     options = [o for o in cls_utils.deep_options(Settings) if o.path != "destinations"]
     known = {o.path: o for o in options}
     layers = [
@@ -61,13 +61,20 @@ def load_settings(
     return Settings(**sections, destinations=destinations)
 
 
-def structure_table(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    """Build an attrs settings class from one table; `where` begins every message, such as `[destinations.mybot]`."""
+def structure_table(cls: type[T], table: Mapping[str, Any], where: str, variables: Mapping[str, str] = {}) -> T:
+    """Build an attrs settings class from one table; `where` begins every message, such as `[destinations.mybot]`.
+
+    `variables` names the environment's variable of each key that has one.
+    """
     fields = _fields(cls)
+    told = {
+        key: f"{ENVIRONMENT}: {variables[key]} ({where} {key})" if key in variables else f"{where} {key}"
+        for key in table
+    }
     for key in table:
         if key not in fields:
-            raise SettingsError(f"{where} {key}: there is no such setting{_suggest(key, fields)}")
-    values = {key: _convert(value, fields[key], f"{where} {key}") for key, value in table.items()}
+            raise SettingsError(f"{told[key]}: there is no such setting{_suggest(key, fields)}")
+    values = {key: _convert(value, fields[key], told[key]) for key, value in table.items()}
     for name, f in fields.items():
         if f.default is attrs.NOTHING and name not in values and f"{name}_file" not in values:
             raise SettingsError(f"{where} {name}: is required")
@@ -130,25 +137,6 @@ def _where(origin: str, path: str) -> str:
     if origin == ENVIRONMENT:
         return f"{origin}: {PREFIX}{path.replace('.', '_').upper()} ({path})"
     return f"{origin}: {path}"
-
-
-def _destination_tables(tables: Any, path: Path | None, environ: Mapping[str, str]) -> DestinationTables:
-    """The tables by name, with `STREAMWARM_DESTINATIONS_<NAME>_<KEY>` laid over those that the file names."""
-    if not isinstance(tables, dict):
-        raise SettingsError(f"{path}: destinations: must be tables, such as [destinations.mybot]")
-    result = DestinationTables()
-    result.origin = f"{path}: " if path else ""
-    for name, table in tables.items():
-        if not _DESTINATION_NAME.fullmatch(name):
-            raise SettingsError(
-                f"{path}: [destinations.{name}]: a name has lower-case letters, digits, - and _, at most 64"
-            )
-        if not isinstance(table, dict):
-            raise SettingsError(f"{path}: destinations.{name}: must be a table")
-        prefix = f"{PREFIX}DESTINATIONS_{name.upper().replace('-', '_')}_"
-        overlay = {k.removeprefix(prefix).lower(): v for k, v in environ.items() if k.startswith(prefix)}
-        result[name] = {**table, **overlay}
-    return result
 
 
 def _convert(value: Any, f: attrs.Attribute[Any], where: str) -> Any:

@@ -92,9 +92,14 @@ class ServeSettings:
     drain_s: float = field(default=30.0, validator=at_least(0))
 
 
+def _check_tokens(_: object, __: Attribute[Any], value: tuple[SecretStr, ...]) -> None:
+    if "" in value:
+        raise BadValue("has an empty token, which would let in whoever sends none; leave it out")
+
+
 @frozen(kw_only=True)
 class AuthSettings:
-    tokens: tuple[SecretStr, ...] = ()
+    tokens: tuple[SecretStr, ...] = field(default=(), validator=_check_tokens)
     tokens_file: Path | None = None
     origins: tuple[str, ...] = ()
 
@@ -170,9 +175,13 @@ class LogSettings:
 
 
 class DestinationTables(dict[str, Mapping[str, Any]]):
-    """The tables by name, as read. `origin` begins every message about them: the file they stand in."""
+    """The tables by name, as read. `origin` begins every message about them: the file they stand in. `variables` names
+    for each table the environment's variables that its values came from, by key."""
 
-    origin: str = ""
+    def __init__(self) -> None:
+        super().__init__()
+        self.origin = ""
+        self.variables: dict[str, Mapping[str, str]] = {}
 
 
 @frozen(kw_only=True)

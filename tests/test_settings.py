@@ -74,6 +74,7 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
         ("queue = 3\n", ["queue", "no such setting"]),
         ("[queue\n", ["streamwarm.toml", "TOML"]),
         ("[destinations.My_Bot]\ntype = 'telegram'\n", ["My_Bot", "lower-case"]),
+        ("[auth]\ntokens = ['']\n", ["auth.tokens", "empty"]),
     ],
 )
 def test_a_wrong_setting_names_its_file_its_key_and_what_is_allowed(text: str, told: list[str], tmp_path: Path) -> None:
@@ -154,6 +155,47 @@ def test_a_destinations_secret_may_come_from_the_environment(tmp_path: Path) -> 
     environ = {"STREAMWARM_DESTINATIONS_MY_BOT_TOKEN": "1:FROM-ENV"}
     settings = load("[destinations.my-bot]\ntype = 'telegram'\nchats = [1]\n", tmp_path, environ)
     assert secrets_in(settings.destinations) == ["1:FROM-ENV"]
+
+
+def test_a_destination_whose_name_begins_like_anothers_keeps_its_own_environment(tmp_path: Path) -> None:
+    names = ("my", "my-bot", "my_bot_two")
+    tables = "".join(f"[destinations.{n}]\ntype = 'telegram'\ntoken = '1:{n}'\nchats = [1]\n" for n in names)
+    environ = {
+        "STREAMWARM_DESTINATIONS_MY_BOT_TWO_ON_UNKNOWN": "hold",
+        "STREAMWARM_DESTINATIONS_MY_BOT_TOKEN": "1:FROM-ENV",
+        "STREAMWARM_DESTINATIONS_MY_CHATS": "-5,-6",
+    }
+    read = read_tables(load(tables, tmp_path, environ).destinations)
+    assert [read[name][1].on_unknown for name in names] == ["retry", "retry", "hold"]
+    assert [read[name][1].token for name in names] == ["1:my", "1:FROM-ENV", "1:my_bot_two"]
+    assert read["my"][1].chats == ("-5", "-6")
+
+
+def test_a_destination_may_be_set_by_the_environment_alone(tmp_path: Path) -> None:
+    environ = {
+        "STREAMWARM_DESTINATIONS_NEW_BOT_TYPE": "telegram",
+        "STREAMWARM_DESTINATIONS_NEW_BOT_TOKEN": "1:FROM-ENV",
+        "STREAMWARM_DESTINATIONS_NEW_BOT_CHATS": "-100",
+    }
+    [(name, (_, table))] = read_tables(load("", tmp_path, environ).destinations).items()
+    assert (name, table.chats) == ("new_bot", ("-100",))
+
+
+def test_a_variable_that_belongs_to_no_destination_is_told(tmp_path: Path) -> None:
+    text = "[destinations.mybot]\ntype = 'telegram'\n"
+    message = problem(text, tmp_path, {"STREAMWARM_DESTINATIONS_MYBOTT_TOKEN": "1:CANARY"})
+    assert "the environment: STREAMWARM_DESTINATIONS_MYBOTT_TOKEN: " in message
+    assert "mybot" in message
+    assert "CANARY" not in message
+
+
+def test_a_bad_value_of_a_destination_from_the_environment_is_told_with_its_variable(tmp_path: Path) -> None:
+    text = "[destinations.my-bot]\ntype = 'telegram'\ntoken = '1:A'\nchats = [1]\n"
+    for key, value, told in (("ON_UNKNOWN", "drop", "must be one of"), ("NONSENSE", "x", "there is no such setting")):
+        name = f"STREAMWARM_DESTINATIONS_MY_BOT_{key}"
+        settings = load(text, tmp_path, {name: value})
+        with pytest.raises(SettingsError, match=rf"^the environment: {name} .*\[destinations\.my-bot\].*{told}"):
+            read_tables(settings.destinations)
 
 
 def test_an_ipv6_address_is_read_and_written() -> None:

@@ -48,12 +48,13 @@ class OpenClient(Protocol):
 def read_tables(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[DestinationType, Any]]:
     """Each table as its type and settings. Raises `SettingsError` that names the table, the key and what is allowed."""
     read: dict[str, tuple[DestinationType, Any]] = {}
+    given = tables if isinstance(tables, DestinationTables) else DestinationTables()
     for name, table in tables.items():
-        where = f"{tables.origin if isinstance(tables, DestinationTables) else ''}[destinations.{name}]"
+        where = f"{given.origin}[destinations.{name}]"
         kind = TYPES.get(str(table.get("type")))
         if kind is None:
             raise SettingsError(f"{where} type: must be one of: {', '.join(TYPES)}")
-        read[name] = kind, structure_table(kind.settings, table, where)
+        read[name] = kind, structure_table(kind.settings, table, where, given.variables.get(name, {}))
     return read
 
 
