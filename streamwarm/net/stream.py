@@ -5,9 +5,12 @@ Theory. trio's own `SocketStream` costs a Python-level wrapper and a fresh alloc
 a socket is tried first and waited for only when the kernel has nothing, and a time limit is armed only around
 a wait, so that it means "seconds without a byte" and costs nothing while bytes flow.
 
-Cancellation. Every method reaches a checkpoint before it touches the socket and none between touching it and
-returning. So a cancelled read has taken nothing from the kernel, and one scratch buffer can serve every
-connection: what `receive_into` put there is still there when its caller goes on.
+Cancellation. Every method can be cancelled before it touches the socket and not between touching it and returning, so
+a cancelled read has taken nothing from the kernel. `receive_into` does not even let another task run in between, so one
+scratch buffer can serve every connection: what it put there is still there when its caller goes on.
+
+Turns. A turn of the event loop costs as much as the system call around which it is taken. A read is one, and by waiting
+where it has to wait; a write that the kernel takes at once is none, as there is a read between any two of them.
 """
 
 from __future__ import annotations
@@ -43,14 +46,20 @@ class TCPStream(httpcore2.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Up to `max_bytes`; `b""` at the end. `timeout` in seconds. Raises `ReadError`, `ReadTimeout`."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        waited = False
         while True:
             try:
-                return self._socket.recv(max_bytes)
+                data = self._socket.recv(max_bytes)
             except BlockingIOError:
                 await self._wait_readable(timeout)
+                waited = True
             except OSError as error:
                 raise httpcore2.ReadError(_reason(error)) from error
+            else:
+                if not waited:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+                return data
 
     async def receive_into(self, target: memoryview, within_s: float | None) -> int:
         """Fill `target` with what has arrived and return how many bytes that was; 0 at the end.
@@ -88,7 +97,7 @@ class TCPStream(httpcore2.AsyncNetworkStream):
     ) -> None:
         """`write`, given up with `WriteError` where the far side takes nothing and `answered` tells that it has spoken
         or gone."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         rest = memoryview(buffer)
         while rest:
             try:
@@ -99,14 +108,17 @@ class TCPStream(httpcore2.AsyncNetworkStream):
                 raise httpcore2.WriteError(_reason(error)) from error
 
     async def _wait_readable(self, within_s: float | None) -> None:
-        # Not `fail_after`: its generator costs as much again as the scope.
-        with trio.move_on_after(float("inf") if within_s is None else within_s) as scope:
-            try:
+        try:
+            if within_s is None:
                 await trio.lowlevel.wait_readable(self._socket)
-            except trio.ClosedResourceError as error:
-                raise httpcore2.ReadError("the connection was closed while it was being read") from error
-        if scope.cancelled_caught:
-            raise httpcore2.ReadTimeout(f"the far side sent nothing for {within_s:g} s")
+                return
+            # Not `fail_after`: its generator costs as much again as the scope.
+            with trio.move_on_after(within_s):
+                await trio.lowlevel.wait_readable(self._socket)
+                return
+        except trio.ClosedResourceError as error:
+            raise httpcore2.ReadError("the connection was closed while it was being read") from error
+        raise httpcore2.ReadTimeout(f"the far side sent nothing for {within_s:g} s")
 
     async def _wait_writable(self, answered: Callable[[], bool], within_s: float | None) -> None:
         deadline = float("inf") if within_s is None else trio.current_time() + within_s

@@ -26,12 +26,13 @@ class Watchdog:
 
     body_timeout_s: float
     answer_timeout_s: float
-    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    scope: trio.CancelScope = field(init=False)
+    _moved_at: float = field(init=False)
     _awaited: str = "the destination's connection"
-    _moved_at: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
-        self.scope.deadline = trio.current_time() + self.body_timeout_s
+        self._moved_at = trio.current_time()
+        self.scope = trio.CancelScope(deadline=self._moved_at + self.body_timeout_s + 2 * GRACE_S)
 
     def expect_source(self) -> None:
         self._expect_bytes("the source")
