@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import trio
 import trio_websocket
+import wsproto.utilities
 from attrs import define, field
 
 CONNECT_TIMEOUT_S = 10.0
@@ -86,6 +87,7 @@ class Client:
 @asynccontextmanager
 async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
     """A client inside this block. Raises `Unreachable`."""
+    is_closing = False
     # The stream is ours, and closed by us: the websocket leaves it open when its reader is cancelled first.
     async with await _open_stream(url) as stream:
         try:
@@ -95,6 +97,7 @@ async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
                 client = Client(notifications, socket, notify)
                 nursery.start_soon(client._read)
                 yield client
+                is_closing = True
                 with trio.move_on_after(GOODBYE_S):
                     await socket.aclose()
                 nursery.cancel_scope.cancel()
@@ -102,6 +105,10 @@ async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
             # The websocket's own reader raises it too, past whoever waits for the handshake.
             status = next(e.status_code for e in _flatten(refused))
             raise Unreachable(refusal(url, status, "websocket (serve.listen)")) from None
+        except* wsproto.utilities.LocalProtocolError:
+            # A ping crossed our goodbye: trio-websocket answers it all the same, which wsproto refuses.
+            if not is_closing:
+                raise
 
 
 async def _open_stream(url: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
