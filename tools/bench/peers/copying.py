@@ -14,25 +14,40 @@ COPY = Path(__file__).parent.parent / "copy" / "run.py"
 FULL = 1.0
 """From this scale on, the huge objects are copied, too: 3.6 GB a run."""
 
+NAMES = ("elapsed_s", "mb_per_s", "cpu_s", "peak_rss_mb", "far_busy")
 
-def copy_table(scale: float, repeats: int, *, tls: bool) -> str:
-    """The table, or why there is none."""
-    which = "all" if scale >= FULL else "mixed"
-    title = f"### (copy) S3 to S3: {'200 objects up to 20 MB and 3 of 1 GiB' if which == 'all' else '200 objects'}"
+
+Runs = dict[str, list[dict[str, Any]]]
+
+
+def copy_runs(scale: float, repeats: int, *, tls: bool) -> Runs | str:
+    """Every run's figures by copier, or why there are none."""
     if shutil.which("rclone") is None:
-        return f"{title}\n\nrclone is not installed: not run."
-    command = [sys.executable, str(COPY), "--json", "--set", which, "--repeats", str(repeats)]
+        return "rclone is not installed: not run (`apt-get install rclone`)."
+    command = [sys.executable, str(COPY), "--json", "--set", _which(scale), "--repeats", str(repeats)]
     ran = subprocess.run([*command, *(["--tls"] if tls else [])], capture_output=True, text=True, check=False)
     if ran.returncode:
-        return f"{title}\n\nfailed: {(ran.stderr.strip().splitlines() or ['no reason given'])[-1]}"
-    return f"{title}\n\n{_rows(json.loads(ran.stdout))}"
+        return f"failed: {(ran.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+    return dict(json.loads(ran.stdout))
 
 
-def _rows(runs: dict[str, list[dict[str, Any]]]) -> str:
-    names = ("elapsed_s", "mb_per_s", "cpu_s", "peak_rss_mb", "far_busy")
-    medians = {
-        peer: {name: statistics.median(run[name] for run in each) for name in names} for peer, each in runs.items()
-    }
+def copy_medians(runs: Runs) -> dict[str, dict[str, float]]:
+    return {peer: {name: statistics.median(run[name] for run in each) for name in NAMES} for peer, each in runs.items()}
+
+
+def copy_table(runs: Runs | str, scale: float) -> str:
+    """The runs as a table, or why there are none."""
+    title = (
+        f"### (copy) S3 to S3: {'200 objects up to 20 MB and 3 of 1 GiB' if _which(scale) == 'all' else '200 objects'}"
+    )
+    return f"{title}\n\n{runs if isinstance(runs, str) else _rows(copy_medians(runs))}"
+
+
+def _which(scale: float) -> str:
+    return "all" if scale >= FULL else "mixed"
+
+
+def _rows(medians: dict[str, dict[str, float]]) -> str:
     against = medians["rclone"]
     lines = ["| copier | seconds | MB/s | CPU-s | peak MB | speed × | memory × | far side busy |"]
     lines.append("|---|---:|---:|---:|---:|---:|---:|---:|")

@@ -15,10 +15,12 @@ import click
 import trio
 from attrs import asdict
 
-from peers.copying import copy_table
+from peers.copying import copy_medians, copy_runs, copy_table
 from peers.far_sides import make_certificate
 from peers.measure import Figures, all_workers, measure
-from peers.report import plots, tables, written_into
+from peers.plots import plot
+from peers.report import tables, written_into
+from peers.targets import medians_of, targets_table
 from peers.workloads import make_workloads
 
 SEED_WORKER = Path(__file__).parent.parent / "seed_worker"
@@ -62,17 +64,26 @@ def main(
         certificate = make_certificate(Path(scratch)) if tls else []
         workers = {name: run for name, run in all_workers(folder).items() if not names or name in names}
         runs, failures = trio.run(_compare, workloads, workers, repeats, certificate)
+    copied = _copy(scale, repeats, tls) if not only or COPY in only else None
     if as_json:
-        click.echo(json.dumps({n: {w: [asdict(f) for f in fs] for w, fs in by.items()} for n, by in runs.items()}))
+        told: dict[str, Any] = {n: {w: [asdict(f) for f in fs] for w, fs in by.items()} for n, by in runs.items()}
+        click.echo(json.dumps(told if copied is None else {**told, COPY: copied}))
     else:
-        text = tables(workloads, runs, failures, command=_command())
-        if not only or COPY in only:
-            click.echo("(copy) …", err=True)
-            text = f"{text}\n\n{copy_table(scale, repeats, tls=tls)}"
+        medians = medians_of(runs)
+        judged = targets_table(workloads, medians, copy_medians(copied) if isinstance(copied, dict) else None)
+        files = {name: f"performance-{name}.svg" for name, each in medians.items() if each and write is not None}
+        text = tables(workloads, runs, failures, command=_command(), targets=judged, plots=files)
+        if copied is not None:
+            text = f"{text}\n\n{copy_table(copied, scale)}"
         click.echo(text)
         if write is not None:
-            _write(write, text, plots(runs, workloads))
+            _write(write, text, {file: plot(workloads[name], medians[name]) for name, file in files.items()})
     sys.exit(1 if any(worker == "streamwarm" for _, worker in failures) else 0)
+
+
+def _copy(scale: float, repeats: int, tls: bool) -> dict[str, list[dict[str, Any]]] | str:
+    click.echo("(copy) …", err=True)
+    return copy_runs(scale, repeats, tls=tls)
 
 
 def _check_tools(tls: bool) -> None:
@@ -85,7 +96,7 @@ def _write(page: Path, text: str, drawn: dict[str, str]) -> None:
     for name, svg in drawn.items():
         page.with_name(name).write_text(svg, "utf-8")
     before = page.read_text("utf-8") if page.exists() else "# Figures\n"
-    page.write_text(written_into(before, text, list(drawn)), "utf-8")
+    page.write_text(written_into(before, text), "utf-8")
 
 
 def _command() -> str:

@@ -59,10 +59,11 @@ class Ends:
 
 @frozen
 class Cost:
-    """What a worker took for its jobs."""
+    """What a worker took for its jobs, and on how many cores at once it can run."""
 
     cpu_s: float
     peak_rss_bytes: int
+    cores: int = 1
 
 
 @define
@@ -97,13 +98,13 @@ async def _memory_of(pid: int) -> AsyncIterator[Memory]:
 RunWorker = Callable[[Workload, FarSides], Any]
 
 
-async def run_ours(workload: Workload, far: FarSides, *, flags: Sequence[str] = ()) -> tuple[Ends, Cost]:
-    """`streamwarm serve`, fresh. Raises `WorkerFailed`, `StartError`."""
+async def run_ours(workload: Workload, far: FarSides, *, processes: int = 1) -> tuple[Ends, Cost]:
+    """`streamwarm serve`, fresh, with the settings that its users have. Raises `WorkerFailed`, `StartError`."""
     with tempfile.TemporaryDirectory(prefix="streamwarm-bench-") as text:
         folder = Path(text)
         config = write_config(folder / "streamwarm.toml", _settings(folder, far))
         async with trio.open_nursery() as nursery:
-            ready = await nursery.start(run_service, config, folder / "ready.json", list(flags))
+            ready = await nursery.start(run_service, config, folder / "ready.json", ["--processes", str(processes)])
             before = usage(ready["pid"])
             async with _memory_of(ready["pid"]) as memory, connect(ready["websocket"], None) as client:
                 ends = Ends(workload.jobs)
@@ -112,7 +113,7 @@ async def run_ours(workload: Workload, far: FarSides, *, flags: Sequence[str] = 
             nursery.cancel_scope.cancel()
     if before is None or after is None:
         raise WorkerFailed("the service ended before it was measured")
-    return ends, Cost(after.cpu_s - before.cpu_s, memory.peak_bytes)
+    return ends, Cost(after.cpu_s - before.cpu_s, memory.peak_bytes, processes)
 
 
 async def _push_and_follow(client: Client, ends: Ends) -> None:
@@ -167,7 +168,6 @@ def _settings(folder: Path, far: FarSides) -> dict[str, dict[str, Any]]:
         "store": {"url": f"sqlite:///{folder / 'streamwarm.db'}"},
         "r2": {"endpoint_url": job["source"], **{n: job[n] for n in ("bucket", "access_key_id", "secret_access_key")}},
         "pool": {"ca_file": job["ca_file"]} if job["ca_file"] else {},
-        "log": {"level": "warning"},
         "destinations.bench": {
             "type": "telegram",
             "token": job["token"],
@@ -179,7 +179,9 @@ def _settings(folder: Path, far: FarSides) -> dict[str, dict[str, Any]]:
     }
 
 
-async def run_program(workload: Workload, far: FarSides, *, command: Sequence[str], **more: Any) -> tuple[Ends, Cost]:
+async def run_program(
+    workload: Workload, far: FarSides, *, command: Sequence[str], cores: int = 1, **more: Any
+) -> tuple[Ends, Cost]:
     """A program that reads jobs as JSON lines and writes a line when each has ended. Raises `WorkerFailed`."""
     process = await trio.lowlevel.open_process(
         [*command, json.dumps({**far.as_job(), **more})], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -194,7 +196,7 @@ async def run_program(workload: Workload, far: FarSides, *, command: Sequence[st
             while "end" not in (said := await lines.next()):
                 ends.ended(said["number"], "" if said["ok"] else said["error"])
         await process.wait()
-        return ends, Cost(said["cpu_s"], memory.peak_bytes)
+        return ends, Cost(said["cpu_s"], memory.peak_bytes, cores)
     finally:
         if process.poll() is None:
             process.kill()
