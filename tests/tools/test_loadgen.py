@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
 import trio
+from attrs import evolve
 from click.testing import CliRunner
-from load.cli import FAILED, UNREACHABLE, USAGE, main
+from load.cli import FAILED, INTERRUPTED, UNREACHABLE, USAGE, main
 from load.options import TargetOptions
 from load.target import refuse_the_real
 from process_world import write_config
-from service_world import running_emulator, running_service, settings_for, telegram_table
+from service_world import World, running_emulator, running_service, settings_for, telegram_table
 
 from streamwarm.sandbox.object_store import ObjectStore
 
@@ -41,15 +49,21 @@ FIGURES = {
 }
 
 
+PHOTOS = ("--mix", "photos", "--size-scale", "0.1", "--repeats", "0")
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("STREAMWARM_")}
+
+
 async def loadgen(*arguments: str, cwd: Path) -> CompletedProcess[bytes]:
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("STREAMWARM_")}
     with trio.fail_after(DEADLINE_S):
         return await trio.run_process(
             [sys.executable, str(LOADGEN), *arguments],
             capture_stdout=True,
             capture_stderr=True,
             check=False,
-            env=environ,
+            env=environment(),
             cwd=cwd,
         )
 
@@ -96,6 +110,102 @@ async def test_a_job_that_ends_otherwise_than_it_must_fails_the_run_and_is_named
     assert (summary["ok"], summary["as_expected"], summary["digests_checked"]) == (False, 5, 5)
     assert summary["digests_by"] == "emulator"
     assert "expected done, was failed (bad_photo" in summary["wrong"][0]
+
+
+@asynccontextmanager
+async def spoiling_bucket(store: ObjectStore) -> AsyncIterator[str]:
+    """The address of a bucket that spoils a byte of every object on its way out, and nothing else."""
+    where = urlsplit(store.endpoint_url)
+
+    async def relay(source: trio.SocketStream, sink: trio.SocketStream, *, spoils: bool) -> None:
+        async for piece in source:
+            sent = bytearray(piece)
+            if spoils and len(sent) > 1_000:
+                sent[-500] ^= 1
+            await sink.send_all(sent)
+        await sink.send_eof()
+
+    async def serve(client: trio.SocketStream) -> None:
+        bucket = await trio.open_tcp_stream(where.hostname, where.port)
+        async with client, bucket, trio.open_nursery() as nursery:
+            nursery.start_soon(partial(relay, client, bucket, spoils=False))
+            nursery.start_soon(partial(relay, bucket, client, spoils=True))
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_corrupted_delivery_fails_the_run_though_the_service_calls_it_done(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with running_emulator() as emulator, spoiling_bucket(object_store) as spoiled_url:
+        destinations = {"mybot": telegram_table(emulator)}
+        config = write_config(tmp_path, object_store, destinations)
+        settings = settings_for(evolve(object_store, endpoint_url=spoiled_url), tmp_path / "a.db", destinations)
+        async with running_service(settings) as world:
+            ran = await loadgen(*at(config, world), "--jobs", "4", *PHOTOS, "--json", cwd=tmp_path)
+    assert ran.returncode == FAILED, ran.stderr
+    summary = json.loads(ran.stdout.splitlines()[-1])
+    assert (summary["ok"], summary["states"], summary["digests_checked"]) == (False, {"done": 2, "failed": 2}, 0)
+    wrong = "\n".join(summary["wrong"])
+    assert wrong.count("other bytes were delivered than are stored") == 2, wrong
+    assert wrong.count("expected done, was failed (sha256_mismatch") == 2, wrong
+
+
+async def test_jobs_that_never_end_fail_the_run_when_its_time_is_up_or_it_is_interrupted_or_the_service_goes(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with running_emulator() as emulator:
+        destinations = {"mybot": telegram_table(emulator)}
+        config = write_config(tmp_path, object_store, destinations)
+        async with running_service(settings_for(object_store, tmp_path / "a.db", destinations)) as world:
+            await world.client.call("pause", {})
+            arguments = (*at(config, world), "--jobs", "4", *PHOTOS, "--json")
+            late = await loadgen(*arguments, "--timeout", "2", cwd=tmp_path)
+            interrupted = await started(arguments, tmp_path)
+            interrupted.send_signal(signal.SIGINT)
+            stopped = await told(interrupted)
+            orphaned = await started(arguments, tmp_path)
+            world.shutdown.signal()
+            gone = await told(orphaned)
+    assert late.returncode == FAILED
+    assert json.loads(late.stdout.splitlines()[-1])["states"] == {"not ended": 4}
+    assert b"WRONG: not every job had ended after 2 s" in late.stderr
+    assert (interrupted.returncode, stopped["wrong"][0]) == (INTERRUPTED, "interrupted")
+    assert (orphaned.returncode, gone["states"]) == (FAILED, {"not ended": 4})
+    assert gone["wrong"][0].startswith("the service went away")
+
+
+def at(config: Path, world: World) -> tuple[str, ...]:
+    return ("--config", str(config), "--url", world.endpoints.websocket, "--http-url", world.endpoints.http)
+
+
+async def started(arguments: tuple[str, ...], cwd: Path) -> trio.Process:
+    """A load generator all of whose jobs are pushed: it says so every five seconds."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, str(LOADGEN), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=environment(),
+    )
+    said = b""
+    with trio.fail_after(DEADLINE_S):
+        while b"in flight 4" not in said:
+            piece = await process.stderr.receive_some()
+            assert piece, said
+            said += piece
+    return process
+
+
+async def told(process: trio.Process) -> dict[str, Any]:
+    """The JSON of its last line, once it has ended."""
+    with trio.fail_after(DEADLINE_S):
+        said = b"".join([bytes(piece) async for piece in process.stdout])
+        await process.wait()
+    return dict(json.loads(said.splitlines()[-1]))
 
 
 def test_a_destination_that_may_be_the_real_telegram_is_not_pushed_to_unasked() -> None:

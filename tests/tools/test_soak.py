@@ -61,6 +61,7 @@ async def test_a_short_soak_over_real_servers_ends_well_and_finds_everything_fla
     assert (told["ok"], told["wrong"]) == (True, [])
     assert told["flat"].keys() == {
         "resident memory",
+        "Python's blocks",
         "open files",
         "threads",
         "trio tasks",

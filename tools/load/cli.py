@@ -25,7 +25,7 @@ from load.options import (
 )
 from load.plan import FATAL_FAULTS, RETRIED_FAULTS
 from load.report import html_report
-from load.run import Finished, run_load
+from load.run import Finished, innermost, run_load
 from load.sandbox import MAX_CHATS
 from load.service import StartError
 from load.table import rows
@@ -118,7 +118,7 @@ def exits(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given)
         except BaseException as exc:
-            error = _innermost(exc)
+            error = innermost(exc)
             code, message = _told(error)
             if code is None:
                 raise error from None
@@ -126,13 +126,6 @@ def exits(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(code)
 
     return run
-
-
-def _innermost(exc: BaseException) -> BaseException:
-    """Nurseries wrap what one task raised in a group."""
-    while isinstance(exc, BaseExceptionGroup):
-        exc = next((e for e in exc.exceptions if isinstance(e, KeyboardInterrupt)), exc.exceptions[0])
-    return exc
 
 
 def _told(error: BaseException) -> tuple[int | None, str]:
@@ -236,4 +229,6 @@ def print_table(summary: dict[str, Any]) -> None:
 
 
 def _exit_code(finished: Finished) -> int:
+    if finished.interrupted:
+        return INTERRUPTED
     return 0 if finished.summary["ok"] else FAILED

@@ -13,11 +13,11 @@ from attrs import define, field
 
 from load.ledger import Ledger, Record
 from load.plan import PlannedJob
-from streamwarm.cli.client import CallError, Client, connect
+from streamwarm.cli.client import CallError, Client, Unreachable, connect
 
-QUEUE_FULL = -32001
-FULL_S = 1.0
-"""The pause before a push that was refused with `queue_full` goes out again, where the service does not say."""
+QUEUE_FULL, RATE_LIMITED = -32001, -32005
+LATER_S = 1.0
+"""The pause before a push that was refused with either of these goes out again, where the service does not say."""
 
 
 @define(eq=False)
@@ -35,6 +35,11 @@ class Crowd:
     _ended: trio.Event = field(factory=trio.Event)
     _room: dict[int, trio.Semaphore] = field(factory=dict)
     _all_connected: trio.Event = field(factory=trio.Event)
+
+    @property
+    def all_in(self) -> bool:
+        """Whether every client got its connection."""
+        return self._all_connected.is_set()
 
     async def run(self) -> None:
         """Raises `Unreachable` where the service cannot be reached, or goes away."""
@@ -79,11 +84,11 @@ class Crowd:
             try:
                 reply = await client.call("push", {"jobs": [record.job.as_job()], "watch": True})
             except CallError as error:
-                if error.code != QUEUE_FULL:
+                if error.code not in (QUEUE_FULL, RATE_LIMITED):
                     self.ledger.refused(record, str(error.code), str(error))
                     return
-                self.refused_full += 1
-                await trio.sleep(error.data.get("retry_after_s", FULL_S))
+                self.refused_full += error.code == QUEUE_FULL
+                await trio.sleep(error.data.get("retry_after_s", LATER_S))
                 continue
             self.ledger.answered(record, reply)
             return
@@ -92,6 +97,7 @@ class Crowd:
         async for note in client.notifications:
             if note["method"] == "event":
                 self.ledger.notified(note["params"])
+        raise Unreachable("it closed a connection while jobs were under way")
 
     def _on_end(self, record: Record) -> None:
         self._room[record.job.client].release()

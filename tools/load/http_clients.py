@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import anyio
 import asks
+import h11
 import trio
 from asks.errors import AsksException
 from asks.response_objects import Response
@@ -24,8 +26,15 @@ from load.content import LoadObject
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 
 TIMEOUT_S = 60.0
+MAX_ASKED, LATER_S = 10, 1.0
+"""How often a request goes out that the service's own allowance refuses, and the pause where it does not say."""
+
 UPLOADS = 8
 """Uploads into the bucket at a time."""
+
+
+CUT = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+"""How a connection that its peer cut looks through asks."""
 
 
 class HttpError(Exception):
@@ -38,10 +47,11 @@ async def request(method: str, url: str, *, headers: Mapping[str, str] | None = 
     try:
         with trio.fail_after(TIMEOUT_S):
             return await asks.request(method, url, headers=dict(headers or {}), follow_redirects=False, **kwargs)
-    except (OSError, AsksException, trio.TooSlowError) as error:
+    except (OSError, AsksException, h11.RemoteProtocolError, trio.TooSlowError, *CUT) as error:
         where = urlsplit(url)
         raise HttpError(
-            f"{method} {where.scheme}://{where.netloc}{where.path}: {error or type(error).__name__}"
+            f"nothing answers {method} {where.scheme}://{where.netloc}{where.path} "
+            f"({str(error) or type(error).__name__}); is it running, and is that its address?"
         ) from None
 
 
@@ -148,7 +158,12 @@ class ServiceApi:
 
     async def _ask(self, method: str, path: str) -> Response:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return await request(method, self.url.rstrip("/") + path, headers=headers)
+        for _ in range(MAX_ASKED):
+            answer = await request(method, self.url.rstrip("/") + path, headers=headers)
+            if answer.status_code != 429:
+                break
+            await trio.sleep(float(answer.headers.get("retry-after", LATER_S)))
+        return answer
 
 
 @frozen

@@ -21,6 +21,7 @@ class Usage:
     cpu_s: float
     open_files: int
     threads: int
+    processes: int = 1
 
 
 def usage(pid: int) -> Usage | None:
@@ -31,7 +32,7 @@ def usage(pid: int) -> Usage | None:
         return None
     return Usage(
         *(sum(getattr(one, name) for one in each) for name in ("resident_bytes", "peak_bytes", "cpu_s")),
-        *(sum(getattr(one, name) for one in each) for name in ("open_files", "threads")),
+        *(sum(getattr(one, name) for one in each) for name in ("open_files", "threads", "processes")),
     )
 
 
@@ -79,10 +80,12 @@ def _is_foreign(pid: int) -> bool:
 
 def _usage_of(pid: int) -> Usage:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    if "VmRSS" not in status:
+        raise ProcessLookupError(f"process {pid} has ended and waits to be reaped")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return Usage(
-        resident_bytes=_kilobytes(status.get("VmRSS", "0")),
-        peak_bytes=_kilobytes(status.get("VmHWM", "0")),
+        resident_bytes=_kilobytes(status["VmRSS"]),
+        peak_bytes=_kilobytes(status["VmHWM"]),
         cpu_s=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
         open_files=len(os.listdir(f"/proc/{pid}/fd")),
         threads=int(status["Threads"]),

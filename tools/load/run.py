@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from attrs import frozen
 
 from load.clients import Crowd
 from load.ledger import Ledger
+from load.metrics import Metrics
 from load.options import Options
 from load.plan import Plan, make_plan
 from load.processes import Usage, usage
@@ -23,6 +25,10 @@ from load.summary import Outcome, summarise
 from load.target import Target, find_target
 from load.verify import verify
 from load.view import View, make_console
+from streamwarm.cli.client import Unreachable
+
+INTERRUPTED = "interrupted"
+COUNTED_S = 3.0
 
 
 @frozen
@@ -32,6 +38,7 @@ class Finished:
     summary: dict[str, Any]
     ledger: Ledger
     sampler: Sampler
+    interrupted: bool = False
 
 
 @asynccontextmanager
@@ -66,38 +73,85 @@ async def load_target(options: Options, target: Target, say: Callable[[str], Non
     return await run_plan(options, target, plan)
 
 
-async def run_plan(options: Options, target: Target, plan: Plan) -> Finished:
-    """Push a plan whose objects are in the bucket, follow every job, and verify."""
+async def run_plan(options: Options, target: Target, plan: Plan, *, shows: bool = True) -> Finished:
+    """Push a plan whose objects are in the bucket, follow every job, and verify.
+
+    A service that goes away in the middle, or Ctrl-C, ends the run early; what is known until then is summed up.
+    Raises `Unreachable` and `HttpError` where the service was never there.
+    """
     already = {emulator.base_url: await emulator.delivered() for emulator in target.distinct_emulators()}
     before, usage_before = await read_metrics(target), _usage(target)
     wall_offset_s = trio.current_time() - time.time()
     ledger = Ledger(trio.current_time, wall_offset_s if target.pid is not None else None)
     crowd = Crowd(target.websocket, target.token, plan.jobs, options.clients, options.in_flight, ledger)
-    sampler = Sampler(target, trio.current_time, lambda: ledger.ended)
-    view = View(make_console(), ledger, sampler, len(plan.jobs))
+    sampler = Sampler(target, trio.current_time, lambda: ledger.ended, metrics=before, usage=usage_before)
     async with trio.open_nursery() as beside:
         beside.start_soon(sampler.run)
-        beside.start_soon(view.run)
-        with trio.move_on_after(options.timeout_s):
-            await crowd.run()
+        if shows:
+            beside.start_soon(View(make_console(), ledger, sampler, len(plan.jobs)).run)
+        cut = await _push_and_follow(crowd, options.timeout_s)
         beside.cancel_scope.cancel()
-    usage_after = _usage(target)
     await sampler.look()
+    if cut is None:
+        await _until_counted(sampler, before, ledger)
     outcome = Outcome(
         records=ledger.records,
         planned=len(plan.jobs),
         samples=sampler.samples,
         before=before,
-        after=await read_metrics(target),
+        after=sampler.metrics,
         usage_before=usage_before,
-        usage_after=usage_after,
+        usage_after=sampler.usage,
         verdict=await verify(target, ledger.records, already),
         first_bytes=dict(target.first_bytes()),
         wall_offset_s=wall_offset_s,
         refused_full=crowd.refused_full,
+        cut=cut,
     )
-    return Finished(summarise(outcome), ledger, sampler)
+    return Finished(summarise(outcome), ledger, sampler, interrupted=cut == INTERRUPTED)
+
+
+async def _push_and_follow(crowd: Crowd, timeout_s: float) -> str | None:
+    """None if every job ended, else why the run was cut. Raises `Unreachable` where not all clients got in."""
+    cut: list[str] = []
+
+    async def until_interrupted(scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGINT) as signals:
+            task_status.started()
+            async for _ in signals:
+                cut.append(INTERRUPTED)
+                scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(until_interrupted, nursery.cancel_scope)
+        nursery.cancel_scope.deadline = trio.current_time() + timeout_s
+        try:
+            await crowd.run()
+        except* Unreachable as gone:
+            if not crowd.all_in:
+                raise
+            cut.append(f"the service went away: {innermost(gone)}")
+        nursery.cancel_scope.cancel()
+    if not cut and crowd.ledger.ended < len(crowd.jobs):
+        cut.append(f"not every job had ended after {timeout_s:g} s (--timeout)")
+    return cut[0] if cut else None
+
+
+async def _until_counted(sampler: Sampler, before: Metrics, ledger: Ledger) -> None:
+    """A service of several processes counts what the others did up to half a second later."""
+    ended = len({record.id for record in ledger.records if record.running_at is not None})
+    with trio.move_on_after(COUNTED_S):
+        while sampler.metrics.since(before, "streamwarm_jobs_total") < ended:
+            await trio.sleep(0.1)
+            await sampler.look()
 
 
 def _usage(target: Target) -> Usage | None:
     return usage(target.pid) if target.pid is not None else None
+
+
+def innermost(exc: BaseException) -> BaseException:
+    """Nurseries wrap what one task raised in a group."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = next((e for e in exc.exceptions if isinstance(e, KeyboardInterrupt)), exc.exceptions[0])
+    return exc

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from load.http_clients import HttpError
 from load.metrics import Metrics, parse_metrics
-from load.processes import usage
+from load.processes import Usage, usage
 from load.target import Target
 
 EVERY_S = 0.5
@@ -33,11 +33,14 @@ class Sample:
 
 @define(eq=False)
 class Sampler:
-    """`run` looks until cancelled; `samples` are oldest first. `ended` tells how many jobs have ended by now."""
+    """`run` looks until cancelled; `samples` are oldest first. `ended` tells how many jobs have ended by now; `metrics`
+    and `usage` are what was last seen of a service that may be gone."""
 
     target: Target
     clock: Callable[[], float]
     ended: Callable[[], int]
+    metrics: Metrics
+    usage: Usage | None
     samples: list[Sample] = field(factory=list)
     every_s: float = EVERY_S
     _started_at: float = field(init=False)
@@ -55,11 +58,12 @@ class Sampler:
 
     async def look(self) -> None:
         """Take one sample. A service that is away for a moment leaves a gap, no error."""
+        taken = usage(self.target.pid) if self.target.pid is not None else None
         try:
-            metrics = await read_metrics(self.target)
+            metrics = self.metrics = await read_metrics(self.target)
         except HttpError:
             metrics = Metrics({})
-        taken = usage(self.target.pid) if self.target.pid is not None else None
+        self.usage = taken or self.usage
         self.samples.append(
             Sample(
                 at_s=self.clock() - self._started_at,

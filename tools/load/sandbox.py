@@ -17,7 +17,7 @@ from attrs import define, field
 
 from load.http_clients import BucketFiller, EmulatorApi, ServiceApi
 from load.options import SandboxOptions
-from load.service import START_S, StartError, run_service, stop, write_config
+from load.service import START_S, ServiceEnded, StartError, run_service, stop, write_config
 from load.target import Target
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
 
@@ -66,7 +66,7 @@ async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[T
             for name, token in tokens.items()
         }
         config = _write_config(folder, store, endpoint_url, tables, options)
-        ready = await nursery.start(run_service, config, folder / "ready.json", _flags(options), options.program)
+        ready = await nursery.start(_run_service, config, folder / "ready.json", options)
         emulator = EmulatorApi(emulator_url)
         yield Target(
             websocket=ready["websocket"],
@@ -89,6 +89,16 @@ def _destination(token: str, chats: list[int], base_url: str, options: SandboxOp
     rates = "telegram" if options.telegram_rates else "none"
     table = {"type": "telegram", "token": token, "chats": chats, "base_url": base_url}
     return {**table, "local_server": True, "rates": rates}
+
+
+async def _run_service(
+    config: Path, ready: Path, options: SandboxOptions, task_status: trio.TaskStatus[dict[str, Any]]
+) -> None:
+    """A service that dies in mid-run is a finding, not the run's end: its clients see it go, and say so."""
+    try:
+        await run_service(config, ready, _flags(options), options.program, task_status=task_status)
+    except ServiceEnded as ended:
+        sys.stderr.write(f"{ended}\n")
 
 
 async def _run_emulator(

@@ -26,6 +26,10 @@ class StartError(Exception):
     """A part did not start, or ended by itself; the message says which, and the end of what it said."""
 
 
+class ServiceEnded(StartError):
+    """The service ended by itself after it had started."""
+
+
 def write_config(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> Path:
     """A settings file that only we can read: it holds secrets."""
     path.touch(mode=0o600)
@@ -48,7 +52,7 @@ async def run_service(
 ) -> None:
     """`streamwarm serve` until cancelled; hands back what it writes into `ready`, the ready file of its settings.
 
-    Its log is beside the settings. Raises `StartError` where it does not start, or ends by itself.
+    Its log is beside the settings. Raises `StartError` where it does not start, `ServiceEnded` where it ends by itself.
     """
     command = [sys.executable, *program, "serve", "--config", str(config), *flags]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMWARM_")}
@@ -67,7 +71,7 @@ async def run_service(
         await _until_ready(process, ready, log_path)
         task_status.started(json.loads(ready.read_text()))
         await process.wait()
-        raise StartError(f"the service ended in mid-run; the end of its log:\n{_tail(log_path)}")
+        raise ServiceEnded(f"the service ended in mid-run; the end of its log:\n{_tail(log_path)}")
     finally:
         await stop(process)
 

@@ -19,7 +19,8 @@ from load.verify import Verdict
 
 @frozen
 class Outcome:
-    """All that a run left behind. Times on the run's clock; `wall_offset_s` is what to add to Unix seconds."""
+    """All that a run left behind. Times on the run's clock; `wall_offset_s` is what to add to Unix seconds; `cut` is
+    why it ended before its jobs did, `usage_…` None where nobody could look."""
 
     records: Sequence[Record]
     planned: int
@@ -32,6 +33,7 @@ class Outcome:
     first_bytes: Mapping[tuple[str, str], float]
     wall_offset_s: float
     refused_full: int
+    cut: str | None = None
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -52,24 +54,25 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     records = outcome.records
     ended = [r for r in records if r.ended_at is not None]
     done = [r for r in ended if r.state == "done"]
+    warmed = [r for r in done if not r.duplicate]
     expected = [r for r in records if r.as_expected]
     seconds = _seconds(records)
     hits, misses = (outcome.after.since(outcome.before, "streamwarm_cache_requests_total", result=r) for r in _CACHE)
     delivered_bytes = outcome.after.since(outcome.before, "streamwarm_bytes_total", direction="destination")
     summary: dict[str, Any] = {
-        "ok": len(expected) == outcome.planned and not outcome.verdict.wrong,
+        "ok": len(expected) == outcome.planned and not outcome.verdict.wrong and outcome.cut is None,
         "jobs": outcome.planned,
         "as_expected": len(expected),
         "success_rate": round(len(expected) / outcome.planned, 4) if outcome.planned else None,
         "states": dict(Counter(r.state or "not ended" for r in records)),
         "duplicates": sum(r.duplicate for r in records),
         "seconds": round(seconds, 3),
-        "media_per_minute": round(len(done) / seconds * 60, 1) if seconds else None,
+        "media_per_minute": round(len(warmed) / seconds * 60, 1) if seconds else None,
         "megabytes_per_second": round(delivered_bytes / 1e6 / seconds, 2) if seconds else None,
         "peak_concurrency": _peak_concurrency(outcome),
-        "push_to_done_ms": spread_ms([r.push_to_end_s for r in done if r.push_to_end_s is not None]),
-        "acknowledged_ms": spread_ms([r.acknowledged_at - r.pushed_at for r in records if r.acknowledged_at]),
-        "queue_wait_ms": spread_ms([max(0.0, r.running_at - r.intended_at) for r in done if r.running_at]),
+        "push_to_done_ms": spread_ms([r.push_to_end_s for r in warmed if r.push_to_end_s is not None]),
+        "acknowledged_ms": spread_ms([r.acknowledged_at - r.intended_at for r in records if r.acknowledged_at]),
+        "queue_wait_ms": spread_ms([max(0.0, r.running_at - r.intended_at) for r in warmed if r.running_at]),
         "first_byte_ms": spread_ms(list(_first_bytes(outcome))),
         "cache_hit_rate": round(hits / (hits + misses), 4) if hits + misses else None,
         "r2_bytes_saved": int(outcome.after.since(outcome.before, "streamwarm_bytes_total", direction="cache")),
@@ -78,12 +81,12 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "retries": int(outcome.after.since(outcome.before, "streamwarm_retries_total")),
         "source_reopens": int(outcome.after.since(outcome.before, "streamwarm_source_reopens_total")),
         "queue_full_refusals": outcome.refused_full,
-        **_usage(outcome, seconds, len(done), delivered_bytes),
+        **_usage(outcome, seconds, len(warmed), delivered_bytes),
         "digests_checked": outcome.verdict.checked,
         "digests_by": outcome.verdict.by,
         "repeated_deliveries": outcome.verdict.repeated,
         "media_lookups": outcome.verdict.media_asked,
-        "wrong": outcome.verdict.wrong[:_SHOWN] + _surprises(records)[:_SHOWN],
+        "wrong": _wrong(outcome),
     }
     return summary
 
@@ -99,17 +102,18 @@ def _seconds(records: Sequence[Record]) -> float:
 
 
 def _peak_concurrency(outcome: Outcome) -> int:
-    """The most attempts that ran at once, by their events; of the whole service's life, its gauge knows more."""
+    """The most attempts that ran at once. Two counts, each too high at worst: by the jobs' events, which hold a worker
+    busy until its outcome is told, and by the service's gauge, which remembers what was before this run. Of several
+    processes the gauge sees the others twice a second only: there the workers are the other bound."""
     spans = {r.id: (r.running_at, r.ended_at) for r in outcome.records if r.running_at and r.ended_at}
     steps = sorted([(begun, 1) for begun, _ in spans.values()] + [(ended, -1) for _, ended in spans.values()])
     running = peak = 0
     for _, step in steps:
         running += step
         peak = max(peak, running)
-    workers = outcome.after.total("streamwarm_workers")
-    gauge = outcome.after.total("streamwarm_workers_busy_peak")
-    # Events reach us late and in bunches, so the count by events may pass the number of workers: the gauge does not.
-    return int(gauge or min(peak, workers or peak))
+    several = outcome.usage_after is not None and outcome.usage_after.processes > 1
+    bound = "streamwarm_workers" if several else "streamwarm_workers_busy_peak"
+    return min(peak, int(outcome.after.total(bound, default=peak)))
 
 
 def _first_bytes(outcome: Outcome) -> Iterable[float]:
@@ -139,6 +143,19 @@ def _usage(outcome: Outcome, seconds: float, done: int, delivered_bytes: float) 
 
 
 _USAGE = ("cpu_s", "cpu_percent", "cpu_ms_per_job", "cpu_s_per_gb", "peak_resident_mb", "resident_mb", "cores")
+
+
+def _wrong(outcome: Outcome) -> list[str]:
+    """At most so many lines of each sort."""
+    surprises = _surprises(outcome.records)
+    unpushed = outcome.planned - len(outcome.records)
+    return [
+        *([outcome.cut] if outcome.cut else []),
+        *([f"{unpushed:,} jobs were not pushed"] if unpushed else []),
+        *outcome.verdict.wrong[:_SHOWN],
+        *surprises[:_SHOWN],
+        *([f"{len(surprises) - _SHOWN:,} more"] if len(surprises) > _SHOWN else []),
+    ]
 
 
 def _surprises(records: Sequence[Record]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from load.http_clients import HttpError
 from load.ledger import Record
 from load.target import Target
 
@@ -35,7 +36,10 @@ async def verify(target: Target, records: Sequence[Record], already: Mapping[str
     for emulator in target.distinct_emulators():
         deliveries += await emulator.deliveries(already[emulator.base_url])
     verdict = judge(records, deliveries, known=frozenset(target.emulators))
-    await _ask_as_a_bot(target, records, verdict)
+    try:
+        await _ask_as_a_bot(target, records, verdict)
+    except* HttpError as away:
+        verdict.wrong.append(f"/v1/media could not be asked: {away.exceptions[0]}")
     return verdict
 
 
