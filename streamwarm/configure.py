@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -47,7 +47,7 @@ def load_settings(
     options = [o for o in cls_utils.deep_options(Settings) if o.path != "destinations"]
     known = {o.path: o for o in options}
     layers = [
-        _layer(dict(_flatten(table)), str(path), known),
+        _layer(dict(_flatten(table, _fields(Settings))), str(path), known),
         _layer(dict(_environment(environ, known)), ENVIRONMENT, known),
         _layer(dict(flags or {}), "the command line", known),
     ]
@@ -103,9 +103,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: is not valid TOML: {exc}") from None
 
 
-def _flatten(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flatten(table: Mapping[str, Any], sections: Container[str]) -> Iterator[tuple[str, Any]]:
+    """The values by their paths; what is no section stands as it is, also where nothing is in it."""
     for section, content in table.items():
-        if isinstance(content, dict):
+        if isinstance(content, dict) and (content or section in sections):
             for key, value in content.items():
                 yield f"{section}.{key}", value
         else:

@@ -72,6 +72,7 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
         ("[log]\nformat = 'xml'\n", ["log.format", "console"]),
         ("[sevre]\nlisten = 'x'\n", ["sevre.listen", "serve.listen"]),
         ("queue = 3\n", ["queue", "no such setting"]),
+        ("[quueu]\n", ["quueu", "no such setting"]),
         ("[queue\n", ["streamwarm.toml", "TOML"]),
         ("[destinations.My_Bot]\ntype = 'telegram'\n", ["My_Bot", "lower-case"]),
         ("[auth]\ntokens = ['']\n", ["auth.tokens", "empty"]),

@@ -135,9 +135,8 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
         listeners = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
-        raise SettingsError(
-            f"cannot listen on {host}:{port}: {reason}; stop what listens there or choose another address"
-        ) from error
+        remedy = "stop what listens there, or choose another address (--listen, --http)"
+        raise SettingsError(f"cannot listen on {host}:{port}: {reason}; {remedy}") from error
     if port == 0:
         for surplus in listeners[1:]:
             await surplus.aclose()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import importlib
+import io
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -26,6 +32,18 @@ _COMMANDS: Mapping[str, str] = {
 }
 
 
+class _ReaderGone(Exception):
+    """A `BrokenPipeError` under another name: click would make exit code 1 of it, which says that a job failed."""
+
+
+@contextmanager
+def _telling_that_the_reader_is_gone() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as exc:
+        raise _ReaderGone from exc
+
+
 class _Commands(click.Group):
     """Imports a command's code only when it is asked for: `find` need not wait for the service's libraries."""
 
@@ -38,6 +56,22 @@ class _Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"streamwarm.cli.{cmd_name}"), cmd_name)
         return command
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _telling_that_the_reader_is_gone():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _telling_that_the_reader_is_gone():
+            return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+        if close and args[0] not in _COMMANDS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -45,6 +79,9 @@ class _Commands(click.Group):
 
 def main() -> None:
     """The console script: whatever interrupts it, it exits 130 and says so in one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another age (ISO 8859-1) has no arrow, and a key may hold anything: shown as \\u2192, not fatal.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # Not standalone: click would answer Ctrl-C with "Aborted!" and exit 1.
         sys.exit(command_line(prog_name="streamwarm", standalone_mode=False))
@@ -54,9 +91,14 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("streamwarm: interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read us has enough, as `head` does; what is left in the buffer must not fail at exit again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except _ReaderGone:
+        # Whoever read us has enough, as `head` does. End as the shell's own tools do, by the signal Python ignores.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        click.echo(f"streamwarm: cannot write: {exc.strerror}", err=True)
         sys.exit(1)
 
 

@@ -56,7 +56,7 @@ class Client:
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         try:
             with trio.fail_after(REPLY_TIMEOUT_S):
-                await self._socket.send_message(json.dumps(request, ensure_ascii=False))
+                await self._socket.send_message(json.dumps(request))
                 reply = await receive.receive()
         except (trio_websocket.ConnectionClosed, trio.EndOfChannel):
             raise _gone(self._socket) from None

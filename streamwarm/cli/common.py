@@ -75,4 +75,6 @@ def _exit_for(exc: BaseException) -> NoReturn:
         fail(f"the service refused: {exc}", FAILED)
     if isinstance(exc, KeyboardInterrupt):
         fail("interrupted", INTERRUPTED)
+    if isinstance(exc, UnicodeEncodeError):  # a word of the command line
+        fail("what was given is not UTF-8 text; the service takes nothing else", USAGE)
     raise exc

@@ -68,11 +68,15 @@ class HttpCaller:
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Any:
         verb, path, query, body = _request(method, params)
+        # As ASCII: half a surrogate pair, which a word of the command line may hold, is for the service to refuse.
+        content = None if body is None else json.dumps(body)
+        headers = {} if body is None else {"content-type": "application/json"}
         try:
-            answer = await self._client.request(verb, path, params=query, json=body)
-            value = answer.json()
+            answer = await self._client.request(verb, path, params=query, content=content, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL):
             raise self._no_service() from None
+        try:
+            value = answer.json()
         except ValueError:
             raise Unreachable(refusal(self.url, answer.status_code, "HTTP API (serve.http)")) from None
         if answer.is_success:

@@ -35,12 +35,14 @@ class Defaults:
         return filled
 
 
-def jobs_from_arguments(arguments: Sequence[str], stdin: TextIO) -> Iterator[JsonJob]:
+def jobs_from_arguments(arguments: Sequence[str], stdin: TextIO | None) -> Iterator[JsonJob]:
     """Jobs named on the command line. `-` reads JSON lines from stdin; a single `*.jsonl` is a file of them.
 
     Raises `click.UsageError` where there is no such file: it would otherwise be looked for in the bucket.
     """
-    if arguments == ("-",) or list(arguments) == ["-"]:
+    if list(arguments) == ["-"]:
+        if stdin is None:
+            raise click.UsageError("standard input is closed; name the jobs' file, or pipe them in")
         yield from jobs_from_lines(stdin, "standard input")
     elif len(arguments) == 1 and arguments[0].endswith(".jsonl"):
         try:

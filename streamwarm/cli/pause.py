@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import trio
 
 from streamwarm.cli.common import print_json
 from streamwarm.cli.reach import Service, client_command, open_caller
-from streamwarm.cli.times import BadTime, format_time, parse_time, rfc3339
+from streamwarm.cli.times import BadTime, format_time, parse_future, parse_time, rfc3339
 
 
 @click.command()
@@ -23,10 +24,7 @@ def pause(destination: str | None, until: str | None, service: Service, as_json:
 
     Transfers that run are finished; pushes are still taken. A pause outlives the service.
     """
-    try:
-        _until(until, time.time())
-    except BadTime as exc:
-        raise click.BadParameter(str(exc), param_hint="--until") from None
+    _until(until, time.time())
     change_pauses(service, "pause", destination, until=until, as_json=as_json)
 
 
@@ -54,10 +52,13 @@ async def _call(service: Service, method: str, destination: str | None, until: s
     async with open_caller(service) as caller:
         if until is not None:  # by the service's clock: this machine's may be wrong
             stats = await caller.call("stats", {})
-            params |= _until(until, datetime.fromisoformat(stats["at"]).timestamp())
+            params |= _until(until, datetime.fromisoformat(stats["at"]).timestamp(), parse_future)
         return await caller.call(method, params)
 
 
-def _until(text: str | None, now: float) -> dict[str, str]:
-    """The parameter, if there is one. Raises `BadTime`."""
-    return {} if text is None else {"until": rfc3339(parse_time(text, now))}
+def _until(text: str | None, now: float, parse: Callable[[str, float], float] = parse_time) -> dict[str, str]:
+    """The parameter, if there is one."""
+    try:
+        return {} if text is None else {"until": rfc3339(parse(text, now))}
+    except BadTime as exc:
+        raise click.BadParameter(str(exc), param_hint="--until") from None

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import click
 import trio
@@ -115,9 +116,20 @@ def client_command(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked(url: str | None, flag: str, schemes: tuple[str, ...]) -> str | None:
-    if url is not None and not url.startswith(schemes):
-        raise SettingsError(f"{flag}: must start with {' or '.join(schemes)}")
-    return url and (url.rstrip("/") if flag == "--http-url" else url)
+    if url is None:
+        return None
+    if not url.startswith(schemes):
+        other = "; a websocket goes with --url" if flag == "--http-url" else "; an HTTP address goes with --http-url"
+        raise SettingsError(f"{flag}: must start with {' or '.join(schemes)}{other}")
+    try:
+        parts = urlsplit(url)
+        is_complete = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        port = 8788 if flag == "--http-url" else 8787
+        raise SettingsError(f"{flag}: names no host, or no port that there is; give {schemes[0]}HOST:{port}/")
+    return url.rstrip("/") if flag == "--http-url" else url
 
 
 def _known(address: Address, setting: str, flag: str) -> str:

@@ -1,15 +1,22 @@
-"""Rows for people and for pipes: a table on a terminal, tab-separated lines without a heading elsewhere."""
+"""Rows for people and for pipes: a table on a terminal (a block a row on a narrow one), tab-separated lines without a
+heading elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 Row = Sequence[str]
+
+GAP = 2
+SENTENCE_WIDTH = 32
+"""What the last column, which may hold sentences, needs to be read; squeezed into less it is a letter or two a line."""
 
 
 def print_table(headings: Row, rows: Sequence[Row], console: Console | None = None) -> None:
@@ -19,12 +26,34 @@ def print_table(headings: Row, rows: Sequence[Row], console: Console | None = No
         for row in rows:
             click.echo("\t".join(printable(cell) for cell in row))
         return
+    cells = [tuple(printable(cell) for cell in row) for row in rows]
+    if _width_needed([headings, *cells]) > console.width:
+        _print_blocks(headings, cells, console)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(printable(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*map(escape, row))
     console.print(table)
+
+
+def _width_needed(rows: Sequence[Row]) -> int:
+    *columns, last = (max(map(cell_len, column)) for column in zip(*rows, strict=True))
+    return sum(columns) + GAP * len(columns) + min(last, SENTENCE_WIDTH)
+
+
+def _print_blocks(headings: Row, rows: Sequence[Row], console: Console) -> None:
+    """A bare number is told with its heading; the last cell goes below."""
+    for *cells, last in rows:
+        named = [
+            f"{heading} {cell}" if cell.isdigit() else cell
+            for heading, cell in zip(headings, cells, strict=False)
+            if cell
+        ]
+        console.print(escape("  ".join(named)), highlight=False)
+        if last:
+            console.print(Padding(escape(last), (0, 0, 0, GAP)), highlight=False)
 
 
 def printable(cell: str) -> str:

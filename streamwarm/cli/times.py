@@ -32,6 +32,14 @@ def parse_time(text: str, now: float) -> float:
     return at.timestamp()
 
 
+def parse_future(text: str, now: float) -> float:
+    """As `parse_time`; raises `BadTime` for a time that has passed as well."""
+    at = parse_time(text, now)
+    if at <= now:
+        raise BadTime(f"{text!r} has passed; give a time to come, such as 10m")
+    return at
+
+
 def format_time(text: str | None) -> str:
     """A time of the service (RFC 3339, UTC) for a person: in their own zone, to the second."""
     if text is None:

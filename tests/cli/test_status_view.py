@@ -86,6 +86,18 @@ def test_a_name_never_steers_the_terminal_nor_breaks_a_row(capsys: pytest.Captur
     assert capsys.readouterr().out == "a\\tb\\nc\\x1b[2J\\u202e\n"
 
 
+@pytest.mark.parametrize(("width", "lines"), [(100, 3), (40, 4)])
+def test_a_list_can_be_read_on_a_narrow_terminal(width: int, lines: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+    error = "source_not_found: no object of that name in the bucket"
+    print_table(("id", "attempt", "error"), [("a" * 28, "1", ""), ("b" * 28, "5", error)], console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert error.rsplit(maxsplit=1)[-1] in shown
+    assert "b" * 28 in shown
+    assert ("attempt 5" in shown) == (width == 40)
+    assert len(shown.splitlines()) == lines
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")]
 )

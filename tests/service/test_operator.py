@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -171,8 +172,11 @@ async def test_check_proves_bucket_clock_bot_chats_and_store(object_store: Objec
         listing = await cli("push", "--prefix", "x", "--config", str(config), *("--url", "ws://127.0.0.1:1/"))
         assert listing.code == 3
         rows = {row[1]: row for row in (line.split("\t") for line in told.out.splitlines())}
-        assert {what for what, row in rows.items() if row[0] == "FAILED"} == {"bucket", "mybot: chat -77", "nobot: bot"}
+        assert {what for what, row in rows.items() if row[0] == "FAILED"} == {
+            *("bucket", "mybot: chat -77", "nobot: bot", f"nobot: chat {CHAT}"),
+        }
         assert "@BotFather" in rows["nobot: bot"][2]
+        assert rows[f"nobot: chat {CHAT}"][2] == "not asked: the bot itself failed, see its line"
         for secret in ("wrong-secret", TOKEN, "1:nobody"):
             assert secret not in told.out + told.err
 
@@ -248,7 +252,44 @@ async def test_a_reader_that_has_enough_ends_the_command_quietly(object_store: O
             await process.stdout.receive_some()
             await process.stdout.aclose()
             said = b"".join([piece async for piece in process.stderr])
-            assert (await process.wait(), said) == (1, b"")
+            assert (await process.wait(), said) == (-signal.SIGPIPE, b"")
+
+
+async def test_a_name_that_is_not_utf_8_is_refused_in_words(
+    object_store: ObjectStore, tmp_path: Path, way: str
+) -> None:
+    name = os.fsdecode(b"\xff.mp4")
+    async with operating(object_store, tmp_path, way) as op:
+        pushed = await cli("push", name, *op.reach)
+        assert (pushed.code, "invalid_job: r2_key holds a lone surrogate" in pushed.out) == (1, True)
+        found = await cli("find", "mybot", "video", name, *op.reach)
+        assert found.code in {1, 2}
+        assert "UTF-8" in found.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("stauts",), "Did you mean 'status'?"),
+        (("status", "--url", "http://127.0.0.1:8788"), "goes with --http-url"),
+        (("status", "--url", "ws://[::1"), "ws://HOST:8787/"),
+        (("status", "--http-url", "http://"), "http://HOST:8788/"),
+    ],
+)
+async def test_a_slip_of_the_hand_is_wrong_usage_and_told_with_what_is_right(words: tuple[str, ...], told: str) -> None:
+    refused = await cli(*words)
+    assert refused.code == 2
+    assert told in refused.err
+
+
+def test_what_a_terminal_cannot_show_or_a_disk_cannot_hold_ends_in_words() -> None:
+    command = [sys.executable, "-m", "streamwarm"]
+    with Path("/dev/full").open("wb") as full:
+        refused = subprocess.run([*command, "--help"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (1, 1)
+    closed_input = f"{shlex.join(command)} push - --url ws://127.0.0.1:1/ <&-"
+    closed = subprocess.run(["sh", "-c", closed_input], capture_output=True, check=False, timeout=60)
+    assert (closed.returncode, closed.stderr.count(b"Traceback")) == (3, 0)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

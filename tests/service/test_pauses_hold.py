@@ -86,11 +86,10 @@ async def test_a_mistyped_pause_says_what_is_allowed(object_store: ObjectStore, 
             reach = ("--url", world.endpoints.websocket)
             unknown = await cli("pause", "mybto", *reach)
             assert (unknown.code, "mybot" in unknown.err) == (1, True)
-            for wrong in ("soon", "2030-01-01T00:00:00", "9" * 15):
+            for wrong in ("soon", "2030-01-01T00:00:00", "9" * 15, "2001-01-01T00:00:00Z", "978307200"):
                 told = await cli("pause", "--until", wrong, *reach)
                 assert (told.code, "--until" in told.err) == (2, True)
-            past = await cli("pause", "--until", "2001-01-01T00:00:00Z", *reach)
-            assert (past.code, "passed" in past.err) == (1, True)
+            assert "passed" in told.err
             assert (await cli("pause", "--url", world.endpoints.http)).code == 2
         gone = await cli("pause", *reach)
         assert (gone.code, "streamwarm serve" in gone.err) == (3, True)
