@@ -1,6 +1,8 @@
 -- Each query is preceded by its name. Parameters are named after columns; many rows come as one array a column.
--- What a transaction is about to change it locks first, in the order of the ids as given (sorted; a nested loop keeps to
--- it), so that two hosts seldom meet crosswise.
+-- What a transaction is about to change it locks first, in the order of the ids (an index is read in its order) or of the
+-- keys as they are given (sorted), so that two hosts seldom meet crosswise.
+-- Many keys are looked up one by one (LATERAL … LIMIT 1), or as `= ANY`. A join can also be made the other way round, the
+-- whole table for each key; for a table that was small when it was looked at last, the planner takes that to be cheap.
 
 -- name: begin_write
 SELECT last_write, extract(epoch FROM clock_timestamp())::double precision AS now
@@ -23,18 +25,23 @@ SELECT extract(epoch FROM clock_timestamp())::double precision AS now;
 SELECT * FROM jobs WHERE id = ANY(%(ids)s::text[]);
 
 -- name: lock_jobs_by_id
-SELECT jobs.* FROM unnest(%(ids)s::text[]) AS wanted (id) JOIN jobs USING (id) FOR UPDATE OF jobs;
+SELECT * FROM jobs WHERE id = ANY(%(ids)s::text[]) FOR UPDATE;
 
 -- name: lock_jobs_to_claim
-SELECT jobs.* FROM unnest(%(ids)s::text[]) AS wanted (id) JOIN jobs USING (id)
-WHERE state || '' = 'queued' -- an expression: the indexes of queued jobs are not to be walked for this
-FOR UPDATE OF jobs SKIP LOCKED;
+SELECT * FROM jobs
+WHERE id = ANY(%(ids)s::text[])
+    AND state || '' = 'queued' -- an expression: the indexes of queued jobs are not to be walked for this
+FOR UPDATE SKIP LOCKED;
 
 -- name: live_jobs
-SELECT jobs.* FROM unnest(%(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[])
+SELECT found.* FROM unnest(%(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[])
     AS wanted (destination, kind, media_reference)
-JOIN jobs USING (destination, kind, media_reference)
-WHERE state IN ('queued', 'running', 'waiting', 'unknown');
+CROSS JOIN LATERAL (
+    SELECT * FROM jobs
+    WHERE jobs.destination = wanted.destination AND jobs.kind = wanted.kind
+        AND jobs.media_reference = wanted.media_reference AND state IN ('queued', 'running', 'waiting', 'unknown')
+    LIMIT 1
+) AS found;
 
 -- name: lock_intake
 SELECT value FROM counters WHERE name = 'jobs' FOR UPDATE;
@@ -77,7 +84,7 @@ FROM unnest(
     seq, state, attempt, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
     error_message, error_permanent, possible_duplicate, departed
 )
-WHERE jobs.seq = new.seq;
+WHERE jobs.seq = new.seq AND jobs.seq = ANY(%(seq)s::bigint[]);
 
 -- name: extend_leases
 UPDATE jobs SET lease_expires_at = %(lease_expires_at)s WHERE id = ANY(%(ids)s::text[]);
@@ -89,12 +96,17 @@ DELETE FROM jobs WHERE seq = ANY(%(seqs)s::bigint[]);
 DELETE FROM events WHERE job_id = ANY(%(ids)s::text[]);
 
 -- name: delete_unready_media_of_jobs
-DELETE FROM media_cache USING unnest(
-    %(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[], %(job_id)s::text[]
-) AS gone (destination, kind, media_reference, job_id)
-WHERE media_cache.destination = gone.destination AND media_cache.kind = gone.kind
-    AND media_cache.media_reference = gone.media_reference AND media_cache.job_id = gone.job_id
-    AND status <> 'ready';
+DELETE FROM media_cache WHERE id = ANY(ARRAY(
+    SELECT found.id FROM unnest(
+        %(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[], %(job_id)s::text[]
+    ) AS gone (destination, kind, media_reference, job_id)
+    CROSS JOIN LATERAL (
+        SELECT id FROM media_cache
+        WHERE media_cache.destination = gone.destination AND media_cache.kind = gone.kind
+            AND media_cache.media_reference = gone.media_reference AND media_cache.job_id = gone.job_id
+        LIMIT 1 FOR UPDATE
+    ) AS found
+)) AND status <> 'ready';
 
 -- name: newest_jobs
 SELECT * FROM jobs WHERE seq < %(before_seq)s ORDER BY seq DESC LIMIT %(limit)s;
@@ -203,10 +215,15 @@ CROSS JOIN LATERAL (
 ORDER BY found.seq LIMIT %(limit)s;
 
 -- name: ready_records
-SELECT media_cache.* FROM unnest(%(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[])
+SELECT found.* FROM unnest(%(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[])
     AS wanted (destination, kind, media_reference)
-JOIN media_cache USING (destination, kind, media_reference)
-WHERE status = 'ready';
+CROSS JOIN LATERAL (
+    SELECT * FROM media_cache
+    WHERE media_cache.destination = wanted.destination AND media_cache.kind = wanted.kind
+        -- Equality, in words that ask for an order: the other indexes begin with the same two columns and have another.
+        AND media_cache.media_reference BETWEEN wanted.media_reference AND wanted.media_reference AND status = 'ready'
+    ORDER BY media_cache.media_reference LIMIT 1
+) AS found;
 
 -- name: newest_record_by_sha256
 SELECT * FROM media_cache
@@ -242,11 +259,16 @@ ON CONFLICT (destination, kind, media_reference) DO UPDATE SET
 WHERE media_cache.status <> 'ready';
 
 -- name: delete_unready_media
-DELETE FROM media_cache USING unnest(
-    %(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[]
-) AS gone (destination, kind, media_reference)
-WHERE media_cache.destination = gone.destination AND media_cache.kind = gone.kind
-    AND media_cache.media_reference = gone.media_reference AND status <> 'ready';
+DELETE FROM media_cache WHERE id = ANY(ARRAY(
+    SELECT found.id FROM unnest(%(destination)s::text[], %(kind)s::text[], %(media_reference)s::text[])
+        AS gone (destination, kind, media_reference)
+    CROSS JOIN LATERAL (
+        SELECT id FROM media_cache
+        WHERE media_cache.destination = gone.destination AND media_cache.kind = gone.kind
+            AND media_cache.media_reference = gone.media_reference
+        LIMIT 1 FOR UPDATE
+    ) AS found
+)) AND status <> 'ready';
 
 -- name: delete_ready_record
 DELETE FROM media_cache
