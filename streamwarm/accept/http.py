@@ -205,6 +205,9 @@ class _Api:
         return _json_object(body) if body else {}
 
     async def _body_bytes(self, request: Request) -> bytes:
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > MAX_MESSAGE_BYTES:
+            raise _too_long()
         body = bytearray()
         with trio.move_on_after(self._body_within_s) as deadline:
             try:
@@ -218,8 +221,12 @@ class _Api:
         if deadline.cancelled_caught:
             raise HTTPException(408, f"the body took longer than {self._body_within_s:g} s")
         if len(body) > MAX_MESSAGE_BYTES:
-            raise HTTPException(413, f"a body may have {MAX_MESSAGE_BYTES} bytes; push in parts")
+            raise _too_long()
         return bytes(body)
+
+
+def _too_long() -> HTTPException:
+    return HTTPException(413, f"a body may have {MAX_MESSAGE_BYTES} bytes; push in parts")
 
 
 def _json_object(body: bytes) -> Mapping[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import trio
 from attrs import frozen
 from starlette.applications import Starlette
@@ -18,6 +20,9 @@ from streamwarm.watch.dashboard.page import Page
 
 _OPEN_PATHS = ("/healthz", "/readyz")
 """Without a token, and without an end: what restarts a service must not be told to come back later."""
+
+_ABSOLUTE_FORM = re.compile(r"https?://(?P<host>[^/]*)", re.IGNORECASE)
+"""How a proxy is asked; a server must take it as well, and go by its host instead of the header's (RFC 9112, 3.2.2)."""
 
 _LOOKUP_PATHS = ("/v1/media/", "/v1/jobs/")
 """Reading one row by its index."""
@@ -54,11 +59,14 @@ class HttpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            sent = scope["raw_path"].decode("ascii")
+            named = _ABSOLUTE_FORM.match(sent)
             # One slash at the front, however many there are: the address in a ready file ends in one, too.
-            scope["path"] = "/" + scope["raw_path"].decode("ascii").lstrip("/")
+            scope["path"] = "/" + sent[named.end() if named else 0 :].lstrip("/")
             headers = Headers(scope=scope)
+            hosts = [named["host"]] if named else headers.getlist("host")
             token = self._auth.token_used(headers.getlist("authorization"))
-            refusal = self._haste(scope, token) or self._refusal(scope, headers, token)
+            refusal = self._haste(scope, token) or self._refusal(scope, headers, hosts, token)
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
@@ -74,12 +82,12 @@ class HttpApp:
         wait_s = self._allowances.take((address, token), trio.current_time(), cost)
         return None if wait_s is None else problem_of(too_often(wait_s))
 
-    def _refusal(self, scope: Scope, headers: Headers, token: int | None) -> Response | None:
+    def _refusal(self, scope: Scope, headers: Headers, hosts: list[str], token: int | None) -> Response | None:
         host, port = scope["server"]
         own = own_origins(f"http://{bracketed(host)}:{port}")
         if not self._auth.allows_origin(headers.getlist("origin"), own=own):
             return Problem(403, "a web page of a foreign origin; allow it in auth.origins")
-        if scope["path"] not in _OPEN_PATHS and not self._auth.allows_host(headers.getlist("host"), bound=host):
+        if scope["path"] not in _OPEN_PATHS and not self._auth.allows_host(hosts, bound=host):
             return Problem(403, "the Host header names another service; list it in auth.origins, or set auth.tokens")
         if scope["path"] in _OPEN_PATHS or token is not None:
             return None

@@ -9,19 +9,24 @@ is logging: what the application raises is observed before hypercorn sees it.
 from __future__ import annotations
 
 import sys
+from functools import partial
+from http import HTTPStatus
 from typing import Any, cast
 
+import h11
 import trio
 from attrs import frozen
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Event, Updated
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
+from streamwarm.accept.problems import Problem
 from streamwarm.watch.events import ConnectionRefused, Observer
 
 
@@ -118,7 +123,8 @@ class _Http1Connection(TCPServer):
     _has_ended = False
 
     async def _read_data(self) -> None:
-        self.protocol = cast(Any, self.protocol.protocol)
+        self.protocol = protocol = cast(Any, self.protocol.protocol)
+        protocol._send_error_response = partial(_send_problem, protocol)
         await super()._read_data()
         self._has_ended = True
         await self.idle_task.stop()
@@ -127,6 +133,18 @@ class _Http1Connection(TCPServer):
         if self._has_ended and isinstance(event, Updated):
             return  # it would begin to wait for the next request
         await super().protocol_send(event)
+
+
+async def _send_problem(protocol: H11Protocol, status: int) -> None:
+    """What h11 refuses before there is a request, in the form that every other refusal has; hypercorn says nothing."""
+    detail = "the request is not HTTP/1.1 as RFC 9112 has it"
+    if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        detail = f"a request's first line and headers may have {protocol.config.h11_max_incomplete_size} bytes together"
+    problem = Problem(status, detail, headers={"connection": "close"})
+    headers = [*problem.raw_headers, *protocol.config.response_headers("h11")]
+    await protocol._send_h11_event(h11.Response(status_code=status, headers=headers))
+    await protocol._send_h11_event(h11.Data(data=bytes(problem.body)))
+    await protocol._send_h11_event(h11.EndOfMessage())
 
 
 async def _abort_when_idle(stream: ClientStream, requests: _Requests, idle_s: float) -> None:

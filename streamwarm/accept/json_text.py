@@ -1,7 +1,7 @@
 """JSON as strangers send it, read strictly; JSON as streamwarm answers, written so that it can always be
 sent.
 
-Python's `json` takes more than JSON (NaN, Infinity, repeated keys, integers of any length) and lets a
+Python's `json` takes more than JSON (NaN, Infinity, repeated keys) and integers of any length, and lets a
 hostile text overflow the interpreter's stack, here or later where the value is written again. What is let
 in is what any store, any database column and any other language can hold (I-JSON, RFC 7493).
 """
@@ -53,10 +53,11 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
-def _integer(digits: str) -> int:
-    # Twenty characters hold every 64-bit integer; int() itself stops at 4300 digits, with another error.
+def _integer(digits: str) -> int | float:
+    # Twenty characters hold every 64-bit integer; int() itself stops at 4300 digits, with another error. A longer one
+    # is what it is to most programs, a double: one job's number must not refuse the others of its push.
     if len(digits) > 20 or abs(number := int(digits)) > MAX_INTEGER:
-        raise BadJsonError("an integer is outside 64 bits")
+        return _number(digits)
     return number
 
 

@@ -35,6 +35,13 @@ _TEXT = {"type": "string"}
 _NAME = {"type": "string", "minLength": 1}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}
 _AT = {"type": "string", "format": "date-time"}
+_UNTIL = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": LATEST, "description": "Unix seconds."},
+        {**_AT, "description": "RFC 3339 with an offset."},
+        {"type": "null"},
+    ]
+}
 _KIND = {"enum": [kind.value for kind in Kind]}
 _STATE = {"enum": [state.value for state in State]}
 _SHA256 = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
@@ -190,20 +197,11 @@ SCHEMAS: dict[str, Any] = {
         required=("destination", "kind", "r2_key", "sha256", "bytes", "result", "job_id", "warmed_at"),
     ),
     "Forgotten": _object({"forgotten": {"type": "boolean"}}, required=("forgotten",)),
-    "Pause": _object(
-        {
-            "destination": _or_null(_NAME),
-            "until": {
-                "anyOf": [
-                    {"type": "number", "minimum": 0, "maximum": LATEST, "description": "Unix seconds, to come."},
-                    {**_AT, "description": "RFC 3339 with an offset, to come."},
-                    {"type": "null"},
-                ]
-            },
-        },
+    "Pause": _object({"destination": _or_null(_NAME), "until": {**_UNTIL, "description": "To come."}}, closed=True),
+    "Resume": _object(
+        {"destination": _or_null(_NAME), "until": {**_UNTIL, "description": "Changes nothing: it ends at once."}},
         closed=True,
     ),
-    "Resume": _object({"destination": _or_null(_NAME), "until": {"type": "null"}}, closed=True),
     "PauseView": _or_null(
         _object(
             {"until": _or_null(_AT), "reason": _TEXT, "by": {"enum": ["user", "destination"]}},

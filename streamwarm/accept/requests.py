@@ -134,6 +134,8 @@ Request = Push | Get | Find | ListJobs | Cancel | Retry | Forget | ChangeJobs | 
 def parse_request(method: str, params: object) -> Request:
     """The request that `method` and `params` make. Raises `FieldError`, or `KeyError` for a method there
     is not."""
+    if params == []:
+        params = {}  # no params are none, whether they had names or places
     if not isinstance(params, dict):
         raise FieldError("params must be an object of named params")
     return _PARSERS[method](params)
@@ -216,10 +218,8 @@ def parse_pause(params: Mapping[str, Any]) -> Pause:
 
 
 def parse_resume(params: Mapping[str, Any]) -> Resume:
-    refuse_unknown(params, ("destination", "until"), "params")
-    if params.get("until") is not None:
-        raise FieldError("until is for pause; resume takes effect at once")
-    return Resume(_optional_destination(params))
+    """The contract gives it the params of `pause`; a time changes nothing, for there is nothing to wait for."""
+    return Resume(parse_pause(params).destination)
 
 
 def _optional_destination(params: Mapping[str, Any]) -> str | None:

@@ -92,6 +92,8 @@ class Metrics:
         )
         for direction in ("source", "destination", "cache"):
             self._bytes.labels(direction)
+        for result in ("hit", "miss"):
+            self._cache_requests.labels(result)
 
     def _make_service_metrics(self) -> None:
         r = self.registry

@@ -3,10 +3,20 @@ machine."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from accept_world import api, dial, job, open_http_service, open_websocket_service, open_world, port_of, read_all
+from accept_world import (
+    api,
+    dial,
+    job,
+    open_http_service,
+    open_websocket_service,
+    open_world,
+    port_of,
+    read_all,
+)
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.http_gate import RequestLimits
@@ -97,6 +107,37 @@ async def status_for(url: str, headers: str, path: str) -> int:
         await stream.send_all(f"GET {path} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n".encode())
         answer: Any = await read_all(stream)
     return int(answer.split(b" ", 2)[1])
+
+
+async def test_a_target_in_absolute_form_is_answered_as_its_path_and_by_the_name_in_it() -> None:
+    """RFC 9112, section 3.2.2: a server must take it, and goes by its host and not by the header's."""
+    async with open_world() as world, open_http_service(world) as url:
+        here = f"http://127.0.0.1:{port_of(url)}"
+        assert await status_for(url, "Host: evil.example", f"{here}/v1/jobs?limit=1") == 200
+        assert await status_for(url, "Host: localhost", f"{here}/v1/media/mybot/video/http://a") == 404
+        assert await status_for(url, "Host: localhost", "HTTP://evil.example/v1/jobs") == 403
+        assert await status_for(url, "Host: localhost", here) == 200
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
+        (b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: zz\r\n\r\n", 400),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
+        (b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n{", 413),
+    ],
+)
+async def test_what_is_refused_before_it_is_read_is_a_problem_too(request_: bytes, status: int) -> None:
+    async with open_world() as world, open_http_service(world) as url, await dial(url) as stream:
+        await stream.send_all(request_)
+        head, _, body = (await read_all(stream)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d" % status)
+    assert b"content-type: application/problem+json" in head.lower()
+    assert json.loads(body)["status"] == status
+    assert len(json.loads(body)["detail"]) > 10
 
 
 async def test_a_bot_keeps_its_connection_for_as_many_look_ups_as_it_likes() -> None:

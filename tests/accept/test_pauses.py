@@ -90,7 +90,11 @@ async def test_a_destination_that_does_not_exist_is_told_with_those_that_do() ->
         assert (await world.store.shared_limits()).pauses == []
 
 
-async def test_resume_takes_no_time() -> None:
-    async with open_world() as world, open_websocket_service(world) as url, open_client(url) as client:
-        assert (await client.call("resume", until=time.time() + 60))["error"]["code"] == -32602
-        assert await client.call("resume", until=None) == STATS
+async def test_resume_takes_a_time_as_pause_does_and_acts_at_once() -> None:
+    async with open_both() as (world, client, web):
+        for until in (time.time() + 60, "2001-01-01T00:00:00Z", None):
+            await world.store.pause(None, None)
+            assert await client.call("resume", until=until) == STATS
+            assert (await world.store.shared_limits()).pauses == []
+            assert (await web.post("/v1/resume", json={"until": until})).status_code == 200
+        assert (await client.call("resume", until="tomorrow"))["error"]["code"] == -32602

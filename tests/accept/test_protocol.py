@@ -119,7 +119,6 @@ def test_a_huge_batch_is_refused_as_a_whole_before_any_of_it_is_done() -> None:
         '{"a":' * 100_000,
         request("push", {"jobs": [json.loads("[" * 40 + "]" * 40)]}),
         '{"jsonrpc":"2.0","method":"stats","id":' + "9" * 5000 + "}",
-        '{"jsonrpc":"2.0","method":"stats","id":9223372036854775808}',
         '{"jsonrpc":"2.0","method":"stats","id":1e999}',
         '{"jsonrpc":"2.0","method":"stats","id":NaN}',
         '{"jsonrpc":"2.0","method":"stats","id":-Infinity}',
@@ -135,6 +134,14 @@ def test_text_that_other_programs_could_not_hold_is_a_parse_error_of_that_messag
 
 def test_a_lone_surrogate_in_an_id_comes_back_as_it_was_sent() -> None:
     assert answer(request("stats", id="\ud800"))["id"] == "\ud800"
+
+
+def test_a_number_beyond_64_bits_is_a_double_as_to_most_programs_and_spoils_no_other_job_of_a_push() -> None:
+    call = the_only(decode(request("push", {"jobs": [{"r2_key": "a"}, {"bytes": 2**70}]}, id=2**64)))
+    assert isinstance(call, Call)
+    assert isinstance(call.request, Push)
+    assert call.request.jobs == [{"r2_key": "a"}, {"bytes": 2.0**70}]
+    assert call.id == 2**64
 
 
 @pytest.mark.parametrize("bad_id", [True, [], {}])
@@ -169,7 +176,9 @@ def test_an_id_of_a_wrong_type_is_an_invalid_request(bad_id: object) -> None:
         ("watch", {"since": 1.5}, "since"),
         ("unwatch", {"ids": []}, "ids"),
         ("stats", {"x": 1}, "x"),
-        ("stats", [], "object"),
+        ("list", {"after": 2**70}, "after"),
+        ("stats", [1], "object"),
+        ("get", [], "id"),
     ],
 )
 def test_a_wrong_param_is_named_with_what_is_allowed(method: str, params: object, named: str) -> None:

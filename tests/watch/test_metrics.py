@@ -75,6 +75,8 @@ def test_a_service_that_has_done_nothing_yet_has_a_page_too() -> None:
     samples = page([])
     assert value(samples, "streamwarm_queue_oldest_seconds") == 12.5
     assert value(samples, "streamwarm_bytes_total", direction="source") == 0
+    assert value(samples, "streamwarm_cache_requests_total", result="hit") == 0
+    assert value(samples, "streamwarm_cache_requests_total", result="miss") == 0
 
 
 def test_the_figures_are_those_of_what_happened() -> None:
