@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -59,14 +60,19 @@ async def bot_at(world: World) -> dict[str, Any]:
 
 @asynccontextmanager
 async def two_hosts(
-    object_store: ObjectStore, postgres_server: PostgresServer, folder: str, fault: Fault
+    object_store: ObjectStore,
+    postgres_server: PostgresServer,
+    folder: str,
+    *faults: Fault,
+    latency_s: float = 0.02,
 ) -> AsyncIterator[Hosts]:
     await put(object_store, {f"{folder}/{n}": b"a small object" for n in range(MANY)})
-    async with running_emulator(chats=[OLD, NEW, OTHER], latency_s=0.02) as emulator:
-        emulator.inject(fault)
+    async with running_emulator(chats=[OLD, NEW, OTHER], latency_s=latency_s) as emulator:
+        emulator.inject(*faults)
         tables = {"mybot": telegram_table(emulator, TOKEN, chats=[OLD, OTHER])}
+        queue = QueueSettings(workers=2, max_attempts=1, lease_s=600)
         settings = evolve(
-            settings_for(object_store, "unused", tables, queue=QueueSettings(workers=2, max_attempts=1)),
+            settings_for(object_store, Path("unused"), tables, queue=queue),
             store=StoreSettings(url=postgres_server.new_schema()),
         )
         async with running_service(settings) as one, running_service(settings) as two:
@@ -131,3 +137,27 @@ async def test_a_429_of_a_whole_bot_stops_both_hosts(
         await hosts.until_both(lambda bot: bot["paused"] is not None)
         for world in (hosts.one, hosts.two):
             assert "retry after 600" in (await bot_at(world))["paused"]["reason"]
+
+
+async def test_a_job_cancelled_at_one_host_stops_at_the_other(
+    object_store: ObjectStore, postgres_server: PostgresServer
+) -> None:
+    """At once: only a lease that is to be renewed would tell it otherwise, here after minutes."""
+    async with two_hosts(object_store, postgres_server, "cancelled", latency_s=600.0) as hosts:
+        job = {"destination": "mybot", "kind": "document", "r2_key": "cancelled/0"}
+        job_id = (await hosts.one.push(job))["accepted"][0]["id"]
+        await hosts.two.client.call("watch", {"ids": [job_id]})
+        with trio.fail_after(DEADLINE_S):
+            while not (busy := [world for world in (hosts.one, hosts.two) if await uploads_at(world)]):
+                await trio.sleep(0.02)
+            other = hosts.two if busy == [hosts.one] else hosts.one
+            assert (await other.client.call("cancel", {"id": job_id}))["state"] == "cancelled"
+            for world in (hosts.one, hosts.two):
+                assert (await world.outcome(job_id))["state"] == "cancelled"
+                while await uploads_at(world):
+                    await trio.sleep(0.02)
+
+
+async def uploads_at(world: World) -> int:
+    busy: int = (await world.client.call("stats", {}))["workers"]["busy"]
+    return busy
