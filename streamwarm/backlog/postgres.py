@@ -10,12 +10,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 
 import psycopg
 import trio
 from attrs import define, field
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from streamwarm.backlog.group_commit import GroupCommit
 from streamwarm.backlog.limits import StoreLimits
@@ -40,6 +40,8 @@ connection."""
 
 _RELISTEN_S = 1.0
 _WRITER_KEPT_S = 7 * 86_400.0
+_LEAVE_S = 2.0
+"""How long the end of a service may take to say so; unsaid, it is found out."""
 
 Now = Callable[[], float]
 
@@ -56,7 +58,8 @@ async def open_postgres_store(
     """Open (and create or migrate) the store in the database at `url`. Time is the server's, but for tests that give
     `now`.
 
-    On leaving, pending writes are committed first. Raises `StoreUnavailable` if the server cannot be reached.
+    On leaving, pending writes are committed first, and this process is counted no more. Raises `StoreUnavailable` if
+    the server cannot be reached.
     """
     await trio.to_thread.run_sync(migrate, url)
     pool = make_pool(url)
@@ -77,7 +80,12 @@ async def open_postgres_store(
             writing.start_soon(live.run)
             writing.start_soon(changes.run)
             try:
-                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S, now or clock.now)
+                process = secrets.token_hex()
+                yield TransactionalStore(
+                    transactions, commits, limits, new_id, new_token, POLL_S, now or clock.now, process
+                )
+                with trio.move_on_after(_LEAVE_S):
+                    await trio.to_thread.run_sync(reader.drop_process, process, abandon_on_cancel=True)
             finally:
                 live.close()
                 changes.close()
@@ -116,6 +124,10 @@ class _Reader:
     def drop_old_writers(self) -> None:
         with translated_errors(self.url), self.pool.connection() as connection:
             connection.execute(self.queries["drop_old_writers"], {"age_s": _WRITER_KEPT_S})
+
+    def drop_process(self, process: str) -> None:
+        with suppress(psycopg.Error, PoolTimeout), self.pool.connection(_LEAVE_S) as connection:
+            connection.execute(self.queries["delete_process"], {"id": process})
 
     def _read(self, operation: Operation[T]) -> T:
         """Once more where the connection turned out to be gone: it may have been idle since the server restarted."""

@@ -3,8 +3,8 @@ paused and mended, where lanes have moved, where a 429 asked for silence, and ho
 
 Of every budget each takes its equal share, so that together they stay inside it. All of them draw from one queue, so
 equal shares are near to what each can use, and none has to ask another before each message. Who joins counts itself
-before it sends anything; the others count it within `POLL_S`, and until then the budget may be passed by one share. The
-share of one that died is free again once the store calls it dead.
+before it sends anything; the others count it within `POLL_S`, and until then the budget may be passed by one share. Who
+is gone is counted for as long as what it sent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from attrs import define, field
 
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
 from streamwarm.shared_limits import SharedLimits
 from streamwarm.watch.events import Observer, StoreTrouble
@@ -37,6 +38,7 @@ class LimitsFollower:
     wake: Callable[[], None]
     observe: Observer
     _mended: Mapping[str, int] = field(factory=dict)
+    _counted_at: dict[int, float] = field(factory=dict)  # when there were last so many processes
     _turn: trio.Lock = field(factory=trio.Lock)
     _news: trio.Event = field(factory=trio.Event)
 
@@ -80,7 +82,7 @@ class LimitsFollower:
             self.limits.resume(name)
         news = [
             bool(mended),
-            self.limits.share(max(self.least, shared.processes)),
+            self.limits.share(self._sharers(shared.processes)),
             self.limits.hold(
                 {
                     pause.destination: Pause(_later(pause.until, ahead_s), "paused by a user", by_user=True)
@@ -94,6 +96,12 @@ class LimitsFollower:
             ),
         ]
         return any(news)
+
+    def _sharers(self, processes: int) -> int:
+        """How many have sent something that the windows of quotas still hold."""
+        now = self.steady_now()
+        self._counted_at[max(self.least, processes)] = now
+        return max(count for count, at in self._counted_at.items() if now - at <= RECALLED_S)
 
 
 def _later(until: float | None, by_s: float) -> float | None:

@@ -149,15 +149,17 @@ async def counted(store: Store) -> int:
     return (await store.shared_limits()).processes
 
 
-async def test_hosts_count_each_other_until_one_falls_silent(open_postgres: OpenStore, clock) -> None:
+async def test_hosts_count_each_other_until_one_falls_silent_or_leaves(open_postgres: OpenStore, clock) -> None:
     async with open_postgres() as one:
         assert await counted(one) == 1
         async with open_postgres() as two:
             assert await counted(two) == 2
             assert await counted(one) == 2
-        clock.at += 10
-        assert await counted(one) == 2
-        clock.at += 10
+            clock.at += 10
+            assert await counted(one) == 2
+            clock.at += 10
+            assert await counted(one) == 1
+            assert await counted(two) == 2
         assert await counted(one) == 1
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
-from attrs import define
+from attrs import define, evolve
 from failing_store import FailingStore, memory_store, now
 from trio.testing import MockClock
 
@@ -17,7 +17,7 @@ from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Kind, NewJob
-from streamwarm.send.destination import LaneRates, Rates
+from streamwarm.send.destination import LaneRates, Quota, Rates
 from streamwarm.shared_limits import MovedLane, Silence
 from streamwarm.watch.events import StoreTrouble
 
@@ -161,6 +161,46 @@ async def test_a_silent_bot_is_left_alone_until_its_deadline_as_soon_as_there_is
         assert not w.limits.may_send("mybot", now())
         await trio.sleep(1)
         assert w.limits.may_send("mybot", now())
+
+
+async def test_the_share_of_a_process_that_is_gone_is_free_when_what_it_sent_counts_no_more(
+    autojump_clock: MockClock,
+) -> None:
+    rates = {"mybot": Rates((Quota(20, 60.0),))}
+    async with memory_store() as store, trio.open_nursery() as nursery:
+        crowd, limits = Crowd(store, 2), Limits(rates)
+        follower = LimitsFollower(crowd, limits, 1, now, now, lambda: None, lambda _: None)
+        await nursery.start(follower.follow)
+        assert hand_out_all(limits) == 10  # and the other as many
+        await trio.sleep(POLLS_S)
+        crowd.processes = 1
+        await trio.sleep(50)
+        assert hand_out_all(limits) == 0
+        await trio.sleep(20)
+        assert hand_out_all(limits) == 20
+        crowd.processes = 4
+        await trio.sleep(POLLS_S)
+        assert limits.processes == 4
+        nursery.cancel_scope.cancel()
+
+
+def hand_out_all(limits: Limits) -> int:
+    count = 0
+    while limits.may_send("mybot", now()):
+        limits.end("mybot", limits.reserve("mybot", now()), now(), now())
+        count += 1
+    return count
+
+
+@define
+class Crowd:
+    """A store that so many processes share."""
+
+    store: Any
+    processes: int
+
+    async def shared_limits(self) -> Any:
+        return evolve(await self.store.shared_limits(), processes=self.processes)
 
 
 async def test_a_deadline_holds_though_the_stores_clock_was_set_back(autojump_clock: MockClock) -> None:

@@ -336,6 +336,9 @@ SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane
 INSERT INTO processes (id, seen_at) VALUES (%(id)s, %(seen_at)s)
 ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at;
 
+-- name: delete_process
+DELETE FROM processes WHERE id = %(id)s;
+
 -- name: delete_processes
 DELETE FROM processes WHERE seen_at < %(seen_before)s;
 
