@@ -233,7 +233,9 @@ def test_the_plans_that_the_docs_show_are_those_that_run(schema: Callable[[str],
     shown = re.findall(r"^(\w+): (SEARCH .*)$", text, re.MULTILINE)
     assert len(shown) >= 10
     queries = load_queries("sqlite")
-    assert shown == [(name, schema(queries[name])) for name, _ in shown]
+    # Newer releases of SQLite answer more of them from the index alone and say so.
+    run = [(name, schema(queries[name]).replace(" COVERING INDEX ", " INDEX ")) for name, _ in shown]
+    assert shown == run
 
 
 async def test_media_on_its_way_is_told_from_warm_media(open_sqlite: OpenStore, path: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import stat
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+from process_world import is_alive
 
 from streamwarm.sandbox import object_store as module
 from streamwarm.sandbox import tether
@@ -139,13 +139,3 @@ async def gone(pid: int) -> None:
     with trio.fail_after(20):
         while is_alive(pid):
             await trio.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # One that has ended and that nobody has waited for yet still has its number.
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -50,7 +50,7 @@ async def test_an_example_sends_cold_media_warm_media_and_media_whose_id_went_ba
             async def run() -> list[str]:
                 """Where what the example sent came from: by upload for warming, by `file_id` for the chat."""
                 before = len(emulator.deliveries)
-                with trio.fail_after(60):
+                with trio.fail_after(120):  # aiogram takes 4 s of a core to be imported
                     ended = await trio.run_process(command, env=environ, capture_stdout=True)
                 assert int(ended.stdout) > 0
                 return [delivery.origin for delivery in emulator.deliveries[before:]]

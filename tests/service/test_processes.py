@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 from postgres_fixture import PostgresServer
-from process_world import members_of, metric, run_cli, serving, write_config
+from process_world import is_alive, members_of, metric, run_cli, serving, write_config
 from service_world import DEADLINE_S, put, running_emulator, telegram_table
 
 from streamwarm.cli.client import connect
@@ -141,7 +141,7 @@ async def test_a_second_sigterm_ends_every_process_at_once_and_gives_their_attem
                     await trio.sleep(0.02)
             service.process.terminate()
             assert await service.ended() == 0
-        assert not any(Path(f"/proc/{member}").exists() for member in members)
+        assert not any(is_alive(member) for member in members)
         async with serving(config, tmp_path / "log", "--processes", "1") as service:
             queue = (await ask(http, f"{service.http}v1/stats"))["queue"]
             assert queue["running"] + queue["queued"] == 4
@@ -157,7 +157,7 @@ async def test_processes_that_lose_their_supervisor_end_by_themselves(
         assert len(members) == 2
         service.process.kill()
         with trio.fail_after(DEADLINE_S):
-            while any(Path(f"/proc/{member}").exists() for member in members):
+            while any(is_alive(member) for member in members):
                 await trio.sleep(0.05)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -51,16 +52,21 @@ def written_into(page: str, text: str) -> str:
 
 
 def _preamble(command: str) -> str:
-    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
     return (
         f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {_processor()}, {os.cpu_count()} cores, Linux, "
-        f"Python {platform.python_version()}, Node.js {node}. The machine's load average at the end was "
+        f"Python {platform.python_version()}, Node.js {_node_version()}. The machine's load average at the end was "
         f"{os.getloadavg()[0]:.1f}, this included. Medians of the runs; workers take turns. `speed ×` and `memory ×` "
         "are to the seed worker that buffers. Ours is the whole service with its default settings (streamwarm-2: two "
         "processes of five workers each), every job synced to SQLite and verified; the others store and verify "
         "nothing. Latency is from push to end (of photos, where there are others beside them): where all jobs are "
         "pushed at once it is mostly the queue's length. `far side busy` is the busier one's share of a core."
     )
+
+
+def _node_version() -> str:
+    if shutil.which("node") is None:
+        return "not installed"
+    return subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _table(workload: Workload, medians: Mapping[str, Figures], failures: Mapping[str, str]) -> str:
