@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from streamwarm.backlog.group_commit import GroupCommit, Outcome
 from streamwarm.backlog.limits import StoreLimits
@@ -25,6 +25,7 @@ from streamwarm.backlog.sqlite_tables import SqliteTables
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.errors import StoreUnavailable
+from streamwarm.model import Event
 
 RunSync = Callable[..., Any]
 """`trio.to_thread.run_sync`, or something that stands in for it in a simulation."""
@@ -67,10 +68,11 @@ async def open_sqlite_store(
         commits = CommitSignal(last_seq=await run_sync(writer_tables.last_event_seq))
 
         async def commit_group(operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
-            outcomes: list[Outcome]
-            outcomes, last_seq = await run_sync(_commit_group, writer_tables, path, operations, now())
-            commits.announce(last_seq)
-            return outcomes
+            group: _Committed = await run_sync(_commit_group, writer_tables, path, operations, now())
+            if group.deleted:
+                commits.forget()
+            commits.announce(group.last_seq, group.events)
+            return group.outcomes
 
         writer = GroupCommit(commit_group)
         transactions = _SqliteTransactions(path, writer, readers, now, run_sync)
@@ -128,11 +130,22 @@ def _close(connection: sqlite3.Connection) -> None:
         connection.close()
 
 
-def _commit_group(
-    tables: SqliteTables, path: str, operations: Sequence[Operation[Any]], now: float
-) -> tuple[list[Outcome], int]:
-    """All operations in one transaction, each in its savepoint; also the newest event's `seq` after them."""
+@frozen
+class _Committed:
+    """A group that is on disk: how each operation ended, the events of all, whether events of others were deleted, and
+    the newest event's `seq`."""
+
+    outcomes: list[Outcome]
+    events: list[Event]
+    deleted: bool
+    last_seq: int
+
+
+def _commit_group(tables: SqliteTables, path: str, operations: Sequence[Operation[Any]], now: float) -> _Committed:
+    """All operations in one transaction, each in its savepoint."""
     connection = tables.connection
+    tables.appended.clear()
+    tables.deleted = False
     with translated_errors(path):
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -141,11 +154,15 @@ def _commit_group(
             connection.execute("COMMIT")
         finally:
             _end_transaction(connection)
-    return outcomes, last_seq
+    # Nobody else writes meanwhile, so SQLite numbered them one after another.
+    first_seq = last_seq - len(tables.appended) + 1
+    events = [evolve(event, seq=first_seq + place) for place, event in enumerate(tables.appended)]
+    return _Committed(outcomes, events, tables.deleted, last_seq)
 
 
 def _in_savepoint(tables: SqliteTables, path: str, operation: Operation[Any], now: float) -> Outcome:
     connection = tables.connection
+    appended = len(tables.appended)
     connection.execute("SAVEPOINT operation")
     try:
         outcome = Outcome(value=operation(tables, now))
@@ -157,6 +174,7 @@ def _in_savepoint(tables: SqliteTables, path: str, operation: Operation[Any], no
         outcome = Outcome(error=error)
     if outcome.error is not None:
         connection.execute("ROLLBACK TO operation")
+        del tables.appended[appended:]
     connection.execute("RELEASE operation")
     return outcome
 

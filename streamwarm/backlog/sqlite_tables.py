@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
-from attrs import asdict, define
+from attrs import asdict, define, field
 
 from streamwarm.backlog import rows
 from streamwarm.backlog.ordering import Band
@@ -27,10 +27,13 @@ _MAX_INTEGER = 2**63 - 1
 
 @define(eq=False)
 class SqliteTables:
-    """The rows seen through one connection, whose row factory is `sqlite3.Row`."""
+    """The rows seen through one connection, whose row factory is `sqlite3.Row`. `appended`: the events that were, in
+    order and not numbered, and `deleted` whether others were, until somebody clears both."""
 
     connection: sqlite3.Connection
     _queries: Mapping[str, str]
+    appended: list[Event] = field(factory=list)
+    deleted: bool = False
 
     def hold_keys(self) -> None:
         """There is one writer."""
@@ -59,6 +62,7 @@ class SqliteTables:
         self._many("extend_lease", ({"id": job_id, "lease_expires_at": expires_at} for job_id in job_ids))
 
     def delete_jobs(self, jobs: Sequence[Job]) -> None:
+        self.deleted |= bool(jobs)
         self._many("delete_unready_media_of_job", ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs))
         self._many("delete_events_of_job", ({"id": job.id} for job in jobs))
         self._many("delete_job", ({"seq": job.seq} for job in jobs))
@@ -126,6 +130,7 @@ class SqliteTables:
         return rows.counts_of(self._places(), self._one("oldest_queued_at")["queued_at"])
 
     def append_events(self, events: Sequence[Event]) -> None:
+        self.appended += events
         self._many("insert_event", (rows.event_row(event) for event in events))
 
     def events_after(self, seq: int, limit: int, job_ids: Collection[str] | None) -> list[Event]:

@@ -6,9 +6,11 @@ and the time it is given.
 
 from __future__ import annotations
 
+import math
 import secrets
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Protocol, TypeVar
 
 import trio
@@ -64,23 +66,45 @@ class Transactions(Protocol):
         ...
 
 
+KEPT_EVENTS = 512
+"""How many of the events that were committed here are kept: whoever follows asks for them at once."""
+
+
 @define(eq=False)
 class CommitSignal:
-    """Tells those who wait for events of this process that one was committed."""
+    """Tells those who wait for events of this process that one was committed, and which, so that they need not be read
+    back: a trip to a thread, and rows to parse, for each commit."""
 
     last_seq: int = 0
     changed: trio.Event = field(factory=trio.Event)
+    _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT_EVENTS))  # without a gap
 
     def wake(self) -> None:
         """Another process may have committed one: those who wait look again."""
         self.changed.set()
         self.changed = trio.Event()
 
-    def announce(self, seq: int) -> None:
-        """The newest committed event is `seq`."""
+    def announce(self, seq: int, events: Sequence[Event] = ()) -> None:
+        """The newest committed event is `seq`; the last ones up to it are `events`, where they are known."""
+        if events:
+            if self._recent and self._recent[-1].seq + 1 != events[0].seq:
+                self._recent.clear()  # those in between are another process's
+            self._recent.extend(events)
         if seq > self.last_seq:
             self.last_seq = seq
             self.wake()
+
+    def forget(self) -> None:
+        """Events were deleted here: only the store knows which are left."""
+        self._recent.clear()
+
+    def after(self, seq: int, limit: int) -> list[Event]:
+        """Up to `limit` events that follow `seq` without a gap; none where only the store knows."""
+        first = self._recent[0].seq if self._recent else math.inf
+        if seq + 1 < first:
+            return []
+        start = seq + 1 - int(first)
+        return list(islice(self._recent, start, start + limit))
 
 
 @define(eq=False)
@@ -193,6 +217,9 @@ class TransactionalStore:
         )
 
     async def events_after(self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None) -> list[Event]:
+        if job_ids is None and (recent := self._commits.after(seq, limit)):
+            await trio.lowlevel.checkpoint()
+            return recent
         wanted = None if job_ids is None else set(job_ids)
         return await self._transactions.read(lambda tables, _: tables.events_after(seq, limit, wanted))
 
