@@ -200,7 +200,10 @@ def key_row(key: MediaKey) -> dict[str, object]:
 
 
 def json_text(value: JsonObject | None) -> str | None:
-    return None if value is None else json.dumps(dict(value), separators=(",", ":"))
+    return None if value is None else _ENCODER.encode(dict(value))
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def counts_of(rows: Iterable[tuple[str, State, int]], oldest_queued_at: float | None) -> Counts:

@@ -83,15 +83,15 @@ def departing(usage: Usage, by: int) -> Usage:
 
 def ended(usage: Usage, now: float, departed_at: float | None, rates: LaneRates) -> Usage:
     """An attempt is over. It counts if it has departed: whatever the answer was, the far side may have counted it."""
-    usage = evolve(usage, in_flight=usage.in_flight - 1)
-    if departed_at is None:
-        return evolve(usage, handed_out_at=-math.inf)  # nothing came of it: a job that fails early holds up nobody
+    in_flight = usage.in_flight - 1
+    if departed_at is None:  # nothing came of it: a job that fails early holds up nobody
+        return evolve(usage, in_flight=in_flight, handed_out_at=-math.inf)
     keep = max((quota.messages for quota in rates.quotas), default=0)
     counted_at = (*usage.counted_at, now)[-keep:] if keep else ()
     departs_at = usage.departs_at
     if departed_at == usage.departed_at:  # nothing departed after it, so the lane is due by its answer
         departs_at = min(departs_at, now + rates.spacing_s)
-    return evolve(usage, counted_at=counted_at, departs_at=departs_at)
+    return evolve(usage, in_flight=in_flight, counted_at=counted_at, departs_at=departs_at)
 
 
 def _free_at(usage: Usage, quota: Quota) -> float:

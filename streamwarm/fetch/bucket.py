@@ -251,7 +251,7 @@ class BucketClient:
             raise _broken(error) from error
         if response is None:
             raise self._too_slow()
-        head = Head.of(response.status_code, response.headers)
+        head = Head.of(response.status_code, dict(response.headers.items()))  # httpx's own look-up decodes them all
         return Answer(head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s))
 
     def _too_slow(self) -> SourceError:
