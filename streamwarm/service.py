@@ -16,6 +16,7 @@ import trio
 from attrs import define, field
 
 from streamwarm.accept.intake import Intake
+from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.rescuer import run_rescuer
 from streamwarm.backlog.store import Store
 from streamwarm.clock import SteadyClock
@@ -97,6 +98,7 @@ class _Service:
         self.publisher = Publisher(self.store, lambda: self.crew.progress, self.observe, self._on_events)
         self.stats = Stats(
             store=self.store,
+            probe=Probe(self.store),
             crew=self.crew,
             limits=self.limits,
             destinations={name: str(table["type"]) for name, table in self.settings.destinations.items()},
@@ -175,6 +177,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)
+    plumbing.start_soon(service.stats.probe.run)
     plumbing.start_soon(service.stats.keep_history)
     await plumbing.start(
         partial(

@@ -8,6 +8,7 @@ import trio
 from attrs import asdict, frozen
 
 from streamwarm.accept.views import rfc3339
+from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import StoreUnavailable
@@ -29,6 +30,7 @@ class Stats:
     service drains. `history` is the last hour's, kept by `keep_history`."""
 
     store: Store
+    probe: Probe
     crew: Crew
     limits: Limits
     destinations: Mapping[str, str]
@@ -110,11 +112,7 @@ class Stats:
             return "jobs are not being claimed: the service is starting or shutting down"
         if self.limits.held(self.now()) is not None:
             return "jobs are not being claimed: the whole service is paused by a user; `streamwarm resume` ends that"
-        try:
-            await self.store.check_writable()
-        except StoreUnavailable:
-            return "the store cannot be written; the service's log says why"
-        return None
+        return await self.probe.why_not()
 
 
 def _age_s(since: float | None, now: float) -> float:

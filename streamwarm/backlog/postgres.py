@@ -38,6 +38,9 @@ POLL_S = 2.0
 """How often `wait_for_event` looks for events though nothing was notified: a notification is lost with its
 connection."""
 
+CLOSE_LIMIT_S = 10.0
+"""How long closing may take: the pool waits 5 s for its own threads, and sends a goodbye down each connection."""
+
 _RELISTEN_S = 1.0
 _WRITER_KEPT_S = 7 * 86_400.0
 _LEAVE_S = 2.0
@@ -186,8 +189,8 @@ async def _opened(pool: ConnectionPool[PgConnection]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        with trio.CancelScope(shield=True):  # bounded: the pool waits 5 s for its own threads
-            await trio.to_thread.run_sync(pool.close)
+        with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
+            await trio.to_thread.run_sync(pool.close, abandon_on_cancel=True)
 
 
 async def _listen(url: str, heard: Callable[[], None]) -> None:

@@ -38,7 +38,8 @@ POLL_S = 0.5
 """How often `wait_for_event` looks for events of other processes on the same file; one index read."""
 
 CLOSE_LIMIT_S = 10.0
-"""How long closing may take: the last connection moves the log into the file."""
+"""How long closing may take: the last connection moves the log into the file. What is left of that is done by whoever
+opens the file next."""
 
 _LOCAL_ERRORS = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """SQLite's errors that are the fault of one operation. The others tell of the file, and undo the group."""
@@ -116,7 +117,7 @@ async def _open_tables(
 
     async def close() -> None:
         with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
-            await run_sync(_close, connection)
+            await run_sync(_close, connection, abandon_on_cancel=True)
 
     with translated_errors(path):
         connection = await run_sync(connect, path)

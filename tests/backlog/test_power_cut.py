@@ -36,7 +36,7 @@ class Past:
         self.told.setdefault(job_id, []).append((len(self.disk.record), state))
 
 
-async def in_place(function: Callable[..., object], *args: object) -> object:
+async def in_place(function: Callable[..., object], *args: object, **_: object) -> object:
     return function(*args)
 
 

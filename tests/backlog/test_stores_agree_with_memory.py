@@ -110,7 +110,7 @@ async def everything_told(store: Store) -> list[Any]:
     return told
 
 
-async def in_place(function: Callable[..., Any], *args: Any) -> Any:
+async def in_place(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
     """SQLite without threads: no hand-over to pay for each of these tiny operations."""
     return function(*args)
 

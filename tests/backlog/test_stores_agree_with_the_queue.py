@@ -99,7 +99,7 @@ async def test_so_it_does_when_postgres_holds_the_rest(
         await hand_out_all(store, clock, jobs, waits, max_queue)
 
 
-async def in_place(function, *args):  # type: ignore[no-untyped-def]
+async def in_place(function, *args, **_):  # type: ignore[no-untyped-def]
     return function(*args)
 
 
