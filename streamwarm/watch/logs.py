@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -48,6 +49,9 @@ _LINES: dict[type, tuple[str, str]] = {
     events.ProcessLost: ("error", "[SERVICE][PROCESS_LOST]"),
 }
 
+_ENCODER = json.JSONEncoder(default=repr)
+"""`json.dumps` would make one a line."""
+
 EVENT_TEXTS = frozenset(text for _, text in _LINES.values())
 """Every event text there is; docs/operations.md explains each."""
 
@@ -64,7 +68,7 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=40)
         if console
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(serializer=lambda fields, **_: _ENCODER.encode(fields))
     )
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream),
@@ -75,7 +79,7 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-    )
+    ).bind()  # once: the proxy that `wrap_logger` returns would make a logger a line
     quiet_libraries()
     # What the level hides is not even put together.
     lines = {kind: line for kind, line in _LINES.items() if _LEVELS[line[0]] >= _LEVELS[level]}
@@ -98,6 +102,10 @@ def quiet_libraries() -> None:
 
 def _redactor(redact: Redact) -> structlog.typing.Processor:
     def process(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        # A line without a secret, as all should be, is searched in one piece: what is in one text is in all of them.
+        whole = "\n".join(map(str, fields.values()))
+        if redact(whole) == whole:
+            return fields
         return {key: redact_value(redact, value) for key, value in fields.items()}
 
     return process
@@ -107,7 +115,7 @@ def _fields(observation: events.Observation) -> dict[str, Any]:
     if isinstance(observation, events.UnexpectedError):
         lines = traceback.format_exception(observation.exception)
         return {"where": observation.where, "traceback": "".join(lines)}
-    values = attrs.asdict(observation)
+    values = attrs.asdict(observation, recurse=False)  # none holds another object
     return {
         key: round(value, 3) if isinstance(value, float) else value
         for key, value in values.items()
