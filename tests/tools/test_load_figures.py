@@ -9,13 +9,15 @@ import zlib
 from typing import Any
 
 import pytest
+from load.charts import histogram
 from load.content import make_objects
 from load.ledger import Ledger, Record
 from load.metrics import parse_metrics
 from load.options import Mix, Options
 from load.plan import PlannedJob, make_plan
-from load.summary import percentile
-from load.verify import judge
+from load.processes import Usage
+from load.summary import Outcome, percentile, summarise
+from load.verify import Verdict, judge
 
 from streamwarm.sandbox.image_header import image_size
 
@@ -116,3 +118,41 @@ def test_counters_are_summed_over_the_labels_asked_for() -> None:
     assert (metrics.total("a_total"), metrics.total("a_total", x="2")) == (5, 3)
     assert metrics.total("a_total", x=("1", "2")) == 5
     assert metrics.total("b_total", default=-1.0) == -1.0
+
+
+def outcome(records: list[Record], *, page: str = "", processes: int = 1, **more: Any) -> Outcome:
+    usage = Usage(70_000_000, 80_000_000, 1.0, 20, 5, processes)
+    metrics = {"before": parse_metrics(""), "after": parse_metrics(page)}
+    about = {"usage_before": usage, "usage_after": usage, "first_bytes": {}, "wall_offset_s": 0.0, "refused_full": 0}
+    return Outcome(records, len(records), [], verdict=Verdict("emulator"), **metrics, **about, **more)
+
+
+def test_what_was_answered_without_an_upload_makes_no_latency_look_better() -> None:
+    worked, warm = ended(JOB, "done"), ended(JOB, "done")
+    worked.intended_at, worked.pushed_at, worked.acknowledged_at, worked.ended_at = 0.0, 2.0, 3.0, 4.0
+    warm.intended_at, warm.ended_at, warm.duplicate = 3.9, 4.0, True
+    summary = summarise(outcome([worked, warm]))
+    assert (summary["push_to_done_ms"]["p50"], summary["media_per_minute"], summary["duplicates"]) == (4000.0, 15.0, 1)
+    assert summary["acknowledged_ms"]["max"] == 3000.0, "a push that was late counts its lateness"
+    assert summary["ok"]
+
+
+def test_a_run_that_was_cut_short_is_not_well_though_all_it_pushed_ended() -> None:
+    summary = summarise(outcome([ended(JOB, "done")], cut="interrupted"))
+    assert (summary["ok"], summary["wrong"]) == (False, ["interrupted"])
+
+
+@pytest.mark.parametrize(("processes", "peak"), [(1, 1), (2, 2)])
+def test_the_peak_is_neither_an_earlier_run_s_nor_more_than_the_workers(processes: int, peak: int) -> None:
+    records = [ended(JOB, "done") for _ in range(3)]
+    for number, record in enumerate(records):
+        record.id, record.running_at = f"j{number}", 0.5
+    page = "# TYPE streamwarm_workers gauge\nstreamwarm_workers 2\n"
+    page += "# TYPE streamwarm_workers_busy_peak gauge\nstreamwarm_workers_busy_peak 1\n"
+    assert summarise(outcome(records, page=page, processes=processes))["peak_concurrency"] == peak
+    assert summarise(outcome(records[:1], page=page, processes=processes))["peak_concurrency"] == 1
+
+
+def test_a_bar_holds_the_values_up_to_its_name() -> None:
+    assert histogram([0.0, 1.2, 1.5, 1.6, 9.0]) == [("1.5", 2), ("2", 1), ("3", 0), ("5", 0), ("7", 0), ("10", 1)]
+    assert histogram([]) == []

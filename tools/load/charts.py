@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from html import escape
 
 from attrs import frozen
 
-WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 34
-COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2")
-TICKS = 5
-POINTS = 600
+WIDTH, HEIGHT = 520, 240
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 30, 40
+COLOURS = ("#3b82f6", "#f59e0b", "#10b981")
+"""Seen as well on white as on nearly black."""
+
+TICKS, MARKS = 5, 8
+"""Lines across, and marks below at most."""
+
+POINTS = 500
 """As many as the chart is wide: more cannot be seen."""
+
+MANY = 13
+"""More bars than that get smaller names."""
+
+EDGES = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+"""Where a histogram's bars end, in every power of ten: about evenly apart on a scale of factors, and round."""
 
 Point = tuple[float, float]
 
@@ -47,7 +58,12 @@ def line_chart(chart: Chart, lines: Sequence[Line]) -> str:
     for number, line in enumerate(thinned):
         colour = COLOURS[number % len(COLOURS)]
         where = " ".join(f"{_x(x, right):.1f},{_y(y, top):.1f}" for x, y in line.points)
-        parts.append(f'<polyline points="{where}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        ends = f"{_x(line.points[0][0], right):.1f},{_y(0, top)} " if line.points else ""
+        behind = f" {_x(line.points[-1][0], right):.1f},{_y(0, top)}" if line.points else ""
+        parts.append(
+            f'<polygon points="{ends}{where}{behind}" fill="{colour}" fill-opacity="0.12"/>'
+            f'<polyline points="{where}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
+        )
         parts.append(_legend(number, line.name, colour) if len(lines) > 1 else "")
     return _framed(chart, "".join(parts))
 
@@ -64,25 +80,31 @@ def bar_chart(chart: Chart, bars: Sequence[tuple[str, float]]) -> str:
         middle = x + step / 2
         parts.append(
             f'<rect x="{x + step * 0.12:.1f}" y="{y:.1f}" width="{step * 0.76:.1f}" '
-            f'height="{HEIGHT - BOTTOM - y:.1f}" fill="{COLOURS[0]}"/>'
-            f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{escape(name)}</text>'
-            f'<text x="{middle:.1f}" y="{y - 3:.1f}" text-anchor="middle">{_short(value)}</text>'
+            f'height="{HEIGHT - BOTTOM - y:.1f}" rx="2" fill="{COLOURS[0]}"/>'
+            f'<text x="{middle:.1f}" y="{y - 4:.1f}" text-anchor="middle" font-size="11">{_short(value)}</text>'
+            f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle" '
+            f'font-size="{12 if len(bars) <= MANY else 9}">{escape(name)}</text>'
         )
     return _framed(chart, "".join(parts))
 
 
-def histogram(values: Sequence[float], bars: int = 16) -> list[tuple[str, float]]:
-    """How many values fall into each of `bars` ranges that grow by a factor: latencies span decades."""
+def histogram(values: Sequence[float]) -> list[tuple[str, float]]:
+    """How many values lie in each range, named by its upper end; ranges grow by a factor, as latencies do."""
     above_zero = [value for value in values if value > 0]
     if not above_zero:
         return []
-    low, high = min(above_zero), max(above_zero)
-    factor = (high / low) ** (1 / bars) if high > low else 2.0
-    counts = [0] * bars
+    edges = _edges(min(above_zero), max(above_zero))
+    counts = [0.0] * len(edges)
     for value in above_zero:
-        index = int(math.log(value / low) / math.log(factor)) if value > low else 0
-        counts[min(index, bars - 1)] += 1
-    return [(f"≤{_short(low * factor ** (index + 1))}", float(count)) for index, count in enumerate(counts)]
+        counts[bisect_left(edges, value)] += 1
+    return [(_short(edge), count) for edge, count in zip(edges, counts, strict=True)]
+
+
+def _edges(low: float, high: float) -> list[float]:
+    """From the first edge at or above `low` to the first at or above `high`."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
+    edges = [step * 10.0**power for power in powers for step in EDGES]
+    return edges[bisect_left(edges, low) : bisect_left(edges, high) + 1]
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
@@ -99,17 +121,18 @@ def _framed(chart: Chart, inside: str) -> str:
     title = escape(chart.title)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{title}" font-family="sans-serif" font-size="10" fill="currentColor">{inside}'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(chart.x_label)}</text>'
-        f'<text x="4" y="{TOP - 3}">{escape(chart.y_label)}</text></svg>'
+        f'aria-label="{title}" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">{inside}'
+        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end" opacity="0.7">{escape(chart.x_label)}</text>'
+        f'<text x="4" y="14" opacity="0.7">{escape(chart.y_label)}</text></svg>'
     )
 
 
 def _axes(right: float, top: float) -> str:
+    step = _round_up(right / MARKS)
     marks = "".join(
-        f'<text x="{_x(right * tick / TICKS, right):.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">'
-        f"{_short(right * tick / TICKS)}</text>"
-        for tick in range(TICKS + 1)
+        f'<text x="{_x(step * tick, right):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
+        f"{_short(step * tick)}</text>"
+        for tick in range(math.floor(right / step) + 1)
     )
     return _y_axis(top) + marks
 
@@ -121,16 +144,17 @@ def _y_axis(top: float) -> str:
         y = _y(value, top)
         lines.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" '
-            f'stroke-opacity="0.15"/><text x="{LEFT - 5}" y="{y + 3:.1f}" text-anchor="end">{_short(value)}</text>'
+            f'stroke-opacity="0.15"/><text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>'
         )
     return "".join(lines)
 
 
 def _legend(number: int, name: str, colour: str) -> str:
-    y = TOP + 8 + 14 * number
+    """Above the plot, where no curve runs."""
+    x = LEFT + 90 + number * 150
     return (
-        f'<rect x="{LEFT + 10}" y="{y - 8}" width="10" height="8" fill="{colour}"/>'
-        f'<text x="{LEFT + 25}" y="{y}">{escape(name)}</text>'
+        f'<rect x="{x}" y="5" width="10" height="10" rx="2" fill="{colour}"/>'
+        f'<text x="{x + 15}" y="14">{escape(name)}</text>'
     )
 
 

@@ -38,6 +38,11 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [first, *((name, _cell(summary.get(key), form)) for name, key, form in _ROWS)]
 
 
+def spreads(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float | None]]]:
+    """`(name, percentiles in milliseconds)` of what is told as such."""
+    return [(name, summary[key]) for name, key, form in _ROWS if form == "spread"]
+
+
 def _cell(value: Any, form: str) -> str:
     if form == "spread":
         return _spread(value or {})
