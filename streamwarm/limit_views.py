@@ -79,11 +79,13 @@ def _per_minute(quota: Quota) -> float:
 
 
 def pause_view(pause: Pause | None) -> JsonObject | None:
-    """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named."""
+    """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named, or, where
+    it is `mendable`, when a person says that they have mended the reason."""
     if pause is None:
         return None
-    return {
+    view: JsonObject = {
         "until": None if pause.until is None else rfc3339(pause.until),
         "reason": pause.reason,
         "by": "user" if pause.by_user else "destination",
     }
+    return {**view, "mendable": True} if pause.mendable else view

@@ -204,7 +204,12 @@ SCHEMAS: dict[str, Any] = {
     ),
     "PauseView": _or_null(
         _object(
-            {"until": _or_null(_AT), "reason": _TEXT, "by": {"enum": ["user", "destination"]}},
+            {
+                "until": _or_null(_AT),
+                "reason": _TEXT,
+                "by": {"enum": ["user", "destination"]},
+                "mendable": {"type": "boolean", "description": "`resume` ends it early: once its reason is mended."},
+            },
             required=("until", "reason", "by"),
         )
     ),

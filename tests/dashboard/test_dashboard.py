@@ -206,6 +206,20 @@ def test_ten_thousand_queued_jobs_are_a_page_at_a_time(live: Live, visit: Visit)
     expect(archive.locator(".hint")).to_contain_text("each further group in `chats` adds 20")
 
 
+def test_a_bot_whose_token_was_mended_is_resumed_before_its_time(live: Live, visit: Visit) -> None:
+    page = visit.sign_in(live.busy)
+    live.put({"refused.bin": content("refused"), "mended.bin": content("mended")})
+    live.inject(Fault(FaultKind.REFUSED, status=401, description="Unauthorized", bot_id=ARCHIVE_BOT))
+    [job_id] = live.push({"r2_key": "refused.bin", "destination": "archive"})
+    archive = page.locator(".destination", has_text="archive")
+    expect(archive.locator(".pause")).to_contain_text("left: Telegram answered 401")
+    page.get_by_role("button", name="Resume archive").click()
+    expect(archive.locator(".pause")).to_be_hidden()
+    live.push({"r2_key": "mended.bin", "destination": "archive"})
+    live.ask(f"/v1/jobs/{job_id}/cancel", {})
+    expect(page.locator("#jobs tr", has_text="mended.bin").locator(".badge")).to_have_text("done")
+
+
 def test_a_pause_counts_down_and_people_pause_and_resume(live: Live, visit: Visit) -> None:
     page = visit.sign_in(live.busy)
     live.put({"scan.bin": content("scan")})

@@ -209,9 +209,9 @@ function pauseReason(paused) {
   return paused.by === "user" ? "" : visible(paused.reason ?? "");
 }
 
-/** A pause that its destination asked for (429) has its end; people end their own, and those that wait for them. */
+/** A pause that its destination asked for (429) has its end; people end their own, and those whose reason they can mend. */
 function canResume(paused) {
-  return Boolean(paused) && (paused.by === "user" || paused.until === null);
+  return Boolean(paused) && (paused.by === "user" || paused.until === null || paused.mendable === true);
 }
 
 function showPauseButton(button, isResumable, name) {
