@@ -97,6 +97,8 @@ def _by_latency(workloads: Mapping[str, Workload], medians: Medians) -> Iterable
         rounds = len(workload.jobs) / WORKERS
         if rounds != int(rounds) or rounds < 20:
             held += f"; {len(workload.jobs)} jobs are {rounds:.1f} rounds of five, too few to fill them"
+        # By the contract's priority videos go last, so all of their bytes are moved at once, when no photo fills in.
+        held += f"; the {workload.bytes / 1e6:,.0f} MB themselves, most of them in the last rounds, are left out of it"
         yield _at_least("(d) at least 95 % of 5 / latency", 0.95, ours.jobs_per_s / most, measured, held)
     if OURS in medians.get("paced", {}):
         ours, workload = medians["paced"][OURS], workloads["paced"]
