@@ -32,13 +32,14 @@ def ended(job: PlannedJob, state: str, **more: Any) -> Record:
 
 
 def delivery(**more: Any) -> dict[str, Any]:
-    return {"file_id": "F", "sha256": "aa", "bytes": 1000, **more}
+    return {"file_id": "F", "bot_id": 1, "sha256": "aa", "bytes": 1000, **more}
 
 
 def test_a_digest_agrees_only_if_the_far_side_got_those_very_bytes_under_that_very_id() -> None:
     done = ended(JOB, "done", result={"file_id": "F", "sha256": "aa", "bytes": 1000})
     known = frozenset({"bot1"})
     assert judge([done], [delivery()], known=known).wrong == []
+    assert judge([done], [delivery(file_id="E"), delivery(), delivery(bot_id=2)], known=known).repeated == 1
     for others in ([delivery(sha256="bb")], [delivery(bytes=999)], [delivery(file_id="G")], []):
         assert len(judge([done], others, known=known).wrong) == 1
 

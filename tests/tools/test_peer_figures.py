@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
+from peers.copying import copy_runs, copy_table
 from peers.measure import Figures, MachineTime, held_by, median
 from peers.plots import plot
 from peers.report import BEGIN, END, tables, written_into
@@ -105,3 +106,8 @@ def test_a_picture_shows_every_worker() -> None:
 
 def test_what_others_take_of_the_machine_is_never_below_nothing() -> None:
     assert MachineTime().busy_for_others(1e9) == 0.0
+
+
+def test_without_rclone_the_comparison_goes_on_and_says_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "apt-get install rclone" in copy_table(copy_runs(1.0, 1, tls=False), 1.0)

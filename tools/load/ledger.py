@@ -139,6 +139,6 @@ class Ledger:
         record.error_code, record.error_message = error.get("code"), error.get("message", "")
         self.ended += 1
         self.surprises += not record.as_expected
-        if state == "done":
+        if state == "done" and not record.duplicate:
             self.recent_s.append(at - record.intended_at)
         self.on_end(record)

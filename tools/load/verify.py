@@ -21,7 +21,8 @@ Delivery = Mapping[str, Any]
 @define
 class Verdict:
     """`checked` digests of done jobs agree, `wrong` says of which they do not, and why. `by` is who told the digest:
-    `emulator`, or `result` where Telegram is real and only the service's own word is to be had."""
+    `emulator`, or `result` where Telegram is real and only the service's own word is to be had. `repeated` are
+    deliveries of what the same bot had delivered before."""
 
     by: str
     checked: int = 0
@@ -48,11 +49,9 @@ def judge(records: Iterable[Record], deliveries: Sequence[Delivery], *, known: f
     by_file_id = {delivery["file_id"]: delivery for delivery in deliveries}
     digests = {delivery["sha256"] for delivery in deliveries}
     verdict = Verdict("emulator" if known else "result")
-    done_ids = set()
     for record in records:
         where = f"{record.job.r2_key} → {record.job.destination}"
         if record.state == "done":
-            done_ids.add(record.id)
             said = by_file_id.get(record.result.get("file_id")) if record.job.destination in known else record.result
             if said is None:
                 verdict.wrong.append(f"{where}: the recorded file_id was never delivered")
@@ -62,7 +61,7 @@ def judge(records: Iterable[Record], deliveries: Sequence[Delivery], *, known: f
                 verdict.checked += 1
         elif record.job.expect == "sha256_mismatch" and record.job.delivered_sha256 in digests:
             verdict.wrong.append(f"{where}: its digest is wrong and it was published all the same")
-    verdict.repeated = max(0, len(deliveries) - len(done_ids)) if known else 0
+    verdict.repeated = len(deliveries) - len({(one["bot_id"], one["sha256"]) for one in deliveries})
     return verdict
 
 
