@@ -80,8 +80,10 @@ def one_life(path: str, life: str, acknowledgements: int) -> None:
         for _ in range(acknowledgements):
             sys.stdout.write(told.readline())
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
         sys.stdout.write(told.read())
+    if status != signal.SIGKILL:
+        raise SystemExit(f"{life} ended by itself, with status {status}: what it wrote to its standard error says why")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ async def test_a_second_sigterm_ends_it_at_once_and_gives_the_attempt_back(
     await put(object_store, {"held.bin": b"h" * 100_000})
     async with running_emulator() as emulator:
         emulator.inject(Fault(FaultKind.SLOW_ANSWER, seconds=600.0))
-        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator)})
+        table = telegram_table(emulator)
+        config = write_config(tmp_path, object_store, {"mybot": table}, serve={"drain_s": 600})
         async with serving(config, tmp_path / "log") as service, connect(service.websocket, None) as client:
             job = {"destination": "mybot", "kind": "document", "r2_key": "held.bin"}
             await client.call("push", {"jobs": [job]})

@@ -127,7 +127,8 @@ async def test_a_second_sigterm_ends_every_process_at_once_and_gives_their_attem
     await put(object_store, {f"slow/{n}.bin": b"s" * 1_000 for n in range(4)})
     async with running_emulator(latency_s=600.0) as emulator, httpx.AsyncClient(timeout=DEADLINE_S) as http:
         table = telegram_table(emulator)
-        config = write_config(tmp_path, object_store, {"mybot": table}, serve={"processes": 2}, workers=1)
+        serve = {"processes": 2, "drain_s": 600}
+        config = write_config(tmp_path, object_store, {"mybot": table}, serve=serve, workers=1)
         async with serving(config, tmp_path / "log") as service:
             jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"slow/{n}.bin"} for n in range(4)]
             await http.post(f"{service.http}v1/jobs", json={"jobs": jobs})

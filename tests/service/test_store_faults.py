@@ -21,6 +21,7 @@ import trio
 from process_world import ServeProcess, serving, write_config
 from service_world import DEADLINE_S, put, running_emulator, telegram_table
 
+from streamwarm.backlog.rescuer import RESCUE_EVERY_S
 from streamwarm.backlog.sqlite_file import migrate
 from streamwarm.cli.client import CallError, Client, connect
 from streamwarm.sandbox.bot_api import Fault, FaultKind
@@ -111,14 +112,15 @@ async def test_a_service_that_was_suspended_past_its_leases_finishes_what_it_had
 ) -> None:
     await put(object_store, {"sleeper.bin": b"s" * 1000})
     async with running_emulator() as emulator:
-        emulator.inject(Fault(FaultKind.SLOW_ANSWER, seconds=1.0))
+        # The answer is still awaited when the rescuer wakes too, and finds a lease that ran out.
+        emulator.inject(Fault(FaultKind.SLOW_ANSWER, seconds=2 * RESCUE_EVERY_S))
         config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator)}, lease_s=1)
         async with serving(config, tmp_path / "log") as service, connect(service.websocket, None) as client:
             await client.call("push", {"jobs": documents("sleeper.bin"), "watch": False})
             await until(lambda: emulator.traffic.upload_bytes)
             service.process.send_signal(signal.SIGSTOP)
             lease = "SELECT lease_expires_at FROM jobs WHERE state = 'running'"
-            await until(lambda: query(tmp_path, lease)[0][0] < time.time())
+            await until(lambda: query(tmp_path, lease)[0][0] < time.time() - RESCUE_EVERY_S)
             service.process.send_signal(signal.SIGCONT)
             await until(lambda: query(tmp_path, "SELECT 1 FROM jobs WHERE state = 'done'"))
     assert len(emulator.deliveries) == 1
