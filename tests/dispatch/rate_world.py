@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from failing_store import FailingStore, memory_store, now
 
 from streamwarm.backlog.store import Done, Store
@@ -18,6 +18,7 @@ from streamwarm.model import Claim, Kind, Lane, NewJob, SeenObject
 from streamwarm.sandbox.bot_api_rates import RateLimits, RateRules
 from streamwarm.send.destination import Rates
 from streamwarm.send.telegram_rates import telegram_rates
+from streamwarm.shared_limits import SharedLimits
 from streamwarm.watch.events import unobserved
 
 BOT = "bot"
@@ -53,6 +54,17 @@ class FarSide:
     @property
     def all_made(self) -> list[float]:
         return sorted(at for times in self.made.values() for at in times)
+
+
+@define
+class Crowd:
+    """A store that so many processes share."""
+
+    store: Store
+    processes: int
+
+    async def shared_limits(self) -> SharedLimits:
+        return evolve(await self.store.shared_limits(), processes=self.processes)
 
 
 @define
@@ -111,14 +123,18 @@ async def rate_world(
     rules: RateRules | None = None,
     rates: Rates | None = None,
     failures: dict[str, int] | None = None,
+    beside: World | None = None,
 ) -> AsyncIterator[World]:
-    """At work inside the block, and gone after it. The next `failures[method]` calls of the dispatcher's store fail."""
+    """At work inside the block, and gone after it. The next `failures[method]` calls of the dispatcher's store fail.
+    With one `beside` it, it is another process of the same store, which sends to the same far side."""
     limits = Limits({BOT: rates or telegram_rates(chats, local_server=False)})
-    async with memory_store() as store, trio.open_nursery() as nursery:
+    far = beside.far if beside else FarSide(RateLimits(rules or RateRules()))
+    shared = nullcontext(beside.store) if beside else memory_store()
+    async with shared as store, trio.open_nursery() as nursery:
         claims, worker_claims = trio.open_memory_channel[Claim](0)
         failing: Any = FailingStore(store, failures or {})
         dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), limits, claims, now, now, unobserved)
-        world = World(store, dispatcher, FarSide(RateLimits(rules or RateRules())), upload)
+        world = World(store, dispatcher, far, upload)
         for _ in range(workers):
             nursery.start_soon(world.work, worker_claims.clone())
         nursery.start_soon(dispatcher.run)

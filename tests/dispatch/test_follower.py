@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
-from attrs import define, evolve
+from attrs import define
 from failing_store import FailingStore, memory_store, now
+from rate_world import Crowd
 from trio.testing import MockClock
 
 from streamwarm.backlog.store import Again, Pushed
@@ -190,17 +191,6 @@ def hand_out_all(limits: Limits) -> int:
         limits.end("mybot", limits.reserve("mybot", now()), now(), now())
         count += 1
     return count
-
-
-@define
-class Crowd:
-    """A store that so many processes share."""
-
-    store: Any
-    processes: int
-
-    async def shared_limits(self) -> Any:
-        return evolve(await self.store.shared_limits(), processes=self.processes)
 
 
 async def test_a_deadline_holds_though_the_stores_clock_was_set_back(autojump_clock: MockClock) -> None:

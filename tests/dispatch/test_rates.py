@@ -7,13 +7,16 @@ from itertools import pairwise
 
 import pytest
 import trio
-from rate_world import BOT, Upload, rate_world
+from failing_store import now
+from rate_world import BOT, Crowd, Upload, World, rate_world
 from trio.testing import MockClock
 
+from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Pause
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.send.destination import LaneRates, Quota, Rates
+from streamwarm.watch.events import unobserved
 
 GROUP = -1001
 GROUPS = [-1001, -1002, -1003, -1004, -1005]
@@ -38,6 +41,28 @@ async def test_five_groups_take_a_hundred_a_minute_in_turn(autojump_clock: MockC
         assert w.far.refused == []
         assert 990 <= len(w.far.all_made) <= 1000
         assert {len(times) for times in w.far.made.values()} <= {198, 199, 200}
+
+
+async def test_two_processes_keep_one_groups_minute_also_after_one_of_them_has_left(autojump_clock: MockClock) -> None:
+    async with rate_world([GROUP], rules=ANY_SPACING) as w, trio.open_nursery() as nursery:
+        crowd = Crowd(w.store, 2)
+
+        async def follow(world: World) -> None:
+            dispatcher = world.dispatcher
+            follower = LimitsFollower(crowd, dispatcher.limits, 1, now, now, dispatcher.wake, unobserved)
+            await nursery.start(follower.follow)
+
+        await follow(w)
+        async with rate_world([GROUP], beside=w) as other:
+            await follow(other)
+            await w.run_with_work(600, a_minute=20)
+        by_both = len(w.far.all_made)
+        crowd.processes = 1
+        await w.run_with_work(600, a_minute=20)
+        assert w.far.refused == []
+        assert by_both >= 180
+        assert len(w.far.all_made) - by_both >= 170  # less half a minute's, until what the other sent counts no more
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_persons_chat_takes_a_message_a_second(autojump_clock: MockClock) -> None:
