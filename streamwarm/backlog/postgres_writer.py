@@ -186,16 +186,19 @@ class _Transaction:
 
 
 def end_transaction(connection: PgConnection, error: Exception) -> bool:
-    """After `error`: roll back what is open. True if the connection is gone, with whatever it was at."""
-    if isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "FATAL":
-        connection.close()
-    if connection.closed:
-        return True
-    try:
-        connection.execute("ROLLBACK")
-    except psycopg.Error:
-        connection.close()
-    return connection.closed
+    """After `error`: roll back what is open, and close. True if the connection was gone, with whatever it was at.
+
+    It is not used again: psycopg takes a statement for prepared that it sent behind the one that failed, and each later
+    use of it would fail.
+    """
+    gone = connection.closed or (isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "FATAL")
+    if not gone:
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            gone = True
+    connection.close()
+    return gone
 
 
 def _told(url: str, error: Exception) -> Exception:

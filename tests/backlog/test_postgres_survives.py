@@ -132,6 +132,19 @@ async def test_one_bad_operation_leaves_its_neighbours_committed_in_postgres(ope
         assert await store.last_seq() == 2
 
 
+async def test_operations_that_fail_do_not_spoil_the_connection_for_those_that_come_after(
+    open_postgres: OpenStore,
+) -> None:
+    too_long = photo(Random(1).randbytes(10_000).hex())
+    async with open_postgres() as store:
+        for number in range(12):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    await store.push([too_long])
+            await push_one(store, photo(f"{number}.jpg"))
+            assert await store.last_seq() == number + 1
+
+
 async def test_a_host_that_hangs_in_mid_write_holds_up_the_others_for_seconds_only(
     open_postgres: OpenStore, postgres_server: PostgresServer
 ) -> None:
