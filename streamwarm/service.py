@@ -17,7 +17,7 @@ from attrs import define, field
 
 from streamwarm.accept.intake import Intake
 from streamwarm.backlog.probe import Probe
-from streamwarm.backlog.rescuer import run_rescuer
+from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.store import Store
 from streamwarm.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
@@ -173,7 +173,7 @@ async def run_service(
 
 async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     """The tasks that keep the backlog moving: events out, retries and rescues in, leases alive."""
-    store, observe = service.store, service.observe
+    store, observe, queue = service.store, service.observe, service.settings.queue
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)
@@ -186,12 +186,13 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
             now=store.now,
             random=random.random,
             observe=observe,
+            prune_every_s=prune_interval_s(min(queue.keep_done_s, queue.keep_failed_s)),
             on_queued=service.dispatcher.wake,
             before_rescue=partial(service.running.renew, store),
         )
     )
     plumbing.start_soon(sweep_destinations, service.far.destinations, store, observe)
-    every_s = service.settings.queue.lease_s / 3  # two renewals may fail before a lease is lost
+    every_s = queue.lease_s / 3  # two renewals may fail before a lease is lost
     plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
 
 

@@ -29,8 +29,8 @@ _Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 def at_least(minimum: float) -> _Validator:
     def check(_: object, __: Attribute[Any], value: float) -> None:
-        if not value >= minimum:  # written so that NaN fails too
-            raise BadValue(f"must be at least {minimum:g}")
+        if not minimum <= value < float("inf"):  # written so that NaN fails too
+            raise BadValue(f"must be at least {minimum:g}" if value != float("inf") else "must be a finite number")
 
     return check
 

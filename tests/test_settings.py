@@ -65,6 +65,7 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
         ("[queue]\nworkers = 1.5\n", ["queue.workers", "whole number"]),
         ("[queue]\nworkers = true\n", ["queue.workers", "whole number"]),
         ("[queue]\nlease_s = nan\n", ["queue.lease_s", "at least 1"]),
+        ("[serve]\ndrain_s = inf\n", ["serve.drain_s", "finite"]),
         ("[serve]\nlisten = '127.0.0.1'\n", ["serve.listen", "HOST:PORT"]),
         ("[serve]\nlisten = '127.0.0.1:99999'\n", ["serve.listen", "65535"]),
         ("[store]\nurl = 'mysql://x'\n", ["store.url", "sqlite:///PATH"]),

@@ -25,12 +25,21 @@ RESCUE_EVERY_S = 5.0
 store."""
 
 PRUNE_EVERY_S = 3_600.0
+"""The longest sleep between two looks at what ended long ago."""
+
+_PRUNE_EVERY_AT_LEAST_S = 5.0
+"""However short a time ended jobs are kept: a look costs two index reads and a transaction."""
 
 _BACKOFF_STEPS = 3
 """Failures after which the wait grows no more (to 4 s at most), so that a rescue is never late for long."""
 
 _Duty = Callable[[], Awaitable[float]]
 """Does one round and returns how many seconds to sleep before the next."""
+
+
+def prune_interval_s(keep_s: float) -> float:
+    """How often to look for what was kept for `keep_s`: it is gone a tenth of that later, or a few seconds."""
+    return min(PRUNE_EVERY_S, max(_PRUNE_EVERY_AT_LEAST_S, keep_s / 10))
 
 
 async def run_rescuer(
@@ -42,16 +51,18 @@ async def run_rescuer(
     on_queued: Callable[[], None] = lambda: None,
     before_rescue: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     interval_s: float = RESCUE_EVERY_S,
+    prune_every_s: float = PRUNE_EVERY_S,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run until cancelled. `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1),
-    `interval_s` the time between two rescues; `on_queued` is called when jobs became `queued`.
-    `before_rescue` renews this process's own leases: one that was suspended must not rescue what it still runs."""
+    `interval_s` the time between two rescues, `prune_every_s` between two prunes; `on_queued` is called when
+    jobs became `queued`. `before_rescue` renews this process's own leases: one that was suspended must not rescue
+    what it still runs."""
     async with trio.open_nursery() as nursery:
         for where, duty in (
             ("wake", partial(_wake, store, now, on_queued)),
             ("rescue", partial(_rescue, store, interval_s, observe, on_queued, before_rescue)),
-            ("prune", partial(_prune, store)),
+            ("prune", partial(_prune, store, prune_every_s)),
         ):
             nursery.start_soon(_repeat, where, duty, random, observe)
         task_status.started()
@@ -112,6 +123,6 @@ def tell_set_aside(rescued: Rescued, observe: Observer) -> None:
             )
 
 
-async def _prune(store: Store) -> float:
+async def _prune(store: Store, every_s: float) -> float:
     await store.prune()
-    return PRUNE_EVERY_S
+    return every_s

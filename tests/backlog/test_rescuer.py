@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
-from streamwarm.backlog.rescuer import run_rescuer
+from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.store import Again, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
@@ -52,6 +52,24 @@ async def test_a_retry_comes_at_its_time_and_old_jobs_go(
     assert (await view(virtual_store, claim.job.id)).state is State.QUEUED
     await trio.sleep(3_700)
     assert await virtual_store.get(old.id) is None
+
+
+async def test_an_ended_job_goes_soon_after_its_time_also_where_that_is_short(
+    virtual_store: Store, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    every_s = prune_interval_s(LIMITS.keep_done_s)
+    await nursery.start(
+        lambda **k: run_rescuer(virtual_store, now=trio.current_time, random=lambda: 0.5, prune_every_s=every_s, **k)
+    )
+    old = await warm(virtual_store, photo("old.jpg"))
+    await trio.sleep(LIMITS.keep_done_s - 1)
+    assert await virtual_store.get(old.id) is not None
+    await trio.sleep(2 + every_s)
+    assert await virtual_store.get(old.id) is None
+
+
+def test_what_is_kept_for_days_is_looked_for_once_an_hour_and_for_seconds_every_few() -> None:
+    assert [prune_interval_s(keep_s) for keep_s in (0, 600, 7 * 86400)] == [5, 60, 3600]
 
 
 class Flaky:
