@@ -114,7 +114,8 @@ class Destination(Protocol):
 
     @property
     def on_unknown(self) -> Literal["retry", "hold"]:
-        """What follows `delivery_unknown`: another attempt, flagged `possible_duplicate`, or a person's decision."""
+        """What follows `delivery_unknown`: another attempt, flagged `possible_duplicate`, or a person's decision. With
+        `hold` every delivery costs a write to the store before its last bytes leave."""
         ...
 
     @property

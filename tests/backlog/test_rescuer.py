@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import trio
-from backlog_helpers import TIMED_OUT, numbered, photo, start, view, warm
+from backlog_helpers import TIMED_OUT, claim_one, numbered, photo, start, view, warm
 from trio.testing import MockClock
 
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.store import Again, Store
-from streamwarm.errors import StoreUnavailable
+from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import State
-from streamwarm.watch.events import Observation, StoreTrouble
+from streamwarm.watch.events import AttemptFailed, Observation, StoreTrouble
 
 LIMITS = StoreLimits(keep_done_s=100)
 
@@ -36,6 +37,26 @@ async def test_a_job_of_a_dead_worker_is_claimable_within_ten_seconds_of_its_lea
     assert (await view(virtual_store, claim.job.id)).state is State.RUNNING
     await trio.sleep(11)
     assert (await view(virtual_store, claim.job.id)).state is State.QUEUED
+
+
+async def test_a_job_that_ends_because_its_worker_was_lost_is_told_as_any_other_failure(
+    virtual_store: Store, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    told: list[Observation] = []
+    rescuer = partial(run_rescuer, virtual_store, now=trio.current_time, random=lambda: 0.5, observe=told.append)
+    await nursery.start(rescuer)
+    held = await start(virtual_store, photo("held.jpg"))
+    assert await virtual_store.note_departure(held.lease)
+    lost = await start(virtual_store, photo("lost.jpg"))
+    for _ in range(LIMITS.max_attempts - 1):
+        await trio.sleep(LIMITS.lease_s + 11)
+        await claim_one(virtual_store, lost.job.id)
+    await trio.sleep(LIMITS.lease_s + 11)
+    failures = [(o.id, o.code, o.outcome, o.attempt) for o in told if isinstance(o, AttemptFailed) and o.final]
+    assert failures == [
+        (held.job.id, ErrorCode.DELIVERY_UNKNOWN, "unknown", 1),
+        (lost.job.id, ErrorCode.WORKER_LOST, "failed", LIMITS.max_attempts),
+    ]
 
 
 async def test_a_retry_comes_at_its_time_and_old_jobs_go(
