@@ -13,9 +13,9 @@ import trio
 from attrs import frozen
 
 from streamwarm.cli.client import CallError, Unreachable
-from streamwarm.cli.common import FAILED
+from streamwarm.cli.common import FAILED, INTERRUPTED, fail
 from streamwarm.cli.display import open_display
-from streamwarm.cli.follow import Display, Following
+from streamwarm.cli.follow import Following
 from streamwarm.cli.job_input import (
     Defaults,
     JsonJob,
@@ -70,14 +70,22 @@ def push(
     if bool(keys) == (prefix is not None):
         raise click.UsageError("name either object keys, a file of jobs or -, or a --prefix")
     request = PushRequest(keys, prefix, destination, kind, wait)
+    is_interrupted = False
     with open_display(as_json=as_json) as display:
-        failed = trio.run(_push, service, request, display)
-    sys.exit(FAILED if failed else 0)
+        following = Following(display)
+        try:
+            trio.run(_push, service, request, following)
+        except* KeyboardInterrupt:
+            is_interrupted = True
+    if is_interrupted:
+        left = following.open_count
+        go_on = f"; {left} jobs that the service took go on: `streamwarm jobs` lists them, `jobs cancel` ends them"
+        fail(f"interrupted{go_on if left else ''}", INTERRUPTED)
+    sys.exit(FAILED if following.failed else 0)
 
 
-async def _push(service: Service, request: PushRequest, display: Display) -> int:
-    """How many jobs failed or were rejected."""
-    following = Following(display)
+async def _push(service: Service, request: PushRequest, following: Following) -> None:
+    """Push what is asked for, and follow it to its end."""
     async with open_follower(service) as client:
         stats = await client.call("stats", {})
         defaults = Defaults(choose_destination(request.destination, stats["destinations"]), request.kind)
@@ -89,7 +97,6 @@ async def _push(service: Service, request: PushRequest, display: Display) -> int
     if not pushed:
         where = "no job was given" if request.prefix is None else f"no key in the bucket begins with {request.prefix!r}"
         click.echo(f"streamwarm: nothing to push: {where}", err=True)
-    return following.failed
 
 
 @asynccontextmanager

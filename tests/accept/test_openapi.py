@@ -26,9 +26,10 @@ from streamwarm.watch.events import Observation, UnexpectedError
 API = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """What programs use; the other routes are pages for people."""
 
-REFUSES_WHAT_IS_VALID = ("POST /v1/jobs", "POST /v1/pause")
-"""No schema says these two: a body of jobs, each of which may be anything, is refused for one integer beyond 64 bits,
-for a nesting of more than 32 levels, or for its size; and a pause must end in the future, whatever time it is."""
+REFUSES_WHAT_IS_VALID = ("POST /v1/jobs", "POST /v1/pause", "POST /v1/resume")
+"""What no schema says of these: a body of jobs, each of which may be anything, is refused for one integer beyond 64
+bits, for a nesting of more than 32 levels, or for its size; a time must lie after 1970 (`date-time` begins in the year
+0), and that of a pause in the future."""
 
 NOWHERE = "http://127.0.0.1:9"
 """The discard port: nothing listens there, so jobs are tried and fail at once."""

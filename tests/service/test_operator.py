@@ -239,6 +239,26 @@ async def test_a_live_status_in_a_pipe_prints_line_after_line_and_an_interrupt_e
         await process.stdout.aclose()
 
 
+async def test_an_interrupted_push_tells_what_goes_on_without_it(object_store: ObjectStore, tmp_path: Path) -> None:
+    async with operating(object_store, tmp_path) as op:
+        await op.world.client.call("pause", {})
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "streamwarm", "push", "a.pdf", "b.pdf", "too-long" * 200, *op.reach],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with trio.fail_after(DEADLINE_S):
+            # What was refused is printed last of an answer.
+            assert b" rejected " in await process.stdout.receive_some()
+            process.send_signal(signal.SIGINT)
+            said = b"".join([piece async for piece in process.stderr])
+            assert await process.wait() == 130
+        assert said.startswith(b"streamwarm: interrupted; 2 jobs that the service took go on")
+        await process.stdout.aclose()
+
+
 async def test_a_reader_that_has_enough_ends_the_command_quietly(object_store: ObjectStore, tmp_path: Path) -> None:
     async with operating(object_store, tmp_path) as op:
         process = await trio.lowlevel.open_process(
