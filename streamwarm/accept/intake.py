@@ -231,12 +231,17 @@ def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
     return job_view(job)
 
 
+def _refused_view(index: int, answer: Refused) -> JsonObject:
+    view: dict[str, Any] = {"index": index, "code": answer.code, "message": answer.message}
+    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code == "queue_full" else {})
+
+
 def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
     accepted: list[JsonObject] = []
     rejected: list[JsonObject] = []
     for index, answer in sorted(outcome.items()):
         if isinstance(answer, Refused):
-            rejected.append({"index": index, "code": answer.code, "message": answer.message})
+            rejected.append(_refused_view(index, answer))
         else:
             item: dict[str, Any] = {
                 "index": index,

@@ -142,7 +142,13 @@ SCHEMAS: dict[str, Any] = {
             "rejected": {
                 "type": "array",
                 "items": _object(
-                    {"index": _COUNT, "code": _TEXT, "message": _TEXT}, required=("index", "code", "message")
+                    {
+                        "index": _COUNT,
+                        "code": _TEXT,
+                        "message": _TEXT,
+                        "retry_after_s": {"type": "number", "description": "With `queue_full`."},
+                    },
+                    required=("index", "code", "message"),
                 ),
             },
         },

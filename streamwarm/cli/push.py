@@ -185,5 +185,5 @@ async def push_batch(client: Follower, batch: list[JsonJob], following: Followin
                 following.rejected(pending[answer["index"]], answer)
         following.batch_answered()
         pending = [pending[answer["index"]] for answer in full]
-        if pending:
-            await trio.sleep(FULL_S)
+        if full:
+            await trio.sleep(full[0].get("retry_after_s", FULL_S))

@@ -70,6 +70,7 @@ async def test_a_push_that_half_fits_keeps_the_half_that_does() -> None:
         answer = await world.intake.push([job(str(number)) for number in range(3)])
         assert len(answer["accepted"]) == 2
         assert [(item["index"], item["code"]) for item in answer["rejected"]] == [(2, "queue_full")]
+        assert answer["rejected"][0]["retry_after_s"] > 0
         assert world.saw(QueueFull) == [QueueFull(1, 2)]
 
 
@@ -87,6 +88,7 @@ async def test_a_full_backlog_hides_no_other_fault_of_a_push() -> None:
         await world.intake.push([job("a")])
         answer = await world.intake.push([job("b"), {}])
         assert [item["code"] for item in answer["rejected"]] == ["queue_full", "invalid_job"]
+        assert ["retry_after_s" in item for item in answer["rejected"]] == [True, False]
 
 
 async def test_an_empty_push_is_an_empty_answer() -> None:
