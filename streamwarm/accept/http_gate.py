@@ -32,10 +32,10 @@ _LOOKUP_PATHS = ("/v1/media/", "/v1/jobs/")
 class RequestLimits:
     """How often a client may ask, a client being an address and the token that it sent.
 
-    Figures: a process answers up to 1,100 look-ups a second (0.9 CPU-ms each, half of it HTTP itself), and stats or
-    metrics in 1.3 to 1.5 CPU-ms. So a program that asks for those in a loop without a pause, which nobody means to do,
-    takes two fifths of a core and not all of it; a bot's look-ups are limited at 6,000 a second, beyond what a process
-    can answer.
+    Figures: a process answers up to 1,100 look-ups a second (0.9 CPU-ms each, half of it HTTP itself), stats in 0.9 to
+    1.3 CPU-ms and metrics in 1.5; a refusal takes 0.5. So what a program that asks for those in a loop without a pause
+    takes of a core is halved at best, for one that heeds `Retry-After` bounded by two fifths; a bot's look-ups are
+    limited at 6,000 a second, beyond what a process can answer.
     """
 
     per_s: float = 300.0
