@@ -99,6 +99,8 @@ def main() -> None:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         click.echo(f"streamwarm: cannot write: {exc.strerror}", err=True)
+        # What the buffer still holds would fail at the interpreter's last flush, too: said twice, and exit 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
 
 

@@ -305,7 +305,11 @@ async def test_a_slip_of_the_hand_is_wrong_usage_and_told_with_what_is_right(wor
 def test_what_a_terminal_cannot_show_or_a_disk_cannot_hold_ends_in_words() -> None:
     command = [sys.executable, "-m", "streamwarm"]
     with Path("/dev/full").open("wb") as full:
-        refused = subprocess.run([*command, "--help"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+        # Buffered, as it is for who has not set PYTHONUNBUFFERED: what was not written is tried again at the end.
+        environ = {**os.environ, "PYTHONUNBUFFERED": ""}
+        refused = subprocess.run(
+            [*command, "--help"], env=environ, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
+        )
     assert (refused.returncode, refused.stderr.count(b"\n")) == (1, 1)
     closed_input = f"{shlex.join(command)} push - --url ws://127.0.0.1:1/ <&-"
     closed = subprocess.run(["sh", "-c", closed_input], capture_output=True, check=False, timeout=60)
