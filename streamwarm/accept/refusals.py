@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from math import ceil
 from typing import NamedTuple
 
 
@@ -37,4 +38,4 @@ class CallRefusedError(Exception):
 def too_often(wait_s: float) -> CallRefusedError:
     """For a client that has used up its allowance for `wait_s` seconds."""
     message = "this client asks too often; wait, ask for more at once (one push takes 10,000 jobs), or watch"
-    return CallRefusedError(Reason.RATE_LIMITED, message, retry_after_s=round(wait_s, 3))
+    return CallRefusedError(Reason.RATE_LIMITED, message, retry_after_s=ceil(wait_s * 1000) / 1000)

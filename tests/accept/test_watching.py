@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.accept.allowance import Allowance, Allowances
+from streamwarm.accept.refusals import too_often
 from streamwarm.accept.requests import parse_list
 from streamwarm.accept.watching import Watching
 from streamwarm.model import Event, Kind, State
@@ -92,6 +93,10 @@ async def test_a_client_that_asks_too_often_is_told_when_to_come_back_and_others
             assert (await hasty.call("nonsense"))["error"]["code"] == -32005
             assert "error" not in await other.call("stats")
         assert (await world.intake.list_jobs(parse_list({})))["jobs"] == []
+
+
+def test_who_asks_too_often_is_never_told_to_come_back_at_once() -> None:
+    assert [too_often(wait_s).retry_after_s for wait_s in (0.0001, 0.25)] == [0.001, 0.25]
 
 
 def test_an_allowance_fills_up_again_to_its_burst_and_no_further() -> None:
