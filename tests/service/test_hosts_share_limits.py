@@ -103,7 +103,7 @@ async def test_what_a_person_has_mended_at_one_host_goes_on_at_the_other(
             ended.extend(await hosts.warm("mended"))
 
         nursery.start_soon(warm)
-        await hosts.until_both(lambda bot: bot["paused"] is not None)
+        await hosts.until_both(lambda bot: bot["paused"] is not None and not bot["queue"]["running"])
         hosts.emulator.clear_faults()
         await hosts.two.client.call("resume", {"destination": "mybot"})
         assert (await bot_at(hosts.two))["paused"] is None
@@ -150,7 +150,7 @@ async def test_a_job_cancelled_at_one_host_stops_at_the_other(
         with trio.fail_after(DEADLINE_S):
             while not (busy := [world for world in (hosts.one, hosts.two) if await uploads_at(world)]):
                 await trio.sleep(0.02)
-            other = hosts.two if busy == [hosts.one] else hosts.one
+            other = hosts.two if busy[0] is hosts.one else hosts.one
             assert (await other.client.call("cancel", {"id": job_id}))["state"] == "cancelled"
             for world in (hosts.one, hosts.two):
                 assert (await world.outcome(job_id))["state"] == "cancelled"
