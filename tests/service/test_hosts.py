@@ -38,7 +38,7 @@ def succeeded(log: Path) -> int:
     return log.read_text().count("[MEDIA][PREWARM][OK]")
 
 
-@pytest.mark.parametrize(("fate", "job_count"), [(signal.SIGKILL, 1_000), (signal.SIGSTOP, 200)])
+@pytest.mark.parametrize(("fate", "job_count"), [(signal.SIGKILL, 1_000), (signal.SIGSTOP, 400)])
 async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_nothing(
     object_store: ObjectStore, postgres_server: PostgresServer, tmp_path: Path, fate: signal.Signals, job_count: int
 ) -> None:
@@ -47,7 +47,7 @@ async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_no
     await put(object_store, objects)
     url = postgres_server.new_schema()
     folders = [tmp_path / "one", tmp_path / "two"]
-    async with running_emulator(latency_s=0.02) as emulator:
+    async with running_emulator(latency_s=0.05) as emulator:
         configs = []
         for number, folder in enumerate(folders, 1):
             folder.mkdir()
@@ -71,7 +71,7 @@ async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_no
                 job_ids = {item["id"] for item in reply["accepted"]}
                 assert len(job_ids) == job_count
                 with trio.fail_after(LONG_S):
-                    while len(emulator.deliveries) < job_count // 2:
+                    while len(emulator.deliveries) < job_count // 2 or not all(map(succeeded, logs)):
                         await trio.sleep(0.01)
                 one.process.send_signal(fate)
                 done: Counter[str] = Counter()
@@ -85,7 +85,6 @@ async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_no
             assert await two.ended() == 0
         assert len(emulator.deliveries) <= job_count + WORKERS  # what it had in hand may be sent
     assert set(done.values()) == {1}
-    assert min(succeeded(log) for log in logs) > 0
     with closing(psycopg.connect(url)) as database:
         warm = database.execute(
             "SELECT count(*), count(DISTINCT (kind, media_reference)) FROM media_cache WHERE status = 'ready'"
