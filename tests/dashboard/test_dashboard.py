@@ -140,6 +140,7 @@ def test_a_token_opens_the_dashboard_for_this_tab_and_stands_in_no_address(live:
     page.on("request", lambda request: asked.append(request.url))
     page.goto(live.busy)
     token = page.get_by_label("Token")
+    expect(token).to_be_focused()
     for wrong in ("wrong", "schl\u00fcssel"):
         token.fill(wrong)
         page.keyboard.press("Enter")

@@ -44,5 +44,5 @@
 
   const kept = sessionStorage.getItem(KEPT_AS);
   if (kept) attempt(kept);
-  else form.hidden = false;
+  else show("");
 }
