@@ -151,11 +151,11 @@ def main(*, as_json: bool, html: Path | None, **given: Any) -> None:
     if html is not None and not html.absolute().parent.is_dir():
         raise click.UsageError(f"--html: there is no folder {html.parent}; make it first")
     finished = trio.run(run_load, options, lambda text: click.echo(text, err=True))
-    print_table(finished.summary)
     if html is not None:
         html.write_text(
             html_report(finished.summary, options, finished.ledger.records, finished.sampler.samples), "utf-8"
         )
+    print_table(finished.summary)
     if as_json:
         click.echo(json.dumps(finished.summary))
     sys.exit(_exit_code(finished))

@@ -131,6 +131,8 @@ class ServiceApi:
     async def text(self, path: str) -> str:
         """Raises `HttpError` for anything but 200."""
         answer = await self._get(path)
+        if answer.status_code == 401:
+            raise HttpError(f"{self.url} wants a token; give one of its auth.tokens with --token or STREAMWARM_TOKEN")
         if answer.status_code != 200:
             raise HttpError(f"GET {self.url}{path} answered {answer.status_code}: {answer.text[:300]}")
         return str(answer.text)
