@@ -44,7 +44,8 @@ def destination_tables(tables: Any, path: Path | None, environ: Mapping[str, str
 def _begun_by(environ: Mapping[str, str], tables: Mapping[str, Any]) -> list[str]:
     """The names of tables that only the environment has."""
     known = {_as_variable(name) for name in tables}
-    begun = [v.removeprefix(PREFIX).removesuffix(_TYPE) for v in environ if v.startswith(PREFIX) and v.endswith(_TYPE)]
+    named = [variable.removeprefix(PREFIX) for variable in environ if variable.startswith(PREFIX)]
+    begun = [rest.removesuffix(_TYPE) for rest in named if rest.endswith(_TYPE)]
     return [name.lower() for name in begun if name not in known and _NAME.fullmatch(name.lower())]
 
 

@@ -189,6 +189,7 @@ def test_a_variable_that_belongs_to_no_destination_is_told(tmp_path: Path) -> No
     assert "the environment: STREAMWARM_DESTINATIONS_MYBOTT_TOKEN: " in message
     assert "mybot" in message
     assert "CANARY" not in message
+    assert "there are: mybot;" in problem(text, tmp_path, {"STREAMWARM_DESTINATIONS_TYPE": "telegram"})
 
 
 def test_a_bad_value_of_a_destination_from_the_environment_is_told_with_its_variable(tmp_path: Path) -> None:
