@@ -78,7 +78,7 @@ async def open_postgres_store(
             for _ in range(2)
         )
         transactions = _PostgresTransactions(reader, live, changes, now)
-        nursery.start_soon(_listen, url, commits.wake)
+        nursery.start_soon(_listen, url, reader.queries["last_notified"], commits.announce)
         async with trio.open_nursery() as writing:
             writing.start_soon(live.run)
             writing.start_soon(changes.run)
@@ -193,22 +193,29 @@ async def _opened(pool: ConnectionPool[PgConnection]) -> AsyncIterator[None]:
             await trio.to_thread.run_sync(pool.close, abandon_on_cancel=True)
 
 
-async def _listen(url: str, heard: Callable[[], None]) -> None:
-    """Call `heard` whenever some process committed an event, and after each time that we may have missed one."""
+async def _listen(url: str, query: str, announce: Callable[[int], None]) -> None:
+    """Announce the newest event's `seq` when some process has committed one, and each time that we may have missed it.
+
+    Stores in other schemas of the database are heard too; each tells its events by the id of its table.
+    """
     while True:
         try:
-            with closing(await trio.to_thread.run_sync(_listening, url)) as connection:
+            with closing(await trio.to_thread.run_sync(connect, url)) as connection:
+                here, seq = await trio.to_thread.run_sync(_start_listening, connection, query)
+                announce(seq)
                 while True:
-                    heard()
                     await trio.lowlevel.wait_readable(connection.fileno())
                     connection.pgconn.consume_input()
-                    while connection.pgconn.notifies():
-                        pass
+                    while (told := connection.pgconn.notifies()) is not None:
+                        where, _, number = told.extra.partition(b" ")
+                        if where == here:
+                            announce(int(number))
         except (psycopg.Error, OSError):
             await trio.sleep(_RELISTEN_S)  # whoever waits looks by itself, every `POLL_S`
 
 
-def _listening(url: str) -> PgConnection:
-    connection = connect(url)
+def _start_listening(connection: PgConnection, query: str) -> tuple[bytes, int]:
+    """By what its events are told, and the newest one's `seq`; of later ones the connection will hear."""
     connection.execute("LISTEN streamwarm")
-    return connection
+    (row,) = connection.execute(query).fetchall()
+    return b"%d" % row["tableoid"], row["value"]

@@ -58,8 +58,7 @@ class PostgresTables(PostgresMedia):
             )
         if not self._events:
             return None
-        self._run("notify")
-        return self._run("counter", name="events")
+        return self._run("notify")
 
     def hold_keys(self) -> None:
         self._one("lock_intake")

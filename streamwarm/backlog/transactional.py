@@ -72,17 +72,12 @@ KEPT_EVENTS = 512
 
 @define(eq=False)
 class CommitSignal:
-    """Tells those who wait for events of this process that one was committed, and which, so that they need not be read
+    """Tells those who wait for events that one was committed, and of this process which, so that they need not be read
     back: a trip to a thread, and rows to parse, for each commit."""
 
     last_seq: int = 0
     changed: trio.Event = field(factory=trio.Event)
     _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT_EVENTS))  # without a gap
-
-    def wake(self) -> None:
-        """Another process may have committed one: those who wait look again."""
-        self.changed.set()
-        self.changed = trio.Event()
 
     def announce(self, seq: int, events: Sequence[Event] = ()) -> None:
         """The newest committed event is `seq`; the last ones up to it are `events`, where they are known."""
@@ -92,7 +87,8 @@ class CommitSignal:
             self._recent.extend(events)
         if seq > self.last_seq:
             self.last_seq = seq
-            self.wake()
+            self.changed.set()
+            self.changed = trio.Event()
 
     def forget(self) -> None:
         """Events were deleted here: only the store knows which are left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from backlog_helpers import OpenStore, claim_one, done, numbered, photo, push_on
 from postgres_fixture import PostgresServer
 
 from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.postgres import open_postgres_store
 from streamwarm.backlog.postgres_server import connect, migrate
 from streamwarm.backlog.queries import load_migrations, load_queries
 from streamwarm.backlog.store import Pushed, Store
@@ -285,3 +287,47 @@ def test_many_keys_are_looked_up_one_by_one_and_never_the_table_for_each(
     assert walked
     for number in walked:
         assert "Index Cond:" in lines[number + 1], lines[number]
+
+
+@pytest.fixture
+def without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for events is for notifications that were lost, and events that came faster than that kept putting it
+    off: who follows must learn of them by being told."""
+    monkeypatch.setattr("streamwarm.backlog.postgres.POLL_S", math.inf)
+
+
+@pytest.mark.usefixtures("without_looking")
+@pytest.mark.parametrize("cut_off", [False, True])
+async def test_a_host_is_told_of_anothers_events_also_of_those_that_came_while_it_was_cut_off(
+    open_postgres: OpenStore, postgres_server: PostgresServer, *, cut_off: bool
+) -> None:
+    seen: list[int] = []
+    async with open_postgres() as following, open_postgres(new_id=numbered("other-")) as working:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(follow, following, 5, seen)
+                for number in range(5):
+                    if cut_off:
+                        listeners = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+                        postgres_server.execute(f"SELECT pg_terminate_backend(pid) FROM ({listeners})")
+                    await push_one(working, photo(f"{number}.jpg"))
+                    while len(seen) <= number:
+                        await trio.sleep(0.01)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("without_looking")
+async def test_what_a_store_in_another_schema_tells_is_not_taken_for_ones_own(
+    open_postgres: OpenStore, postgres_server: PostgresServer
+) -> None:
+    elsewhere = open_postgres_store(
+        postgres_server.new_schema(), limits=ROOMY, new_id=numbered("job-"), new_token=numbered("token-")
+    )
+    async with open_postgres() as mine, elsewhere as others, open_postgres(new_id=numbered("other-")) as same:
+        await others.push([photo(f"{number}.jpg") for number in range(9)])
+        await push_one(same, photo())
+        with trio.fail_after(60):
+            await mine.wait_for_event(0)  # what was told before that was heard before it
+        with trio.move_on_after(0) as waiting:
+            await mine.wait_for_event(1)
+        assert waiting.cancelled_caught

@@ -202,7 +202,10 @@ SELECT * FROM unnest(%(destination)s::text[], %(state)s::text[], %(jobs)s::bigin
 ON CONFLICT (destination, state) DO UPDATE SET jobs = job_counts.jobs + excluded.jobs;
 
 -- name: notify
-SELECT pg_notify('streamwarm', '');
+SELECT value, pg_notify('streamwarm', tableoid || ' ' || value) FROM counters WHERE name = 'events';
+
+-- name: last_notified
+SELECT tableoid, value FROM counters WHERE name = 'events';
 
 -- name: events_after
 SELECT * FROM events WHERE seq > %(seq)s ORDER BY seq LIMIT %(limit)s;
