@@ -21,7 +21,7 @@ from streamwarm.backlog.transitions import (
     StoredJob,
     cancelled,
     claimed,
-    departed,
+    departing,
     event_of,
     requeued,
     rescued,
@@ -162,11 +162,11 @@ def renew(tables: Tables, now: float, leases: Sequence[Lease], lease_s: float) -
     return lost
 
 
-def note_departure(tables: Tables, lease: Lease) -> bool:
+def note_departure(tables: Tables, lease: Lease, departed: bool) -> bool:
     stored = tables.jobs_to_change({lease.job_id}).get(lease.job_id)
     if stored is None or not _holds(stored, lease):
         return False
-    tables.update_jobs([departed(stored)])
+    tables.update_jobs([departing(stored, departed)])
     return True
 
 

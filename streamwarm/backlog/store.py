@@ -243,9 +243,10 @@ class Store(Protocol):
         """Extend leases by `lease_s`; returns those that are lost (expired and rescued, or cancelled)."""
         ...
 
-    async def note_departure(self, lease: Lease) -> bool:
+    async def note_departure(self, lease: Lease, *, departed: bool = True) -> bool:
         """The last bytes of this attempt are about to leave, and its job is to be held if the answer is lost: with this
-        process too (`rescue`). False where the lease was lost; then they must not leave."""
+        process too (`rescue`). False where the lease was lost; then they must not leave. `departed` False takes it
+        back: the answer has come, and the far side has not taken them."""
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:

@@ -182,8 +182,8 @@ class TransactionalStore:
             lambda tables, now: operations.renew(tables, now, leases, self._limits.lease_s)
         )
 
-    async def note_departure(self, lease: Lease) -> bool:
-        return await self._transactions.write(lambda tables, _: operations.note_departure(tables, lease))
+    async def note_departure(self, lease: Lease, *, departed: bool = True) -> bool:
+        return await self._transactions.write(lambda tables, _: operations.note_departure(tables, lease, departed))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return await self._transactions.write(lambda tables, now: operations.settle(tables, now, settlements))

@@ -57,9 +57,9 @@ def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float) -> Sto
     return evolve(after, lease_token=token, lease_expires_at=now + lease_s)
 
 
-def departed(stored: StoredJob) -> StoredJob:
-    """A running job whose last bytes are about to leave."""
-    return evolve(stored, departed=True)
+def departing(stored: StoredJob, departed: bool) -> StoredJob:
+    """A running job whose last bytes are about to leave, or have come to nothing."""
+    return evolve(stored, departed=departed)
 
 
 def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:

@@ -28,12 +28,17 @@ async def hand_off_or_transfer(
     body_timeout_s: float,
     clock: Callable[[], float],
     depart: Callable[[int], Awaitable[float]],
+    retract: Callable[[], Awaitable[None]],
 ) -> Delivered:
-    """Deliver the job's object, handed over where the destination takes it so, else streamed (see `transfer`)."""
+    """Deliver the job's object, handed over where the destination takes it so, else streamed (see `transfer`).
+
+    `retract` is called once nothing has come of a departure.
+    """
     if destination.may_fetch(attempt.job):
         delivered = await _hand_off(attempt, source, destination, clock, depart)
         if delivered is not None:
             return delivered
+        await retract()
     return await transfer(attempt, source, destination, body_timeout_s=body_timeout_s, clock=clock, depart=depart)
 
 
@@ -57,7 +62,7 @@ async def _hand_off(
 
     async def depart_now() -> None:
         watchdog.expect_departure()
-        attempt.departed_at = await depart(media.bytes)
+        attempt.depart(await depart(media.bytes))
         watchdog.expect_answer()
 
     with watched(attempt, watchdog):

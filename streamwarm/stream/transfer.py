@@ -26,7 +26,8 @@ class Attempt:
     """One attempt while it runs, as its neighbours see it: `stats` and progress read the meter, the heartbeat asks
     `alive`. `watchdog` is the one that watches bytes move; before and after that, every wait has a limit of its own.
     `not_fetched` tells why the object is streamed where the destination was to fetch it. `lane` is the address inside
-    the destination that it goes to; `departed_at` is set when its last bytes leave."""
+    the destination that it goes to; `departed_at` is set when its last bytes leave, and `answer_due` until it is known
+    that nothing came of them."""
 
     job: Job
     started_at: float
@@ -37,6 +38,10 @@ class Attempt:
     watchdog: Watchdog | None = None
     lane: str | None = None
     departed_at: float | None = None
+    answer_due: bool = False
+
+    def depart(self, at: float) -> None:
+        self.departed_at, self.answer_due = at, True
 
     def alive(self, now: float) -> bool:
         """Whether its lease is to be renewed (decision 6): bytes move, or have not stood still for too long; `now` is
@@ -68,7 +73,7 @@ async def transfer(
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)
 
         async def depart_now(size_bytes: int) -> None:
-            attempt.departed_at = await depart(size_bytes)
+            attempt.depart(await depart(size_bytes))
 
         body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock, depart=depart_now)
         with watched(attempt, watchdog):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 import trio
 from attrs import field, frozen
@@ -40,6 +41,12 @@ UNCONFIGURED_PAUSE_S = 300.0
 """How often a job is tried whose destination has left the configuration: seldom, and without using up attempts."""
 
 
+class NoteDeparture(Protocol):
+    """The store's `note_departure`."""
+
+    async def __call__(self, lease: Lease, *, departed: bool = True) -> bool: ...
+
+
 @frozen
 class WorkerTools:
     """What all workers share. `now` is the store's clock (Unix seconds), `random` uniform in [0, 1); `redact` masks
@@ -53,7 +60,7 @@ class WorkerTools:
     finish: Callable[[Finished], Awaitable[None]]
     pause: Callable[[Claim, DestinationError], Obeyed]
     depart: Callable[[Claim, int], Awaitable[float]]
-    note_departure: Callable[[Lease], Awaitable[bool]]
+    note_departure: NoteDeparture
     ended: Callable[[Claim, float | None], None]
     move_lane: Callable[[Claim, str], Awaitable[None]]
     idle: Callable[[], None]
@@ -135,7 +142,7 @@ async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finish
 
 def _interrupted(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finished:
     """The attempt is given back, unless its last bytes were let go: then the answer is what was lost (decision 5)."""
-    if attempt.departed_at is None:
+    if not attempt.answer_due:
         return Finished(claim, GivenBack(claim.lease), trio.current_time() - attempt.started_at)
     lost = DestinationError(
         ErrorCode.DELIVERY_UNKNOWN,
@@ -183,6 +190,7 @@ async def _transfer_where_it_has_moved(
     try:
         return await _transfer_with_one_fresh_try(claim, attempt, destination, tools)
     except LaneMoved as moved:
+        await _retract(claim, attempt, destination, tools)
         await tools.move_lane(claim, moved.address)
         attempt.lane = moved.address
         return await _transfer_with_one_fresh_try(claim, attempt, destination, tools)
@@ -195,19 +203,31 @@ async def _transfer_with_one_fresh_try(
     try:
         return await _transfer(claim, attempt, destination, tools)
     except StaleConnection:
+        await _retract(claim, attempt, destination, tools)
         return await _transfer(claim, attempt, destination, tools)
 
 
 async def _transfer(claim: Claim, attempt: Attempt, destination: Destination, tools: WorkerTools) -> Delivered:
-    how: dict[str, Any] = {
-        "body_timeout_s": tools.body_timeout_s,
-        "clock": trio.current_time,
-        "depart": partial(_depart, claim, destination, tools),
-    }
+    depart = partial(_depart, claim, destination, tools)
     fetching = tools.fetching.get(claim.job.destination)
-    if fetching is not None:
-        return await hand_off_or_transfer(attempt, tools.source, fetching, **how)
-    return await transfer(attempt, tools.source, destination, **how)
+    if fetching is None:
+        return await transfer(
+            attempt,
+            tools.source,
+            destination,
+            body_timeout_s=tools.body_timeout_s,
+            clock=trio.current_time,
+            depart=depart,
+        )
+    return await hand_off_or_transfer(
+        attempt,
+        tools.source,
+        fetching,
+        body_timeout_s=tools.body_timeout_s,
+        clock=trio.current_time,
+        depart=depart,
+        retract=partial(_retract, claim, attempt, destination, tools),
+    )
 
 
 async def _depart(claim: Claim, destination: Destination, tools: WorkerTools, size_bytes: int) -> float:
@@ -232,6 +252,15 @@ async def _depart(claim: Claim, destination: Destination, tools: WorkerTools, si
         f"the last bytes were kept back, for it could not be noted that they leave (on_unknown = hold): {why}",
         counts=False,
     )
+
+
+async def _retract(claim: Claim, attempt: Attempt, destination: Destination, tools: WorkerTools) -> None:
+    """Nothing has come of what departed, so there is no answer left to lose. A store that does not take that in time
+    keeps the note: should the process die, the job is held without need."""
+    if attempt.answer_due and destination.on_unknown == "hold":
+        with suppress(StoreUnavailable), trio.move_on_after(NOTE_S):
+            await tools.note_departure(claim.lease, departed=False)
+    attempt.answer_due = False
 
 
 def _observe_attempt(attempt: Attempt, observe: Observer) -> None:

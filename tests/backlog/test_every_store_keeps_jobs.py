@@ -182,6 +182,13 @@ async def test_a_departure_is_that_of_one_attempt(store: Store, clock) -> None:
     assert not await store.note_departure(third.lease)
 
 
+async def test_a_departure_that_came_to_nothing_holds_no_job(store: Store) -> None:
+    claim = await start(store, photo())
+    assert await store.note_departure(claim.lease)
+    assert await store.note_departure(claim.lease, departed=False)
+    assert await store.rescue(everything=True) == Rescued(1)
+
+
 async def test_a_lost_answer_stays_marked_for_the_life_of_the_job(store: Store, clock) -> None:
     claim = await start(store, photo())
     await store.settle([Again(claim.lease, LOST, clock.at, possible_duplicate=True)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from streamwarm.shared_limits import Obeyed
 from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.running import Running
 from streamwarm.stream.transfer import Attempt
-from streamwarm.stream.worker import WorkerTools, run_worker
+from streamwarm.stream.worker import NoteDeparture, WorkerTools, run_worker
 from streamwarm.watch.events import Observation, Observer, unobserved
 
 TOKEN = "4242:AA-first_bot"
@@ -56,7 +56,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-async def noted(_: Lease) -> bool:
+async def noted(lease: Lease, *, departed: bool = True) -> bool:
     """The store's `note_departure` where all is well."""
     return True
 
@@ -82,6 +82,7 @@ class World:
             body_timeout_s=self.body_timeout_s,
             clock=trio.current_time,
             depart=partial(depart_at_once, None),
+            retract=trio.lowlevel.checkpoint,
         )
 
     async def work(
@@ -89,7 +90,7 @@ class World:
         job: Job = JOB,
         *,
         stop_when: Callable[[], bool] = lambda: False,
-        note_departure: Callable[[Lease], Awaitable[bool]] = noted,
+        note_departure: NoteDeparture = noted,
     ) -> Finished:
         return await work_once(
             job,
@@ -156,7 +157,7 @@ async def work_once(
     observe: Observer = unobserved,
     redact: Callable[[str], str] = str,
     stop_when: Callable[[], bool] = lambda: False,
-    note_departure: Callable[[Lease], Awaitable[bool]] = noted,
+    note_departure: NoteDeparture = noted,
 ) -> Finished:
     """A worker's one attempt at the job, cancelled at `stop_when` as a service that stops at once cancels it."""
     finished: list[Finished] = []

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import pytest
-from scripted_bucket import holding
+import trio
+from scripted_bucket import ETAG, answering, holding
 from stream_world import content, job, world
 
-from streamwarm.backlog.store import Again, Done
+from streamwarm.backlog.store import Again, Done, GivenBack
 from streamwarm.errors import ErrorCode, StoreUnavailable
-from streamwarm.model import Lease
+from streamwarm.model import Kind, Lease
+from streamwarm.sandbox.bot_api import Fault, FaultKind
+from streamwarm.stream.worker import NoteDeparture
 
 BODY = content(300_000)
 
 
-async def store_away(_: Lease) -> bool:
+async def store_away(lease: Lease, *, departed: bool = True) -> bool:
     raise StoreUnavailable("the disk is full")
 
 
-async def lease_lost(_: Lease) -> bool:
+async def lease_lost(lease: Lease, *, departed: bool = True) -> bool:
     return False
 
 
 @pytest.mark.parametrize(
     ("note", "why"), [(store_away, "the disk is full"), (lease_lost, "its lease was lost")], ids=["store", "lease"]
 )
-async def test_what_cannot_be_noted_is_not_delivered_and_costs_no_attempt(
-    note: Callable[[Lease], Awaitable[bool]], why: str
-) -> None:
+async def test_what_cannot_be_noted_is_not_delivered_and_costs_no_attempt(note: NoteDeparture, why: str) -> None:
     async with world(holding(BODY, cuts=[]), telegram={"on_unknown": "hold"}) as w:
         finished = await w.work(job(), note_departure=note)
         assert w.digests == []
@@ -43,3 +42,22 @@ async def test_an_upload_that_may_be_sent_again_pays_nothing_for_it() -> None:
     async with world(holding(BODY, cuts=[])) as w:
         finished = await w.work(job(), note_departure=store_away)
         assert isinstance(finished.settlement, Done)
+
+
+@pytest.mark.parametrize("stops", [False, True], ids=["to-its-end", "stopped-before-it-is-sent"])
+async def test_a_refused_hand_off_leaves_no_answer_to_lose(stops: bool) -> None:
+    notes: list[bool] = []
+
+    async def note(lease: Lease, *, departed: bool = True) -> bool:
+        notes.append(departed)
+        if stops and len(notes) == 3:
+            await trio.sleep_forever()
+        return True
+
+    film = answering(200, BODY, etag=ETAG, content_type="video/mp4")
+    async with world(film, telegram={"on_unknown": "hold", "handoff": "auto"}) as w:
+        w.emulator.inject(Fault(FaultKind.REFUSED, description="Bad Request: failed to get HTTP URL content"))
+        finished = await w.work(job(kind=Kind.VIDEO), note_departure=note, stop_when=lambda: stops and len(notes) == 3)
+        assert len(w.digests) == (0 if stops else 1)
+    assert isinstance(finished.settlement, GivenBack if stops else Done)
+    assert notes == [True, False, True]
