@@ -65,7 +65,7 @@ class PooledClient(httpx.AsyncClient):
             headers={"User-Agent": f"streamwarm/{__version__}", "Accept-Encoding": "identity"},
         )
         self.stats = transport.stats
-        self._standing_headers = list(self.headers.items())
+        self._standing_headers = [(name.decode("ascii"), value.decode("ascii")) for name, value in self.headers.raw]
 
     def build_request(
         self,
@@ -86,7 +86,7 @@ class PooledClient(httpx.AsyncClient):
         if others or not isinstance(url, httpx.URL) or not own or not (streamed or bodiless):
             more = {"content": content, "headers": headers, "timeout": timeout, "extensions": extensions}
             return super().build_request(method, url, **more, **others)
-        merged = [header for header in self._standing_headers if header[0] not in own]
+        merged = [header for header in self._standing_headers if header[0].lower() not in own]
         if "host" not in own:
             merged.insert(0, ("Host", url.netloc.decode("ascii")))
         merged += headers.items()

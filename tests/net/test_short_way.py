@@ -17,7 +17,7 @@ async def pieces() -> AsyncIterator[bytes]:
 
 
 def said(request: httpx.Request) -> tuple[str, str, list[tuple[bytes, bytes]], object]:
-    headers = sorted((name.lower(), value) for name, value in request.headers.raw)
+    headers = sorted(request.headers.raw)
     return request.method, str(request.url), headers, request.extensions["timeout"]
 
 

@@ -108,15 +108,18 @@ class World:
         """The jobs once all have ended, in that order."""
         with trio.fail_after(DEADLINE_S):
             ended: dict[str, dict[str, Any]] = {}
-            for job_id in job_ids:
-                job = await self.client.call("get", {"id": job_id})
-                if job["state"] in ENDED:
-                    ended[job_id] = job
-            while len(ended) < len(set(job_ids)):
+            asked = list(job_ids)
+            while True:
+                for job_id in asked:
+                    job = await self.client.call("get", {"id": job_id})
+                    if job["state"] in ENDED:  # not by the event alone: it may tell of an earlier end
+                        ended[job_id] = job
+                if len(ended) == len(set(job_ids)):
+                    break
                 note = await self.client.notifications.receive()
                 params = note["params"]
-                if note["method"] == "event" and params["id"] in job_ids and params["state"] in ENDED:
-                    ended[params["id"]] = await self.client.call("get", {"id": params["id"]})
+                is_end = note["method"] == "event" and params["id"] in job_ids and params["state"] in ENDED
+                asked = [params["id"]] if is_end else []
             return [ended[job_id] for job_id in job_ids]
 
 
