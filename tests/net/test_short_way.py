@@ -27,7 +27,7 @@ def said(request: httpx.Request) -> tuple[str, str, list[tuple[bytes, bytes]], o
         ("GET", {"host": "signed.example", "accept-encoding": "identity", "Range": "bytes=5-"}),
         ("HEAD", {"X-Any": "thing"}),
         ("POST", {"Content-Type": "a/b; boundary=c", "Content-Length": "3"}),
-        ("PUT", httpx.Headers({"CONTENT-LENGTH": "3", "user-agent": "mine"})),
+        ("PUT", {"CONTENT-LENGTH": "3", "user-agent": "mine"}),
     ],
 )
 async def test_a_request_says_the_same_whichever_way_it_was_built(method: str, headers: Mapping[str, str]) -> None:
