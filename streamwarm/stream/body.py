@@ -25,7 +25,6 @@ class VerifiedBody:
         watchdog: Watchdog,
         *,
         expected_sha256: str | None,
-        clock: Callable[[], float],
         depart: Callable[[int], Awaitable[None]],
     ) -> None:
         self._incoming = source.pieces()
@@ -33,7 +32,6 @@ class VerifiedBody:
         self._meter = meter
         self._watchdog = watchdog
         self._expected_sha256 = expected_sha256
-        self._clock = clock
         self._depart = depart
 
     @property
@@ -53,7 +51,7 @@ class VerifiedBody:
             piece = await anext(self._incoming, None)
             if piece is None:
                 break
-            meter.took(piece, self._clock())
+            meter.took(piece)
             held.append(bytes(piece))  # no copy, but of a view
             if meter.whole:
                 self._check_digest()
@@ -67,25 +65,25 @@ class VerifiedBody:
         await self._depart(self._meter.total)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        meter, watchdog, clock = self._meter, self._watchdog, self._clock
+        meter, watchdog = self._meter, self._watchdog
         if self._held:
             held, self._held = self._held, b""
             if meter.whole:
                 await self._leave()
             watchdog.expect_destination()
             yield held
-            meter.gave(len(held), clock())
+            meter.gave(len(held))
             del held
         watchdog.expect_source()
         async for piece in self._incoming:
             size = len(piece)
-            meter.took(piece, clock())
+            meter.took(piece)
             if meter.whole:
                 self._check_digest()
                 await self._leave()
             watchdog.expect_destination()
             yield piece
-            meter.gave(size, clock())
+            meter.gave(size)
             watchdog.expect_source()
         if not self.finished:
             raise SourceError(

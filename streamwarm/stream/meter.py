@@ -1,4 +1,4 @@
-"""What one attempt has moved: length, digest, and when it last moved. Pure; time is passed in."""
+"""What one attempt has moved: length and digest. Pure."""
 
 from __future__ import annotations
 
@@ -12,27 +12,22 @@ from streamwarm.model import Progress
 
 @define
 class Meter:
-    """Counts bytes in (from the source) and out (taken by the destination's network).
-
-    `total` is the object's exact size. `moved_at` is the time of the last movement in either direction.
-    """
+    """Counts bytes in (from the source) and out (taken by the destination's network). `total` is the object's exact
+    size."""
 
     total: int
-    moved_at: float
     bytes_in: int = 0
     bytes_out: int = 0
     _digest: Any = field(factory=hashlib.sha256, repr=False)
 
-    def took(self, piece: bytes, now: float) -> None:
+    def took(self, piece: bytes) -> None:
         """A piece came in from the source."""
         self._digest.update(piece)
         self.bytes_in += len(piece)
-        self.moved_at = now
 
-    def gave(self, count: int, now: float) -> None:
+    def gave(self, count: int) -> None:
         """The destination's network took `count` bytes."""
         self.bytes_out += count
-        self.moved_at = now
 
     @property
     def whole(self) -> bool:

@@ -69,13 +69,13 @@ async def transfer(
         attempt.info = info
         media = media_of(attempt, info)
         check(media, destination)
-        meter = attempt.meter = Meter(total=info.bytes, moved_at=clock())
+        meter = attempt.meter = Meter(total=info.bytes)
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s)
 
         async def depart_now(size_bytes: int) -> None:
             attempt.depart(await depart(size_bytes))
 
-        body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, clock=clock, depart=depart_now)
+        body = VerifiedBody(opened, meter, watchdog, expected_sha256=job.sha256, depart=depart_now)
         with watched(attempt, watchdog):
             reference = await destination.deliver(media, body)
         if not body.finished:
