@@ -62,8 +62,9 @@ class Upload:
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Outgoing, *, max_bytes: int) -> Answer:
     """Send `request`, whose content is `upload`, and read at most `max_bytes` of the answer.
 
-    Raises `DestinationError`: `delivery_unknown` where every byte was sent and no answer came; `StaleConnection` where
-    the connection was gone before it took one. A `SourceError` out of the body passes.
+    Raises `DestinationError`: `delivery_unknown` where every byte was sent and no answer came, here or to the gateway
+    in between; `StaleConnection` where the connection was gone before it took one. A `SourceError` out of the body
+    passes.
     """
     try:
         response = await client.send(request, stream=True)
@@ -74,6 +75,11 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Ou
         body, whole = await _read(response, max_bytes)
     finally:
         await response.aclose()
+    if response.status_code == httpx.codes.GATEWAY_TIMEOUT and upload.sent:  # RFC 9110, 15.6.5
+        raise DestinationError(
+            ErrorCode.DELIVERY_UNKNOWN,
+            "every byte was sent, and a gateway waited for the answer in vain (HTTP 504): it may have been delivered",
+        )
     return Answer(response.status_code, response.headers, body, whole)
 
 

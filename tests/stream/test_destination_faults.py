@@ -100,6 +100,28 @@ async def test_an_answer_that_breaks_off_counts_for_what_its_status_says(status:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("on_unknown", ["retry", "hold"])
+async def test_an_answer_that_a_gateway_did_not_get_is_never_sent_again_in_silence(on_unknown: str) -> None:
+    async with world(holding(SMALL, cuts=[]), telegram={"on_unknown": on_unknown}) as w:
+        w.emulator.inject(Fault(FaultKind.RAW_ANSWER, status=504, body="<html>Gateway Time-out</html>", delivers=True))
+        settlement = (await w.work()).settlement
+        assert w.digests == [sha256(SMALL)]
+        if on_unknown == "hold":
+            assert isinstance(settlement, Failed)
+            assert (settlement.state, settlement.error.code) == (State.UNKNOWN, ErrorCode.DELIVERY_UNKNOWN)
+        else:
+            assert isinstance(settlement, Again)
+            assert settlement.possible_duplicate
+
+
+async def test_a_gateway_that_gives_up_on_an_upload_under_way_is_not_suspected_of_a_delivery() -> None:
+    async with world(holding(LARGE, cuts=[])) as w:
+        w.emulator.inject(Fault(FaultKind.REFUSE_UPLOAD, at_byte=200_000, status=504))
+        finished = await w.work()
+        assert finished.error is not None
+        assert finished.error.code is ErrorCode.DESTINATION_UNAVAILABLE
+
+
 async def test_an_upload_cut_by_its_destination_is_not_suspected_of_a_delivery() -> None:
     async with world(holding(LARGE, cuts=[])) as w:
         w.emulator.inject(Fault(FaultKind.CLOSE_UPLOAD, at_byte=300_000))
