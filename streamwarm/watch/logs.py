@@ -71,7 +71,7 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
         else structlog.processors.JSONRenderer(serializer=lambda fields, **_: _ENCODER.encode(fields))
     )
     logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.WriteLogger(stream),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

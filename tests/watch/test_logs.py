@@ -130,3 +130,28 @@ def test_a_log_on_a_full_disk_ends_no_service_and_goes_on_once_there_is_room() -
     stream.full = False
     observe(events.QueueReordered(2))
     assert [json.loads(line)["jobs"] for line in stream.getvalue().splitlines()] == [2]
+
+
+class _Borders(io.RawIOBase):
+    """Keeps each write apart, as a pipe or a file that is appended to keeps those of several processes."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.writes.append(bytes(data))
+        return len(data)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_lines_of_processes_that_share_a_log_never_run_together(form: str) -> None:
+    log = _Borders()
+    stream = io.TextIOWrapper(log, encoding="utf-8", write_through=True)  # as Python opens the standard error
+    observe = make_logger(form=form, level="info", redact=lambda text: text, stream=stream)
+    observe(events.Lifecycle("serving", "x" * 9_000))
+    observe(FAILED)
+    assert len(log.writes) == 2
+    assert all(line.endswith(b"\n") for line in log.writes)
