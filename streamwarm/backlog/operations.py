@@ -15,7 +15,8 @@ from attrs import evolve
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.push_plan import Known, plan_push
-from streamwarm.backlog.store import Again, Done, Due, Filter, Page, Pushed, Refused, Rescued, Settlement
+from streamwarm.backlog.settlement import Again, Done, Settlement
+from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
 from streamwarm.backlog.tables import MediaStatus, Tables
 from streamwarm.backlog.transitions import (
     StoredJob,

@@ -18,18 +18,8 @@ from attrs import define, field
 
 from streamwarm.backlog import bulk, operations
 from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.store import (
-    Action,
-    Changed,
-    Counts,
-    Due,
-    Filter,
-    Page,
-    Pushed,
-    Refused,
-    Rescued,
-    Settlement,
-)
+from streamwarm.backlog.settlement import Settlement
+from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Rescued
 from streamwarm.backlog.tables import MediaQuery, Tables
 from streamwarm.model import (
     Claim,

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from streamwarm.backlog.store import Again, Done, Failed, GivenBack, Settlement
+from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack, Settlement
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.lifecycle import check_change
 from streamwarm.model import Event, Job, NewJob, QueuedJob, State

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.store import GivenBack, Store
+from streamwarm.backlog.settlement import GivenBack
+from streamwarm.backlog.store import Store
 from streamwarm.dispatch.chosen import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departures import Departures
 from streamwarm.dispatch.limits import Limits, Pause

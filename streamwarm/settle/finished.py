@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from streamwarm.backlog.store import Settlement
+from streamwarm.backlog.settlement import Settlement
 from streamwarm.errors import AttemptError
 from streamwarm.model import Claim, JsonObject, SeenObject
 

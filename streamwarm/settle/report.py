@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define
 
-from streamwarm.backlog.store import Again, Failed
+from streamwarm.backlog.settlement import Again, Failed
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streamwarm.backlog.store import Again, Failed, Settlement
+from streamwarm.backlog.settlement import Again, Failed, Settlement
 from streamwarm.errors import AttemptError, ErrorCode, JobError
 from streamwarm.model import Claim, State
 from streamwarm.retry import retry_at

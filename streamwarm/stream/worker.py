@@ -10,7 +10,7 @@ from typing import Protocol
 import trio
 from attrs import field, frozen
 
-from streamwarm.backlog.store import Done, GivenBack
+from streamwarm.backlog.settlement import Done, GivenBack
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, LaneMoved, StaleConnection, StoreUnavailable
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Lease

@@ -25,7 +25,8 @@ from streamwarm.accept.session import Heartbeat
 from streamwarm.accept.websocket import WebsocketLimits, serve_websocket
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
-from streamwarm.backlog.store import Done, Store
+from streamwarm.backlog.settlement import Done
+from streamwarm.backlog.store import Store
 from streamwarm.errors import InvalidOptions
 from streamwarm.model import JsonObject, NewJob, Progress, SeenObject
 from streamwarm.send.destination import Body, Media

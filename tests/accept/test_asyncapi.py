@@ -10,7 +10,7 @@ from accept_world import Client, World, job, open_client, open_websocket_service
 
 from streamwarm.accept.asyncapi import METHOD_SCHEMAS, NOTIFICATION_SCHEMAS, asyncapi_document
 from streamwarm.accept.requests import METHODS
-from streamwarm.backlog.store import Failed
+from streamwarm.backlog.settlement import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Progress
 from tools.asyncapi import TARGET, render

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from accept_world import World, api, job, open_client, open_http_service, open_websocket_service, open_world
 
-from streamwarm.backlog.store import Failed
+from streamwarm.backlog.settlement import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import State
 from streamwarm.watch.events import JobCancelled

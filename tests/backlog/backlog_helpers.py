@@ -10,7 +10,8 @@ from typing import Any
 from attrs import define
 
 from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.store import Done, Pushed, Store
+from streamwarm.backlog.settlement import Done
+from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Claim, Job, Kind, NewJob, SeenObject
 

@@ -13,8 +13,9 @@ import trio
 from backlog_helpers import TIMED_OUT, done, numbered, photo
 
 from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.settlement import Again, GivenBack, Settlement
 from streamwarm.backlog.sqlite import open_sqlite_store
-from streamwarm.backlog.store import Again, GivenBack, Pushed, Settlement, Store
+from streamwarm.backlog.store import Pushed, Store
 from streamwarm.model import Claim
 
 LIMITS = StoreLimits(max_attempts=1_000_000)  # what kills these processes is no fault of the jobs

@@ -9,8 +9,9 @@ import pytest
 from backlog_helpers import LOST, OpenStore, done, photo
 
 from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.settlement import Again, Failed
 from streamwarm.backlog.sqlite import open_sqlite_store
-from streamwarm.backlog.store import Again, Failed, Store
+from streamwarm.backlog.store import Store
 from streamwarm.model import Claim, Event
 
 ROOMY = StoreLimits(max_pending=10_000)

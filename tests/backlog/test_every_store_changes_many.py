@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from backlog_helpers import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
-from streamwarm.backlog.store import Action, Changed, Failed, Filter, Store
+from streamwarm.backlog.settlement import Failed
+from streamwarm.backlog.store import Action, Changed, Filter, Store
 from streamwarm.lifecycle import RETRYABLE
 from streamwarm.model import Kind, NewJob, State
 

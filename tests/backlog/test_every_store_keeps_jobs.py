@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from backlog_helpers import DIGEST, LOST, TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
-from streamwarm.backlog.store import Again, Failed, Filter, GivenBack, Pushed, Refused, Rescued, Store
+from streamwarm.backlog.settlement import Again, Failed, GivenBack
+from streamwarm.backlog.store import Filter, Pushed, Refused, Rescued, Store
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind, NewJob, State
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from backlog_helpers import TIMED_OUT, Clock, OpenStore, photo, start
 
-from streamwarm.backlog.store import Again, Store
+from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.store import Store
 from streamwarm.shared_limits import MovedLane, Silence, UserPause
 
 

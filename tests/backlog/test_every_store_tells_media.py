@@ -8,7 +8,8 @@ import pytest
 import trio
 from backlog_helpers import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
-from streamwarm.backlog.store import Again, Failed, Store
+from streamwarm.backlog.settlement import Again, Failed
+from streamwarm.backlog.store import Store
 from streamwarm.dispatch.priority import score
 from streamwarm.model import Kind, NewJob, QueuedJob, State
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from power_cut import Connection, Disk, Write
 
 from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.settlement import Again, Failed
 from streamwarm.backlog.sqlite import open_sqlite_store
 from streamwarm.backlog.sqlite_file import configure, connect
-from streamwarm.backlog.store import Again, Failed, Pushed, Store
+from streamwarm.backlog.store import Pushed, Store
 from streamwarm.model import Kind, Lease, State
 
 NAME = "streamwarm.db"

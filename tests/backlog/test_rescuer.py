@@ -13,7 +13,8 @@ from trio.testing import MockClock
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
-from streamwarm.backlog.store import Again, Store
+from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.store import Store
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import State
 from streamwarm.watch.events import AttemptFailed, Observation, StoreTrouble

@@ -16,8 +16,9 @@ from backlog_helpers import DIGEST, OpenStore, claim_one, photo, push_one, start
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.queries import SQL_FOLDER, load_queries
 from streamwarm.backlog.service_lock import lock_service
+from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.sqlite_file import connect, migrate
-from streamwarm.backlog.store import Done, Pushed, Store
+from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import StoreLocked, StoreUnavailable
 from streamwarm.model import Kind, SeenObject, State
 

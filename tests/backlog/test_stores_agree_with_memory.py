@@ -18,8 +18,9 @@ from postgres_fixture import PostgresServer
 from streamwarm.backlog.limits import StoreLimits
 from streamwarm.backlog.memory import open_memory_store
 from streamwarm.backlog.postgres import open_postgres_store
+from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
 from streamwarm.backlog.sqlite import open_sqlite_store
-from streamwarm.backlog.store import Again, Done, Failed, Filter, GivenBack, Store
+from streamwarm.backlog.store import Filter, Store
 from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
 
 LIMITS = StoreLimits(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)

@@ -10,7 +10,8 @@ import trio
 from attrs import define, evolve, field, frozen
 from failing_store import FailingStore, memory_store, now
 
-from streamwarm.backlog.store import Done, Store
+from streamwarm.backlog.settlement import Done
+from streamwarm.backlog.store import Store
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue

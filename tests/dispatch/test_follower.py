@@ -13,7 +13,8 @@ from failing_store import FailingStore, memory_store, now
 from rate_world import Crowd
 from trio.testing import MockClock
 
-from streamwarm.backlog.store import Again, Pushed
+from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.store import Pushed
 from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import ErrorCode, JobError

@@ -21,7 +21,7 @@ from places_world import CANARY, PLACES, WIRED, Place, place, size_of
 from scripted_bucket import Script, answering, first_then, holding
 from stream_world import NOW, content, sha256
 
-from streamwarm.backlog.store import Again, Done, Failed
+from streamwarm.backlog.settlement import Again, Done, Failed
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.sandbox.object_store import ObjectStore
 

@@ -16,7 +16,7 @@ from places_world import MIB, Bytes, s3_bucket, size_of
 from scripted_bucket import NO_TLS
 from stream_world import content, sha256
 
-from streamwarm.backlog.store import Again, Done
+from streamwarm.backlog.settlement import Again, Done
 from streamwarm.configure import structure_table
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
 from streamwarm.model import Kind, NewJob

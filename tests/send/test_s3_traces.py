@@ -8,7 +8,7 @@ import trio
 from places_world import Place, s3_bucket, size_of
 from stream_world import content
 
-from streamwarm.backlog.store import Done
+from streamwarm.backlog.settlement import Done
 from streamwarm.model import Kind, NewJob, State
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send.s3_answers import Trace, read_upload_id

@@ -7,7 +7,8 @@ import trio
 from failing_store import EPOCH, FailingStore, memory_store, now
 from trio.testing import MockClock
 
-from streamwarm.backlog.store import Again, Done, Failed, GivenBack, Store
+from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
+from streamwarm.backlog.store import Store
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import Claim, Kind, NewJob, SeenObject, State
 from streamwarm.settle.completer import BATCH, DRAIN_S, open_completer

@@ -7,7 +7,7 @@ import trio
 from scripted_bucket import ETAG, answering, holding
 from stream_world import content, job, world
 
-from streamwarm.backlog.store import Again, Done, GivenBack
+from streamwarm.backlog.settlement import Again, Done, GivenBack
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import Kind, Lease
 from streamwarm.sandbox.bot_api import Fault, FaultKind

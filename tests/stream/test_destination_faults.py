@@ -8,7 +8,7 @@ from long_distance import Network
 from scripted_bucket import head, holding
 from stream_world import NOW, content, job, sha256, world
 
-from streamwarm.backlog.store import Again, Done, Failed, GivenBack
+from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Kind, State
 from streamwarm.sandbox.bot_api import Fault, FaultKind

@@ -14,7 +14,7 @@ from attrs import define
 from scripted_bucket import ETAG, Asked, Script, answering, head
 from stream_world import content, job, sha256, world
 
-from streamwarm.backlog.store import Again, Done
+from streamwarm.backlog.settlement import Again, Done
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind

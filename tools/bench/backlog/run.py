@@ -39,8 +39,9 @@ from fill import BOTS, fill
 from peers import Peer, open_peers
 
 from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.sqlite import open_sqlite_store
-from streamwarm.backlog.store import Done, Store
+from streamwarm.backlog.store import Store
 from streamwarm.model import Claim, Kind, NewJob, SeenObject
 
 PUSHERS, PUSH_BATCH = 4, 100
