@@ -17,8 +17,9 @@ HTTPS clients do (RFC 9112, section 9.8: a length makes the end of a message kno
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import httpcore2
 import trio
@@ -26,15 +27,28 @@ from attrs import define, frozen
 
 from streamwarm.errors import SettingsError
 
-if TYPE_CHECKING:
-    from streamwarm.net.stream import TCPStream
-
 RECORD_BYTES = 16 * 1024
 """The most plaintext a TLS record holds (RFC 8446, section 5.1)."""
 
 WRITE_BYTES = 256 * 1024
 """The most plaintext that is encrypted at a time: it bounds what a single huge piece makes the outgoing BIO
 hold."""
+
+
+class RawStream(Protocol):
+    """What TLS runs over. `TCPStream` is one, and says what each does."""
+
+    async def receive_into(self, target: memoryview, within_s: float | None) -> int: ...
+
+    def receive_now(self, target: memoryview) -> int | None: ...
+
+    async def write_unless(
+        self, answered: Callable[[], bool], buffer: bytes | memoryview, within_s: float | None
+    ) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    def get_extra_info(self, info: str) -> Any: ...
 
 
 @frozen
@@ -72,9 +86,9 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
 
 @define(eq=False)
 class TLSStream(httpcore2.AsyncNetworkStream):
-    """An encrypted connection over a `TCPStream`, which it owns. One task reads or writes at a time."""
+    """An encrypted connection over another, which it owns. One task reads or writes at a time."""
 
-    _tcp: TCPStream
+    _raw: RawStream
     _tls: ssl.SSLObject
     _incoming: ssl.MemoryBIO
     _outgoing: ssl.MemoryBIO
@@ -84,10 +98,10 @@ class TLSStream(httpcore2.AsyncNetworkStream):
     _unread: bytes = b""  # what came while a write was blocked
 
     @classmethod
-    def over(cls, tcp: TCPStream, context: ssl.SSLContext, server_hostname: str | None, scratch: Scratch) -> TLSStream:
+    def over(cls, raw: RawStream, context: ssl.SSLContext, server_hostname: str | None, scratch: Scratch) -> TLSStream:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context.wrap_bio(incoming, outgoing, server_side=False, server_hostname=server_hostname)
-        return cls(tcp, tls, incoming, outgoing, scratch)
+        return cls(raw, tls, incoming, outgoing, scratch)
 
     async def do_handshake(self) -> None:
         """Raises `ConnectError` with OpenSSL's reason, such as a certificate that does not verify."""
@@ -158,10 +172,10 @@ class TLSStream(httpcore2.AsyncNetworkStream):
                 rest = rest[self._tls.write(rest[:WRITE_BYTES]) :]
             except ssl.SSLError as error:
                 raise httpcore2.WriteError(f"the TLS connection broke: {error.reason or error}") from error
-            await self._tcp.write_unless(self._has_answer, self._outgoing.read(), timeout)
+            await self._raw.write_unless(self._has_answer, self._outgoing.read(), timeout)
 
     async def _feed(self, within_s: float | None) -> None:
-        count = await self._tcp.receive_into(self._scratch.wire, within_s)
+        count = await self._raw.receive_into(self._scratch.wire, within_s)
         if count:
             self._incoming.write(self._scratch.wire[:count])
         else:
@@ -170,11 +184,11 @@ class TLSStream(httpcore2.AsyncNetworkStream):
     async def _flush(self, within_s: float | None) -> None:
         """Send what OpenSSL itself has to say: handshakes, answers to key updates."""
         if self._outgoing.pending:
-            await self._tcp.write_unless(lambda: False, self._outgoing.read(), within_s)
+            await self._raw.write_unless(lambda: False, self._outgoing.read(), within_s)
 
     def _has_answer(self) -> bool:
         """Whether the peer has sent plaintext or gone. Bytes alone prove nothing: session tickets come unasked."""
-        count = self._tcp.receive_now(self._scratch.wire)
+        count = self._raw.receive_now(self._scratch.wire)
         if count is None:
             return False
         if not count:
@@ -187,12 +201,12 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         return bool(self._unread) or self._ended
 
     async def aclose(self) -> None:
-        await self._tcp.aclose()
+        await self._raw.aclose()
 
     def get_extra_info(self, info: str) -> Any:
         if info == "ssl_object":
             return self._tls
         if info == "is_readable":
             unread = self._ended or self._unread or self._tls.pending() > 0 or self._incoming.pending > 0
-            return bool(unread) or self._tcp.get_extra_info(info)
-        return self._tcp.get_extra_info(info)
+            return bool(unread) or self._raw.get_extra_info(info)
+        return self._raw.get_extra_info(info)
