@@ -144,8 +144,8 @@ class _Api:
 
     async def events(self, request: Request) -> Response:
         """The websocket's notifications for every job, as server-sent events."""
-        since = last_event_id(request.headers, request.query_params)
-        return EventStream(self._hooks.feed, since, self._hooks.closing, self._followers)
+        cursor = await self._hooks.feed.cursor(last_event_id(request.headers, request.query_params))
+        return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers)
 
     async def push(self, request: Request) -> Response:
         """As the websocket's `push`; `watch` is allowed and means nothing where nothing can follow."""

@@ -172,7 +172,7 @@ class Session:
             case ChangeJobs():
                 return await self._intake.change_jobs(request)
             case Watch(ids, since):
-                return self._watch(ids, since)
+                return await self._watch(ids, since)
             case Unwatch():
                 self._set_watching(None)
                 return {}
@@ -192,10 +192,9 @@ class Session:
         self._set_watching(self._watched(before).with_ids(ids, before, replay=False))
         return answer
 
-    def _watch(self, ids: tuple[str, ...] | None, since: int | None) -> JsonObject:
+    async def _watch(self, ids: tuple[str, ...] | None, since: int | None) -> JsonObject:
         self._check_room(len(ids or ()))
-        now = self._feed.last_seq
-        after = now if since is None else min(since, now)  # whoever outlived a store that was made anew
+        after = await self._feed.cursor(since)
         watching, replay = self._watched(after), since is not None
         if ids is None:
             self._set_watching(watching.with_all(after, replay=replay))

@@ -58,18 +58,17 @@ def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> int |
 
 
 class EventStream(Response):
-    """The answer that goes on: events after `since` (None: from now on), until the client leaves or `closing` is
+    """The answer that goes on: events after `cursor`, until the client leaves or `closing` is
     set. It takes one token of `room`, or is a refusal where there is none."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, since: int | None, closing: trio.Event, room: trio.CapacityLimiter) -> None:
+    def __init__(self, feed: Feed, cursor: int, closing: trio.Event, room: trio.CapacityLimiter) -> None:
         # Nginx's own header: a proxy that gathers a page before it passes it on would hold events back.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._feed = feed
-        # A `since` in the future is of a store that was made anew.
-        self._cursor = feed.last_seq if since is None else min(since, feed.last_seq)
+        self._cursor = cursor
         self._closing = closing
         self._room = room
 

@@ -208,7 +208,7 @@ async def _listen(url: str, query: str, announce: Callable[[int], None]) -> None
                     connection.pgconn.consume_input()
                     while (told := connection.pgconn.notifies()) is not None:
                         where, _, number = told.extra.partition(b" ")
-                        if where == here:
+                        if where == here and number.isdigit():
                             announce(int(number))
         except (psycopg.Error, OSError):
             await trio.sleep(_RELISTEN_S)  # whoever waits looks by itself, every `POLL_S`

@@ -21,6 +21,11 @@ class Feed(Protocol):
         """The newest published event's `seq`; 0 before the first."""
         ...
 
+    async def cursor(self, since: int | None) -> int:
+        """Where to follow from for who has seen `since` (None: from now on): right there, even where another process
+        has told it of what is not published here yet; at the newest event where it knew a store that was made anew."""
+        ...
+
     async def after(self, seq: int, *, limit: int = 1000) -> list[Event]:
         """Up to `limit` events with a higher `seq`, in order, without gaps; empty if there is none yet."""
         ...

@@ -41,6 +41,14 @@ class Publisher:
     def progress(self) -> Mapping[str, Progress]:
         return self.read_progress()
 
+    async def cursor(self, since: int | None) -> int:
+        if since is None or since <= self._last_seq:
+            return self._last_seq if since is None else since
+        try:
+            return min(since, max(self._last_seq, await self.store.last_seq()))
+        except StoreUnavailable:
+            return since  # nobody knows better; nothing is published meanwhile either
+
     async def after(self, seq: int, *, limit: int = 1000) -> list[Event]:
         if seq >= self._last_seq:
             return []

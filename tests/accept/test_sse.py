@@ -211,7 +211,7 @@ async def virtual_stream(feed: Feed, since: int | None = None) -> AsyncIterator[
         await trio.sleep_forever()
         raise AssertionError
 
-    stream = EventStream(feed, since, trio.Event(), trio.CapacityLimiter(1))
+    stream = EventStream(feed, await feed.cursor(since), trio.Event(), trio.CapacityLimiter(1))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stream, {"type": "http", "method": "GET"}, receive, send)
         assert await pieces.receive() == b""

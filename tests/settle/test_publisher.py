@@ -82,3 +82,20 @@ async def test_followers_miss_nothing_of_a_store_that_was_away(autojump_clock: M
         )
         assert [type(one) for one in observed] == [StoreTrouble] * 3
         nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_comes_back_to_a_host_that_lags_hears_nothing_twice() -> None:
+    async with memory_store() as store:
+        failing = FailingStore(store)
+        await push(store, 1)
+        lagging = Publisher(failing, dict, unobserved)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lagging.run)
+            nursery.cancel_scope.cancel()
+        await push(store, 2)  # told by another host, and seen by the client there
+        assert (await lagging.cursor(PUSH - 3), await lagging.cursor(None)) == (PUSH - 3, PUSH)
+        assert await lagging.cursor(2 * PUSH) == 2 * PUSH
+        assert await lagging.after(2 * PUSH) == []
+        assert await lagging.cursor(3 * PUSH) == 2 * PUSH  # of a store that was made anew
+        failing.failures["last_seq"] = 1
+        assert await lagging.cursor(3 * PUSH) == 3 * PUSH
