@@ -117,7 +117,7 @@ class _Service:
             observe=self.observe,
             on_pushed=self.dispatcher.wake,
             on_cancelled=self.running.cancel,
-            on_pauses=self.follower.refresh,
+            on_pauses=self.follower.refresh_everywhere,
             now=self.store.now,
         )
 

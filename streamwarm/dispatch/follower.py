@@ -24,6 +24,9 @@ from streamwarm.watch.events import Observer, StoreTrouble
 POLL_S = 2.0
 """How soon is obeyed here what was left word of at another process. Ten processes ask five times a second together."""
 
+READ_S = 0.5
+"""What a reading of the store takes where it is busy."""
+
 
 @define
 class LimitsFollower:
@@ -54,6 +57,13 @@ class LimitsFollower:
         async with self._turn:
             if self._obey(await self.store.shared_limits()):
                 self.wake()
+
+    async def refresh_everywhere(self) -> None:
+        """`refresh`; where others share the store, it returns once they have had the time to look as well, so that
+        who ordered a pause may go by the answer."""
+        await self.refresh()
+        if self.limits.processes > 1:
+            await trio.sleep(POLL_S + READ_S)
 
     async def follow(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep up with the store until cancelled; returns from `start` once the first reading is obeyed.

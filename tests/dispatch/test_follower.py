@@ -93,6 +93,18 @@ async def test_a_pause_ordered_at_another_process_is_obeyed_soon(autojump_clock:
         assert w.limits.may_send("other", now())
 
 
+async def test_an_order_is_answered_once_the_other_processes_obey_it_too(autojump_clock: MockClock) -> None:
+    async with world() as there, trio.open_nursery() as nursery:
+        here = LimitsFollower(there.store, Limits(RATES), 2, now, now, lambda: None, there.observed.append)
+        await nursery.start(here.follow)
+        await trio.sleep(0.1)  # the other has just looked
+        await there.store.pause("other", None)
+        await here.refresh_everywhere()
+        assert not here.limits.may_send("other", now())
+        assert not there.limits.may_send("other", now())
+        nursery.cancel_scope.cancel()
+
+
 async def test_resuming_leaves_a_429_its_deadline_but_ends_what_waits_for_a_person(autojump_clock: MockClock) -> None:
     async with world() as w:
         for name, until in (("limited", now() + 30), ("revoked", None)):
