@@ -221,7 +221,7 @@ class Intake:
             self._observe(StoreTrouble(f"accept.{method}", str(error)))
             raise CallRefusedError(
                 Reason.STORE_UNAVAILABLE,
-                f"{method}: the store does not answer or take writes; nothing was changed, try again shortly",
+                f"{method}: the store does not answer or take writes; try again shortly, a repeat does no harm",
             ) from error
 
 
