@@ -25,7 +25,8 @@ from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings import QueueSettings
 
-ANSWER_LOST = {FaultKind.NO_ANSWER, FaultKind.CUT_ANSWER}
+ANSWER_LOST = {FaultKind.NO_ANSWER, FaultKind.CUT_ANSWER, FaultKind.RAW_ANSWER}
+"""The raw one is a gateway's 504 after the last byte: what stands behind it may have delivered."""
 
 
 def content(name: str, size: int = 50_000) -> bytes:
