@@ -56,10 +56,15 @@ def exits(command: F) -> F:
 
 
 def _innermost(exc: BaseException) -> BaseException:
-    """Nurseries wrap what one task raised in a group; the first that tells something is what the user needs."""
+    """Nurseries wrap what one task raised in a group; the first that tells something is what the user needs. An
+    interruption goes before what it brought about elsewhere, such as a connection that ended."""
     while isinstance(exc, BaseExceptionGroup):
-        exc = next((e for e in exc.exceptions if isinstance(e, KeyboardInterrupt)), exc.exceptions[0])
+        exc = (exc.subgroup(KeyboardInterrupt) or exc).exceptions[0]
     return exc
+
+
+def was_interrupted(exc: BaseException) -> bool:
+    return isinstance(_innermost(exc), KeyboardInterrupt)
 
 
 def _exit_for(exc: BaseException) -> NoReturn:

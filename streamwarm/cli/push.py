@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from streamwarm.cli.client import CallError, Unreachable
-from streamwarm.cli.common import FAILED, INTERRUPTED, fail
+from streamwarm.cli.common import FAILED, INTERRUPTED, fail, was_interrupted
 from streamwarm.cli.display import open_display
 from streamwarm.cli.follow import Following
 from streamwarm.cli.job_input import (
@@ -75,8 +75,10 @@ def push(
         following = Following(display)
         try:
             trio.run(_push, service, request, following)
-        except* KeyboardInterrupt:
-            is_interrupted = True
+        except BaseException as exc:
+            is_interrupted = was_interrupted(exc)
+            if not is_interrupted:
+                raise
     if is_interrupted:
         left = following.open_count
         go_on = f"; {left} jobs that the service took go on: `streamwarm jobs` lists them, `jobs cancel` ends them"
