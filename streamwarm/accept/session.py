@@ -112,7 +112,7 @@ class Session:
                 nursery.start_soon(self._tell_of_drain)
                 await self._answer_requests()
         except* ConnectionClosed:
-            pass
+            pass  # how every session ends: whichever task noticed it first
 
     async def _answer_requests(self) -> None:
         while True:
