@@ -7,7 +7,7 @@ import signal
 
 from hypothesis import settings
 
-pytest_plugins = ["object_store_fixture", "postgres_fixture"]
+pytest_plugins = ["tests.worlds.object_store", "tests.worlds.postgres"]
 
 settings.register_profile("streamwarm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("streamwarm")

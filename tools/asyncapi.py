@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from streamwarm.accept.asyncapi import asyncapi_document
+from streamwarm.accept.describe.asyncapi import asyncapi_document
 
 TARGET = Path(__file__).parent.parent / "docs" / "asyncapi.yaml"
 

@@ -38,6 +38,6 @@ class StageInterfaces(Contract):
 
 
 def _part(module: str) -> str:
-    """`backlog` for `streamwarm.backlog.sqlite`; empty for what is not ours."""
+    """`backlog` for `streamwarm.backlog.sqlite.store`; empty for what is not ours."""
     root, _, rest = module.partition(".")
     return rest.partition(".")[0] if root == ROOT else ""

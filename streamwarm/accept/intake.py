@@ -9,11 +9,11 @@ from typing import Any
 
 import trio
 
-from streamwarm.accept.fields import FieldError, shown
-from streamwarm.accept.jobs import parse_job
-from streamwarm.accept.refusals import CallRefusedError, Reason
-from streamwarm.accept.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
-from streamwarm.accept.views import job_view, page_view, record_view
+from streamwarm.accept.wire.fields import FieldError, shown
+from streamwarm.accept.wire.jobs import parse_job
+from streamwarm.accept.wire.refusals import CallRefusedError, Reason
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
+from streamwarm.accept.wire.views import job_view, page_view, record_view
 from streamwarm.backlog.store import Action, Pushed, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, State

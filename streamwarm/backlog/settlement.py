@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from streamwarm.backlog.shared_limits import Silence
 from streamwarm.errors import JobError
 from streamwarm.model import JsonObject, Lease, SeenObject, State
-from streamwarm.shared_limits import Silence
 
 
 @frozen

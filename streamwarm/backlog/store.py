@@ -16,6 +16,7 @@ from typing import Protocol
 from attrs import frozen
 
 from streamwarm.backlog.settlement import Settlement
+from streamwarm.backlog.shared_limits import MovedLane, SharedLimits
 from streamwarm.model import (
     Claim,
     Event,
@@ -28,7 +29,6 @@ from streamwarm.model import (
     State,
     WarmRecord,
 )
-from streamwarm.shared_limits import MovedLane, SharedLimits
 
 
 @frozen

@@ -16,11 +16,12 @@ from typing import Protocol, TypeVar
 import trio
 from attrs import define, field
 
-from streamwarm.backlog import bulk, operations
-from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.core import bulk, operations
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
+from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
 from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Rescued
-from streamwarm.backlog.tables import MediaQuery, Tables
 from streamwarm.model import (
     Claim,
     Event,
@@ -32,7 +33,6 @@ from streamwarm.model import (
     QueuedJob,
     WarmRecord,
 )
-from streamwarm.shared_limits import MovedLane, SharedLimits, UserPause
 
 T = TypeVar("T")
 

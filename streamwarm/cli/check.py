@@ -16,12 +16,12 @@ import trio
 from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, read_settings
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
-from streamwarm.parts import open_pool, open_source, prove_store, secrets_in_settings
-from streamwarm.send.proof import Finding, Tell, prove_handoff, prove_s3, prove_telegram
+from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
 from streamwarm.send.registry import read_tables
-from streamwarm.send.s3 import S3Settings
-from streamwarm.send.telegram import TelegramSettings
-from streamwarm.settings import Settings
+from streamwarm.send.s3.destination import S3Settings
+from streamwarm.send.telegram.destination import TelegramSettings
+from streamwarm.service.open import open_pool, open_source, prove_store, secrets_in_settings
+from streamwarm.settings.schema import Settings
 from streamwarm.watch.redact import make_redactor
 
 WITHIN_S = 30.0

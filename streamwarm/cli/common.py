@@ -12,9 +12,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from streamwarm.cli.client import CallError, Unreachable
-from streamwarm.configure import load_settings
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
-from streamwarm.settings import Settings
+from streamwarm.settings.load import load_settings
+from streamwarm.settings.schema import Settings
 
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -18,13 +18,14 @@ from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, 
 from streamwarm.cli.display import open_display
 from streamwarm.cli.follow import Following
 from streamwarm.cli.push import follow_to_end, push_batch
-from streamwarm.cli.running import logger_for, running_service, until_signalled
-from streamwarm.fetch.upload import put_object
+from streamwarm.cli.running import running_service, until_signalled
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
+from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.library import MadeObject, demo_library
 from streamwarm.sandbox.sandbox import DESTINATION, Sandbox, open_sandbox
-from streamwarm.settings import AuthSettings, LogSettings, Settings, StoreSettings
+from streamwarm.service.log import logger_for
+from streamwarm.settings.schema import AuthSettings, LogSettings, Settings, StoreSettings
 
 
 @click.command()

@@ -12,7 +12,7 @@ import httpx
 import trio
 from attrs import frozen
 
-from streamwarm.accept.refusals import Reason
+from streamwarm.accept.wire.refusals import Reason
 from streamwarm.cli.client import (
     CONNECT_TIMEOUT_S,
     NOTIFICATIONS,

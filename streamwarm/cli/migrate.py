@@ -8,7 +8,7 @@ import click
 import trio
 
 from streamwarm.cli.common import config_option, exits, print_json, read_settings
-from streamwarm.parts import migrate_store
+from streamwarm.service.open import migrate_store
 
 
 @click.command()

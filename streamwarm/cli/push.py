@@ -25,7 +25,7 @@ from streamwarm.cli.job_input import (
 )
 from streamwarm.cli.reach import Follower, Service, client_command, open_follower
 from streamwarm.model import Kind
-from streamwarm.settings import Settings
+from streamwarm.settings.schema import Settings
 
 BATCH_JOBS = 500
 BATCH_BYTES = 512 * 1024
@@ -132,7 +132,7 @@ async def _jobs(settings: Settings, request: PushRequest) -> AsyncGenerator[Json
                 yield job
         return
     from streamwarm.cli.content_type import with_kinds  # only who asks the bucket needs its code
-    from streamwarm.parts import open_source
+    from streamwarm.service.open import open_source
 
     async with open_source(settings) as source:
         listed = None if request.prefix is None else jobs_from_listing(source.list_objects(request.prefix))

@@ -17,7 +17,7 @@ from attrs import frozen
 from streamwarm.cli.client import connect
 from streamwarm.cli.common import F, config_option, exits, read_settings
 from streamwarm.errors import SettingsError
-from streamwarm.settings import Address, Settings
+from streamwarm.settings.schema import Address, Settings
 
 
 @frozen

@@ -9,19 +9,11 @@ from functools import partial
 
 import trio
 
-from streamwarm.listening import Endpoints
-from streamwarm.parts import secrets_in_settings
-from streamwarm.service import Shutdown, run_service
-from streamwarm.settings import Settings
+from streamwarm.service.log import logger_for
+from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.ready_file import Endpoints
+from streamwarm.settings.schema import Settings
 from streamwarm.watch.events import Observer
-from streamwarm.watch.logs import make_logger
-from streamwarm.watch.redact import make_redactor
-
-
-def logger_for(settings: Settings) -> Observer:
-    """The log, with every secret of the settings masked."""
-    redact = make_redactor(secrets_in_settings(settings))
-    return make_logger(form=settings.log.format, level=settings.log.level, redact=redact)
 
 
 @asynccontextmanager

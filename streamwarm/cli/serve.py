@@ -13,7 +13,7 @@ import trio
 
 from streamwarm.cli.common import INTERRUPTED, OK, config_option, exits, read_settings
 from streamwarm.cli.running import serve_until_signalled
-from streamwarm.settings import Settings, StoreSettings
+from streamwarm.settings.schema import Settings, StoreSettings
 
 
 @click.command()

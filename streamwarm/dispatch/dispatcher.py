@@ -15,14 +15,14 @@ import trio
 from attrs import define, field
 
 from streamwarm.backlog.settlement import GivenBack
+from streamwarm.backlog.shared_limits import MovedLane, Obeyed, Silence
 from streamwarm.backlog.store import Store
-from streamwarm.dispatch.chosen import Chosen, in_lanes, passed_over, spares_for
+from streamwarm.dispatch.claims import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departures import Departures
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
 from streamwarm.model import Claim, Lane
-from streamwarm.shared_limits import MovedLane, Obeyed, Silence
 from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0

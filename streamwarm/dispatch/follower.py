@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 import trio
 from attrs import define, field
 
+from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
-from streamwarm.shared_limits import SharedLimits
 from streamwarm.watch.events import Observer, StoreTrouble
 
 POLL_S = 2.0

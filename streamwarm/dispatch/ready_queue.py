@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable
 
 from attrs import define, field, frozen
 
-from streamwarm.dispatch.priority import FRESH_S, next_change_s, score
 from streamwarm.model import QueuedJob
+from streamwarm.priority import FRESH_S, next_change_s, score
 
 OVERDUE = 1_000_000
 """The points of a job that waited `max_wait_s`: above any score of the table, so that nothing starves, and the same for

@@ -9,27 +9,43 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
 
 import trio
 
-from streamwarm.cli.common import exits
-from streamwarm.cli.running import logger_for
-from streamwarm.processes.family import Link, Lost, Report, Start, Started, Stop, decode, encode, lines_of
-from streamwarm.service import Shutdown, run_service
+from streamwarm.errors import SettingsError, StoreUnavailable
+from streamwarm.processes.messages import UNREACHABLE, USAGE, Start, Started, Stop, decode, encode, lines_of
+from streamwarm.service.crew import Link, Lost, Report
+from streamwarm.service.log import logger_for
+from streamwarm.service.nursery import Shutdown, run_service
 
 REPORTS_MAX = 256
 """Reports that wait to be summed up, two a second from each member. Nobody waits but a service that is stopping: what
 comes then is of no use, and an order to stop must not stand behind it."""
 
 
-@exits
 def main() -> None:
+    """Run until the supervisor stops us. The exit code says whether the settings or the store kept us from starting."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    trio.run(_serve)
+    try:
+        trio.run(_serve)
+    except BaseException as exc:
+        cause = _innermost(exc)
+        if not isinstance(cause, SettingsError | StoreUnavailable):
+            raise
+        print(f"streamwarm: {cause}", file=sys.stderr)  # noqa: T201
+        sys.exit(USAGE if isinstance(cause, SettingsError) else UNREACHABLE)
+
+
+def _innermost(exc: BaseException) -> BaseException:
+    """The first cause inside the groups that nurseries wrap it in."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc
 
 
 async def _serve() -> None:

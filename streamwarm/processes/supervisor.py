@@ -16,24 +16,13 @@ from attrs import define, evolve, field
 
 from streamwarm.accept.clients import open_listeners
 from streamwarm.errors import SettingsError, StoreUnavailable
-from streamwarm.listening import Endpoints, drop_stale_ready_file, ready_file
-from streamwarm.parts import held_store
-from streamwarm.processes.family import (
-    FRONT,
-    SUPERVISOR,
-    Lost,
-    Report,
-    Role,
-    Start,
-    Started,
-    Stop,
-    decode,
-    encode,
-    lines_of,
-)
+from streamwarm.processes.messages import UNREACHABLE, USAGE, Start, Started, Stop, decode, encode, lines_of
 from streamwarm.retry import backoff_s
-from streamwarm.service import Shutdown
-from streamwarm.settings import Settings, check_together
+from streamwarm.service.crew import FRONT, SUPERVISOR, Lost, Report, Role
+from streamwarm.service.nursery import Shutdown
+from streamwarm.service.open import held_store
+from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
+from streamwarm.settings.schema import Settings, check_together
 from streamwarm.watch.events import Lifecycle, Observation, Observer, ProcessLost
 
 STEADY_S = 60.0
@@ -49,7 +38,6 @@ GRACE_S = 30.0
 """How long a member may take beyond `drain_s`: the last outcomes, the farewell to clients, and the store's closing."""
 
 FORCED_GRACE_S = 15.0
-_USAGE, _UNREACHABLE = 2, 3  # a member's exit codes, as the command line's
 
 
 async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -> None:
@@ -221,8 +209,8 @@ class _Member:
 
 
 def _cannot_start(status: int | None) -> Exception:
-    if status == _UNREACHABLE:
+    if status == UNREACHABLE:
         return StoreUnavailable("a process of the service could not start; its message is above")
-    if status == _USAGE:
+    if status == USAGE:
         return SettingsError("a process of the service could not start; its message is above")
     return SettingsError(f"a process of the service ended while it started (status {status}); its message is above")

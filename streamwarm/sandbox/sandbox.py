@@ -15,7 +15,7 @@ from typed_settings.types import SecretStr
 
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
-from streamwarm.settings import R2Settings, Settings
+from streamwarm.settings.schema import R2Settings, Settings
 
 DESTINATION = "mybot"
 CHAT_ID = -1001000000001

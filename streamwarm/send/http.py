@@ -21,7 +21,7 @@ from streamwarm.retry import parse_retry_after
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.exchange import Answer, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
-from streamwarm.settings import BadValue, one_of
+from streamwarm.settings.schema import BadValue, one_of
 
 ANSWER_TIMEOUT_S = 300.0
 """For an endpoint that stores what it got before it answers. Whoever needs longer answers 202."""

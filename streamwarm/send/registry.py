@@ -11,13 +11,13 @@ import httpx
 from attrs import frozen
 from typed_settings.types import SecretStr
 
-from streamwarm.configure import structure_table
 from streamwarm.errors import SettingsError
 from streamwarm.send.destination import Destination
 from streamwarm.send.http import HttpDestination, HttpSettings
-from streamwarm.send.s3 import S3Destination, S3Settings
-from streamwarm.send.telegram import TelegramDestination, TelegramSettings
-from streamwarm.settings import DestinationTables
+from streamwarm.send.s3.destination import S3Destination, S3Settings
+from streamwarm.send.telegram.destination import TelegramDestination, TelegramSettings
+from streamwarm.settings.load import structure_table
+from streamwarm.settings.schema import DestinationTables
 
 
 @frozen

@@ -10,7 +10,7 @@ from attrs import frozen
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob
 from streamwarm.model import NewJob
 from streamwarm.send.destination import Media
-from streamwarm.settings import BadValue
+from streamwarm.settings.schema import BadValue
 
 PLACEHOLDERS = ("r2_key", "sha256", "kind")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from streamwarm.backlog.settlement import Again, Failed, Settlement
+from streamwarm.backlog.shared_limits import Silence
 from streamwarm.errors import AttemptError, ErrorCode, JobError
 from streamwarm.model import Claim, State
 from streamwarm.retry import retry_at
-from streamwarm.shared_limits import Silence
 
 
 def after_failure(

@@ -11,12 +11,12 @@ import trio
 from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Done, GivenBack
+from streamwarm.backlog.shared_limits import Obeyed
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, LaneMoved, StaleConnection, StoreUnavailable
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Lease
 from streamwarm.send.destination import Destination, FetchingDestination, TidiesUp
 from streamwarm.settle.finished import Delivered, Finished
-from streamwarm.shared_limits import Obeyed
 from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running

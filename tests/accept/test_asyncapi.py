@@ -6,13 +6,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from accept_world import Client, World, job, open_client, open_websocket_service, open_world
 
-from streamwarm.accept.asyncapi import METHOD_SCHEMAS, NOTIFICATION_SCHEMAS, asyncapi_document
-from streamwarm.accept.requests import METHODS
+from streamwarm.accept.describe.asyncapi import METHOD_SCHEMAS, NOTIFICATION_SCHEMAS, asyncapi_document
+from streamwarm.accept.wire.requests import METHODS
 from streamwarm.backlog.settlement import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Progress
+from tests.worlds.accept import Client, World, job, open_client, open_websocket_service, open_world
 from tools.asyncapi import TARGET, render
 
 STUBBED = {"pause", "resume", "stats"}

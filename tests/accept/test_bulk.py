@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from accept_world import World, api, job, open_client, open_http_service, open_websocket_service, open_world
 
 from streamwarm.backlog.settlement import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import State
 from streamwarm.watch.events import JobCancelled
+from tests.worlds.accept import World, api, job, open_client, open_http_service, open_websocket_service, open_world
 
 LOST = JobError(ErrorCode.TIMEOUT, "no byte", permanent=False)
 

@@ -7,10 +7,10 @@ import hashlib
 import re
 
 import pytest
-from accept_world import api, open_http_service, open_world
 
 from streamwarm.accept.auth import Auth
 from streamwarm.watch.dashboard.page import Page, load_pages
+from tests.worlds.accept import api, open_http_service, open_world
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 

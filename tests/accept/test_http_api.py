@@ -8,7 +8,11 @@ from urllib.parse import quote
 
 import pytest
 import trio
-from accept_world import (
+
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.http.server import HttpLimits
+from streamwarm.watch.events import ConnectionRefused, UnexpectedError
+from tests.worlds.accept import (
     HANDSHAKE,
     RESULT,
     SHA256,
@@ -21,10 +25,6 @@ from accept_world import (
     read_all,
     send_to_the_end,
 )
-
-from streamwarm.accept.auth import Auth
-from streamwarm.accept.http_server import HttpLimits
-from streamwarm.watch.events import ConnectionRefused, UnexpectedError
 
 
 def assert_problem(response: Any, status: int, named: str = "") -> dict[str, Any]:

@@ -7,7 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from accept_world import (
+
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.http.gate import RequestLimits
+from streamwarm.accept.wire.requests import parse_list
+from streamwarm.cli.client import CallError, connect
+from streamwarm.cli.http_client import open_http_caller
+from tests.worlds.accept import (
     api,
     dial,
     job,
@@ -17,12 +23,6 @@ from accept_world import (
     port_of,
     read_all,
 )
-
-from streamwarm.accept.auth import Auth
-from streamwarm.accept.http_gate import RequestLimits
-from streamwarm.accept.requests import parse_list
-from streamwarm.cli.client import CallError, connect
-from streamwarm.cli.http_client import open_http_caller
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from accept_world import RESULT, SHA256, StubBot, job, open_world
 
 from streamwarm.accept.intake import Intake
-from streamwarm.accept.refusals import CallRefusedError, Reason
-from streamwarm.accept.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
+from streamwarm.accept.wire.refusals import CallRefusedError, Reason
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
 from streamwarm.backlog.store import Action, Filter
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, State
 from streamwarm.watch.events import JobAdded, QueueFull, StoreTrouble
+from tests.worlds.accept import RESULT, SHA256, StubBot, job, open_world
 
 A = Lookup("mybot", Kind.VIDEO, r2_key="media/a.mp4")
 

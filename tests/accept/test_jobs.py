@@ -3,13 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from accept_world import StubBot, job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwarm.accept.jobs import parse_job
+from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.backlog.store import Refused
 from streamwarm.model import Kind, NewJob
+from tests.worlds.accept import StubBot, job
 
 BOTS = {"mybot": StubBot()}
 

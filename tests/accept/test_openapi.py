@@ -13,15 +13,15 @@ from typing import Any
 
 import httpx
 import trio
-from accept_world import api, make_app, open_http_service, open_world
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
 from streamwarm.accept.auth import Auth
-from streamwarm.accept.openapi import openapi_document
-from streamwarm.service import Shutdown, run_service
-from streamwarm.settings import Address, R2Settings, ServeSettings, Settings, StoreSettings
+from streamwarm.accept.describe.openapi import openapi_document
+from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.settings.schema import Address, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.watch.events import Observation, UnexpectedError
+from tests.worlds.accept import api, make_app, open_http_service, open_world
 
 API = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """What programs use; the other routes are pages for people."""

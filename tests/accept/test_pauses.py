@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from accept_world import Client, World, api, open_client, open_http_service, open_websocket_service, open_world
 
 from streamwarm.watch.events import PausedByUser, ResumedByUser
+from tests.worlds.accept import Client, World, api, open_client, open_http_service, open_websocket_service, open_world
 
 STATS = {"queue": {"queued": 0}}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamwarm.accept.protocol import (
+from streamwarm.accept.wire.jsonrpc import (
     NO_REPLY,
     Call,
     Errand,
@@ -18,8 +18,8 @@ from streamwarm.accept.protocol import (
     error_reply,
     result_reply,
 )
-from streamwarm.accept.refusals import CallRefusedError, Reason
-from streamwarm.accept.requests import METHODS, Find, Get, ListJobs, Lookup, Push, Stats, Watch
+from streamwarm.accept.wire.refusals import CallRefusedError, Reason
+from streamwarm.accept.wire.requests import METHODS, Find, Get, ListJobs, Lookup, Push, Stats, Watch
 from streamwarm.backlog.store import Filter
 from streamwarm.model import Kind, State
 

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 import trio
-from accept_world import (
+from attrs import define, field
+
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.http.server import HttpLimits
+from streamwarm.accept.http.sse import KEEP_ALIVE_S, EventStream
+from streamwarm.model import Progress
+from streamwarm.settle.feed import Feed
+from streamwarm.settle.publisher import Publisher
+from streamwarm.watch.events import ConnectionRefused, UnexpectedError
+from tests.worlds.accept import (
     api,
     dial,
     job,
@@ -19,16 +28,7 @@ from accept_world import (
     open_world,
     read_all,
 )
-from attrs import define, field
-from failing_store import FailingStore
-
-from streamwarm.accept.auth import Auth
-from streamwarm.accept.http_server import HttpLimits
-from streamwarm.accept.sse import KEEP_ALIVE_S, EventStream
-from streamwarm.model import Progress
-from streamwarm.settle.feed import Feed
-from streamwarm.settle.publisher import Publisher
-from streamwarm.watch.events import ConnectionRefused, UnexpectedError
+from tests.worlds.failing_store import FailingStore
 
 EVENTS = "/v1/events"
 
@@ -188,7 +188,7 @@ async def test_a_page_that_never_reads_is_dropped_and_its_neighbour_hears_everyt
 
 @pytest.mark.parametrize("body", [b"", b"Content-Length: 5\r\n\r\nhello"], ids=["without a body", "with a body"])
 async def test_a_page_that_leaves_makes_room_for_the_next(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamwarm.accept.http.MAX_FOLLOWERS", 1)
+    monkeypatch.setattr("streamwarm.accept.http.routes.MAX_FOLLOWERS", 1)
     async with open_world() as world, open_http_service(world) as url, api(url) as client:
         async with await dial(url) as stream:
             await stream.send_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n" + (body or b"\r\n"))

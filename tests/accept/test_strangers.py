@@ -8,7 +8,13 @@ import struct
 
 import pytest
 import trio
-from accept_world import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio_websocket import ConnectionClosed
+
+from streamwarm.model import Progress
+from streamwarm.watch.events import ClientDisconnected, ConnectionRefused, UnexpectedError
+from tests.worlds.accept import (
     HANDSHAKE,
     World,
     dial,
@@ -20,12 +26,6 @@ from accept_world import (
     read_all,
     send_to_the_end,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from trio_websocket import ConnectionClosed
-
-from streamwarm.model import Progress
-from streamwarm.watch.events import ClientDisconnected, ConnectionRefused, UnexpectedError
 
 
 async def assert_serves(url: str) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from accept_world import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamwarm.accept.allowance import Allowance, Allowances
+from streamwarm.accept.websocket.watching import Watching
+from streamwarm.accept.wire.refusals import too_often
+from streamwarm.accept.wire.requests import parse_list
+from streamwarm.model import Event, Kind, State
+from tests.worlds.accept import (
     job,
     open_client,
     open_websocket_service,
     open_world,
     quick,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from streamwarm.accept.allowance import Allowance, Allowances
-from streamwarm.accept.refusals import too_often
-from streamwarm.accept.requests import parse_list
-from streamwarm.accept.watching import Watching
-from streamwarm.model import Event, Kind, State
 
 
 def event(seq: int, job_id: str, state: State = State.RUNNING) -> Event:

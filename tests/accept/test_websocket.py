@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 import trio
-from accept_world import (
+from trio_websocket import ConnectionClosed
+
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.clients import open_listeners
+from streamwarm.accept.websocket.session import Heartbeat
+from streamwarm.backlog.store import Filter
+from streamwarm.errors import SettingsError
+from streamwarm.model import Progress
+from streamwarm.watch.events import ClientConnected, ClientDisconnected, ConnectionRefused, UnexpectedError
+from tests.worlds.accept import (
     HANDSHAKE,
     RESULT,
     dial,
@@ -17,15 +26,6 @@ from accept_world import (
     quick,
     refused_with,
 )
-from trio_websocket import ConnectionClosed
-
-from streamwarm.accept.auth import Auth
-from streamwarm.accept.clients import open_listeners
-from streamwarm.accept.session import Heartbeat
-from streamwarm.backlog.store import Filter
-from streamwarm.errors import SettingsError
-from streamwarm.model import Progress
-from streamwarm.watch.events import ClientConnected, ClientDisconnected, ConnectionRefused, UnexpectedError
 
 
 async def states_until_done(client: Any) -> list[tuple[str, str]]:

@@ -7,14 +7,14 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from backlog_helpers import LIMITS, Clock, OpenStore, numbered
-from postgres_fixture import PostgresServer
 
-from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.memory import open_memory_store
-from streamwarm.backlog.postgres import open_postgres_store
-from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.postgres.store import open_postgres_store
+from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
+from tests.worlds.backlog import LIMITS, Clock, OpenStore, numbered
+from tests.worlds.postgres import PostgresServer
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import random
 from contextlib import AsyncExitStack
 
 import pytest
-from backlog_helpers import LOST, OpenStore, done, photo
 
-from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.core.bounds import StoreLimits
 from streamwarm.backlog.settlement import Again, Failed
-from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.model import Claim, Event
+from tests.worlds.backlog import LOST, OpenStore, done, photo
 
 ROOMY = StoreLimits(max_pending=10_000)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from backlog_helpers import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
-
+from streamwarm.backlog.core.lifecycle import RETRYABLE
 from streamwarm.backlog.settlement import Failed
 from streamwarm.backlog.store import Action, Changed, Filter, Store
-from streamwarm.lifecycle import RETRYABLE
 from streamwarm.model import Kind, NewJob, State
+from tests.worlds.backlog import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
 FAILED = Filter(State.FAILED)
 

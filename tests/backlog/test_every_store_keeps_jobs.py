@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from backlog_helpers import DIGEST, LOST, TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
 from streamwarm.backlog.settlement import Again, Failed, GivenBack
 from streamwarm.backlog.store import Filter, Pushed, Refused, Rescued, Store
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind, NewJob, State
+from tests.worlds.backlog import DIGEST, LOST, TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
 
 async def test_a_repeated_push_makes_no_second_work(store: Store) -> None:

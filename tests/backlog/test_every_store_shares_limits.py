@@ -3,11 +3,10 @@ process, or ends when it should not."""
 
 from __future__ import annotations
 
-from backlog_helpers import TIMED_OUT, Clock, OpenStore, photo, start
-
 from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.shared_limits import MovedLane, Silence, UserPause
 from streamwarm.backlog.store import Store
-from streamwarm.shared_limits import MovedLane, Silence, UserPause
+from tests.worlds.backlog import TIMED_OUT, Clock, OpenStore, photo, start
 
 
 async def paused(store: Store) -> list[str | None]:

@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 import trio
-from backlog_helpers import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
 from streamwarm.backlog.settlement import Again, Failed
 from streamwarm.backlog.store import Store
-from streamwarm.dispatch.priority import score
 from streamwarm.model import Kind, NewJob, QueuedJob, State
+from streamwarm.priority import score
+from tests.worlds.backlog import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
 ONE, TWO = "11" * 32, "22" * 32
 

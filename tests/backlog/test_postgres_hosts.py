@@ -11,16 +11,16 @@ from contextlib import AsyncExitStack, closing
 import psycopg
 import pytest
 import trio
-from backlog_helpers import OpenStore, claim_one, done, numbered, photo, push_one, start, view
-from postgres_fixture import PostgresServer
 
-from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.postgres import open_postgres_store
-from streamwarm.backlog.postgres_server import connect, migrate
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.postgres.server import connect, migrate
+from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.queries import load_migrations, load_queries
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
+from tests.worlds.backlog import OpenStore, claim_one, done, numbered, photo, push_one, start, view
+from tests.worlds.postgres import PostgresServer
 
 ROOMY = StoreLimits(max_pending=50_000)
 HOSTS = 3
@@ -293,7 +293,7 @@ def test_many_keys_are_looked_up_one_by_one_and_never_the_table_for_each(
 def without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking for events is for notifications that were lost, and events that came faster than that kept putting it
     off: who follows must learn of them by being told."""
-    monkeypatch.setattr("streamwarm.backlog.postgres.POLL_S", math.inf)
+    monkeypatch.setattr("streamwarm.backlog.postgres.store.POLL_S", math.inf)
 
 
 @pytest.mark.usefixtures("without_looking")

@@ -8,15 +8,15 @@ from random import Random
 import psycopg
 import pytest
 import trio
-from backlog_helpers import LIMITS, OpenStore, claim_one, done, numbered, photo, push_one, start, view
-from cutting_proxy import Cut, cutting_proxy
-from postgres_fixture import PostgresServer
 
-from streamwarm.backlog.postgres import open_postgres_store
-from streamwarm.backlog.postgres_server import connect
+from streamwarm.backlog.postgres.server import connect
+from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
+from tests.worlds.backlog import LIMITS, OpenStore, claim_one, done, numbered, photo, push_one, start, view
+from tests.worlds.cutting_proxy import Cut, cutting_proxy
+from tests.worlds.postgres import PostgresServer
 
 DEADLINE_S = 60
 
@@ -101,7 +101,7 @@ async def test_a_write_whose_commit_was_not_answered_takes_place_once(
 async def test_a_commit_that_is_never_answered_is_refused_in_time_and_not_made_twice(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamwarm.backlog.postgres_writer.DOUBT_LIMIT_S", 0.0)
+    monkeypatch.setattr("streamwarm.backlog.postgres.writer.DOUBT_LIMIT_S", 0.0)
     url = postgres_server.new_schema()
     more = {"limits": LIMITS, "new_id": numbered("job-"), "new_token": numbered("token-")}
     with trio.fail_after(DEADLINE_S):

@@ -10,17 +10,17 @@ from random import Random
 
 import pytest
 from attrs import define, field
-from backlog_helpers import DIGEST, TIMED_OUT, Clock, done, numbered, photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from power_cut import Connection, Disk, Write
 
-from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.core.bounds import StoreLimits
 from streamwarm.backlog.settlement import Again, Failed
-from streamwarm.backlog.sqlite import open_sqlite_store
-from streamwarm.backlog.sqlite_file import configure, connect
+from streamwarm.backlog.sqlite.file import configure, connect
+from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.model import Kind, Lease, State
+from tests.worlds.backlog import DIGEST, TIMED_OUT, Clock, done, numbered, photo
+from tests.worlds.power_cut import Connection, Disk, Write
 
 NAME = "streamwarm.db"
 ROUNDS = 6

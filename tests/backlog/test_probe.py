@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import trio
-from failing_store import FailingStore, memory_store
 from trio.testing import MockClock
 
 from streamwarm.backlog.probe import Probe
+from tests.worlds.failing_store import FailingStore, memory_store
 
 
 async def test_a_store_that_hangs_is_told_within_seconds_and_one_that_is_back_at_once(

@@ -7,17 +7,17 @@ from functools import partial
 
 import pytest
 import trio
-from backlog_helpers import TIMED_OUT, claim_one, numbered, photo, start, view, warm
 from trio.testing import MockClock
 
-from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.memory import open_memory_store
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.settlement import Again
 from streamwarm.backlog.store import Store
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import State
 from streamwarm.watch.events import AttemptFailed, Observation, StoreTrouble
+from tests.worlds.backlog import TIMED_OUT, claim_one, numbered, photo, start, view, warm
 
 LIMITS = StoreLimits(keep_done_s=100)
 

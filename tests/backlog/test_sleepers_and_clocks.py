@@ -15,20 +15,21 @@ from pathlib import Path
 
 import pytest
 import trio
-from backlog_helpers import Clock, claim_one, done, numbered, photo, push_one, start, view
-from sleeping_worker import LIMITS as SHORT_LEASES
 from trio.testing import MockClock
 
-from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.memory import open_memory_store
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import run_rescuer
-from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.model import Kind, State
+from tests.worlds.backlog import Clock, claim_one, done, numbered, photo, push_one, start, view
+from tests.worlds.sleeping_worker import LIMITS as SHORT_LEASES
+
+ROOT = Path(__file__).parents[2]
 
 
 async def test_a_process_that_sleeps_through_its_lease_delivers_nothing_when_it_wakes(path: str) -> None:
-    program = str(Path(__file__).with_name("sleeping_worker.py"))
     names = numbered("mine-")
     with trio.fail_after(60):
         async with (
@@ -36,9 +37,9 @@ async def test_a_process_that_sleeps_through_its_lease_delivers_nothing_when_it_
             trio.open_nursery() as nursery,
         ):
             job_id = (await push_one(store, photo())).id
-            command = [sys.executable, program, path, job_id]
+            command = [sys.executable, "-m", "tests.worlds.sleeping_worker", path, job_id]
             sleeper: trio.Process = await nursery.start(
-                partial(trio.run_process, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                partial(trio.run_process, command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             )
             assert await said(sleeper) == "claimed"
             sleeper.send_signal(signal.SIGSTOP)

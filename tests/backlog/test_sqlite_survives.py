@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 import trio
-from backlog_helpers import DIGEST, OpenStore, claim_one, photo, push_one, start, view
 
-from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.queries import SQL_FOLDER, load_queries
-from streamwarm.backlog.service_lock import lock_service
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.queries import BACKLOG, load_queries
 from streamwarm.backlog.settlement import Done
-from streamwarm.backlog.sqlite_file import connect, migrate
+from streamwarm.backlog.sqlite.file import connect, migrate
+from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import StoreLocked, StoreUnavailable
 from streamwarm.model import Kind, SeenObject, State
+from tests.worlds.backlog import DIGEST, OpenStore, claim_one, photo, push_one, start, view
 
 ROOMY = StoreLimits(max_pending=50_000)
 
@@ -28,8 +28,8 @@ ROOMY = StoreLimits(max_pending=50_000)
 async def test_two_hundred_kills_lose_no_acknowledged_job_and_warm_nothing_twice(
     path: str, open_sqlite: OpenStore
 ) -> None:
-    program = Path(__file__).with_name("killed_lives.py")
-    finished = await trio.run_process([sys.executable, str(program), path, "200"], capture_stdout=True)
+    command = [sys.executable, "-m", "tests.worlds.killed_lives", path, "200"]
+    finished = await trio.run_process(command, capture_stdout=True, cwd=Path(__file__).parents[2])
     told = [line.split() for line in finished.stdout.decode().splitlines()]
     file_ids = {words[1]: words[2] for words in told if words[0] == "done"}
     assert len(file_ids) > 200
@@ -122,7 +122,7 @@ async def test_several_first_openers_make_one_schema(path: str) -> None:
         for _ in range(8):
             nursery.start_soon(trio.to_thread.run_sync, migrate, path)
     connection = sqlite3.connect(path)
-    scripts = sorted((int(file.name[:4]),) for file in (SQL_FOLDER / "sqlite").glob("0*.sql"))
+    scripts = sorted((int(file.name[:4]),) for file in (BACKLOG / "sqlite" / "sql").glob("0*.sql"))
     assert connection.execute("SELECT version FROM schema_migrations").fetchall() == scripts
     connection.close()
 
@@ -264,7 +264,7 @@ async def test_warm_records_outlive_the_migrations_that_came_after_them(open_sql
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, applied_at REAL NOT NULL)")
         connection.execute("INSERT INTO schema_migrations VALUES (1, 0)")
-        connection.executescript((SQL_FOLDER / "sqlite" / "0001_initial.sql").read_text(encoding="utf-8"))
+        connection.executescript((BACKLOG / "sqlite" / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
         record = ("bot", "photo", "key:a.jpg", "ready", "a.jpg", DIGEST, 1234, '{"file_id": "old"}', "job-0", 5.0)
         connection.execute("INSERT INTO media_cache VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", record)
         connection.commit()

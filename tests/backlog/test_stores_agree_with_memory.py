@@ -10,18 +10,18 @@ from functools import partial
 from typing import Any
 
 from attrs import evolve
-from backlog_helpers import LOST, TIMED_OUT, Clock, numbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postgres_fixture import PostgresServer
 
-from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.memory import open_memory_store
-from streamwarm.backlog.postgres import open_postgres_store
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
-from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Filter, Store
 from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
+from tests.worlds.backlog import LOST, TIMED_OUT, Clock, numbered
+from tests.worlds.postgres import PostgresServer
 
 LIMITS = StoreLimits(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)
 KEYS, DIGESTS, DESTINATIONS = ["a", "b", "c"], [None, "11" * 32, "22" * 32], ["bot", "other"]

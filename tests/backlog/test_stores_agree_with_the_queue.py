@@ -7,20 +7,20 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from backlog_helpers import Clock, numbered, photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_queue import NaiveQueue
-from postgres_fixture import PostgresServer
 
-from streamwarm.backlog.limits import StoreLimits
-from streamwarm.backlog.memory import open_memory_store
-from streamwarm.backlog.ordering import fair_shares
-from streamwarm.backlog.postgres import open_postgres_store
-from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.ordering import fair_shares
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.postgres.store import open_postgres_store
+from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.model import Kind, NewJob, QueuedJob
+from tests.worlds.backlog import Clock, numbered, photo
+from tests.worlds.naive_queue import NaiveQueue
+from tests.worlds.postgres import PostgresServer
 
 MAX_WAIT_S = 700.0
 LIMITS = StoreLimits(max_pending=1_000, max_wait_s=MAX_WAIT_S)

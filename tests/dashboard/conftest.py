@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from dashboard_world import Live, live_services, past_hour
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.dashboard import Live, live_services, past_hour
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = (
@@ -28,7 +28,7 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def live(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streamwarm.service.History", past_hour)
+        patch.setattr("streamwarm.service.nursery.History", past_hour)
         with live_services(object_store, tmp_path_factory.mktemp("dashboard")) as services:
             yield services
             assert services.unexpected == []

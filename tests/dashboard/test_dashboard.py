@@ -12,10 +12,10 @@ from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from dashboard_world import TOKEN, Live
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from streamwarm.sandbox.bot_api import Fault, FaultKind
+from tests.worlds.dashboard import TOKEN, Live
 
 DESKTOP = ViewportSize(width=1280, height=940)
 TALL = ViewportSize(width=1280, height=1180)

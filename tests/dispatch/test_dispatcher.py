@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import trio
 from attrs import define
-from failing_store import FailingStore, memory_store, now
 from trio.testing import MockClock
 
 from streamwarm.backlog.store import Pushed, Store
@@ -20,6 +19,7 @@ from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Claim, Job, Kind, NewJob, State
 from streamwarm.send.destination import Quota, Rates
 from streamwarm.watch.events import DestinationPaused, Observation, QueueReordered, StoreTrouble
+from tests.worlds.failing_store import FailingStore, memory_store, now
 
 
 @define

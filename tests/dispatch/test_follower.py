@@ -9,19 +9,19 @@ from typing import Any
 
 import trio
 from attrs import define
-from failing_store import FailingStore, memory_store, now
-from rate_world import Crowd
 from trio.testing import MockClock
 
 from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.shared_limits import MovedLane, Silence
 from streamwarm.backlog.store import Pushed
 from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Kind, NewJob
 from streamwarm.send.destination import LaneRates, Quota, Rates
-from streamwarm.shared_limits import MovedLane, Silence
 from streamwarm.watch.events import StoreTrouble
+from tests.worlds.failing_store import FailingStore, memory_store, now
+from tests.worlds.rates import Crowd
 
 RATES = {"mybot": Rates(lanes={"-1": LaneRates(), "-2": LaneRates(), "-3": LaneRates()})}
 POLLS_S = 5.0

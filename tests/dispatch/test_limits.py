@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.clock import SteadyClock
+from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.limits import Limits, Pause
 from streamwarm.dispatch.usage import Usage, ended, handed_out, quota_free_at
 from streamwarm.model import Lane
 from streamwarm.send.destination import LaneRates, Quota
-from streamwarm.send.telegram_rates import equal_size_spacing_s, telegram_rates
+from streamwarm.send.telegram.rates import equal_size_spacing_s, telegram_rates
 
 NOW = 1_772_366_405.0
 

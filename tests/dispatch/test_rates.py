@@ -7,8 +7,6 @@ from itertools import pairwise
 
 import pytest
 import trio
-from failing_store import now
-from rate_world import BOT, Crowd, Upload, World, rate_world
 from trio.testing import MockClock
 
 from streamwarm.dispatch.follower import LimitsFollower
@@ -17,6 +15,8 @@ from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.send.destination import LaneRates, Quota, Rates
 from streamwarm.watch.events import unobserved
+from tests.worlds.failing_store import now
+from tests.worlds.rates import BOT, Crowd, Upload, World, rate_world
 
 GROUP = -1001
 GROUPS = [-1001, -1002, -1003, -1004, -1005]

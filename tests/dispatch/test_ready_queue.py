@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive_queue import NaiveQueue
 
 from streamwarm.dispatch.limits import Limits, Pause
-from streamwarm.dispatch.priority import score
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.model import Kind, QueuedJob
+from streamwarm.priority import score
+from tests.worlds.naive_queue import NaiveQueue
 
 NOW = 10_000.0
 MAX_WAIT_S = 900.0

@@ -11,11 +11,11 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_bucket import CacheRig, MemoryBucket, brisk_clock, cache_rig
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.shared_download import AHEAD_BYTES, BLOCK_BYTES
+from streamwarm.fetch.cache.download import AHEAD_BYTES, BLOCK_BYTES
+from tests.worlds.memory_bucket import CacheRig, MemoryBucket, brisk_clock, cache_rig
 
 BODY = bytes(range(251)) * 100  # a prime: no two blocks are alike
 DIGEST = hashlib.sha256(BODY).hexdigest()

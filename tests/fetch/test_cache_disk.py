@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import trio
-from memory_bucket import MemoryBucket, brisk_clock, cache_rig
-from scripted_bucket import ETAG, holding, rig
 from trio.testing import MockClock
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.cache import open_cache
-from streamwarm.fetch.cache_file import make_private_folder
-from streamwarm.fetch.shared_download import BLOCK_BYTES
+from streamwarm.fetch.cache.download import BLOCK_BYTES
+from streamwarm.fetch.cache.file import make_private_folder
+from streamwarm.fetch.cache.source import open_cache
 from streamwarm.watch.events import UnexpectedError
+from tests.worlds.memory_bucket import MemoryBucket, brisk_clock, cache_rig
+from tests.worlds.scripted_bucket import ETAG, holding, rig
 
 BODY = os.urandom(4 * BLOCK_BYTES + 17)
 

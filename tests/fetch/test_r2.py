@@ -12,7 +12,13 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_bucket import (
+from trio.testing import MockClock
+
+from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.r2 import ListedObject, R2Source
+from streamwarm.s3.sigv4 import SigningKeys, object_path
+from tests.worlds.scripted_bucket import (
     CANARY,
     ETAG,
     NOW,
@@ -27,12 +33,6 @@ from scripted_bucket import (
     pooled_client,
     rig,
 )
-from trio.testing import MockClock
-
-from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.bucket import Bucket
-from streamwarm.fetch.r2 import ListedObject, R2Source
-from streamwarm.s3.sigv4 import SigningKeys, object_path
 
 BODY = b"media" * 40_000
 ZIPPED = gzip.compress(BODY)

@@ -12,9 +12,9 @@ from attrs import evolve
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
+from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.object_store import ObjectStore
 
 HOSTILE_KEYS = [

@@ -6,13 +6,13 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_bucket import ETAG, Asked, Script, answering, first_then, head, holding, patient_clock, rig
 from trio.testing import MockClock
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import Head
 from streamwarm.fetch.resume import MAX_REOPENS, PROGRESS_BYTES, check_continuation, reopen_wait_s
 from streamwarm.fetch.source import ObjectInfo
+from tests.worlds.scripted_bucket import ETAG, Asked, Script, answering, first_then, head, holding, patient_clock, rig
 
 BODY = bytes(range(256)) * 1200
 

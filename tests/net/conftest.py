@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from net_far_side import FarSide, Handler, MemoryNetwork
+
+from tests.worlds.net_peer import FarSide, Handler, MemoryNetwork
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import trio
-from cancelling import cancelled_at
-from net_far_side import Peer
 
 from streamwarm.net.pool import PooledClient, open_client
+from tests.worlds.cancelling import cancelled_at
+from tests.worlds.net_peer import Peer
 
 LIMIT = 3
 PIECE = b"x" * 50_000

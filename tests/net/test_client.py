@@ -14,12 +14,12 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from net_far_side import MemoryNetwork, Peer
 from trio.testing import MockClock
 
 from streamwarm.errors import SettingsError
 from streamwarm.net.pool import open_client
 from streamwarm.net.tls import client_context
+from tests.worlds.net_peer import MemoryNetwork, Peer
 
 BIG = bytes(range(256)) * 12_000
 CANARY = "bot123456:CANARY-token"

@@ -12,12 +12,12 @@ import httpx
 import pytest
 import trio
 from attrs import define, field
-from net_far_side import FarSide, Peer
 
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import open_client
 from streamwarm.net.stream import TCPBackend
+from tests.worlds.net_peer import FarSide, Peer
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

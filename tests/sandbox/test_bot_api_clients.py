@@ -15,10 +15,10 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 from aiogram.types import BufferedInputFile
-from bot_api_support import CHANNEL, GROUP, PERSON, TOKEN, running
 
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
+from tests.worlds.bot_api import CHANNEL, GROUP, PERSON, TOKEN, running
 
 Sent = dict[Kind, tuple[str, str]]
 """For each kind the `file_id` of an upload and that of a send by it."""

@@ -12,7 +12,11 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from bot_api_support import (
+
+from streamwarm.model import Kind
+from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
+from streamwarm.sandbox.faults import MAX_FAULTS, FaultPlan
+from tests.worlds.bot_api import (
     CHANNEL,
     GROUP,
     OTHER_TOKEN,
@@ -24,10 +28,6 @@ from bot_api_support import (
     running_with_client,
     upload_frame,
 )
-
-from streamwarm.model import Kind
-from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
-from streamwarm.sandbox.faults import MAX_FAULTS, FaultPlan
 
 MIB = 2**20
 

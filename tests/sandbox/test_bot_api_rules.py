@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 import trio
-from bot_api_support import (
+from trio.testing import MockClock
+
+from streamwarm.model import Kind
+from streamwarm.sandbox.bot_api import EmulatorSettings
+from streamwarm.sandbox.bot_api_methods import MAX_PHOTO_BYTES, MAX_UPLOAD_BYTES
+from streamwarm.sandbox.bot_api_rates import RateLimits
+from streamwarm.sandbox.image_header import image_size
+from tests.worlds.bot_api import (
     CHANNEL,
     CHATS,
     GROUP,
@@ -23,13 +30,6 @@ from bot_api_support import (
     running_with_client,
     upload_frame,
 )
-from trio.testing import MockClock
-
-from streamwarm.model import Kind
-from streamwarm.sandbox.bot_api import EmulatorSettings
-from streamwarm.sandbox.bot_api_methods import MAX_PHOTO_BYTES, MAX_UPLOAD_BYTES
-from streamwarm.sandbox.bot_api_rates import RateLimits
-from streamwarm.sandbox.image_header import image_size
 
 
 def png(width: int, height: int) -> bytes:

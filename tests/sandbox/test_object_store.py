@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
-from process_world import is_alive
 
 from streamwarm.sandbox import object_store as module
 from streamwarm.sandbox import tether
@@ -22,6 +21,7 @@ from streamwarm.sandbox.object_store import (
     find_weed,
     serve_object_store,
 )
+from tests.worlds.processes import is_alive
 
 SETTINGS = ObjectStoreSettings("id", "canary-secret")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
 from streamwarm.model import Kind
-from streamwarm.send import bot_api
+from streamwarm.send.telegram import bot_api
 
 
 def message(**file: Any) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.errors import LONGEST_WAIT_S, DestinationError, ErrorCode, LaneMoved
-from streamwarm.send.bot_api_errors import ROWS, Outcome, read_error, row_of
+from streamwarm.send.telegram.refusals import ROWS, Outcome, read_error, row_of
 
 # Telegram's own words, as the open server composes them or as users report them.
 WORDS = [

@@ -14,16 +14,16 @@ from typing import Any
 import h11
 import pytest
 import trio
-from cancelling import cancelled_at
-from http_sink import Fault, refusal
-from long_distance import Network
-from places_world import CANARY, PLACES, WIRED, Place, place, size_of
-from scripted_bucket import Script, answering, first_then, holding
-from stream_world import NOW, content, sha256
 
 from streamwarm.backlog.settlement import Again, Done, Failed
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.cancelling import cancelled_at
+from tests.worlds.destinations import CANARY, PLACES, WIRED, Place, place, size_of
+from tests.worlds.http_sink import Fault, refusal
+from tests.worlds.latency import Network
+from tests.worlds.scripted_bucket import Script, answering, first_then, holding
+from tests.worlds.stream import NOW, content, sha256
 
 LARGE = content(16_000_000)
 """More than the kernel's buffers hold on loopback, so that a peer that does not read is felt."""

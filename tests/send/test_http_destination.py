@@ -9,13 +9,10 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from attrs import evolve
-from http_sink import HttpSink, serving
 from hypothesis import given
 from hypothesis import strategies as st
-from places_world import Bytes
 from typed_settings.types import SecretStr
 
-from streamwarm.configure import structure_table
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
 from streamwarm.model import Kind, NewJob
 from streamwarm.net.guard import GuardedBackend
@@ -24,6 +21,9 @@ from streamwarm.send.destination import Media
 from streamwarm.send.exchange import Answer
 from streamwarm.send.http import HttpDestination, HttpSettings, read_refusal
 from streamwarm.send.registry import secrets_in
+from streamwarm.settings.load import structure_table
+from tests.worlds.destinations import Bytes
+from tests.worlds.http_sink import HttpSink, serving
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SHA256 = "ab" * 32

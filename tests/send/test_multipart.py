@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.send.multipart import frame_file
+from streamwarm.send.telegram.multipart import frame_file
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 HOSTILE = [

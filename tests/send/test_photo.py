@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Kind
 from streamwarm.sandbox.image_header import image_size
-from streamwarm.send import photo
 from streamwarm.send.destination import Media
-from streamwarm.send.photo import Dimensions, Lacking, NoImage, Unreadable, look_at, why_not_a_photo
-from streamwarm.send.preflight import PhotoCheck
+from streamwarm.send.telegram import photo
+from streamwarm.send.telegram.photo import Dimensions, Lacking, NoImage, Unreadable, look_at, why_not_a_photo
+from streamwarm.send.telegram.preflight import PhotoCheck
 
 PICTURES = Path(__file__).with_name("pictures.b85").read_text(encoding="ascii").splitlines()
 """Of 37 × 23 pixels each, as Pillow 13 writes them."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import httpx
-from scripted_bucket import NO_TLS
 
 from streamwarm.send.registry import open_destinations
+from tests.worlds.scripted_bucket import NO_TLS
 
 
 async def test_each_type_has_a_client_of_its_own_and_the_guarded_have_theirs_apart() -> None:

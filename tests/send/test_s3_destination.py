@@ -9,29 +9,29 @@ import httpx
 import pytest
 import trio
 from attrs import evolve
-from http_sink import Fault, refusal
 from hypothesis import given
 from hypothesis import strategies as st
-from places_world import MIB, Bytes, s3_bucket, size_of
-from scripted_bucket import NO_TLS
-from stream_world import content, sha256
 
 from streamwarm.backlog.settlement import Again, Done
-from streamwarm.configure import structure_table
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
 from streamwarm.model import Kind, NewJob
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send.destination import Media
 from streamwarm.send.registry import secrets_in
-from streamwarm.send.s3 import S3Destination, S3Settings
-from streamwarm.send.s3_answers import (
+from streamwarm.send.s3.answers import (
     MOST_BYTES,
     MOST_PARTS,
     etag_of_parts,
     part_sizes,
     read_refusal,
 )
-from streamwarm.send.s3_multipart import TRACES
+from streamwarm.send.s3.destination import S3Destination, S3Settings
+from streamwarm.send.s3.multipart import TRACES
+from streamwarm.settings.load import structure_table
+from tests.worlds.destinations import MIB, Bytes, s3_bucket, size_of
+from tests.worlds.http_sink import Fault, refusal
+from tests.worlds.scripted_bucket import NO_TLS
+from tests.worlds.stream import content, sha256
 
 TABLE = {
     "type": "s3",
@@ -265,7 +265,7 @@ async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
         assert TRACES in finished.error.message
         assert await p.is_untouched()
 
-        monkeypatch.setattr("streamwarm.send.s3_multipart.BEGIN_S", 0.3)
+        monkeypatch.setattr("streamwarm.send.s3.multipart.BEGIN_S", 0.3)
         p.road.applies = lambda request: b"?uploads" in request.target
         p.road.faults.append(Fault(0, stays=True))
         with trio.fail_after(30):

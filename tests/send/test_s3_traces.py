@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
-from places_world import Place, s3_bucket, size_of
-from stream_world import content
 
 from streamwarm.backlog.settlement import Done
 from streamwarm.model import Kind, NewJob, State
 from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.send.s3_answers import Trace, read_upload_id
-from streamwarm.send.s3_multipart import TRACES
+from streamwarm.send.s3.answers import Trace, read_upload_id
+from streamwarm.send.s3.multipart import TRACES
+from tests.worlds.destinations import Place, s3_bucket, size_of
+from tests.worlds.stream import content
 
 JOB = NewJob("backup", Kind.VIDEO, "media/a.mp4")
 BODY = content(size_of("s3-multipart"))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from service_world import CHAT, TOKEN, put, running_emulator, running_service, settings_for, telegram_table
 
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.service import CHAT, TOKEN, put, running_emulator, running_service, settings_for, telegram_table
 
 BOTS = Path(__file__).parents[2] / "docs" / "bots.md"
 EXAMPLES = dict(re.findall(r"<!-- example: (\S+) -->\n```\w+\n(.*?)```", BOTS.read_text(encoding="utf-8"), re.DOTALL))

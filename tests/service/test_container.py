@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import trio
-from process_world import DEADLINE_S, run_cli, serving, write_config
 
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.processes import DEADLINE_S, run_cli, serving, write_config
 
 ROOT = Path(__file__).parents[2]
 # Instruction → the arguments of each of its lines.

@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import trio
-from http_sink import Fault, Road
-from http_sink import serving as serving_road
-from process_world import serving, write_config
-from service_world import DEADLINE_S, put
 
 from streamwarm.cli.client import Client, connect
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.http_sink import Fault, Road
+from tests.worlds.http_sink import serving as serving_road
+from tests.worlds.processes import serving, write_config
+from tests.worlds.service import DEADLINE_S, put
 
 BODY = random.Random(7).randbytes(12_000_000)
 PART_BYTES = 5 << 20

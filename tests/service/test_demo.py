@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from process_world import run_cli
-from service_world import OTHER_TOKEN, running_emulator
-
 from streamwarm.cli.demo import _wrong_deliveries
 from streamwarm.model import Kind
 from streamwarm.sandbox.library import MadeObject, demo_library
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.sandbox.sandbox import Sandbox
+from tests.worlds.processes import run_cli
+from tests.worlds.service import OTHER_TOKEN, running_emulator
 
 
 async def test_the_demo_warms_its_library_and_checks_every_byte(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from service_world import OTHER_TOKEN, put, running_emulator, running_service, settings_for, telegram_table
 
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.watch.events import BytesMoved, HandoffRefused, RetryScheduled
+from tests.worlds.service import OTHER_TOKEN, put, running_emulator, running_service, settings_for, telegram_table
 
 KEYS = [
     "h/plain.pdf",

@@ -13,12 +13,12 @@ import httpx
 import psycopg
 import pytest
 import trio
-from postgres_fixture import PostgresServer
-from process_world import serving, write_config
-from service_world import DEADLINE_S, put, running_emulator, telegram_table
 
 from streamwarm.cli.client import Client, connect
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.postgres import PostgresServer
+from tests.worlds.processes import serving, write_config
+from tests.worlds.service import DEADLINE_S, put, running_emulator, telegram_table
 
 KINDS = ["document", "audio", "voice", "video"]
 WORKERS = 10

@@ -12,8 +12,12 @@ from typing import Any
 
 import trio
 from attrs import define, evolve
-from postgres_fixture import PostgresServer
-from service_world import (
+
+from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
+from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.settings.schema import QueueSettings, Settings, StoreSettings
+from tests.worlds.postgres import PostgresServer
+from tests.worlds.service import (
     DEADLINE_S,
     TOKEN,
     World,
@@ -23,10 +27,6 @@ from service_world import (
     settings_for,
     telegram_table,
 )
-
-from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
-from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.settings import QueueSettings, Settings, StoreSettings
 
 OLD, NEW, OTHER = -77, -1001077, -1001078
 MANY = 20

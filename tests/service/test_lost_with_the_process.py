@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from process_world import members_of, metric, serving, write_config
-from service_world import DEADLINE_S, put, running_emulator, telegram_table
 
 from streamwarm.cli.client import connect
 from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.processes import members_of, metric, serving, write_config
+from tests.worlds.service import DEADLINE_S, put, running_emulator, telegram_table
 
 KEY = "lost.bin"
 JOB = {"destination": "mybot", "kind": "document", "r2_key": KEY, "id": "lost"}

@@ -10,7 +10,12 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from service_world import (
+
+from streamwarm.model import Kind
+from streamwarm.sandbox.bot_api import Fault, FaultKind
+from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.settings.schema import QueueSettings
+from tests.worlds.service import (
     DEADLINE_S,
     OTHER_TOKEN,
     put,
@@ -19,11 +24,6 @@ from service_world import (
     settings_for,
     telegram_table,
 )
-
-from streamwarm.model import Kind
-from streamwarm.sandbox.bot_api import Fault, FaultKind
-from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.settings import QueueSettings
 
 ANSWER_LOST = {FaultKind.NO_ANSWER, FaultKind.CUT_ANSWER, FaultKind.RAW_ANSWER}
 """The raw one is a gateway's 504 after the last byte: what stands behind it may have delivered."""

@@ -11,7 +11,12 @@ from typing import Any
 import httpx
 import trio
 from prometheus_client.parser import text_string_to_metric_families
-from service_world import (
+
+from streamwarm.sandbox.bot_api import Fault, FaultKind
+from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.settings.schema import QueueSettings
+from streamwarm.watch.logs import make_logger
+from tests.worlds.service import (
     OTHER_TOKEN,
     World,
     put,
@@ -20,11 +25,6 @@ from service_world import (
     settings_for,
     telegram_table,
 )
-
-from streamwarm.sandbox.bot_api import Fault, FaultKind
-from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.settings import QueueSettings
-from streamwarm.watch.logs import make_logger
 
 METRICS: dict[str, set[str]] = {
     "streamwarm_jobs_total": {"destination", "kind", "outcome"},

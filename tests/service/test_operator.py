@@ -17,9 +17,13 @@ import httpx
 import pytest
 import trio
 from attrs import evolve, frozen
-from command_line import cli
-from process_world import write_config
-from service_world import (
+
+from streamwarm.sandbox.bot_api import BotApiEmulator
+from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.settings.schema import AuthSettings
+from tests.worlds.command_line import cli
+from tests.worlds.processes import write_config
+from tests.worlds.service import (
     CHAT,
     DEADLINE_S,
     TOKEN,
@@ -30,10 +34,6 @@ from service_world import (
     settings_for,
     telegram_table,
 )
-
-from streamwarm.sandbox.bot_api import BotApiEmulator
-from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.settings import AuthSettings
 
 
 @frozen

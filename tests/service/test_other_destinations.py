@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from command_line import cli
-from http_sink import HttpSink
-from http_sink import serving as serving_sink
-from process_world import run_cli, write_config
-from service_world import put, running_service, settings_for
 
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.command_line import cli
+from tests.worlds.http_sink import HttpSink
+from tests.worlds.http_sink import serving as serving_sink
+from tests.worlds.processes import run_cli, write_config
+from tests.worlds.service import put, running_service, settings_for
 
 CANARY = "header-canary-0123456789"
 BODY = random.Random(3).randbytes(6_000_000)

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import httpx
 import pytest
 import trio
-from command_line import cli
-from service_world import DEADLINE_S, put, running_emulator, running_service, settings_for, telegram_table
 
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.command_line import cli
+from tests.worlds.service import DEADLINE_S, put, running_emulator, running_service, settings_for, telegram_table
 
 
 async def test_a_paused_service_sends_nothing_even_after_a_restart_until_it_is_resumed(

@@ -8,10 +8,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from service_world import put, running_emulator, running_service, settings_for, telegram_table
-
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.service import put, running_emulator, running_service, settings_for, telegram_table
 
 FALLBACK = {"fallback": "document"}
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from process_world import run_cli, serving, write_config
-from service_world import CHAT, DEADLINE_S, TOKEN, put, running_emulator, telegram_table
 
 from streamwarm.cli.client import connect
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.processes import run_cli, serving, write_config
+from tests.worlds.service import CHAT, DEADLINE_S, TOKEN, put, running_emulator, telegram_table
 
 JOBS = 100
 

@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from postgres_fixture import PostgresServer
-from process_world import is_alive, members_of, metric, run_cli, serving, write_config
-from service_world import DEADLINE_S, put, running_emulator, telegram_table
 
 from streamwarm.cli.client import connect
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.postgres import PostgresServer
+from tests.worlds.processes import is_alive, members_of, metric, run_cli, serving, write_config
+from tests.worlds.service import DEADLINE_S, put, running_emulator, telegram_table
 
 JOBS = 60
 PROCESSES = 2

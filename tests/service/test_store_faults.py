@@ -18,14 +18,14 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 import trio
-from process_world import ServeProcess, serving, write_config
-from service_world import DEADLINE_S, put, running_emulator, telegram_table
 
 from streamwarm.backlog.rescuer import RESCUE_EVERY_S
-from streamwarm.backlog.sqlite_file import migrate
+from streamwarm.backlog.sqlite.file import migrate
 from streamwarm.cli.client import CallError, Client, connect
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.processes import ServeProcess, serving, write_config
+from tests.worlds.service import DEADLINE_S, put, running_emulator, telegram_table
 
 STORE_UNAVAILABLE = -32006
 

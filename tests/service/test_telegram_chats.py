@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 import trio
 from attrs import define
-from service_world import (
+
+from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
+from streamwarm.sandbox.bot_api_rates import RateRules, Window
+from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.settings.schema import QueueSettings
+from streamwarm.watch.events import DestinationPaused, RetryScheduled
+from tests.worlds.service import (
     DEADLINE_S,
     TOKEN,
     World,
@@ -22,12 +28,6 @@ from service_world import (
     settings_for,
     telegram_table,
 )
-
-from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
-from streamwarm.sandbox.bot_api_rates import RateRules, Window
-from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.settings import QueueSettings
-from streamwarm.watch.events import DestinationPaused, RetryScheduled
 
 OLD, NEW, OTHER = -77, -1001077, -1001078
 CHATS = [OLD, NEW, OTHER, *range(-2005, -2000)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import trio
-from failing_store import EPOCH, FailingStore, memory_store, now
 from trio.testing import MockClock
 
 from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
@@ -22,6 +21,7 @@ from streamwarm.watch.events import (
     RetryScheduled,
     StoreTrouble,
 )
+from tests.worlds.failing_store import EPOCH, FailingStore, memory_store, now
 
 NEVER = 1_000_000
 

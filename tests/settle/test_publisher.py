@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import trio
-from failing_store import FailingStore, memory_store
 from trio.testing import MockClock
 
 from streamwarm.backlog.store import Store
 from streamwarm.model import Event, Kind, NewJob
 from streamwarm.settle.publisher import KEPT, Publisher
 from streamwarm.watch.events import Observation, StoreTrouble, unobserved
+from tests.worlds.failing_store import FailingStore, memory_store
 
 PUSH = 500
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import trio
-from scripted_bucket import ETAG, answering, holding
-from stream_world import content, job, world
 
 from streamwarm.backlog.settlement import Again, Done, GivenBack
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import Kind, Lease
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.stream.worker import NoteDeparture
+from tests.worlds.scripted_bucket import ETAG, answering, holding
+from tests.worlds.stream import content, job, world
 
 BODY = content(300_000)
 

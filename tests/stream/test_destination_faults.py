@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import trio
-from long_distance import Network
-from scripted_bucket import head, holding
-from stream_world import NOW, content, job, sha256, world
 
 from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Kind, State
 from streamwarm.sandbox.bot_api import Fault, FaultKind
+from tests.worlds.latency import Network
+from tests.worlds.scripted_bucket import head, holding
+from tests.worlds.stream import NOW, content, job, sha256, world
 
 SMALL = content(20_000)
 LARGE = content(16_000_000)

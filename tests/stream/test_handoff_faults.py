@@ -11,14 +11,14 @@ from urllib.parse import parse_qs
 import pytest
 import trio
 from attrs import define
-from scripted_bucket import ETAG, Asked, Script, answering, head
-from stream_world import content, job, sha256, world
 
 from streamwarm.backlog.settlement import Again, Done
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.watch.events import BytesMoved, HandoffRefused
+from tests.worlds.scripted_bucket import ETAG, Asked, Script, answering, head
+from tests.worlds.stream import content, job, sha256, world
 
 AUTO = {"handoff": "auto"}
 VIDEO = job(kind=Kind.VIDEO)

@@ -9,7 +9,6 @@ from typing import Any
 
 import trio
 from attrs import define
-from failing_store import FailingStore, memory_store, now
 from trio.testing import MockClock
 
 from streamwarm.backlog.rescuer import run_rescuer
@@ -24,6 +23,7 @@ from streamwarm.settle.completer import open_completer
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import NOTE_S, WorkerTools, run_worker
 from streamwarm.watch.events import LateResult, Observation
+from tests.worlds.failing_store import FailingStore, memory_store, now
 
 LEASE_S = 30.0
 BODY_TIMEOUT_S = 60.0

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import trio
 from attrs import define
-from scripted_bucket import ETAG, Asked, head
-from stream_world import content, job, sha256, world
 
 from streamwarm.model import Kind
-from streamwarm.send import bot_api
+from streamwarm.send.telegram import bot_api
+from tests.worlds.scripted_bucket import ETAG, Asked, head
+from tests.worlds.stream import content, job, sha256, world
 
 WORDS = [
     *"ab;=\"'\\\r\n\t\0 &%+?#{}<>./-_éßЖ😀",

@@ -6,11 +6,11 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_bucket import ETAG, Asked, Script, answering, first_then, head, holding
-from stream_world import content, job, sha256, world
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
+from tests.worlds.scripted_bucket import ETAG, Asked, Script, answering, first_then, head, holding
+from tests.worlds.stream import content, job, sha256, world
 
 OBJECT = content(400_000)
 

@@ -11,11 +11,11 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
-from cancelling import cancelled_at
-from scripted_bucket import ETAG, answering, holding, patient_clock
-from stream_world import World, content, job, sha256, world
 
 from streamwarm.model import Job, Kind
+from tests.worlds.cancelling import cancelled_at
+from tests.worlds.scripted_bucket import ETAG, answering, holding, patient_clock
+from tests.worlds.stream import World, content, job, sha256, world
 
 OBJECT = content(300_000)
 VERIFIED = job(sha256=sha256(OBJECT))

@@ -24,10 +24,10 @@ from click.testing import CliRunner
 from load.cli import FAILED, INTERRUPTED, UNREACHABLE, USAGE, main
 from load.options import TargetOptions
 from load.target import refuse_the_real
-from process_world import write_config
-from service_world import World, running_emulator, running_service, settings_for, telegram_table
 
 from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.processes import write_config
+from tests.worlds.service import World, running_emulator, running_service, settings_for, telegram_table
 
 LOADGEN = Path(__file__).parents[2] / "tools" / "loadgen.py"
 DEADLINE_S = 120.0

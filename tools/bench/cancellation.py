@@ -22,8 +22,8 @@ import trio
 
 from streamwarm.net.pool import open_client
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from cancelling import cancelled_at
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.worlds.cancelling import cancelled_at
 
 SLOTS = 20
 PIECE = b"x" * 20_000

@@ -29,8 +29,8 @@ from urllib.parse import urlsplit
 import trio
 from attrs import define, frozen
 
-from streamwarm.backlog.sqlite_file import connect as connect_file
-from streamwarm.backlog.sqlite_file import migrate
+from streamwarm.backlog.sqlite.file import connect as connect_file
+from streamwarm.backlog.sqlite.file import migrate
 from streamwarm.cli.client import connect
 
 TARGET_MS = 2.0

@@ -30,9 +30,9 @@ from streamwarm.cli.client import connect
 from streamwarm.cli.display import open_display
 from streamwarm.cli.follow import Following
 from streamwarm.cli.push import follow_to_end, push_batch
-from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
+from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
 
 TOKEN, CHAT = "4242:memory-bench", -1001

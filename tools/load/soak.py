@@ -33,7 +33,7 @@ from load.run import run_plan
 from load.sampler import read_metrics
 from load.sandbox import open_sandbox
 from load.target import Target
-from streamwarm.backlog.sqlite_file import CHECKPOINT_PAGES
+from streamwarm.backlog.sqlite.file import CHECKPOINT_PAGES
 from streamwarm.settle.publisher import KEPT
 
 LOOK_EVERY_S = 0.5

@@ -13,8 +13,8 @@ from attrs import field, frozen
 from load.http_clients import BucketFiller, EmulatorApi, HttpError, ServiceApi
 from load.options import TargetOptions
 from load.processes import listening_pid
-from streamwarm.configure import load_settings
-from streamwarm.settings import Settings
+from streamwarm.settings.load import load_settings
+from streamwarm.settings.schema import Settings
 
 
 @frozen

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from streamwarm.backlog.sqlite_file import connect, migrate
-from streamwarm.dispatch.priority import base_score
+from streamwarm.backlog.sqlite.file import connect, migrate
 from streamwarm.model import Kind
+from streamwarm.priority import base_score
 
 BOTS = 4
 JOBS_OVER_S = 2400.0

@@ -36,9 +36,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from run import LARGE_BATCH, LIMITS, MAX_QUEUE, WORKERS, _done, new_jobs, push_rate
 
-from streamwarm.backlog.postgres import open_postgres_store
+from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.store import Store
-from streamwarm.clock import SteadyClock
+from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue

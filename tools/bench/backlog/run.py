@@ -38,9 +38,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fill import BOTS, fill
 from peers import Peer, open_peers
 
-from streamwarm.backlog.limits import StoreLimits
+from streamwarm.backlog.core.bounds import StoreLimits
 from streamwarm.backlog.settlement import Done
-from streamwarm.backlog.sqlite import open_sqlite_store
+from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.model import Claim, Kind, NewJob, SeenObject
 

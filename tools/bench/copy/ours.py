@@ -22,7 +22,7 @@ from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job, Kind, State
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.send.s3 import S3Destination, S3Settings
+from streamwarm.send.s3.destination import S3Destination, S3Settings
 from streamwarm.stream.transfer import Attempt, transfer
 
 BODY_TIMEOUT_S = 60.0

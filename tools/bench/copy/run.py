@@ -37,9 +37,9 @@ import trio
 from attrs import asdict, field, frozen
 
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.fetch.upload import put_object
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
+from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
 
 HERE = Path(__file__).parent

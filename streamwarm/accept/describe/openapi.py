@@ -1,0 +1,157 @@
+"""The HTTP API described for machines: OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0).
+
+Limits and lists of words are taken from the code that checks them. That every route is here, and that the running
+service answers as it says, is checked by tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from streamwarm import __version__
+from streamwarm.accept.describe.schemas import SCHEMAS, ref
+from streamwarm.accept.wire.requests import DEFAULT_LIMIT, MAX_LIMIT
+from streamwarm.backlog.store import Action
+from streamwarm.model import JsonObject, Kind, State
+
+_Operation = dict[str, Any]
+
+_JSON = "application/json"
+_GUARDED = (401, 403, 429)
+_WITH_BODY = (400, 408, 413)
+
+
+def openapi_document() -> JsonObject:
+    """The document that `GET /openapi.json` answers."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "streamwarm",
+            "version": __version__,
+            "description": "Warms media for Telegram bots. The websocket says the same, with events that follow.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": _paths(),
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "One of auth.tokens."}},
+        },
+        # A service without auth.tokens asks for none.
+        "security": [{"token": []}, {}],
+    }
+
+
+def _paths() -> dict[str, Any]:
+    return {
+        "/healthz": {"get": _text("200 while the process runs its loop.", "text/plain", errors=(), open_to_all=True)},
+        "/readyz": {
+            "get": _text("200 while the store answers and jobs are claimed.", "text/plain", (503,), open_to_all=True)
+        },
+        "/metrics": {"get": _text("Prometheus text.", "text/plain", errors=_GUARDED)},
+        "/openapi.json": {"get": _answers("This document.", {"type": "object"}, errors=_GUARDED)},
+        "/v1/jobs": {"post": _push(), "get": _list()},
+        **{
+            f"/v1/jobs/{action}": {"get": _of_job("The job of this id.", named=True), "post": _change(action)}
+            for action in Action
+        },
+        "/v1/jobs/{id}": {"get": _of_job("A job.")},
+        "/v1/jobs/{id}/retry": {"post": _of_job("Queue it again; the job after it.")},
+        "/v1/jobs/{id}/cancel": {"post": _of_job("Cancel it; the job after it.")},
+        "/v1/media/{destination}/{kind}/{sha256_or_key}": {
+            "get": _of_media("The warm record; 404 while it is cold.", ref("WarmRecord")),
+            "delete": _of_media("Drop the record, so that the next push warms again.", ref("Forgotten")),
+        },
+        "/v1/stats": {"get": _answers("How things stand.", ref("Stats"), errors=(*_GUARDED, 503))},
+        "/v1/events": {"get": _events()},
+        "/v1/pause": {"post": _pauses("Send nothing to a destination, or anywhere.", ref("Pause"))},
+        "/v1/resume": {"post": _pauses("End that pause.", ref("Resume"))},
+    }
+
+
+def _push() -> _Operation:
+    operation = _answers("Push jobs.", ref("PushAnswer"), errors=(*_GUARDED, *_WITH_BODY, 503))
+    return {**operation, "requestBody": _body(ref("Push"))}
+
+
+def _list() -> _Operation:
+    operation = _answers("Jobs, newest first.", ref("Page"), errors=(*_GUARDED, 400, 503))
+    return {
+        **operation,
+        "parameters": [
+            _query("state", {"enum": [state.value for state in State]}),
+            _query("destination", {"type": "string", "minLength": 1}),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+            _query("after", {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, "`next` of the page before"),
+        ],
+    }
+
+
+def _change(action: Action) -> _Operation:
+    summary = f"{action.capitalize()} jobs, by ids or by filter: one batch."
+    operation = _answers(summary, ref("Changed"), errors=(*_GUARDED, *_WITH_BODY, 503))
+    return {**operation, "requestBody": _body(ref("ChangeJobs"))}
+
+
+def _of_job(summary: str, *, named: bool = False) -> _Operation:
+    """`named`: the path holds the id itself."""
+    operation = _answers(summary, ref("Job"), errors=(*_GUARDED, 400, 404, 503))
+    return operation if named else {**operation, "parameters": [_in_path("id", ref("Id"))]}
+
+
+def _of_media(summary: str, schema: JsonObject) -> _Operation:
+    operation = _answers(summary, schema, errors=(*_GUARDED, 400, 404, 503))
+    key = "64 hexadecimal digits are a digest first, and a key else. A key may have slashes, encoded or not."
+    return {
+        **operation,
+        "parameters": [
+            _in_path("destination", {"type": "string", "minLength": 1}),
+            _in_path("kind", {"enum": [kind.value for kind in Kind]}),
+            {**_in_path("sha256_or_key", {"type": "string", "minLength": 1}), "description": key},
+        ],
+    }
+
+
+def _events() -> _Operation:
+    operation = _text("The notifications as server-sent events.", "text/event-stream", (*_GUARDED, 400, 503))
+    seen = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+    header = {"name": "Last-Event-ID", "in": "header", "schema": seen, "description": "Replay what came after it."}
+    return {**operation, "parameters": [header, _query("last_event_id", seen)]}
+
+
+def _pauses(summary: str, schema: JsonObject) -> _Operation:
+    operation = _answers(summary, ref("Stats"), errors=(*_GUARDED, *_WITH_BODY, 404, 503))
+    return {**operation, "requestBody": {**_body(schema), "required": False}}
+
+
+def _answers(summary: str, schema: JsonObject, errors: Sequence[int]) -> _Operation:
+    return _operation(summary, _JSON, schema, errors)
+
+
+def _text(summary: str, media_type: str, errors: Sequence[int], *, open_to_all: bool = False) -> _Operation:
+    operation = _operation(summary, media_type, {"type": "string"}, errors)
+    return {**operation, "security": [{}]} if open_to_all else operation
+
+
+def _operation(summary: str, media_type: str, schema: JsonObject, errors: Sequence[int]) -> _Operation:
+    responses: dict[str, Any] = {"200": {"description": "OK", "content": {media_type: {"schema": schema}}}}
+    for status in sorted(errors):
+        responses[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {"schema": ref("Problem")}},
+        }
+    return {"summary": summary, "responses": responses}
+
+
+def _body(schema: JsonObject) -> dict[str, Any]:
+    return {"required": True, "content": {_JSON: {"schema": schema}}}
+
+
+def _query(name: str, schema: JsonObject, description: str = "") -> Mapping[str, Any]:
+    described = {"description": description} if description else {}
+    return {"name": name, "in": "query", "schema": schema, **described}
+
+
+def _in_path(name: str, schema: JsonObject) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}

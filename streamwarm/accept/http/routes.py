@@ -1,0 +1,273 @@
+"""The HTTP API: its routes, and who may use them. Serving them is `http_server.py`.
+
+Routes are matched against the path as it was sent, still percent-encoded, and only the pieces are decoded:
+an object may be called `a/../b`, `//x`, `100%2F3` or hold a newline, and each must reach exactly the
+object of that name (fault 32). Nothing here normalises a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from urllib.parse import unquote_to_bytes
+
+import trio
+from attrs import frozen
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.describe.openapi import openapi_document
+from streamwarm.accept.http.gate import HttpApp, RequestLimits
+from streamwarm.accept.http.problems import Json, Problem, problem_handlers
+from streamwarm.accept.http.sse import MAX_FOLLOWERS, EventStream, last_event_id
+from streamwarm.accept.intake import Intake
+from streamwarm.accept.wire.fields import FieldError, checked_id, checked_key, is_sha256, kind_field, shown
+from streamwarm.accept.wire.json_text import BadJsonError, parse_json
+from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES
+from streamwarm.accept.wire.requests import (
+    ListJobs,
+    Lookup,
+    parse_change,
+    parse_list,
+    parse_pause,
+    parse_push,
+    parse_resume,
+)
+from streamwarm.backlog.store import Action
+from streamwarm.settle.feed import Feed
+from streamwarm.watch.dashboard.page import Pages
+from streamwarm.watch.events import Observer
+
+_Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
+"""By method."""
+
+_READY_WITHIN_S = 5.0
+"""A store that has not answered for this long would fail a push too; probes commonly wait 1 to 10 s."""
+
+
+@frozen
+class HttpHooks:
+    """What the API shows of other parts. `ready` answers None, or the reason why not; `metrics` a page and
+    its type. `feed` is followed until `closing` is set; `pages` are what a browser sees."""
+
+    ready: Callable[[], Awaitable[str | None]]
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
+    feed: Feed
+    closing: trio.Event
+    pages: Pages
+
+
+def build_app(
+    intake: Intake,
+    *,
+    auth: Auth,
+    hooks: HttpHooks,
+    observe: Observer,
+    limits: RequestLimits | None = None,
+    body_within_s: float = 30.0,
+) -> HttpApp:
+    """The application. A request's body must arrive within `body_within_s`."""
+    api = _Api(intake, hooks, body_within_s)
+    routes = [_route(path, handlers) for path, handlers in api.handlers().items()]
+    app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
+    app.router.redirect_slashes = False
+    return HttpApp(app, auth, hooks.pages.sign_in, limits)
+
+
+def _route(path: str, handlers: _Handlers) -> Route:
+    """One route for all methods of a path: so `Allow` names all of them. GET answers HEAD too."""
+
+    async def answer(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, answer, methods=list(handlers))
+
+
+class _Api:
+    def __init__(self, intake: Intake, hooks: HttpHooks, body_within_s: float) -> None:
+        self._intake = intake
+        self._hooks = hooks
+        self._body_within_s = body_within_s
+        self._followers = trio.CapacityLimiter(MAX_FOLLOWERS)
+
+    async def dashboard(self, _: Request) -> Response:
+        page = self._hooks.pages.dashboard
+        return Response(page.html, headers=dict(page.headers))
+
+    def handlers(self) -> Mapping[str, _Handlers]:
+        """By path; a path that is matched by several is the first one's."""
+        return {
+            "/": {"GET": self.dashboard},
+            "/healthz": {"GET": self.health},
+            "/readyz": {"GET": self.ready},
+            "/metrics": {"GET": self.metrics},
+            "/openapi.json": {"GET": self.openapi},
+            "/v1/stats": {"GET": self.stats},
+            "/v1/events": {"GET": self.events},
+            "/v1/jobs": {"GET": self.list_jobs, "POST": self.push},
+            **{
+                # A job may have this very id.
+                f"/v1/jobs/{action}": {"GET": partial(self.job, str(action)), "POST": partial(self.change_jobs, action)}
+                for action in Action
+            },
+            "/v1/jobs/{id}": {"GET": self.get},
+            "/v1/jobs/{id}/retry": {"POST": self.retry},
+            "/v1/jobs/{id}/cancel": {"POST": self.cancel},
+            "/v1/pause": {"POST": self.pause},
+            "/v1/resume": {"POST": self.resume},
+            "/v1/media/{destination}/{kind}/{sha256_or_key:path}": {"GET": self.find, "DELETE": self.forget},
+        }
+
+    async def health(self, _: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(self, _: Request) -> Response:
+        reason: str | None = f"the store has not answered for {_READY_WITHIN_S:g} s"
+        with trio.move_on_after(_READY_WITHIN_S):
+            reason = await self._hooks.ready()
+        return PlainTextResponse("ready\n") if reason is None else Problem(503, reason)
+
+    async def metrics(self, _: Request) -> Response:
+        page, media_type = await self._hooks.metrics()
+        return Response(page, headers={"content-type": media_type})
+
+    async def openapi(self, _: Request) -> Response:
+        return Json(openapi_document())
+
+    async def stats(self, _: Request) -> Response:
+        return Json(await self._intake.stats())
+
+    async def events(self, request: Request) -> Response:
+        """The websocket's notifications for every job, as server-sent events."""
+        cursor = await self._hooks.feed.cursor(last_event_id(request.headers, request.query_params))
+        return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers)
+
+    async def push(self, request: Request) -> Response:
+        """As the websocket's `push`; `watch` is allowed and means nothing where nothing can follow."""
+        return Json(await self._intake.push(parse_push(await self._body(request)).jobs))
+
+    async def list_jobs(self, request: Request) -> Response:
+        return Json(await self._intake.list_jobs(_list_params(request)))
+
+    async def get(self, request: Request) -> Response:
+        return await self.job(_job_id(request), request)
+
+    async def job(self, job_id: str, _: Request) -> Response:
+        return Json(await self._intake.get(job_id))
+
+    async def retry(self, request: Request) -> Response:
+        return Json(await self._intake.retry(_job_id(request)))
+
+    async def cancel(self, request: Request) -> Response:
+        return Json(await self._intake.cancel(_job_id(request)))
+
+    async def change_jobs(self, action: Action, request: Request) -> Response:
+        return Json(await self._intake.change_jobs(parse_change(action, await self._body(request))))
+
+    async def pause(self, request: Request) -> Response:
+        return Json(await self._intake.pause(parse_pause(await self._optional_body(request))))
+
+    async def resume(self, request: Request) -> Response:
+        return Json(await self._intake.resume(parse_resume(await self._optional_body(request))))
+
+    async def find(self, request: Request) -> Response:
+        for lookup in _lookups(request):
+            record = await self._intake.find(lookup)
+            if record is not None:
+                return Json(record)
+        raise self._cold(request)
+
+    async def forget(self, request: Request) -> Response:
+        for lookup in _lookups(request):
+            answer = await self._intake.forget(lookup)
+            if answer["forgotten"]:
+                return Json(answer)
+        raise self._cold(request)
+
+    def _cold(self, request: Request) -> HTTPException:
+        destination = _piece(request, "destination")
+        if destination not in self._intake.destinations:
+            names = ", ".join(sorted(self._intake.destinations)) or "none"
+            return HTTPException(404, f"no destination is called {shown(destination)}; configured: {names}")
+        return HTTPException(404, "this media is not warm at this destination; push a job for it")
+
+    async def _body(self, request: Request) -> Mapping[str, object]:
+        return _json_object(await self._body_bytes(request))
+
+    async def _optional_body(self, request: Request) -> Mapping[str, object]:
+        """No body is as good as `{}`: nothing in it is required."""
+        body = await self._body_bytes(request)
+        return _json_object(body) if body else {}
+
+    async def _body_bytes(self, request: Request) -> bytes:
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > MAX_MESSAGE_BYTES:
+            raise _too_long()
+        body = bytearray()
+        with trio.move_on_after(self._body_within_s) as deadline:
+            try:
+                async with aclosing(request.stream()) as pieces:
+                    async for piece in pieces:
+                        body += piece
+                        if len(body) > MAX_MESSAGE_BYTES:
+                            break
+            except ClientDisconnect:
+                raise HTTPException(400, "the body broke off") from None
+        if deadline.cancelled_caught:
+            raise HTTPException(408, f"the body took longer than {self._body_within_s:g} s")
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise _too_long()
+        return bytes(body)
+
+
+def _too_long() -> HTTPException:
+    return HTTPException(413, f"a body may have {MAX_MESSAGE_BYTES} bytes; push in parts")
+
+
+def _json_object(body: bytes) -> Mapping[str, object]:
+    try:
+        value = parse_json(body.decode())
+    except (BadJsonError, UnicodeDecodeError) as error:
+        reason = str(error) if isinstance(error, BadJsonError) else "not UTF-8"
+        raise FieldError(f"the body is not valid JSON: {reason}") from None
+    if not isinstance(value, dict):
+        raise FieldError("the body must be a JSON object")
+    return value
+
+
+def _piece(request: Request, name: str) -> str:
+    """A piece of the path, percent-decoded once. Undecodable bytes cannot name anything R2 or we hold."""
+    raw: str = request.path_params[name]
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise FieldError(f"{name} in the path must be percent-encoded UTF-8") from None
+
+
+def _job_id(request: Request) -> str:
+    return checked_id(_piece(request, "id"))
+
+
+def _lookups(request: Request) -> list[Lookup]:
+    """Where to look, in order: 64 hexadecimal digits may be a digest, and are a legal key as well."""
+    destination, reference = _piece(request, "destination"), checked_key(_piece(request, "sha256_or_key"))
+    kind = kind_field({"kind": _piece(request, "kind")})
+    by_key = Lookup(destination, kind, r2_key=reference)
+    if is_sha256(reference):
+        return [Lookup(destination, kind, sha256=reference.lower()), by_key]
+    return [by_key]
+
+
+def _list_params(request: Request) -> ListJobs:
+    params: dict[str, object] = {}
+    for name, text in request.query_params.multi_items():
+        if name in params:
+            raise FieldError(f"{name} is given twice")
+        is_number = name in ("limit", "after") and text.isascii() and text.isdigit() and len(text) < 20
+        params[name] = int(text) if is_number else text
+    return parse_list(params)

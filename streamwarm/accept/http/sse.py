@@ -1,0 +1,129 @@
+"""Server-sent events: the websocket's notifications over HTTP, for pages and for `curl`.
+
+The format is WHATWG HTML's (section 9.2, https://html.spec.whatwg.org/multipage/server-sent-events.html). One task a
+client, and no queue: the cursor into the feed moves when the connection has taken what came before, so a client that
+does not read costs one batch of events until `ClientStream` finds it out (fault 30).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import trio
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
+from streamwarm.accept.http.problems import Problem
+from streamwarm.accept.wire.fields import FieldError
+from streamwarm.accept.wire.json_text import MAX_INTEGER, json_text
+from streamwarm.accept.wire.views import event_view, progress_view
+from streamwarm.model import Event, Progress
+from streamwarm.settle.feed import Feed
+
+RECONNECT_MS = 2000
+"""How long a browser waits before it comes back; the default is its own affair, commonly 3 to 5 s."""
+
+MAX_FOLLOWERS = 256
+"""Half of the HTTP connections there may be (`HttpLimits`): who follows must not keep out who asks."""
+
+KEEP_ALIVE_S = 15.0
+"""Proxies commonly cut a connection that is silent for 60 s; WHATWG's advice is a comment every 15."""
+
+
+def event_message(event: Event) -> str:
+    """A change of state: its `seq` is the id by which a client resumes."""
+    return f"id: {event.seq}\nevent: event\ndata: {json_text(event_view(event))}\n\n"
+
+
+def progress_message(progress: Progress) -> str:
+    """Without an id: what is never stored is never replayed."""
+    return f"event: progress\ndata: {json_text(progress_view(progress))}\n\n"
+
+
+def opening_message(cursor: int) -> str:
+    """Dispatches nothing: it tells the id to resume by before the first event has come."""
+    return f"retry: {RECONNECT_MS}\nid: {cursor}\n\n"
+
+
+def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> int | None:
+    """What the client has seen, None if it says nothing. The header is the newer of the two: a browser keeps the
+    address it was given and sends the header when it comes back. Raises `FieldError`."""
+    text = headers.get("last-event-id") or query.get("last_event_id")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_INTEGER):
+        raise FieldError("Last-Event-ID must be an id that this service has sent: a whole number")
+    return int(text)
+
+
+class EventStream(Response):
+    """The answer that goes on: events after `cursor`, until the client leaves or `closing` is
+    set. It takes one token of `room`, or is a refusal where there is none."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feed: Feed, cursor: int, closing: trio.Event, room: trio.CapacityLimiter) -> None:
+        # Nginx's own header: a proxy that gathers a page before it passes it on would hold events back.
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._feed = feed
+        self._cursor = cursor
+        self._closing = closing
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._room.acquire_on_behalf_of_nowait(self)
+        except trio.WouldBlock:
+            full = Problem(503, f"{self._room.total_tokens} clients follow already; come back later")
+            await full(scope, receive, send)
+            return
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._room.release_on_behalf_of(self)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+                nursery.start_soon(_cancel_when_set, self._closing, nursery.cancel_scope)
+                await self._follow(send)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _follow(self, send: Send) -> None:
+        news = ProgressNews(self._feed)
+        await _write(send, opening_message(self._cursor))
+        written_at = sampled_at = trio.current_time()
+        while True:
+            with trio.move_on_after(PROGRESS_EVERY_S):
+                await self._feed.wait(self._cursor)
+            events = await read_events(self._feed, self._cursor)
+            text = "".join(map(event_message, events))
+            if trio.current_time() - sampled_at >= PROGRESS_EVERY_S:
+                text += "".join(map(progress_message, news.since_last(lambda _: True)))
+                sampled_at = trio.current_time()
+            if not text and trio.current_time() - written_at >= KEEP_ALIVE_S:
+                text = ": keep-alive\n\n"
+            if text:
+                await _write(send, text)
+                written_at = trio.current_time()
+            if events:
+                self._cursor = events[-1].seq
+
+
+async def _write(send: Send, text: str) -> None:
+    await send({"type": "http.response.body", "body": text.encode("ascii"), "more_body": True})
+
+
+async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _cancel_when_set(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -1,0 +1,200 @@
+"""The websocket: who is let in, how many, and how they are sent away. What they say is `session.py`.
+
+trio-websocket is used through `wrap_server_stream` alone, one task a connection, inside the guard of
+`clients.py`. Its corners that show here: a malformed handshake leaves `wrap_server_stream` waiting for a
+request that never comes, so it is raced against the end of the stream and a deadline; and `aclose` needs
+the connection's reader to be running, so a farewell is said before anything is cancelled.
+"""
+
+from __future__ import annotations
+
+import trio
+from attrs import field, frozen
+from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
+
+from streamwarm.accept.allowance import Allowance
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
+from streamwarm.accept.intake import Intake
+from streamwarm.accept.websocket.session import Heartbeat, Session
+from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from streamwarm.settle.feed import Feed
+from streamwarm.watch.events import (
+    ClientConnected,
+    ClientDisconnected,
+    ConnectionRefused,
+    Observer,
+    UnexpectedError,
+)
+
+_MESSAGES_WAITING = 1
+"""Messages read while one is answered: a client that sends faster than it is answered is held back by TCP."""
+
+
+@frozen
+class WebsocketLimits:
+    """How much of the service strangers may take.
+
+    Of connections whose handshake is not finished, the oldest of more than `max_handshakes` is closed: a
+    hundred silent ones do not keep an honest one out, whose handshake takes milliseconds. A client that asks more often
+    than `requests_per_s` in the long run, far above what waiting for answers allows, is told so (`rate_limited`).
+    """
+
+    max_clients: int = 1000
+    max_handshakes: int = 256
+    handshake_s: float = 10.0
+    send_within_s: float = 10.0
+    farewell_s: float = 5.0
+    requests_per_s: float = 1000.0
+    requests_burst: float = 2000.0
+    heartbeat: Heartbeat = field(factory=Heartbeat)
+
+
+async def serve_websocket(
+    intake: Intake,
+    feed: Feed,
+    *,
+    host: str,
+    port: int,
+    auth: Auth,
+    observe: Observer,
+    shutdown: trio.Event,
+    limits: WebsocketLimits | None = None,
+    listeners: list[trio.SocketListener] | None = None,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `shutdown`, then close every connection with 1001; hands back the bound `ws://HOST:PORT/`.
+
+    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
+    listened on.
+    """
+    limits = limits or WebsocketLimits()
+    if listeners is None:
+        listeners = await open_listeners(host, port)
+    bound = listeners[0].socket.getsockname()[1]
+    door = _Door(intake, feed, auth=auth, observe=observe, limits=limits)
+    clients = ClientServer(
+        handle=door.receive,
+        report=door.report,
+        farewell=door.farewell,
+        farewell_s=limits.farewell_s,
+        send_within_s=limits.send_within_s,
+    )
+    url = f"ws://{bracketed(host)}:{bound}/"
+    await clients.serve(listeners, shutdown=shutdown, started=lambda: task_status.started(url))
+
+
+@frozen
+class _Rejection:
+    status: int
+    reason: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class _Door:
+    def __init__(self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits) -> None:
+        self._intake = intake
+        self._feed = feed
+        self._auth = auth
+        self._observe = observe
+        self._limits = limits
+        self._handshakes: dict[trio.CancelScope, ClientStream] = {}
+        self._clients: dict[ClientStream, WebSocketConnection] = {}
+
+    async def receive(self, stream: ClientStream) -> None:
+        """One connection, from its first byte to its last."""
+        async with trio.open_nursery() as nursery:
+            request = await self._handshake(stream, nursery)
+            if request is not None:
+                rejection = self._rejection(request)
+                if rejection is None:
+                    await self._converse(request, stream)
+                else:
+                    stream.fault = rejection.reason
+                    await _reject(request, rejection)
+            nursery.cancel_scope.cancel()
+
+    async def farewell(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for connection in self._clients.values():
+                nursery.start_soon(connection.aclose, 1001, "the service is shutting down")
+
+    def report(self, stream: ClientStream) -> None:
+        if self._clients.pop(stream, None) is not None:
+            self._observe(ClientDisconnected(stream.fault or "closed"))
+            if stream.failure is not None:
+                self._observe(UnexpectedError("a websocket client's conversation", stream.failure))
+        elif stream.fault is not None:
+            self._observe(ConnectionRefused(stream.fault))
+
+    async def _handshake(self, stream: ClientStream, nursery: trio.Nursery) -> WebSocketRequest | None:
+        """The client's upgrade request, or None if none came; `nursery` gets the task that reads the
+        connection."""
+        request: WebSocketRequest | None = None
+        with trio.move_on_after(self._limits.handshake_s) as scope:
+            self._make_room_for(scope, stream)
+            try:
+                async with trio.open_nursery() as race:
+                    race.start_soon(_cancel_at_end, stream, race.cancel_scope)
+                    request = await wrap_server_stream(
+                        nursery,
+                        stream,
+                        message_queue_size=_MESSAGES_WAITING,
+                        max_message_size=MAX_MESSAGE_BYTES,
+                    )
+                    race.cancel_scope.cancel()
+            finally:
+                self._handshakes.pop(scope, None)
+        if request is None:
+            stream.fault = stream.fault or "the handshake was malformed or did not finish"
+        return request
+
+    def _make_room_for(self, scope: trio.CancelScope, stream: ClientStream) -> None:
+        if len(self._handshakes) >= self._limits.max_handshakes:
+            oldest = next(iter(self._handshakes))
+            self._handshakes.pop(oldest).fault = "too many unfinished handshakes"
+            oldest.cancel()
+        self._handshakes[scope] = stream
+
+    def _rejection(self, request: WebSocketRequest) -> _Rejection | None:
+        sent = request.headers
+        if request.path.partition("?")[0] != "/":
+            return _Rejection(404, "no such path; the websocket is at /")
+        if not self._auth.allows_origin(_values(sent, b"origin")):
+            return _Rejection(403, "a web page of a foreign origin; allow it in auth.origins")
+        if not self._auth.admits(_values(sent, b"authorization")):
+            challenge = (b"WWW-Authenticate", b'Bearer realm="streamwarm"')
+            return _Rejection(401, "send Authorization: Bearer TOKEN with a token of auth.tokens", (challenge,))
+        if len(self._clients) >= self._limits.max_clients:
+            return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
+        return None
+
+    async def _converse(self, request: WebSocketRequest, stream: ClientStream) -> None:
+        offered = SUBPROTOCOL in request.proposed_subprotocols
+        connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
+        self._clients[stream] = connection
+        self._observe(ClientConnected())
+        session = Session(
+            connection,
+            stream,
+            intake=self._intake,
+            feed=self._feed,
+            observe=self._observe,
+            heartbeat=self._limits.heartbeat,
+            allowance=Allowance(self._limits.requests_per_s, self._limits.requests_burst),
+        )
+        await session.run()
+
+
+async def _cancel_at_end(stream: ClientStream, scope: trio.CancelScope) -> None:
+    await stream.ended.wait()
+    scope.cancel()
+
+
+async def _reject(request: WebSocketRequest, rejection: _Rejection) -> None:
+    headers = [*rejection.headers, (b"Content-Type", b"text/plain; charset=utf-8")]
+    await request.reject(rejection.status, extra_headers=headers, body=rejection.reason.encode())
+
+
+def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for header, value in headers if header.lower() == name]

@@ -1,0 +1,279 @@
+"""One websocket client's conversation: its requests, one after another, and the events of the jobs it
+watches.
+
+Four tasks share the connection: the answering one, the follower of events, the sampler of progress, and
+the pinger. (The fifth, which reads frames and answers pings, is trio-websocket's.) None keeps a queue:
+each has at most one message in hand, and the follower has its cursor, so a client that is slow costs its
+own time and nobody's memory.
+
+Answering and following take turns, by a lock. That is what makes `push` with `watch` exact: while it is
+answered, the follower's cursor stands still, so no event of a new job is passed over before its id is
+known, and none is sent before the reply that tells the id.
+"""
+
+from __future__ import annotations
+
+import trio
+from attrs import frozen
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from streamwarm.accept.allowance import Allowance
+from streamwarm.accept.clients import ClientStream
+from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
+from streamwarm.accept.intake import Intake
+from streamwarm.accept.websocket.watching import Watching
+from streamwarm.accept.wire.fields import FieldError
+from streamwarm.accept.wire.jsonrpc import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    MAX_MESSAGE_BYTES,
+    NO_REPLY,
+    Call,
+    Errand,
+    Message,
+    RpcError,
+    decode,
+    draining_text,
+    encode_replies,
+    error_reply,
+    event_text,
+    progress_text,
+    result_reply,
+)
+from streamwarm.accept.wire.refusals import CallRefusedError, too_often
+from streamwarm.accept.wire.requests import (
+    MAX_WATCHED,
+    Cancel,
+    ChangeJobs,
+    Find,
+    Forget,
+    Get,
+    ListJobs,
+    Pause,
+    Push,
+    Request,
+    Resume,
+    Retry,
+    Unwatch,
+    Watch,
+)
+from streamwarm.model import Event, JsonObject, State
+from streamwarm.settle.feed import Feed
+from streamwarm.watch.events import Observer, UnexpectedError
+
+
+@frozen
+class Heartbeat:
+    """A ping every `every_s` seconds (contract: 20); a client that has not answered in `pong_within_s` is
+    gone."""
+
+    every_s: float = 20.0
+    pong_within_s: float = 20.0
+
+
+class _TooManyWatchedError(Exception):
+    pass
+
+
+class Session:
+    """`run` returns when the connection is over, whoever ended it."""
+
+    def __init__(
+        self,
+        connection: WebSocketConnection,
+        stream: ClientStream,
+        *,
+        intake: Intake,
+        feed: Feed,
+        observe: Observer,
+        heartbeat: Heartbeat,
+        allowance: Allowance,
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._intake = intake
+        self._feed = feed
+        self._observe = observe
+        self._heartbeat = heartbeat
+        self._allowance = allowance
+        self._turn = trio.Lock()
+        self._is_answering = False
+        self._watching: Watching | None = None
+        self._has_watch = trio.Event()
+        self._idle = trio.CancelScope()
+
+    async def run(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow_events)
+                nursery.start_soon(self._sample_progress)
+                nursery.start_soon(self._ping)
+                nursery.start_soon(self._tell_of_drain)
+                await self._answer_requests()
+        except* ConnectionClosed:
+            pass  # how every session ends: whichever task noticed it first
+
+    async def _answer_requests(self) -> None:
+        while True:
+            text = await self._connection.get_message()
+            if isinstance(text, str) and _is_too_long(text):
+                await self._connection.aclose(1009, f"a message may have {MAX_MESSAGE_BYTES} bytes")
+            async with self._turn:
+                self._is_answering = True
+                await self._answer(decode(text) if isinstance(text, str) else _REFUSED_BINARY)
+                self._is_answering = False
+
+    async def _answer(self, message: Message) -> None:
+        replies = []
+        for item in message.items:
+            reply = await self._carry_out(item)
+            if item.id is not NO_REPLY:
+                replies.append(reply)
+        text = encode_replies(message, replies)
+        if text is not None:
+            await self._connection.send_message(text)
+
+    async def _carry_out(self, item: Call | Errand) -> JsonObject:
+        wait_s = self._allowance.take(trio.current_time())
+        if wait_s is not None:
+            return error_reply(item.id, RpcError.of(too_often(wait_s)))
+        if isinstance(item, Errand):
+            return error_reply(item.id, item.error)
+        try:
+            return result_reply(item.id, await self._result(item.request))
+        except CallRefusedError as refusal:
+            return error_reply(item.id, RpcError.of(refusal))
+        except FieldError as error:
+            return error_reply(item.id, RpcError(INVALID_PARAMS, str(error)))
+        except _TooManyWatchedError:
+            message = f"one connection watches at most {MAX_WATCHED} jobs by id; without ids it watches all"
+            return error_reply(item.id, RpcError(INVALID_PARAMS, message))
+        except Exception as error:
+            self._observe(UnexpectedError("answering a websocket request", error))
+            return error_reply(item.id, _INTERNAL_ERROR)
+
+    async def _result(self, request: Request) -> JsonObject | None:
+        match request:
+            case Push():
+                return await self._push(request)
+            case Get(job_id):
+                return await self._intake.get(job_id)
+            case Find(lookup):
+                return await self._intake.find(lookup)
+            case ListJobs():
+                return await self._intake.list_jobs(request)
+            case Cancel(job_id):
+                return await self._intake.cancel(job_id)
+            case Retry(job_id):
+                return await self._intake.retry(job_id)
+            case Forget(lookup):
+                return await self._intake.forget(lookup)
+            case ChangeJobs():
+                return await self._intake.change_jobs(request)
+            case Watch(ids, since):
+                return await self._watch(ids, since)
+            case Unwatch():
+                self._set_watching(None)
+                return {}
+            case Pause():
+                return await self._intake.pause(request)
+            case Resume():
+                return await self._intake.resume(request)
+        return await self._intake.stats()
+
+    async def _push(self, request: Push) -> JsonObject:
+        if not request.watch:
+            return await self._intake.push(request.jobs)
+        self._check_room(len(request.jobs))
+        before = self._feed.last_seq
+        answer = await self._intake.push(request.jobs)
+        ids = (item["id"] for item in answer["accepted"] if item["state"] is not State.DONE)
+        self._set_watching(self._watched(before).with_ids(ids, before, replay=False))
+        return answer
+
+    async def _watch(self, ids: tuple[str, ...] | None, since: int | None) -> JsonObject:
+        self._check_room(len(ids or ()))
+        after = await self._feed.cursor(since)
+        watching, replay = self._watched(after), since is not None
+        if ids is None:
+            self._set_watching(watching.with_all(after, replay=replay))
+        else:
+            self._set_watching(watching.with_ids(ids, after, replay=replay))
+        return {"seq": after}
+
+    def _watched(self, cursor: int) -> Watching:
+        return self._watching or Watching(cursor, {})
+
+    def _check_room(self, more: int) -> None:
+        if more + len(self._watching.ids if self._watching else ()) > MAX_WATCHED:
+            raise _TooManyWatchedError
+
+    def _set_watching(self, watching: Watching | None) -> None:
+        self._watching = watching
+        self._idle.cancel()
+        if watching is None:
+            self._has_watch = trio.Event()
+        else:
+            self._has_watch.set()
+
+    async def _follow_events(self) -> None:
+        while True:
+            await self._has_watch.wait()
+            if (watching := self._watching) is None:
+                continue
+            events = await read_events(self._feed, watching.cursor)
+            await self._send_events(watching, events)
+            if not events and watching is self._watching:
+                with trio.CancelScope() as self._idle:
+                    await self._feed.wait(watching.cursor)
+
+    async def _send_events(self, watching: Watching, events: list[Event]) -> None:
+        async with self._turn:
+            for event in events:
+                if watching is not self._watching:
+                    return
+                if watching.pass_by(event):
+                    await self._connection.send_message(event_text(event))
+
+    async def _sample_progress(self) -> None:
+        news = ProgressNews(self._feed)
+        while True:
+            await self._has_watch.wait()
+            await trio.sleep(PROGRESS_EVERY_S)
+            if self._stream.is_sending:
+                continue
+            for progress in news.since_last(self._is_watched):
+                await self._connection.send_message(progress_text(progress))
+
+    def _is_watched(self, job_id: str) -> bool:
+        return self._watching is not None and self._watching.includes(job_id)
+
+    async def _tell_of_drain(self) -> None:
+        """A client that knows can push elsewhere, or wait, before it is refused."""
+        within_s = await self._intake.draining()
+        await self._connection.send_message(draining_text(within_s))
+
+    async def _ping(self) -> None:
+        count = 0
+        while True:
+            await trio.sleep(self._heartbeat.every_s)
+            count += 1
+            with trio.move_on_after(self._heartbeat.pong_within_s) as late:
+                await self._connection.ping(str(count).encode())
+            # While a request waits for the store, this client's next ones stop the reader, and so its pong.
+            if late.cancelled_caught and not self._is_answering:
+                self._stream.fault = f"no pong within {self._heartbeat.pong_within_s:g} s"
+                self._stream.abort()
+
+
+_INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; the service's log has more")
+
+_REFUSED_BINARY = Message(
+    (Errand(None, RpcError(INVALID_REQUEST, "binary frames are not taken; send JSON in text frames")),)
+)
+
+
+def _is_too_long(text: str) -> bool:
+    """trio-websocket counts characters where the contract counts bytes."""
+    return len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES

@@ -1,0 +1,76 @@
+"""Retrying, cancelling and forgetting many jobs in one transaction: what each method does to one, without a look-up a
+job for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from streamwarm.backlog.core.lifecycle import CANCELLABLE, RETRYABLE
+from streamwarm.backlog.core.operations import apply, list_jobs
+from streamwarm.backlog.core.tables import MediaQuery, Tables
+from streamwarm.backlog.core.transitions import StoredJob, cancelled, requeued
+from streamwarm.backlog.store import Action, Changed, Filter
+from streamwarm.model import Job, State
+
+
+def change_each(tables: Tables, now: float, action: Action, job_ids: Sequence[str]) -> Changed:
+    _hold(tables, action)
+    found = tables.jobs_to_change(set(job_ids))
+    jobs = [found[job_id] for job_id in dict.fromkeys(job_ids) if job_id in found]
+    return Changed(_CHANGES[action](tables, now, jobs), matched=len(jobs))
+
+
+def change_all(tables: Tables, now: float, action: Action, which: Filter, *, limit: int, after: int | None) -> Changed:
+    _hold(tables, action)
+    page = list_jobs(tables, which, limit=limit, after=after)
+    found = tables.jobs_to_change({job.id for job in page.jobs})
+    # Another host may have changed one since the page was read.
+    jobs = [found[job.id] for job in page.jobs if job.id in found and which.matches(found[job.id].job)]
+    changed = _CHANGES[action](tables, now, jobs)
+    return Changed(changed, matched=len(page.jobs), next=page.next)
+
+
+def _hold(tables: Tables, action: Action) -> None:
+    if action is Action.RETRY:
+        tables.hold_keys()
+
+
+def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
+    """Of several jobs for the same media the first is queued; the others stay as they are, as with one that is warm."""
+    candidates = [stored for stored in jobs if stored.job.state in RETRYABLE]
+    keys = {stored.job.media_key for stored in candidates}
+    owners = {key: stored.job.id for key, stored in tables.live_jobs(keys).items()}
+    warm = tables.ready_records(keys)
+    changed = []
+    for stored in candidates:
+        key = stored.job.media_key
+        if key not in warm and owners.setdefault(key, stored.job.id) == stored.job.id:
+            changed.append(requeued(stored, now))
+    apply(tables, changed)
+    return [stored.job for stored in changed]
+
+
+def _cancel(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
+    changed = [cancelled(stored, now) for stored in jobs if stored.job.state in CANCELLABLE]
+    apply(tables, changed)
+    return [stored.job for stored in changed]
+
+
+def _forget(tables: Tables, _: float, jobs: Sequence[StoredJob]) -> list[Job]:
+    gone = [stored.job for stored in jobs if stored.job.state in RETRYABLE]
+    tables.delete_jobs(gone)
+    done = [stored.job for stored in jobs if stored.job.state is State.DONE]
+    cold = [job for job in done if tables.delete_records(_record_of(job)) > 0]
+    return [*gone, *cold]
+
+
+def _record_of(job: Job) -> MediaQuery:
+    """What `forget` would ask for by the name that the job was pushed with."""
+    return MediaQuery(job.media_key, job.sha256, None if job.sha256 else job.r2_key)
+
+
+_CHANGES: Mapping[Action, Callable[[Tables, float, Sequence[StoredJob]], list[Job]]] = {
+    Action.RETRY: _retry,
+    Action.CANCEL: _cancel,
+    Action.FORGET: _forget,
+}

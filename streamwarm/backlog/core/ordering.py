@@ -1,0 +1,67 @@
+"""Which queued jobs go first, without reading the whole queue.
+
+A job's score is a base that never changes plus points for its age (contract, section 4). The base takes few values
+(15 today) and age has three bands, beside those that waited `max_wait_s` and go before all. So the order within a
+destination is a merge of at most 60 ranges, each of which an index on `(destination, base_score, queued_at, seq)`
+already holds in order. Ties go by arrival in the queue: `(queued_at, seq)`.
+
+Between destinations, those of equal score take turns, and only the ready queue knows whose turn it is. So what is read
+for it is a share of each destination, and no destination can fill the queue while another one waits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from attrs import frozen
+
+from streamwarm.model import QueuedJob
+from streamwarm.priority import FRESH_S, STALE_S, age_points, score
+
+
+@frozen
+class Band:
+    """The queued jobs of one destination and base score with `from_at <= queued_at <= to_at`."""
+
+    destination: str
+    base_score: int
+    from_at: float
+    to_at: float
+
+
+def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, max_wait_s: float) -> list[list[Band]]:
+    """All bands of a destination, those of equal right together, best first: what waited too long, then by score."""
+    overdue_to = now - max_wait_s
+    ages = (
+        (age_points(0.0), math.nextafter(now - FRESH_S, math.inf), math.inf),
+        (age_points(FRESH_S), now - STALE_S, now - FRESH_S),
+        (age_points(math.inf), -math.inf, math.nextafter(now - STALE_S, -math.inf)),
+    )
+    groups: dict[float, list[Band]] = {}
+    for base in base_scores:
+        groups.setdefault(math.inf, []).append(Band(destination, base, -math.inf, overdue_to))
+        for points, from_at, to_at in ages:
+            band = Band(destination, base, max(from_at, math.nextafter(overdue_to, math.inf)), to_at)
+            if band.from_at <= band.to_at:
+                groups.setdefault(base + points, []).append(band)
+    return [groups[right] for right in sorted(groups, reverse=True)]
+
+
+def rank(job: QueuedJob, *, now: float, max_wait_s: float) -> tuple[float, float, int]:
+    """The same order as a sort key: lower goes first."""
+    waited_s = now - job.queued_at
+    right = math.inf if waited_s >= max_wait_s else score(job.kind, job.bytes, waited_s)
+    return (-right, job.queued_at, job.seq)
+
+
+def fair_shares(queued: Mapping[str, int], limit: int) -> dict[str, int]:
+    """How many jobs to read of each destination, given how many each has: as equal as can be, `limit` in all. Every
+    destination gets at least one, which is more than `limit` where there are more destinations than that."""
+    shares: dict[str, int] = {}
+    left = limit
+    for number, (destination, jobs) in enumerate(sorted(queued.items(), key=lambda item: item[1])):
+        equal = -(-left // (len(queued) - number))  # rounded up: no place stays empty
+        shares[destination] = min(jobs, max(1, equal))
+        left = max(0, left - shares[destination])
+    return shares

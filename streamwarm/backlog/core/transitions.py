@@ -1,0 +1,159 @@
+"""How a stored job changes, as pure functions: the job before goes in, the job after comes out.
+
+Every change of state in every store is made by `_moved`, which asks `lifecycle.check_change`; the stores
+write what comes out of here, together with `event_of` it, in one transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve, frozen
+
+from streamwarm.backlog.core.lifecycle import check_change
+from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack, Settlement
+from streamwarm.errors import ErrorCode, JobError
+from streamwarm.model import Event, Job, NewJob, QueuedJob, State
+
+
+@frozen
+class StoredJob:
+    """A job with what only the store needs: when it was last queued, the lease it runs under, and whether the last
+    bytes of that attempt have `departed`, where a lost answer is to be held."""
+
+    job: Job
+    queued_at: float
+    lease_token: str | None = None
+    lease_expires_at: float | None = None
+    departed: bool = False
+
+    @property
+    def as_queued(self) -> QueuedJob:
+        job = self.job
+        return QueuedJob(job.seq, job.id, job.destination, job.kind, job.bytes, self.queued_at)
+
+
+def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:
+    """A job as it is first stored."""
+    job = Job(
+        seq=seq,
+        id=job_id,
+        destination=new.destination,
+        kind=new.kind,
+        r2_key=new.r2_key,
+        sha256=new.sha256,
+        bytes=new.bytes,
+        options=new.options,
+        state=State.QUEUED,
+        attempt=0,
+        created_at=now,
+        updated_at=now,
+    )
+    return StoredJob(job, queued_at=now)
+
+
+def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float) -> StoredJob:
+    after = _moved(stored, State.RUNNING, now, attempt=stored.job.attempt + 1)
+    return evolve(after, lease_token=token, lease_expires_at=now + lease_s)
+
+
+def departing(stored: StoredJob, departed: bool) -> StoredJob:
+    """A running job whose last bytes are about to leave, or have come to nothing."""
+    return evolve(stored, departed=departed)
+
+
+def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
+    """The job after its attempt ended; the caller has checked the lease."""
+    match settlement:
+        case Done(result=result):
+            return _moved(stored, State.DONE, now, result=result, error=None)
+        case Failed(error=error, state=state):
+            return _moved(stored, state, now, error=error)
+        case Again():
+            return _moved(
+                stored,
+                State.WAITING,
+                now,
+                error=settlement.error,
+                retry_at=settlement.retry_at,
+                attempt=stored.job.attempt - (0 if settlement.counts else 1),
+                possible_duplicate=stored.job.possible_duplicate or settlement.possible_duplicate,
+            )
+        case GivenBack():
+            return _moved(stored, State.QUEUED, now, attempt=stored.job.attempt - 1)
+
+
+def woken(stored: StoredJob, now: float) -> StoredJob:
+    """A waiting job whose retry is due."""
+    return _moved(stored, State.QUEUED, now)
+
+
+def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
+    """A running job whose worker was lost. The attempt stays counted, so that a job that kills its process
+    every time is set aside in the end (fault 24). Where its answer is what was lost, and that is to be held, a person
+    decides; else nobody knows how far the worker came, so the next delivery may be the second."""
+    if stored.departed:
+        message = "its worker was lost between the last bytes and the answer: the file may have been delivered"
+        error = JobError(ErrorCode.DELIVERY_UNKNOWN, message, permanent=False)
+        return _moved(stored, State.UNKNOWN, now, error=error)
+    if stored.job.attempt < max_attempts:
+        return _moved(stored, State.QUEUED, now, possible_duplicate=True)
+    message = (
+        f"its worker was lost in each of {stored.job.attempt} attempts, the last one included; "
+        "look for what ends the process while this object is streamed, then retry the job"
+        if stored.job.attempt > 1
+        else "its worker was lost in its only attempt; retry the job"
+    )
+    error = JobError(ErrorCode.WORKER_LOST, message, permanent=False)
+    return _moved(stored, State.FAILED, now, error=error, possible_duplicate=True)
+
+
+def cancelled(stored: StoredJob, now: float) -> StoredJob:
+    return _moved(stored, State.CANCELLED, now)
+
+
+def requeued(stored: StoredJob, now: float) -> StoredJob:
+    """An ended (or held) job that is to be warmed anew, with all its attempts.
+
+    Where its last answer was lost, the destination may have the object already.
+    """
+    error = stored.job.error
+    answer_lost = error is not None and error.code is ErrorCode.DELIVERY_UNKNOWN
+    return _moved(
+        stored,
+        State.QUEUED,
+        now,
+        attempt=0,
+        result=None,
+        error=None,
+        possible_duplicate=stored.job.possible_duplicate or answer_lost,
+    )
+
+
+def event_of(job: Job) -> Event:
+    """What clients are told of a job that has just changed. The store numbers it; until then its `seq` is 0.
+
+    A job keeps its last error while it is tried again, for `get`; an event tells only what this change
+    brought.
+    """
+    brought_error = job.state in {State.WAITING, State.FAILED, State.UNKNOWN}
+    return Event(
+        seq=0,
+        id=job.id,
+        state=job.state,
+        at=job.updated_at,
+        attempt=job.attempt,
+        destination=job.destination,
+        kind=job.kind,
+        r2_key=job.r2_key,
+        result=job.result if job.state is State.DONE else None,
+        error=job.error if brought_error else None,
+        retry_at=job.retry_at,
+    )
+
+
+def _moved(stored: StoredJob, state: State, now: float, **changes: Any) -> StoredJob:
+    """`stored` in another state, without its lease; a job that is queued waits from `now` on."""
+    check_change(stored.job.state, state)
+    job = evolve(stored.job, state=state, updated_at=now, **{"retry_at": None, **changes})
+    return StoredJob(job, queued_at=now if state is State.QUEUED else stored.queued_at)

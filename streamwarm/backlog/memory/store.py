@@ -1,0 +1,53 @@
+"""A store that forgets everything at exit: for the demo, for tests, and for simulations under a virtual
+clock.
+
+It uses no thread and never waits, so a run of it is as deterministic as its scheduler.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from math import inf
+
+import trio
+from attrs import define
+
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.tables import Tables
+from streamwarm.backlog.memory.tables import MemoryTables
+from streamwarm.backlog.store import Store
+from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+
+
+@asynccontextmanager
+async def open_memory_store(
+    *,
+    limits: StoreLimits,
+    now: Callable[[], float] = time.time,
+    new_id: Callable[[], str],
+    new_token: Callable[[], str],
+) -> AsyncIterator[Store]:
+    """A fresh, empty store. `now` gives Unix seconds."""
+    commits = CommitSignal()
+    transactions = _InPlace(MemoryTables(), commits, now)
+    yield TransactionalStore(transactions, commits, limits, new_id, new_token, poll_s=inf, now=now)
+
+
+@define(eq=False)
+class _InPlace:
+    """Transactions of one thread: an operation runs from start to end with nothing in between."""
+
+    _tables: Tables
+    _commits: CommitSignal
+    _now: Callable[[], float]
+
+    async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
+        result = await self.read(operation)
+        self._commits.announce(self._tables.last_event_seq())
+        return result
+
+    async def read(self, operation: Operation[T]) -> T:
+        await trio.lowlevel.checkpoint()
+        return operation(self._tables, self._now())

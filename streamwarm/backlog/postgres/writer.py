@@ -1,0 +1,205 @@
+"""Writing to PostgreSQL so that every write takes place once, whatever becomes of the connection (fault 23).
+
+A commit whose answer is lost may have taken place or not. So each writer owns a row of `writers`. A transaction begins
+by locking it and ends by writing its own token into it. Whoever repeats a write reads the row first, and that waits
+for a transaction of before that the server is still at. Then the row has the answer: its token, and the write took
+place; another, and it never will.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import psycopg
+import trio
+from attrs import define, frozen
+from psycopg import Cursor
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from streamwarm.backlog.group_commit import Outcome
+from streamwarm.backlog.postgres.server import PgConnection, describe
+from streamwarm.backlog.postgres.tables import PostgresTables
+from streamwarm.backlog.transactional import Operation
+from streamwarm.errors import StoreUnavailable
+
+DOUBT_LIMIT_S = 40.0
+"""How long a write whose commit was not answered is asked after: within what its caller waits for a commit."""
+
+TRIES = 3
+"""How often a write is begun whose connection broke before it could take place, or that met another crosswise."""
+
+_PAUSE_S = 0.2
+
+_CROSSWISE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+
+_OF_ONE = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+    psycopg.errors.ProgramLimitExceeded,  # a name too long for an index
+)
+"""Errors that are the fault of one operation of a group, but for those of `_OF_ALL`. The rest tell of the server."""
+
+_OF_ALL = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable)
+
+
+@frozen
+class Committed:
+    """What a group's transaction came to. `last_seq` is the newest event's `seq`, None if it told of nothing; `now`
+    the server's time at its start."""
+
+    outcomes: Sequence[Outcome]
+    last_seq: int | None
+    now: float
+
+
+class _Lost(Exception):
+    """The transaction did not take place, and may be begun again: the connection broke (`committed` None), or two
+    transactions met crosswise. With `committed`, the connection broke while the commit was on its way."""
+
+    def __init__(self, error: Exception, committed: Committed | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.committed = committed
+
+
+class _Spoiled(Exception):
+    """An operation failed by itself and took the transaction along."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@define(eq=False)
+class Writer:
+    """Commits groups, one after the other. `id` names its row; `observe_now` is told the server's time, `announce` the
+    newest event's `seq`."""
+
+    id: str
+    url: str
+    pool: ConnectionPool[PgConnection]
+    queries: Mapping[str, str]
+    observe_now: Callable[[float], None]
+    announce: Callable[[int], None]
+
+    async def commit_group(self, operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
+        """All in one transaction; where one spoils it, each in one of its own. Raises `StoreUnavailable`."""
+        try:
+            return await self._commit(operations)
+        except _Spoiled as spoiled:
+            if len(operations) == 1:
+                return [Outcome(error=_told(self.url, spoiled.error))]
+        outcomes: list[Outcome] = []
+        for operation in operations:
+            try:
+                outcomes += await self.commit_group([operation])
+            except StoreUnavailable as error:
+                outcomes.append(Outcome(error=error))
+        return outcomes
+
+    async def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
+        token = secrets.token_hex()
+        doubtful: Committed | None = None
+        give_up_at = trio.current_time() + DOUBT_LIMIT_S
+        for tried in itertools.count(1):
+            try:
+                committed = await trio.to_thread.run_sync(self._attempt, operations, token, doubtful)
+                break
+            except _Lost as lost:
+                doubtful = lost.committed or doubtful
+                failure = describe(self.url, lost.error)
+                if doubtful is None and tried == TRIES:
+                    raise StoreUnavailable(failure) from lost.error
+            except (psycopg.Error, PoolTimeout) as error:
+                failure = describe(self.url, error)
+                if doubtful is None:
+                    raise StoreUnavailable(failure) from error
+            if trio.current_time() > give_up_at:
+                raise StoreUnavailable(f"{failure}. It was lost while it committed: the write may have taken place")
+            await trio.sleep(_PAUSE_S)
+            await trio.to_thread.run_sync(self.pool.check)  # what broke one connection broke the idle ones too
+        self.observe_now(committed.now)
+        if committed.last_seq is not None:
+            self.announce(committed.last_seq)
+        return committed.outcomes
+
+    def _attempt(self, operations: Sequence[Operation[Any]], token: str, doubtful: Committed | None) -> Committed:
+        with self.pool.connection() as connection:
+            transaction = _Transaction(self, connection, token, doubtful)
+            try:
+                return transaction.run(operations)
+            except Exception as error:
+                gone = end_transaction(connection, error)
+                if gone or isinstance(error, _CROSSWISE):
+                    raise _Lost(error, transaction.committing if gone else None) from error
+                of_one = isinstance(error, _OF_ONE) and not isinstance(error, _OF_ALL)
+                if of_one or not isinstance(error, psycopg.Error):
+                    raise _Spoiled(error) from error
+                raise
+
+
+@define(eq=False)
+class _Transaction:
+    """One attempt at a group. `committing` is set once the commit may be on its way."""
+
+    writer: Writer
+    connection: PgConnection
+    token: str
+    doubtful: Committed | None
+    committing: Committed | None = None
+
+    def run(self, operations: Sequence[Operation[Any]]) -> Committed:
+        with self.connection.pipeline() as pipeline:
+            last_write, now = self._begin()
+            if self.doubtful is not None and last_write == self.token:
+                self._execute("COMMIT")
+                return self.doubtful
+            tables = PostgresTables(self.connection, pipeline, self.writer.queries)
+            outcomes = [Outcome(value=operation(tables, now)) for operation in operations]
+            numbered = tables.finish()
+            if tables.wrote:
+                self._execute("sign_write", writer=self.writer.id, token=self.token, now=now)
+                self.committing = Committed(outcomes, None, now)
+            ended = self._execute("COMMIT")
+        if ended.statusmessage != "COMMIT":
+            raise psycopg.InternalError(f"the server answered a commit with {ended.statusmessage}")
+        row = None if numbered is None else numbered.fetchone()
+        return Committed(outcomes, None if row is None else row["value"], now)
+
+    def _begin(self) -> tuple[str, float]:
+        """The token of this writer's last transaction, and the server's time."""
+        self._execute("BEGIN")
+        row = self._execute("begin_write", writer=self.writer.id).fetchone()
+        if row is None:  # a new writer, or one that was silent for so long that its row was dropped
+            self._execute("add_writer", writer=self.writer.id)
+            self._execute("COMMIT")
+            return self._begin()
+        return row["last_write"], row["now"]
+
+    def _execute(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
+        return self.connection.execute(self.writer.queries.get(query, query), parameters or None)
+
+
+def end_transaction(connection: PgConnection, error: Exception) -> bool:
+    """After `error`: roll back what is open, and close. True if the connection was gone, with whatever it was at.
+
+    It is not used again: psycopg takes a statement for prepared that it sent behind the one that failed, and each later
+    use of it would fail.
+    """
+    gone = connection.closed or (isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "FATAL")
+    if not gone:
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            gone = True
+    connection.close()
+    return gone
+
+
+def _told(url: str, error: Exception) -> Exception:
+    return StoreUnavailable(describe(url, error)) if isinstance(error, psycopg.Error) else error

@@ -1,0 +1,281 @@
+"""One download of one object into one file, and the readers that follow it.
+
+Theory. The download is a task of its own and belongs to no reader, so that the cancellation, failure or slowness of one
+reader is nothing to the others: a reader leaves by a plain function call, and only when the last one leaves an
+unfinished download is it cancelled. Readers and download share three numbers: how much is in the file, how far the
+fastest reader is, and the object's size. A reader waits only while it has read all there is; the download waits only
+while the fastest reader is `AHEAD_BYTES` behind. The two can't be true at once, so they never wait for each other; a
+reader's wait ends with the download's, which is bounded by the bucket's time-outs.
+
+The last bytes are announced once the source has ended cleanly and the digest is known, so that nobody can have the
+whole of an object that was not whole. If the file fails (disk full, a read error, a copy that lost bytes), the download
+stops and every reader goes on from the bucket at its own offset: the disk may fail the cache, never a transfer. The
+source failing is different: its own reopening has been used up by then, so readers get its error and try again later.
+
+Whoever reads a file that it did not cause to be filled hashes what it reads: between writing and reading lie up to
+`ttl_s` seconds and a disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
+from streamwarm.fetch.source import ObjectInfo, ResumableSource
+from streamwarm.watch.events import Observer, UnexpectedError
+
+AHEAD_BYTES = 8 * 1024 * 1024
+"""How far a download may be ahead of its fastest reader: enough to hide the disk's pauses, little enough that an upload
+which fails early has not cost a whole object."""
+
+BLOCK_BYTES = 1024 * 1024
+"""What is written at once at most; see `cache_file.py` for the cost of a write."""
+
+GATHER_S = 0.05
+"""How long the bytes of a slow source may gather before they are written all the same."""
+
+
+@define(eq=False)
+class SharedDownload:
+    """Run `run` in a task; `on_closed` is called once, when the file and its room are given back.
+
+    `admit(info)` makes room for the object, or answers false: then `info` stays None and nothing is shared.
+    `is_kept` is the index's hold on the file; `readers` are its other holders.
+    """
+
+    r2_key: str
+    _source: ResumableSource
+    _folder: Path
+    _admit: Callable[[SharedDownload, ObjectInfo], bool]
+    _on_closed: Callable[[SharedDownload], None]
+    _observe: Observer
+    info: ObjectInfo | None = field(default=None, init=False)
+    size_bytes: int = field(default=0, init=False)
+    filled_bytes: int = field(default=0, init=False)
+    sha256: str | None = field(default=None, init=False)
+    error: SourceError | None = field(default=None, init=False)
+    expires_at: float | None = field(default=None, init=False)
+    is_kept: bool = field(default=True, init=False)
+    is_broken: bool = field(default=False, init=False)
+    opened: trio.Event = field(factory=trio.Event, init=False)
+    readers: set[CacheReader] = field(factory=set, init=False)
+    _file: NamelessFile | None = field(default=None, init=False)
+    _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    _is_running: bool = field(default=True, init=False)
+    _is_closed: bool = field(default=False, init=False)
+    _starved: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+    _ahead: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.sha256 is not None
+
+    @property
+    def is_dead(self) -> bool:
+        """Of no use to a newcomer: it ended, or is about to, without the whole object, or its file is damaged."""
+        return self.is_broken or (not self.is_complete and (not self._is_running or self._scope.cancel_called))
+
+    @property
+    def is_idle(self) -> bool:
+        return self.is_complete and not self._is_running and not self.readers
+
+    async def run(self) -> None:
+        """Download until the object is whole, nobody reads, or something fails."""
+        try:
+            with self._scope:
+                await self._fill()
+        except SourceError as error:
+            self.error = error
+        except Exception as error:
+            # A full disk, or a bug: it costs the cache this object. Readers go on from the bucket.
+            self._observe(UnexpectedError(f"filling the download cache with {self.r2_key!r}", error))
+        finally:
+            self._is_running = False
+            self.opened.set()
+            self._starved.unpark_all()
+            self._close_if_unused()
+
+    def join(self, *, origin: str) -> CacheReader:
+        reader = CacheReader(self, self._source, origin)
+        self.readers.add(reader)
+        return reader
+
+    def leave(self, reader: CacheReader) -> None:
+        """The reader is gone; an unfinished download that has no other stops."""
+        self.readers.discard(reader)
+        if not self.readers and not self.is_complete:
+            self._scope.cancel()
+        self._ahead.unpark_all()  # the fastest may be another now
+        self._close_if_unused()
+
+    def let_go(self) -> None:
+        """The index drops it: the file goes when its last reader does."""
+        self.is_kept = False
+        self._close_if_unused()
+
+    def advanced(self) -> None:
+        """A reader has come further."""
+        self._ahead.unpark_all()
+
+    async def read(self, offset: int) -> bytes | None:
+        """Bytes from `offset` on, waiting for them if need be; None where the file will not give any more.
+
+        Raises `SourceError` where the source failed before `offset` was reached.
+        """
+        while offset >= self.filled_bytes and self._is_running:
+            await self._starved.park()
+        if offset < self.filled_bytes and self._file is not None:
+            return await self._read_file(self._file, offset)
+        if self.error is not None:
+            raise _same_error(self.error)
+        return None
+
+    async def _read_file(self, file: NamelessFile, offset: int) -> bytes | None:
+        try:
+            piece = await file.read(offset, min(READ_BYTES, self.filled_bytes - offset))
+        except OSError as error:
+            self._observe(UnexpectedError(f"reading {self.r2_key!r} from the download cache", error))
+            piece = b""
+        self.is_broken = self.is_broken or not piece
+        return piece or None
+
+    async def _fill(self) -> None:
+        async with self._source.open_object(self.r2_key) as opened:
+            if not self._admit(self, opened.info):
+                return
+            file = self._file = await NamelessFile.open(self._folder)
+            self.info = opened.info
+            self.opened.set()
+            await self._pour(opened.pieces(), file, opened.info.bytes)
+        self.sha256 = file.sha256
+        self._announce(file.size_bytes)
+
+    async def _pour(self, pieces: AsyncIterator[bytes], file: NamelessFile, total_bytes: int) -> None:
+        """Append all the pieces. Everything but the last block is announced as it is written."""
+        block = bytearray()
+        since = trio.current_time()
+        async for piece in pieces:
+            if block and (len(block) >= BLOCK_BYTES or trio.current_time() - since >= GATHER_S):
+                await file.append(block)
+                self._announce(file.size_bytes)
+                block.clear()
+            if not block:
+                await self._wait_for_readers()
+                since = trio.current_time()
+            block += piece
+            if file.size_bytes + len(block) > total_bytes:
+                raise _wrong_length(self.r2_key, file.size_bytes + len(block), total_bytes)
+        await file.append(block)
+        if file.size_bytes != total_bytes:
+            raise _wrong_length(self.r2_key, file.size_bytes, total_bytes)
+
+    async def _wait_for_readers(self) -> None:
+        while self.filled_bytes - max((r.offset for r in self.readers), default=0) >= AHEAD_BYTES:
+            await self._ahead.park()
+
+    def _announce(self, filled_bytes: int) -> None:
+        self.filled_bytes = filled_bytes
+        self._starved.unpark_all()
+
+    def _close_if_unused(self) -> None:
+        if self._is_closed or self._is_running or self.readers or self.is_kept:
+            return
+        self._is_closed = True
+        if self._file is not None:
+            self._file.close()
+        self._on_closed(self)
+
+
+@define(eq=False)
+class CacheReader:
+    """A `SourceObject` that reads a shared download at its own pace. Close it with `aclose` after leaving."""
+
+    download: SharedDownload
+    _source: ResumableSource
+    _origin: str
+    offset: int = field(default=0, init=False)
+    saved_bytes: int = field(default=0, init=False)
+    _digest: Any = field(factory=hashlib.sha256, init=False, repr=False)
+    _rest: AsyncIterator[bytes] | None = field(default=None, init=False)
+    _connection: AsyncExitStack = field(factory=AsyncExitStack, init=False)
+
+    @property
+    def info(self) -> ObjectInfo:
+        assert self.download.info is not None, "handed out before the object was open"  # noqa: S101 - a bug of ours
+        return self.download.info
+
+    @property
+    def origin(self) -> str:
+        """`cache` where another's download, and nothing of its own, brought the bytes."""
+        return "stream" if self._rest is not None else self._origin
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.offset == self.info.bytes and self._rest is None:
+            raise StopAsyncIteration
+        piece = await self._next_piece()
+        self.offset += len(piece)
+        self.download.advanced()
+        if self._origin == "cache":
+            self._verify(piece)
+        return piece
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+    async def _next_piece(self) -> bytes:
+        if self._rest is None:
+            piece = await self.download.read(self.offset)
+            if piece is not None:
+                self.saved_bytes += len(piece) if self._origin == "cache" else 0
+                return piece
+            self.download.leave(self)
+            rest = self._source.open_rest(self.info, self.offset)
+            self._rest = (await self._connection.enter_async_context(rest)).pieces()
+        return await anext(self._rest)
+
+    def _verify(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        expected = self.download.sha256
+        if expected is not None and self.offset == self.info.bytes and self._digest.hexdigest() != expected:
+            self.download.is_broken = True
+            raise _damaged(self.info)
+
+
+def _same_error(error: SourceError) -> SourceError:
+    """A copy for one more reader: an exception that is raised in two tasks would carry both their tracebacks."""
+    return SourceError(
+        error.code,
+        error.message,
+        permanent=error.permanent,
+        retry_after_s=error.retry_after_s,
+        counts=error.counts,
+    )
+
+
+def _damaged(info: ObjectInfo) -> SourceError:
+    return SourceError(
+        ErrorCode.SOURCE_TRUNCATED,
+        f"the cached copy of {info.r2_key!r} is not what was downloaded; it is dropped, and the next attempt reads the "
+        "bucket. If this comes again, the disk under cache.dir is failing",
+    )
+
+
+def _wrong_length(r2_key: str, got_bytes: int, total_bytes: int) -> SourceError:
+    return SourceError(
+        ErrorCode.SOURCE_TRUNCATED,
+        f"object {r2_key!r} has {total_bytes} bytes and the source gave {got_bytes}; the next attempt reads it afresh",
+    )

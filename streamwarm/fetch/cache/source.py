@@ -1,0 +1,222 @@
+"""A download cache in front of a bucket, for objects that several destinations or attempts want.
+
+What is kept. An object is downloaded once into a nameless file and read from there by every job that wants it, during
+the download and for `ttl_s` seconds after it. Filling writes, reads and hashes every byte and costs three to five times
+the CPU of a direct stream (`tools/bench/cache/run.py` measures it), so it has to be expected to pay: with `eager`
+(several destinations, which share one library) every object is cached from its first request on; without it, from its
+second request within `ttl_s` (a retry, or a second job for the same object), and the first streams straight through.
+
+What is not cached streams straight through as well: objects for which there is no room, those without a strong ETag
+(nothing could tell whether they are still the same), and everything once the disk fails.
+
+Freshness. A job that names the digest of a finished download gets it at once. Any other job for an object that is
+cached asks the bucket by HEAD whether the ETag is still the same: one small request, no bytes, and never an object that
+was replaced before the job asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import trio
+from attrs import define, field, frozen
+
+from streamwarm.fetch.answers import is_strong
+from streamwarm.fetch.cache.download import CacheReader, SharedDownload
+from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
+from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, Source, SourceObject
+from streamwarm.watch.events import Observer, unobserved
+
+SWEEP_EVERY_S = 5.0
+"""How much longer than `ttl_s` an expired file may take up disk. Nobody is given it in the meantime."""
+
+MAX_TURNS = 3
+"""How often a request looks again because what it found was replaced or broke meanwhile; then it reads the bucket."""
+
+
+@frozen
+class CacheStats:
+    """`bytes` is the disk taken or spoken for. A request hits if another's download serves it; `bytes_saved` is what
+    hits have read."""
+
+    entries: int
+    bytes: int
+    hits: int
+    misses: int
+    bytes_saved: int
+
+
+@define(eq=False)
+class CachedSource(Source):
+    """Reads objects through the cache. Made by `open_cache`; raises what the bucket raises."""
+
+    _source: ResumableSource
+    _folder: Path
+    _nursery: trio.Nursery
+    _index: CacheIndex[SharedDownload]
+    _recent: RecentKeys
+    _ttl_s: float
+    _eager: bool
+    _observe: Observer
+    _hits: int = field(default=0, init=False)
+    _misses: int = field(default=0, init=False)
+    _bytes_saved: int = field(default=0, init=False)
+
+    @asynccontextmanager
+    async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
+        """Open the object, from the cache if it can be; see `Source.open_object`."""
+        reader = await self._find_reader(r2_key, sha256)
+        if reader is None:
+            async with self._source.open_object(r2_key, sha256=sha256) as opened:
+                self._misses += 1
+                yield opened
+            return
+        if reader.origin == "cache":
+            self._hits += 1
+        else:
+            self._misses += 1
+        try:
+            yield reader
+        finally:
+            self._leave(reader)
+            await reader.aclose()
+
+    async def head_object(self, r2_key: str) -> ObjectInfo:
+        return await self._source.head_object(r2_key)
+
+    def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
+        return self._source.sign_url(r2_key, expires_s=expires_s)
+
+    def stats(self) -> CacheStats:
+        return CacheStats(len(self._index), self._index.taken_bytes, self._hits, self._misses, self._bytes_saved)
+
+    async def run_sweeper(self) -> None:
+        """Delete what has expired, every `SWEEP_EVERY_S`, until cancelled."""
+        while True:
+            await trio.sleep(SWEEP_EVERY_S)
+            for download in self._index.expired(trio.current_time()):
+                self._drop(download)
+
+    def close(self) -> None:
+        """Delete everything; files that are still read go with their readers."""
+        for download in self._index.clear():
+            download.let_go()
+
+    async def _find_reader(self, r2_key: str, sha256: str | None) -> CacheReader | None:
+        """A reader of a shared download, found or begun; None where the bucket should be read directly."""
+        for _ in range(MAX_TURNS):
+            now = trio.current_time()
+            download = self._index.find(r2_key)
+            if download is not None and has_expired(download, now):
+                self._drop(download)
+                download = None
+            if download is None:
+                if not self._recent.note(r2_key, now) and not self._eager:
+                    return None
+                reader = self._begin(r2_key)
+            else:
+                reader = download.join(origin="cache")
+            try:
+                is_usable = await self._is_usable(reader, sha256)
+            except BaseException:
+                self._leave(reader)
+                raise
+            if is_usable:
+                return reader
+            self._drop(reader.download)
+            self._leave(reader)
+            if reader.download.info is None and reader.download.error is None:
+                return None  # it could not be cached, and a second try would only find that out again
+        return None
+
+    async def _is_usable(self, reader: CacheReader, sha256: str | None) -> bool:
+        """Whether this download has the object as it is now. Raises `SourceError` as the bucket does."""
+        download = reader.download
+        await download.opened.wait()
+        known = download.info
+        if reader.origin == "stream":
+            if download.error is not None:
+                raise download.error
+            return known is not None
+        if known is None or download.is_dead:
+            return False
+        if sha256 is not None and download.sha256 == sha256:
+            return True
+        now = await self._source.head_object(download.r2_key)
+        return not download.is_dead and (now.etag, now.bytes) == (known.etag, known.bytes)
+
+    def _begin(self, r2_key: str) -> CacheReader:
+        download = SharedDownload(r2_key, self._source, self._folder, self._admit, self._give_back, self._observe)
+        self._index.add(download)
+        reader = download.join(origin="stream")
+        self._nursery.start_soon(self._run, download)
+        return reader
+
+    async def _run(self, download: SharedDownload) -> None:
+        try:
+            await download.run()
+        finally:
+            if download.is_complete:
+                download.expires_at = trio.current_time() + self._ttl_s
+            else:
+                self._drop(download)
+
+    def _admit(self, download: SharedDownload, info: ObjectInfo) -> bool:
+        """Make room on the disk, if the object may be cached at all."""
+        if not is_strong(info.etag):
+            return False
+        victims = self._index.make_room(info.bytes)
+        if victims is None:
+            return False
+        for victim in victims:
+            self._drop(victim)
+        self._index.take(info.bytes)
+        download.size_bytes = info.bytes
+        return True
+
+    def _give_back(self, download: SharedDownload) -> None:
+        self._index.give_back(download.size_bytes)
+
+    def _leave(self, reader: CacheReader) -> None:
+        download = reader.download
+        self._bytes_saved += reader.saved_bytes
+        download.leave(reader)
+        if download.is_dead:
+            self._drop(download)
+
+    def _drop(self, download: SharedDownload) -> None:
+        self._index.drop(download)
+        download.let_go()
+
+
+@asynccontextmanager
+async def open_cache(
+    source: ResumableSource,
+    *,
+    folder: Path,
+    ttl_s: float,
+    max_entries: int,
+    max_bytes: int,
+    eager: bool,
+    observe: Observer = unobserved,
+) -> AsyncIterator[CachedSource]:
+    """A cache with its files in `folder` (`make_private_folder`), empty at first and gone at the end, with the folder.
+
+    The files have no names, so a killed process leaves at most an empty folder behind.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            index = CacheIndex[SharedDownload](max_entries, max_bytes)
+            cache = CachedSource(source, folder, nursery, index, RecentKeys(ttl_s), ttl_s, eager, observe)
+            nursery.start_soon(cache.run_sweeper)
+            try:
+                yield cache
+            finally:
+                cache.close()
+                nursery.cancel_scope.cancel()
+    finally:
+        # It may be gone already: cleaners of temporary folders take what looks empty.
+        with suppress(OSError):
+            folder.rmdir()

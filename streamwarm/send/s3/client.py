@@ -1,0 +1,142 @@
+"""Signed requests to the bucket of an S3 destination: one thin layer over the shared client.
+
+Time limits. A small request is bounded as a whole by `ASK_S`, an upload by the client's own limits (without a byte,
+without an answer) and by the attempt's watchdog.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterable, Callable, Mapping
+
+import httpx
+import trio
+from attrs import define, field
+
+from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
+from streamwarm.s3.sigv4 import UNSIGNED_PAYLOAD, S3Request, Signer, object_path
+from streamwarm.send.exchange import Answer, Outgoing, exchange
+from streamwarm.send.s3.answers import read_refusal
+
+ASK_S = 60.0
+"""As long as a transfer may stand still by default (`pool.body_timeout_s`): a bucket that is slower is down."""
+
+ANSWER_BYTES = 1 << 20
+"""More than any answer that is read here, such as a page of 1000 of our own short keys."""
+
+Query = tuple[tuple[str, str], ...]
+
+
+@define
+class _Small:
+    """A request without an object in it. A lost answer makes nothing uncertain: it is asked again."""
+
+    bytes_out: int = 0
+    sent: bool = False
+
+
+@define(eq=False)
+class S3Client:
+    """`endpoint_url` is scheme, host and port only. `now` gives Unix seconds."""
+
+    client: httpx.AsyncClient
+    endpoint_url: str
+    bucket: str
+    signer: Signer
+    now: Callable[[], float]
+    _endpoint: httpx.URL = field(init=False)
+    _host: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._endpoint = httpx.URL(self.endpoint_url)
+        self._host = self._endpoint.netloc.decode("ascii")
+
+    async def upload(
+        self,
+        key: str,
+        content: AsyncIterable[bytes],
+        outgoing: Outgoing,
+        *,
+        length_bytes: int,
+        query: Query = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        """PUT a stream of exactly `length_bytes` and return the ETag. Raises as `exchange` does.
+
+        The payload is not signed, for it would have to be read twice. TLS vouches for it; a bucket that is reached over
+        plain HTTP trusts the network.
+        """
+        request = self._request("PUT", key, query, headers or {}, content, UNSIGNED_PAYLOAD, length_bytes)
+        answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
+        if answer.status != 200:
+            raise self.refusal(answer, key)
+        etag = str(answer.headers.get("ETag", ""))
+        return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else ""
+
+    async def ask(
+        self,
+        method: str,
+        key: str = "",
+        *,
+        query: Query = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        within_s: float = ASK_S,
+    ) -> Answer:
+        """Send a small request and return its answer, whatever the status. Raises `DestinationError`.
+
+        A connection that dies before the answer is tried once more, unless by POST: the others may be repeated.
+        """
+        digest = hashlib.sha256(body).hexdigest()
+        length = len(body) if body or method in {"PUT", "POST"} else None
+
+        async def ask_once() -> Answer:
+            request = self._request(method, key, query, headers or {}, body or None, digest, length)
+            return await exchange(self.client, request, _Small(), max_bytes=ANSWER_BYTES)
+
+        try:
+            with trio.fail_after(within_s):
+                try:
+                    return await ask_once()
+                except StaleConnection:
+                    if method == "POST":
+                        raise
+                    return await ask_once()
+        except trio.TooSlowError:
+            raise DestinationError(
+                ErrorCode.TIMEOUT, f"the bucket did not answer {method} within {within_s:g} s"
+            ) from None
+
+    def refusal(self, answer: Answer, key: str) -> DestinationError:
+        return read_refusal(
+            answer.status,
+            answer.body,
+            bucket=self.bucket,
+            key=key,
+            retry_after=answer.headers.get("Retry-After"),
+            now=self.now(),
+        )
+
+    def _request(
+        self,
+        method: str,
+        key: str,
+        query: Query,
+        headers: Mapping[str, str],
+        content: AsyncIterable[bytes] | bytes | None,
+        payload_hash: str,
+        length_bytes: int | None,
+    ) -> httpx.Request:
+        to_sign = S3Request(method, self._host, object_path(self.bucket, key), query, headers, payload_hash)
+        signed = self.signer.headers(to_sign, now=self.now())
+        if length_bytes is not None:  # not signed: it is no secret, and the connection holds us to it
+            signed["content-length"] = str(length_bytes)
+        return self.client.build_request(
+            method,
+            self._endpoint,
+            headers=signed,
+            content=content,
+            # Past any URL parser, which tidies `..` out of a path: what was signed must go out as it was signed.
+            extensions={"target": to_sign.target},
+        )

@@ -1,0 +1,201 @@
+"""The Telegram Bot API as values: which method takes which kind, its limits, its replies and its errors. Pure.
+
+Source of names and numbers: https://core.telegram.org/bots/api.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
+from streamwarm.model import JsonObject, Kind
+from streamwarm.send.telegram.refusals import read_error
+
+MB = 1_000_000
+"""Telegram writes "50 MB" and does not say which; the smaller reading never starts an upload that is refused."""
+
+PHOTO_BYTES = 10 * MB
+CLOUD_BYTES = 50 * MB
+LOCAL_SERVER_BYTES = 2000 * MB
+CAPTION_CHARACTERS = 1024
+REPLY_BYTES = 1 << 20
+"""More than any `Message`; a longer answer is no answer."""
+
+
+@frozen
+class Method:
+    """One sending method: its name, the field that takes the file, and the options it knows."""
+
+    name: str
+    file_field: str
+    options: frozenset[str]
+
+
+def _method(name: str, file_field: str, *options: str) -> Method:
+    return Method(name, file_field, frozenset(options))
+
+
+METHODS: Mapping[Kind, Method] = {
+    Kind.PHOTO: _method("sendPhoto", "photo", "caption", "has_spoiler"),
+    Kind.VIDEO: _method(
+        "sendVideo", "video", "caption", "duration", "width", "height", "supports_streaming", "has_spoiler"
+    ),
+    Kind.AUDIO: _method("sendAudio", "audio", "caption", "duration", "performer", "title"),
+    Kind.DOCUMENT: _method("sendDocument", "document", "caption"),
+    Kind.ANIMATION: _method("sendAnimation", "animation", "caption", "duration", "width", "height", "has_spoiler"),
+    Kind.VOICE: _method("sendVoice", "voice", "caption", "duration"),
+    Kind.VIDEO_NOTE: _method("sendVideoNote", "video_note", "duration"),
+}
+
+_OPTION_TYPES: Mapping[str, type[Any]] = {
+    "caption": str,
+    "performer": str,
+    "title": str,
+    "duration": int,
+    "width": int,
+    "height": int,
+    "supports_streaming": bool,
+    "has_spoiler": bool,
+    "fallback": str,
+}
+
+FALLBACK = "document"
+"""The only `options.fallback`: how a photo goes that Telegram does not take as one. Ours, and never sent."""
+
+_TYPE_WORDS = {str: "text", int: "a whole number, 0 or more", bool: "true or false"}
+
+
+def check_options(options: JsonObject) -> None:
+    """Raise `InvalidOptions` for an option that Telegram does not have or a value it would not take.
+
+    An option that the job's kind has no use for (a caption on a video note) is allowed and not sent, as Telegram
+    itself ignores it: a bot may give one set of options to all kinds.
+    """
+    for name, value in options.items():
+        expected = _OPTION_TYPES.get(name)
+        if expected is None:
+            raise InvalidOptions(f"options.{name[:64]}: there is no such option; allowed: {', '.join(_OPTION_TYPES)}")
+        # bool is an int to Python; not to Telegram.
+        if type(value) is not expected or (expected is int and not 0 <= value < 2**31):
+            raise InvalidOptions(f"options.{name}: must be {_TYPE_WORDS[expected]}")
+        if expected is str and _has_surrogate(value):
+            raise InvalidOptions(f"options.{name}: must be valid Unicode text")
+    if options.get("fallback", FALLBACK) != FALLBACK:
+        raise InvalidOptions(f'options.fallback: must be "{FALLBACK}"')
+    if len(options.get("caption", "")) > CAPTION_CHARACTERS:
+        raise InvalidOptions(f"options.caption: at most {CAPTION_CHARACTERS} characters")
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def max_bytes(kind: Kind, *, local_server: bool) -> int:
+    if kind is Kind.PHOTO:
+        return PHOTO_BYTES
+    return LOCAL_SERVER_BYTES if local_server else CLOUD_BYTES
+
+
+def form_fields(kind: Kind, chat_id: int | str, options: JsonObject) -> list[tuple[str, str]]:
+    """The text fields of a send: silent always, since a warm-up chat is read by nobody."""
+    fields = [("chat_id", str(chat_id)), ("disable_notification", "true")]
+    for name in sorted(METHODS[kind].options & options.keys()):
+        value = options[name]
+        fields.append((name, value if isinstance(value, str) else json.dumps(value)))
+    return fields
+
+
+def file_name(r2_key: str, kind: Kind) -> str:
+    """The object's last path segment, which Telegram shows and reads the type from.
+
+    Control characters and those that turn the direction of writing are replaced, and so is what a form has to escape or
+    servers disagree on: Telegram would show the escape.
+    """
+    name = r2_key.rstrip("/").rpartition("/")[2][-200:]
+    name = "".join(c if c.isprintable() and c not in _NOT_IN_NAMES else "_" for c in name)
+    return name if name.strip(". ") else kind.value
+
+
+_NOT_IN_NAMES = frozenset('"\\;')
+
+
+@frozen
+class Reply:
+    """What a send brought back. `kind` is as returned: a silent mp4 sent as video comes back an animation."""
+
+    file_id: str
+    file_unique_id: str
+    kind: str
+    chat_id: int
+    message_id: int
+
+    def as_result(self) -> dict[str, Any]:
+        return {
+            "file_id": self.file_id,
+            "file_unique_id": self.file_unique_id,
+            "kind": self.kind,
+            "chat_id": self.chat_id,
+            "message_id": self.message_id,
+        }
+
+
+# The order matters: a Message with `animation` has `document` too, for backward compatibility.
+_FILE_KEYS = ("animation", "video", "audio", "voice", "video_note", "photo", "document", "sticker")
+
+
+def read_reply(status: int, body: bytes, *, retry_after: str | None = None) -> Reply:
+    """The reference in an answer to a send. Raises `DestinationError` for every answer without one."""
+    answer = _parse(status, body)
+    if answer.get("ok") is not True:
+        raise read_error(status, answer, retry_after=retry_after)
+    message = answer.get("result")
+    if isinstance(message, dict):
+        for key in _FILE_KEYS:
+            found = message.get(key)
+            file = _largest(found) if isinstance(found, list) else found
+            file_id = file.get("file_id") if isinstance(file, dict) else None
+            if isinstance(file, dict) and isinstance(file_id, str) and file_id:
+                return Reply(
+                    file_id=file_id,
+                    file_unique_id=str(file.get("file_unique_id", "")),
+                    kind=key,
+                    chat_id=_integer(message.get("chat"), "id"),
+                    message_id=_integer(message, "message_id"),
+                )
+    raise DestinationError(
+        ErrorCode.DESTINATION_UNAVAILABLE, "Telegram answered ok, but its message holds no file; it is tried again"
+    )
+
+
+def _parse(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    if status in {413, 429}:  # proxies answer these without JSON
+        return {}
+    raise DestinationError(
+        ErrorCode.DESTINATION_UNAVAILABLE,
+        f"the Bot API answered HTTP {status} with something that is not JSON; a proxy or an outage is in the way",
+    )
+
+
+def _largest(sizes: list[Any]) -> Any:
+    """A photo comes as a list of sizes; the largest is the original."""
+    photos = [size for size in sizes if isinstance(size, dict)]
+    return max(photos, key=_pixels_and_bytes, default=None)
+
+
+def _pixels_and_bytes(size: Any) -> tuple[int, int]:
+    return _integer(size, "width") * _integer(size, "height"), _integer(size, "file_size")
+
+
+def _integer(mapping: Any, key: str) -> int:
+    value = mapping.get(key) if isinstance(mapping, dict) else None
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,236 @@
+"""The Telegram destination: one multipart upload with an exact length, streamed, and the `file_id` that comes back."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import httpx
+import trio
+from attrs import Attribute, define, field, frozen
+from typed_settings.types import SecretStr
+
+from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
+from streamwarm.fetch.source import SignedUrl
+from streamwarm.model import Job, JsonObject, NewJob
+from streamwarm.send.destination import Body, Media, NotFetched
+from streamwarm.send.exchange import Outgoing, broken_answer, exchange, stored_headers
+from streamwarm.send.telegram import bot_api, handoff
+from streamwarm.send.telegram.multipart import Frame, frame_file
+from streamwarm.send.telegram.preflight import PhotoCheck, RecentJobs, check_size
+from streamwarm.send.telegram.rates import telegram_rates, unlimited_rates
+from streamwarm.settings.schema import BadValue, one_of
+
+ANSWER_TIMEOUT_S = 510.0
+"""A local Bot API server keeps silent until Telegram has the file, and closes after 500 s while the message is still
+sent: whoever gives up before that turns a success into `delivery_unknown`."""
+
+DELETE_TIMEOUT_S = 5.0
+"""How long a worker may take over a message that nobody needs."""
+
+_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,256}")
+_BASE_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
+)
+"""The token is put behind it: whatever could turn that into another host, a query or a fragment has no place in it."""
+
+_CHAT_NUMBER = re.compile(r"-?[1-9][0-9]{0,18}")
+_CHAT_NAME = re.compile(r"@[A-Za-z0-9_]{3,64}")
+
+
+def _check_token(_: object, __: Attribute[Any], value: SecretStr) -> None:
+    if not _TOKEN.fullmatch(value):
+        raise BadValue("must look like 123456:ABC-DEF, as @BotFather gave it")
+
+
+def _check_base_url(_: object, __: Attribute[Any], value: str) -> None:
+    found = _BASE_URL.fullmatch(value)
+    if found is None or not 0 < int(found["port"] or 443) < 65536:
+        raise BadValue("must be a plain URL such as https://api.telegram.org, without credentials or a query")
+
+
+def _check_chats(_: object, __: Attribute[Any], value: tuple[int | str, ...]) -> None:
+    if not value:
+        raise BadValue("must name at least one warm-up chat")
+    chats = [str(chat) for chat in value]
+    if not all(_CHAT_NUMBER.fullmatch(chat) or _CHAT_NAME.fullmatch(chat) for chat in chats):
+        raise BadValue("each must be a chat's number, such as -1001234567890, or a public @name")
+    if len(set(chats)) < len(chats):
+        raise BadValue("must not name a chat twice")
+
+
+@frozen(kw_only=True)
+class TelegramSettings:
+    """`[destinations.<name>]` with `type = "telegram"`."""
+
+    type: str = "telegram"
+    token: SecretStr = field(validator=_check_token)
+    token_file: Path | None = None
+    chats: tuple[int | str, ...] = field(validator=_check_chats)
+    base_url: str = field(default="https://api.telegram.org", validator=_check_base_url)
+    local_server: bool = False
+    handoff: str = field(default="never", validator=one_of("never", "auto"))
+    handoff_unverified: bool = False
+    on_unknown: str = field(default="retry", validator=one_of("retry", "hold"))
+    delete_message: bool = False
+    rates: str = field(default="telegram", validator=one_of("telegram", "none"))
+
+
+class TelegramDestination:
+    """A bot. Its warm-up chats are its lanes."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: TelegramSettings,
+        client: httpx.AsyncClient,
+        *,
+        make_boundary: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self.name = name
+        self.on_unknown: Literal["retry", "hold"] = "hold" if settings.on_unknown == "hold" else "retry"
+        self.answer_timeout_s = ANSWER_TIMEOUT_S
+        self._settings = settings
+        self._client = client
+        # Parsed once: httpx takes as long over a URL as over the rest of a request.
+        self._urls = {method.name: httpx.URL(self._url(method.name)) for method in bot_api.METHODS.values()}
+        self.rates = (
+            telegram_rates(settings.chats, local_server=settings.local_server)
+            if settings.rates == "telegram"
+            else unlimited_rates(settings.chats)
+        )
+        self._photos = PhotoCheck()
+        self._handed_off = RecentJobs()
+        self._make_boundary = make_boundary
+
+    def check_job(self, job: NewJob) -> None:
+        bot_api.check_options(job.options)
+
+    def check_media(self, media: Media) -> None:
+        check_size(media, local_server=self._settings.local_server)
+
+    async def deliver(self, media: Media, body: Body) -> JsonObject:
+        kind = await self._photos.kind_to_send(media, body)
+        method = bot_api.METHODS[kind]
+        frame = frame_file(
+            bot_api.form_fields(kind, media.lane or self._settings.chats[0], media.options),
+            file_field=method.file_field,
+            file_name=bot_api.file_name(media.r2_key, kind),
+            file_type=stored_headers(media)["Content-Type"],
+            boundary=self._make_boundary(),
+        )
+        headers = {
+            "Content-Type": frame.content_type,
+            "Content-Length": str(frame.content_length(media.bytes)),
+        }
+        upload = _Upload(frame, body)
+        async with aclosing(upload.pieces()) as content:
+            request = self._client.build_request("POST", self._urls[method.name], content=content, headers=headers)
+            try:
+                return await self._reference(request, upload)
+            except DestinationError as refusal:
+                raise self._photos.after_refusal(refusal, media, kind) from None
+
+    def may_fetch(self, job: Job) -> bool:
+        if self._settings.handoff == "never" or job.id in self._handed_off or not handoff.can_be_fetched(job.kind):
+            return False
+        return job.sha256 is None or self._settings.handoff_unverified
+
+    async def hand_off(
+        self, media: Media, address: SignedUrl, depart: Callable[[], Awaitable[None]]
+    ) -> JsonObject | NotFetched:
+        if not handoff.is_fetchable(media):
+            return NotFetched(f"Telegram fetches no {media.kind} of {media.bytes} bytes and type {media.content_type}")
+        if not handoff.is_within_reach(address.host, asked_at=httpx.URL(self._settings.base_url).host):
+            return NotFetched(f"{address.host} is not public, and Telegram fetches from public hosts only")
+        method = bot_api.METHODS[media.kind]
+        chat = media.lane or self._settings.chats[0]
+        fields = [*bot_api.form_fields(media.kind, chat, media.options), (method.file_field, address.url)]
+        form = _Form(urlencode(fields).encode())
+        await depart()
+        # Once a job: whatever it ends with, cancellation included, the next attempt streams.
+        self._handed_off.add(media.job_id)
+        async with aclosing(form.pieces()) as content:
+            headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form.content))}
+            request = self._client.build_request("POST", self._urls[method.name], content=content, headers=headers)
+            try:
+                reference = await self._reference(request, form)
+            except DestinationError as refusal:
+                return self._after_handoff(refusal, media, address)
+        if handoff.quotes_address(str(reference), address.url):
+            raise DestinationError(
+                ErrorCode.DESTINATION_UNAVAILABLE,
+                "Telegram answered the hand-off with the address in a file_id's place",
+            )
+        return reference
+
+    def _after_handoff(self, refusal: DestinationError, media: Media, address: SignedUrl) -> NotFetched:
+        """`NotFetched` where streaming may help. Raises the refusal where it would not, without the address."""
+        if handoff.quotes_address(refusal.message, address.url):
+            refusal.reword("Telegram's answer to the hand-off quotes the signed address, so it is not shown")
+        if refusal.code is ErrorCode.BAD_PHOTO:
+            self._photos.refused(media)
+        if refusal.code in handoff.STREAM_INSTEAD:
+            return NotFetched(refusal.message)
+        if isinstance(refusal, StaleConnection) or not refusal.counts:
+            self._handed_off.discard(media.job_id)  # it was not about the object
+        raise refusal
+
+    async def _reference(self, request: httpx.Request, outgoing: Outgoing) -> JsonObject:
+        """Send, and read the reference out of the answer. Raises `DestinationError`."""
+        answer = await exchange(self._client, request, outgoing, max_bytes=bot_api.REPLY_BYTES)
+        if not answer.whole and answer.status < 400:
+            raise broken_answer(outgoing)
+        retry_after = answer.headers.get("Retry-After")
+        return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after).as_result()
+
+    async def tidy_up(self, reference: JsonObject) -> None:
+        """Delete the message, where the settings say so: the `file_id` outlives it."""
+        if not self._settings.delete_message:
+            return
+        message = {name: reference[name] for name in ("chat_id", "message_id")}
+        with trio.move_on_after(DELETE_TIMEOUT_S), suppress(httpx.HTTPError):
+            await self._client.post(self._url("deleteMessage"), json=message)
+
+    def _url(self, method: str) -> str:
+        return f"{self._settings.base_url.rstrip('/')}/bot{self._settings.token}/{method}"
+
+
+@define
+class _Upload:
+    """The form on its way out. `sent`: the network has taken all of it, the closing boundary included; before that no
+    server can have made a message of it."""
+
+    frame: Frame
+    body: Body
+    sent: bool = False
+
+    @property
+    def bytes_out(self) -> int:
+        return self.body.bytes_out
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        yield self.frame.head
+        async with aclosing(self.body.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
+        yield self.frame.tail
+        self.sent = True
+
+
+@define
+class _Form:
+    """Texts alone on their way out, an address among them."""
+
+    content: bytes = field(repr=False)
+    sent: bool = False
+    bytes_out: int = 0
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        yield self.content
+        self.sent = True

@@ -1,0 +1,91 @@
+"""What `stats` tells of a destination's limits: its rate, its chats, and how long what waits will take. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from streamwarm.accept.wire.views import rfc3339
+from streamwarm.dispatch.limits import DestinationState, LaneState, Pause
+from streamwarm.dispatch.usage import counted_within
+from streamwarm.model import JsonObject
+from streamwarm.send.destination import LaneRates, Quota, Rates
+
+MINUTE_S = 60.0
+
+
+def limits_view(state: DestinationState, rates: Rates, *, waiting: int, free_at: float, now: float) -> JsonObject:
+    """Members of a destination's view: nothing where it has no limits. `rates` are the destination's own, of which this
+    process may use a part.
+
+    `limits` are figures, `chats` each chat's state, `next_at` when the next job may be handed out (null: at once, or
+    when an attempt that runs ends), `eta_s` how long the `waiting` jobs take at that rate, and `hint` what would help.
+    """
+    view: dict[str, Any] = {}
+    rate = messages_per_minute(state, rates, now)
+    if state.lanes:
+        view["chats"] = [_chat_view(lane, now) for lane in state.lanes.values()]
+        view["hint"] = _hint(state, rates, waiting, rate, now)
+    if math.isfinite(rate):
+        view["limits"] = {"messages_per_minute": round(rate, 1), "chats": len(state.lanes)}
+        view["next_at"] = rfc3339(free_at) if now < free_at < math.inf else None
+        view["eta_s"] = round(waiting / rate * MINUTE_S) if rate else None
+    return view
+
+
+def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> float:
+    """What the destination takes in the long run, `inf` without limits; chats that are set aside take nothing."""
+    own = min((_per_minute(quota) for quota in rates.quotas), default=math.inf)
+    if not rates.lanes:
+        return own
+    used = (rates.lanes[name] for name, lane in state.lanes.items() if not _is_out(lane, now))
+    return min(own, sum(map(_lane_per_minute, used)))
+
+
+def _chat_view(lane: LaneState, now: float) -> JsonObject:
+    view: dict[str, Any] = {
+        "chat": lane.name,
+        "in_flight": lane.usage.in_flight,
+        "last_minute": counted_within(lane.usage, MINUTE_S, now) - lane.usage.in_flight,
+        "paused": pause_view(lane.pause) if lane.pause and lane.pause.free_at > now else None,
+    }
+    return view if lane.address == lane.name else {**view, "moved_to": lane.address}
+
+
+def _hint(state: DestinationState, rates: Rates, waiting: int, rate: float, now: float) -> str | None:
+    """Said where the backlog takes longer than a minute, and chats are what it waits for."""
+    if any(_is_out(lane, now) for lane in state.lanes.values()):
+        return "a warm-up chat is set aside: see its reason, mend it and `streamwarm resume` this destination"
+    if waiting <= rate or not any(lane.quotas for lane in rates.lanes.values()):
+        return None
+    one = min(_lane_per_minute(lane) for lane in rates.lanes.values())
+    return (
+        f"Telegram takes {one:g} messages a minute in a group, however many workers run: "
+        f"each further group in `chats` adds {one:g}"
+    )
+
+
+def _is_out(lane: LaneState, now: float) -> bool:
+    return lane.aside is not None and lane.aside.free_at > now
+
+
+def _lane_per_minute(lane: LaneRates) -> float:
+    spaced = MINUTE_S / lane.spacing_s if lane.spacing_s else math.inf
+    return min((_per_minute(quota) for quota in lane.quotas), default=spaced)
+
+
+def _per_minute(quota: Quota) -> float:
+    return quota.messages * MINUTE_S / quota.window_s
+
+
+def pause_view(pause: Pause | None) -> JsonObject | None:
+    """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named, or, where
+    it is `mendable`, when a person says that they have mended the reason."""
+    if pause is None:
+        return None
+    view: JsonObject = {
+        "until": None if pause.until is None else rfc3339(pause.until),
+        "reason": pause.reason,
+        "by": "user" if pause.by_user else "destination",
+    }
+    return {**view, "mendable": True} if pause.mendable else view

@@ -1,0 +1,15 @@
+"""The service's log, from its settings."""
+
+from __future__ import annotations
+
+from streamwarm.service.open import secrets_in_settings
+from streamwarm.settings.schema import Settings
+from streamwarm.watch.events import Observer
+from streamwarm.watch.logs import make_logger
+from streamwarm.watch.redact import make_redactor
+
+
+def logger_for(settings: Settings) -> Observer:
+    """The log, with every secret of the settings masked."""
+    redact = make_redactor(secrets_in_settings(settings))
+    return make_logger(form=settings.log.format, level=settings.log.level, redact=redact)

@@ -1,0 +1,277 @@
+"""The service: one nursery that owns the process, wired as the design's picture reads.
+
+    push ──► accept ──► backlog ──► dispatch ──memory channel──► 5 × stream ──► settle ──► events, metrics
+
+What is opened first is closed last: store and pools, then what serves clients, then the workers.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from functools import partial
+
+import trio
+from attrs import define, field
+
+from streamwarm.accept.intake import Intake
+from streamwarm.backlog.probe import Probe
+from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
+from streamwarm.backlog.store import Store
+from streamwarm.dispatch.clock import SteadyClock
+from streamwarm.dispatch.dispatcher import Dispatcher
+from streamwarm.dispatch.follower import LimitsFollower
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.dispatch.recall import recall_lanes
+from streamwarm.errors import ErrorCode
+from streamwarm.model import Claim, Event, State
+from streamwarm.send.destination import rates_of
+from streamwarm.service.crew import ALONE, NOT_REPORTED, REPORT_EVERY_S, UNREPORTED_MAX, Crew, Link, Report
+from streamwarm.service.listeners import Front, listening
+from streamwarm.service.open import FarSides, open_far_sides, open_store, secrets_in_settings
+from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
+from streamwarm.service.stats import Stats
+from streamwarm.service.sweep import sweep_destinations
+from streamwarm.settings.schema import Settings, check_together
+from streamwarm.settle.completer import Completer, open_completer
+from streamwarm.settle.publisher import Publisher
+from streamwarm.stream.running import Running
+from streamwarm.stream.worker import WorkerTools, run_worker
+from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
+from streamwarm.watch.history import History
+from streamwarm.watch.metrics import Metrics
+from streamwarm.watch.redact import make_redactor
+
+
+@define
+class Shutdown:
+    """Two lifetimes (decision 9): `requested` stops claiming and drains, `forced` cancels what still runs."""
+
+    requested: trio.Event = field(factory=trio.Event)
+    forced: trio.Event = field(factory=trio.Event)
+
+    def signal(self) -> None:
+        """The first call drains, the second ends it at once."""
+        (self.forced if self.requested.is_set() else self.requested).set()
+
+
+@define
+class _Service:
+    """The parts that talk to each other without waiting: everything but the tasks."""
+
+    settings: Settings
+    store: Store
+    far: FarSides
+    metrics: Metrics
+    history: History
+    observe: Observer
+    shutdown: Shutdown
+    link: Link
+    running: Running = field(factory=Running)
+    crew: Crew = field(init=False)
+    limits: Limits = field(init=False)
+    worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
+    follower: LimitsFollower = field(init=False)
+    publisher: Publisher = field(init=False)
+    stats: Stats = field(init=False)
+    intake: Intake = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        queue = self.settings.queue
+        self.crew = Crew(self.link.role, self.running, queue.workers)
+        claims, self.worker_claims = trio.open_memory_channel[Claim](0)
+        ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
+        self.limits = Limits({name: rates_of(destination) for name, destination in self.far.destinations.items()})
+        steady_now = SteadyClock(self.store.now)
+        self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
+        self.follower = LimitsFollower(
+            self.store,
+            self.limits,
+            self.link.role.of,
+            self.store.now,
+            steady_now,
+            self.dispatcher.wake,
+            self.observe,
+        )
+        self.publisher = Publisher(self.store, lambda: self.crew.progress, self.observe, self._on_events)
+        self.stats = Stats(
+            store=self.store,
+            probe=Probe(self.store),
+            crew=self.crew,
+            limits=self.limits,
+            destinations={name: str(table["type"]) for name, table in self.settings.destinations.items()},
+            pool=self.far.pool_stats,
+            cache=self.far.cache_stats,
+            is_claiming=lambda: self.dispatcher.claiming,
+            metrics=self.metrics,
+            history=self.history,
+            now=self.store.now,
+        )
+        self.intake = Intake(
+            self.store,
+            self.far.destinations,
+            max_pending=queue.max_pending,
+            stats=self.stats.read,
+            observe=self.observe,
+            on_pushed=self.dispatcher.wake,
+            on_cancelled=self.running.cancel,
+            on_pauses=self.follower.refresh_everywhere,
+            now=self.store.now,
+        )
+
+    def _on_events(self, events: list[Event]) -> None:
+        """What any process of the store told: there is work, work has become void, or a silence was asked for."""
+        for event in events:
+            if event.state is State.QUEUED:
+                self.dispatcher.wake()
+            elif event.state is State.CANCELLED:
+                self.running.cancel(event.id, event.at)
+            elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED:
+                self.follower.look()
+
+
+async def run_service(
+    settings: Settings,
+    shutdown: Shutdown,
+    observe: Observer,
+    *,
+    link: Link = ALONE,
+    task_status: trio.TaskStatus[Endpoints] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `shutdown`; hands back where. `link`: as one of several processes.
+
+    Raises `SettingsError`, or `StoreUnavailable` at the start.
+    """
+    check_together(settings)
+    metrics, history = Metrics(), History(time.time())
+    unreported: deque[Observation] = deque(maxlen=UNREPORTED_MAX)
+
+    def observe_all(observation: Observation) -> None:
+        observe(observation)
+        metrics.observe(observation)
+        history.observe(observation, time.time())
+        if not link.role.serves and not isinstance(observation, NOT_REPORTED):
+            unreported.append(observation)
+
+    async with (
+        open_store(settings, alone=link is ALONE, observe=observe_all) as store,
+        open_far_sides(settings, observe_all) as far,
+        trio.open_nursery() as plumbing,
+    ):
+        drop_stale_ready_file(settings.serve.ready_file)
+        service = _Service(settings, store, far, metrics, history, observe_all, shutdown, link)
+        front = Front(settings, link.role, service.intake, service.publisher, service.stats, observe_all)
+        await _start_plumbing(service, plumbing)
+        plumbing.start_soon(_exchange, service, unreported)
+        async with listening(front) as endpoints:
+            await _work(service, plumbing, endpoints, task_status)
+        plumbing.cancel_scope.cancel()
+    observe_all(Lifecycle("stopped"))
+
+
+async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
+    """The tasks that keep the backlog moving: events out, retries and rescues in, leases alive."""
+    store, observe, queue = service.store, service.observe, service.settings.queue
+    await plumbing.start(service.publisher.run)
+    await plumbing.start(service.follower.follow)
+    await recall_lanes(store, service.limits)
+    plumbing.start_soon(service.stats.probe.run)
+    plumbing.start_soon(service.stats.keep_history)
+    await plumbing.start(
+        partial(
+            run_rescuer,
+            store,
+            now=store.now,
+            random=random.random,
+            observe=observe,
+            prune_every_s=prune_interval_s(min(queue.keep_done_s, queue.keep_failed_s)),
+            on_queued=service.dispatcher.wake,
+            before_rescue=partial(service.running.renew, store),
+        )
+    )
+    plumbing.start_soon(sweep_destinations, service.far.destinations, store, observe)
+    every_s = queue.lease_s / 3  # two renewals may fail before a lease is lost
+    plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
+
+
+async def _exchange(service: _Service, unreported: deque[Observation]) -> None:
+    """Sum up what the other processes of this service report, or report to the one that does."""
+    link, crew, far = service.link, service.crew, service.far
+    if link.role.serves and link.reports is not None:
+        async for report in link.reports:
+            crew.take(report)
+            for observation in report.observations if isinstance(report, Report) else ():
+                service.metrics.observe(observation)
+                service.history.observe(observation, time.time())
+    while not link.role.serves and link.report is not None:
+        await trio.sleep(REPORT_EVERY_S)
+        observed = tuple(unreported)
+        unreported.clear()
+        await link.report(
+            Report(
+                link.role.number,
+                observed,
+                service.running.streams(),
+                service.running.progress,
+                far.pool_stats(),
+                far.cache_stats(),
+            )
+        )
+
+
+async def _work(
+    service: _Service, plumbing: trio.Nursery, endpoints: Endpoints, task_status: trio.TaskStatus[Endpoints]
+) -> None:
+    """Dispatcher and workers, until asked to stop; then running transfers have `drain_s` to finish."""
+    settings, shutdown, dispatcher = service.settings, service.shutdown, service.dispatcher
+    async with (
+        open_completer(service.store, now=service.store.now, observe=service.observe) as completer,
+        trio.open_nursery() as work,
+    ):
+        tools = _worker_tools(service, completer)
+        for number in range(1, settings.queue.workers + 1):
+            work.start_soon(run_worker, number, service.worker_claims.clone(), tools)
+        service.worker_claims.close()
+        work.start_soon(dispatcher.run)
+        plumbing.start_soon(_cancel_on, shutdown.forced, work.cancel_scope)
+        service.observe(WorkersStarted(settings.queue.workers, settings.queue.max_queue))
+        service.metrics.observe(WorkersStarted(service.crew.size, settings.queue.max_queue))
+        with ready_file(settings.serve.ready_file, endpoints):
+            where = f"{endpoints.websocket} {endpoints.http}" if service.link.role.serves else "work only"
+            service.observe(Lifecycle("serving", where))
+            task_status.started(endpoints)
+            await shutdown.requested.wait()
+        drain_s = settings.serve.drain_s
+        service.observe(Lifecycle("draining", f"{service.running.busy} transfers, at most {drain_s:g} s"))
+        service.intake.drain(drain_s)
+        dispatcher.stop()
+        work.cancel_scope.deadline = trio.current_time() + drain_s
+
+
+async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
+    return WorkerTools(
+        source=service.far.source,
+        destinations=service.far.destinations,
+        running=service.running,
+        finish=completer.finish,
+        pause=service.dispatcher.pause,
+        depart=service.dispatcher.depart,
+        note_departure=service.store.note_departure,
+        ended=service.dispatcher.ended,
+        move_lane=service.dispatcher.move_lane,
+        idle=service.dispatcher.idle,
+        observe=service.observe,
+        now=service.store.now,
+        random=random.random,
+        redact=make_redactor(secrets_in_settings(service.settings)),
+        max_attempts=service.settings.queue.max_attempts,
+        body_timeout_s=service.settings.pool.body_timeout_s,
+    )

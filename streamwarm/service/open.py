@@ -1,0 +1,254 @@
+"""Opens the implementations that the settings name: the store, the bucket, the destinations."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import trio
+from attrs import asdict, frozen
+
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.rescuer import tell_set_aside
+from streamwarm.backlog.sqlite import file as sqlite_file
+from streamwarm.backlog.sqlite.service_lock import lock_service
+from streamwarm.backlog.sqlite.store import open_sqlite_store
+from streamwarm.backlog.store import Store
+from streamwarm.errors import SettingsError
+from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.cache.file import make_private_folder
+from streamwarm.fetch.cache.source import CachedSource, open_cache
+from streamwarm.fetch.r2 import R2Source
+from streamwarm.fetch.source import Source
+from streamwarm.net.guard import GuardedBackend
+from streamwarm.net.pool import PooledClient, open_client
+from streamwarm.s3.sigv4 import SigningKeys
+from streamwarm.send.destination import Destination
+from streamwarm.send.registry import open_destinations, secrets_in
+from streamwarm.settings.schema import PoolSettings, Settings
+from streamwarm.watch.events import Observer, PoolOpened, unobserved
+
+SQLITE = "sqlite:///"
+
+
+def new_id() -> str:
+    """A job's id: milliseconds, so that ids sort by age, and 64 random bits."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, *, alone: bool = True, observe: Observer = unobserved) -> AsyncIterator[Store]:
+    """The store at `store.url`: a file or memory for this process alone, a PostgreSQL database for as many as there
+    are. `alone` False: the supervisor of this process holds the file. `observe` is told of jobs that are set aside
+    because they died with the process before this one.
+
+    Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed.
+    """
+    queue = settings.queue
+    limits = StoreLimits(
+        max_pending=queue.max_pending,
+        max_attempts=queue.max_attempts,
+        lease_s=queue.lease_s,
+        keep_done_s=queue.keep_done_s,
+        keep_failed_s=queue.keep_failed_s,
+        max_wait_s=queue.max_wait_s,
+    )
+    arguments: dict[str, Any] = {"limits": limits, "new_id": new_id, "new_token": secrets.token_hex}
+    url = settings.store.url
+    if url == "memory:":
+        async with open_memory_store(**arguments) as store:
+            yield store
+    elif url.startswith(SQLITE):
+        path = url.removeprefix(SQLITE)
+        with lock_service(path) if alone else nullcontext():
+            async with open_sqlite_store(path, **arguments) as store:
+                if alone:
+                    await _take_back(store, observe)
+                yield store
+    else:
+        async with _postgres().open_postgres_store(url, **arguments) as store:
+            yield store
+
+
+async def _take_back(store: Store, observe: Observer) -> None:
+    """Nobody else holds the file, so whatever was running died with the process that ran it."""
+    tell_set_aside(await store.rescue(everything=True), observe)
+
+
+@asynccontextmanager
+async def held_store(settings: Settings, observe: Observer) -> AsyncIterator[None]:
+    """Hold the store for the processes that this one starts, which open it with `alone` False. `observe`: see
+    `open_store`."""
+    url = settings.store.url
+    if not url.startswith(SQLITE):
+        yield
+        return
+    path = url.removeprefix(SQLITE)
+    with lock_service(path):
+        async with open_store(settings, alone=False) as store:
+            await _take_back(store, observe)
+        yield
+
+
+def _postgres() -> ModuleType:
+    """Imported only where it is asked for: the driver is an extra."""
+    try:
+        from streamwarm.backlog.postgres import store as postgres
+    except ImportError as error:
+        raise SettingsError(
+            f"store.url: PostgreSQL needs a driver that is not installed ({error}); "
+            "install it with: pip install 'streamwarm[postgres]'"
+        ) from error
+    return postgres
+
+
+async def migrate_store(settings: Settings) -> int | None:
+    """Bring the schema at `store.url` up to date; its version, None where there is none. Raises `StoreUnavailable`."""
+    url = settings.store.url
+    if url == "memory:":
+        return None
+    if url.startswith(SQLITE):
+        return await trio.to_thread.run_sync(sqlite_file.migrate, url.removeprefix(SQLITE))
+    version: int = await trio.to_thread.run_sync(_postgres().migrate, url)
+    return version
+
+
+async def prove_store(settings: Settings) -> str:
+    """That the store takes writes, in words. Changes nothing in a SQLite file, which a service may have open.
+
+    Raises `StoreUnavailable`.
+    """
+    url = settings.store.url
+    if url.startswith(SQLITE):
+        path = url.removeprefix(SQLITE)
+        return await trio.to_thread.run_sync(sqlite_file.prove_writable, path)
+    async with open_store(settings) as store:
+        await store.check_writable()
+    return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"
+
+
+def secrets_in_settings(settings: Settings) -> list[str]:
+    """Every text in the settings that must never be shown."""
+    r2 = settings.r2
+    own = [*settings.auth.tokens, *filter(None, (r2.secret_access_key, r2.access_key_id))]
+    return [*own, *_secrets_in_url(settings.store.url), *secrets_in(settings.destinations)]
+
+
+def _secrets_in_url(url: str) -> list[str]:
+    """The password, as it is written and as it is meant."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]
+    asked = parse_qs(parts.query).get("password", [])
+    return [secret for written in (parts.password, *asked) if written for secret in {written, unquote(written)}]
+
+
+def open_pool(settings: PoolSettings, *, guarded: bool = False) -> PooledClient:
+    """A client with the tuned pool; `guarded`: for public addresses only."""
+    return open_client(
+        connections=settings.connections,
+        keepalive_s=settings.keepalive_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        headers_timeout_s=settings.headers_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        ca_file=settings.ca_file,
+        network_backend=GuardedBackend() if guarded else None,
+    )
+
+
+@frozen
+class FarSides:
+    """What the service talks to over the network. `pool_stats` tells the R2 pool's connections by state, `cache_stats`
+    what the download cache holds and has saved (nothing where it is off)."""
+
+    source: Source
+    destinations: Mapping[str, Destination]
+    pool_stats: Callable[[], Mapping[str, int]]
+    cache_stats: Callable[[], Mapping[str, int]]
+
+
+@asynccontextmanager
+async def open_far_sides(settings: Settings, observe: Observer) -> AsyncIterator[FarSides]:
+    """The bucket and the destinations, each type over a pool of its own. Raises `SettingsError`."""
+    async with (
+        open_source_client(settings, observe) as (bucket, client),
+        open_destinations(settings.destinations, partial(open_pool, settings.pool)) as destinations,
+    ):
+        cache = settings.cache
+        if not (cache.max_entries and cache.max_bytes):
+            yield FarSides(bucket, destinations, client.stats, dict)
+            return
+        async with _open_cache(settings, bucket, observe) as cached:
+            yield FarSides(cached, destinations, client.stats, lambda: asdict(cached.stats()))
+
+
+@asynccontextmanager
+async def _open_cache(settings: Settings, bucket: R2Source, observe: Observer) -> AsyncIterator[CachedSource]:
+    """The download cache. Several destinations are taken to share a library, so each object is cached at once."""
+    cache = settings.cache
+    try:
+        folder = make_private_folder(cache.dir)
+    except OSError as exc:
+        raise SettingsError(
+            f"cache.dir: no folder can be made in {exc.filename} ({exc.strerror}); name one that can be written, "
+            "or set cache.max_entries = 0"
+        ) from exc
+    async with open_cache(
+        bucket,
+        folder=folder,
+        ttl_s=cache.ttl_s,
+        max_entries=cache.max_entries,
+        max_bytes=cache.max_bytes,
+        eager=len(settings.destinations) > 1,
+        observe=observe,
+    ) as cached:
+        yield cached
+
+
+@asynccontextmanager
+async def open_source(settings: Settings) -> AsyncIterator[R2Source]:
+    """The bucket alone."""
+    async with open_source_client(settings, unobserved) as (source, _):
+        yield source
+
+
+@asynccontextmanager
+async def open_source_client(settings: Settings, observe: Observer) -> AsyncIterator[tuple[R2Source, PooledClient]]:
+    """The bucket, over a pool of its own. Raises `SettingsError` that names what is missing."""
+    r2 = settings.r2
+    missing = r2.missing()
+    if missing:
+        raise SettingsError(
+            f"missing settings: {', '.join(missing)}; set them in streamwarm.toml or as STREAMWARM_R2_…, "
+            "or try streamwarm without them: streamwarm serve --sandbox"
+        )
+    try:
+        bucket = Bucket(
+            endpoint_url=r2.resolved_endpoint or "",
+            bucket=r2.bucket or "",
+            region=r2.region,
+            access_key_id=r2.access_key_id or "",
+            secret_access_key=r2.secret_access_key or "",
+        )
+    except ValueError as exc:
+        raise SettingsError(f"r2.{exc}") from None
+    observe(PoolOpened(settings.pool.connections, settings.pool.keepalive_s))
+    async with open_pool(settings.pool) as client:
+        source = R2Source(
+            client,
+            bucket,
+            signing_keys=SigningKeys(key_ttl_s=settings.signing.key_ttl_s, observe=observe),
+            now=time.time,
+            headers_timeout_s=settings.pool.headers_timeout_s,
+            body_timeout_s=settings.pool.body_timeout_s,
+            observe=observe,
+        )
+        yield source, client

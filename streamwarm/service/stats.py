@@ -1,0 +1,124 @@
+"""What `stats`, `/readyz` and `/metrics` tell: the state of every part, read when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import trio
+from attrs import asdict, frozen
+
+from streamwarm.accept.wire.views import rfc3339
+from streamwarm.backlog.probe import Probe
+from streamwarm.backlog.store import Store
+from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.errors import StoreUnavailable
+from streamwarm.model import JsonObject, State
+from streamwarm.send.destination import UNLIMITED
+from streamwarm.service.crew import Crew
+from streamwarm.service.limit_views import limits_view, pause_view
+from streamwarm.watch.history import STEP_S, History, Series
+from streamwarm.watch.metrics import Metrics
+
+SAMPLE_S = 5.0
+"""A twelfth of the history's step: bytes are at most this far from the minute in which they moved."""
+
+
+@frozen
+class Stats:
+    """Read-only views of the running parts. `now` is the store's clock; `pool` tells connections by state,
+    `cache` what the download cache holds and has saved; `is_claiming` is false before the dispatcher runs and while the
+    service drains. `history` is the last hour's, kept by `keep_history`."""
+
+    store: Store
+    probe: Probe
+    crew: Crew
+    limits: Limits
+    destinations: Mapping[str, str]
+    pool: Callable[[], Mapping[str, int]]
+    cache: Callable[[], Mapping[str, int]]
+    is_claiming: Callable[[], bool]
+    metrics: Metrics
+    history: History
+    now: Callable[[], float]
+
+    async def read(self) -> JsonObject:
+        """The answer of `GET /v1/stats`. Raises `StoreUnavailable`."""
+        counts = await self.store.counts()
+        now = self.now()
+        pauses = self.limits.active(now)
+        self._sample(now)
+        return {
+            "at": rfc3339(now),
+            "paused": pause_view(self.limits.held(now)),
+            "queue": {
+                **{state.value: counts.by_state.get(state, 0) for state in State},
+                "oldest_s": _age_s(counts.oldest_queued_at, now),
+            },
+            "workers": {
+                "size": self.crew.size,
+                "busy": self.crew.busy,
+                "busy_peak": self.crew.busy_peak,
+                "streams": self.crew.streams(),
+            },
+            "pool": self.crew.pool(self.pool()),
+            "cache": self.crew.cache(self.cache()),
+            "destinations": {
+                name: self._destination(name, counts.by_destination.get(name, {}), pauses.get(name), now)
+                for name in self.destinations
+            },
+            "history": _history_view(self.history.series(now)),
+        }
+
+    def _destination(self, name: str, jobs: Mapping[State, int], pause: Pause | None, now: float) -> JsonObject:
+        waiting = jobs.get(State.QUEUED, 0) + jobs.get(State.WAITING, 0)
+        state, free_at = self.limits.state(name), self.limits.free_at(name)
+        return {
+            "type": self.destinations[name],
+            "queue": {state.value: count for state, count in jobs.items()},
+            "paused": pause_view(pause),
+            **limits_view(state, self.limits.rates.get(name, UNLIMITED), waiting=waiting, free_at=free_at, now=now),
+        }
+
+    async def keep_history(self) -> None:
+        """Count what moves, however long its attempt takes, until cancelled."""
+        while True:
+            self._sample(self.now())
+            await trio.sleep(SAMPLE_S)
+
+    def _sample(self, now: float) -> None:
+        self.history.sample(sum(one.bytes_out for one in self.crew.progress.values()), now)
+
+    async def render_metrics(self) -> tuple[bytes, str]:
+        """The page of `/metrics` and its content type. While the store is away, its gauges keep their values."""
+        depth: dict[str, int] = {}
+        oldest_s = 0.0
+        try:
+            counts = await self.store.counts()
+            depth = {state.value: counts.by_state.get(state, 0) for state in State}
+            oldest_s = _age_s(counts.oldest_queued_at, self.now())
+        except StoreUnavailable:
+            oldest_s = float("nan")
+        return self.metrics.render(
+            depth=depth,
+            oldest_s=oldest_s,
+            busy=self.crew.busy,
+            busy_peak=self.crew.busy_peak,
+            pool=self.crew.pool(self.pool()),
+        )
+
+    async def why_not_ready(self) -> str | None:
+        """None while the store takes writes and jobs are being claimed, else the reason."""
+        if not self.is_claiming():
+            return "jobs are not being claimed: the service is starting or shutting down"
+        if self.limits.held(self.now()) is not None:
+            return "jobs are not being claimed: the whole service is paused by a user; `streamwarm resume` ends that"
+        return await self.probe.why_not()
+
+
+def _age_s(since: float | None, now: float) -> float:
+    return 0.0 if since is None else round(max(0.0, now - since), 3)
+
+
+def _history_view(series: Series) -> JsonObject:
+    values = asdict(series)
+    return {"starts_at": rfc3339(values.pop("starts_at")), "step_s": STEP_S, **values}

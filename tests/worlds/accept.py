@@ -1,0 +1,304 @@
+"""The intake as users meet it: a real store in memory, a real feed, both servers on loopback, one
+destination."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+from attrs import define, evolve, field
+from trio_websocket import WebSocketConnection, wrap_client_stream
+
+from streamwarm.accept.auth import Auth
+from streamwarm.accept.http.gate import HttpApp, RequestLimits
+from streamwarm.accept.http.routes import HttpHooks, build_app
+from streamwarm.accept.http.server import HttpLimits, serve_http
+from streamwarm.accept.intake import Intake
+from streamwarm.accept.websocket.server import WebsocketLimits, serve_websocket
+from streamwarm.accept.websocket.session import Heartbeat
+from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.settlement import Done
+from streamwarm.backlog.shared_limits import UserPause
+from streamwarm.backlog.store import Store
+from streamwarm.errors import InvalidOptions
+from streamwarm.model import JsonObject, NewJob, Progress, SeenObject
+from streamwarm.send.destination import Body, Media
+from streamwarm.settle.publisher import Publisher
+from streamwarm.watch.dashboard.page import load_pages
+from streamwarm.watch.events import Observation
+
+RESULT = {"file_id": "AgAC", "kind": "video"}
+SHA256 = "ab" * 32
+
+
+class StubBot:
+    """A destination that takes a caption and nothing else."""
+
+    name = "mybot"
+    on_unknown: Literal["retry", "hold"] = "retry"
+    answer_timeout_s = 1.0
+
+    def check_job(self, job: NewJob) -> None:
+        for option in job.options:
+            if option != "caption":
+                raise InvalidOptions(f"option {option!r} is unknown; allowed: caption")
+
+    def check_media(self, media: Media) -> None:
+        return None
+
+    async def deliver(self, media: Media, body: Body) -> JsonObject:
+        raise NotImplementedError
+
+
+def job(r2_key: str = "media/a.mp4", **members: Any) -> dict[str, Any]:
+    return {"destination": "mybot", "kind": "video", "r2_key": r2_key} | members
+
+
+@define(eq=False)
+class World:
+    store: Store
+    intake: Intake
+    feed: Publisher
+    progress: dict[str, Progress]
+    observed: list[Observation] = field(factory=list)
+    wakes: list[None] = field(factory=list)
+    obeyed: list[UserPause] = field(factory=list)
+    mended: list[str] = field(factory=list)
+    shutdown: trio.Event = field(factory=trio.Event)
+    not_ready: list[str] = field(factory=list)
+    _news: trio.Event = field(factory=trio.Event)
+
+    async def warm(self, job_id: str, *, sha256: str = SHA256) -> None:
+        """Take a queued job through to `done`."""
+        [claim] = await self.store.claim([job_id])
+        seen = SeenObject(claim.job.r2_key, 10, None, None, sha256)
+        assert await self.store.settle([Done(claim.lease, RESULT, seen)]) == [True]
+
+    def observe(self, observation: Observation) -> None:
+        self.observed.append(observation)
+        self._news.set()
+        self._news = trio.Event()
+
+    async def wait_for(self, kind: type, count: int = 1) -> None:
+        """Return once `count` observations of `kind` were made."""
+        with trio.fail_after(10):
+            while len(self.saw(kind)) < count:
+                await self._news.wait()
+
+    def saw(self, kind: type) -> list[Any]:
+        return [item for item in self.observed if isinstance(item, kind)]
+
+
+@asynccontextmanager
+async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
+    ids, tokens = itertools.count(1), itertools.count(1)
+    async with (
+        open_memory_store(
+            limits=StoreLimits(max_pending=max_pending),
+            new_id=lambda: f"job-{next(ids)}",
+            new_token=lambda: f"token-{next(tokens)}",
+        ) as store,
+        trio.open_nursery() as nursery,
+    ):
+        progress: dict[str, Progress] = {}
+        observed: list[Observation] = []
+        wakes: list[None] = []
+        feed = Publisher(store, lambda: progress, observed.append)
+        await nursery.start(feed.run)
+        obeyed: list[UserPause] = []
+        mended: list[str] = []
+
+        async def obey() -> None:
+            shared = await store.shared_limits()
+            obeyed[:] = shared.pauses
+            mended[:] = shared.mended
+
+        intake = Intake(
+            store,
+            {"mybot": StubBot()},
+            max_pending=max_pending,
+            stats=_stats,
+            observe=observed.append,
+            on_pushed=lambda: wakes.append(None),
+            on_cancelled=lambda _: None,
+            on_pauses=obey,
+            now=time.time,
+        )
+        yield World(store, intake, feed, progress, observed, wakes, obeyed, mended)
+        nursery.cancel_scope.cancel()
+
+
+async def _stats() -> JsonObject:
+    return {"queue": {"queued": 0}}
+
+
+QUICK = WebsocketLimits(
+    handshake_s=5.0, send_within_s=5.0, farewell_s=3.0, heartbeat=Heartbeat(every_s=20.0, pong_within_s=20.0)
+)
+
+
+@asynccontextmanager
+async def open_websocket_service(
+    world: World, *, auth: Auth | None = None, limits: WebsocketLimits = QUICK
+) -> AsyncIterator[str]:
+    async with trio.open_nursery() as nursery:
+
+        async def serve(task_status: trio.TaskStatus[str]) -> None:
+            await serve_websocket(
+                world.intake,
+                world.feed,
+                host="127.0.0.1",
+                port=0,
+                auth=auth or Auth(),
+                observe=world.observe,
+                shutdown=world.shutdown,
+                limits=limits,
+                task_status=task_status,
+            )
+
+        yield await nursery.start(serve)
+        world.shutdown.set()
+
+
+def make_app(world: World, auth: Auth, body_within_s: float = 30.0, requests: RequestLimits | None = None) -> HttpApp:
+    async def ready() -> str | None:
+        return world.not_ready[0] if world.not_ready else None
+
+    async def metrics() -> tuple[bytes, str]:
+        return b"streamwarm_workers 5\n", "text/plain; version=0.0.4"
+
+    hooks = HttpHooks(ready=ready, metrics=metrics, feed=world.feed, closing=world.shutdown, pages=load_pages())
+    return build_app(
+        world.intake, auth=auth, hooks=hooks, observe=world.observe, limits=requests, body_within_s=body_within_s
+    )
+
+
+@asynccontextmanager
+async def open_http_service(
+    world: World,
+    *,
+    auth: Auth | None = None,
+    limits: HttpLimits | None = None,
+    requests: RequestLimits | None = None,
+    body_within_s: float = 30.0,
+) -> AsyncIterator[str]:
+    app = make_app(world, auth or Auth(), body_within_s, requests)
+    async with trio.open_nursery() as nursery:
+
+        async def serve(task_status: trio.TaskStatus[str]) -> None:
+            await serve_http(
+                app,
+                host="127.0.0.1",
+                port=0,
+                observe=world.observe,
+                shutdown=world.shutdown,
+                limits=limits,
+                task_status=task_status,
+            )
+
+        yield (await nursery.start(serve)).rstrip("/")
+        world.shutdown.set()
+
+
+@define(eq=False)
+class Client:
+    """A websocket client that numbers its calls and keeps the notifications it meets on the way."""
+
+    connection: WebSocketConnection
+    notifications: list[dict[str, Any]] = field(factory=list)
+    _ids: itertools.count[int] = field(factory=itertools.count)
+
+    async def call(self, method: str, **params: Any) -> Any:
+        """The result, or the error object under `error`."""
+        number = next(self._ids)
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        await self.connection.send_message(json.dumps(request))
+        while True:
+            reply = await self.receive()
+            if "method" not in reply:
+                assert reply["id"] == number
+                return reply.get("result") if "result" in reply else {"error": reply["error"]}
+            self.notifications.append(reply)
+
+    async def receive(self) -> dict[str, Any]:
+        with trio.fail_after(5):
+            message = json.loads(await self.connection.get_message())
+        assert isinstance(message, dict)
+        return message
+
+    async def notification(self) -> dict[str, Any]:
+        if self.notifications:
+            return self.notifications.pop(0)
+        return await self.receive()
+
+
+@asynccontextmanager
+async def open_client(url: str, **options: Any) -> AsyncIterator[Client]:
+    """A client bounded in time and closed here: trio-websocket's own waits for ever where the server ends the
+    connection before its handshake, and leaves the stream open where the server closed first."""
+    async with await dial(url) as stream, trio.open_nursery() as nursery:
+        path = urlsplit(url).path
+        with trio.fail_after(10):
+            connection = await wrap_client_stream(nursery, stream, "127.0.0.1", path, **options)
+        yield Client(connection)
+        with trio.move_on_after(1):
+            await connection.aclose()
+        nursery.cancel_scope.cancel()
+
+
+def api(base_url: str, token: str | None = None) -> httpx.AsyncClient:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False)
+
+
+def quick(**changes: Any) -> WebsocketLimits:
+    return evolve(QUICK, **changes)
+
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+async def dial(url: str) -> trio.SocketStream:
+    return await trio.open_tcp_stream("127.0.0.1", port_of(url))
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    """Everything until the server ends the connection, however it does."""
+    received = bytearray()
+    with trio.fail_after(20), suppress(trio.BrokenResourceError):
+        async for piece in stream:
+            received += piece
+    return bytes(received)
+
+
+async def send_to_the_end(stream: trio.SocketStream, data: bytes) -> None:
+    """Send `data` and the end of the stream, as far as the server lets us."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await stream.send_all(data)
+        await stream.send_eof()
+
+
+async def refused_with(url: str, *headers: tuple[bytes, bytes]) -> int:
+    """The status that answers a handshake with `headers`."""
+    lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+    head = HANDSHAKE.replace(b"GET /", b"GET " + urlsplit(url).path.encode(), 1)
+    async with await dial(url) as stream:
+        await stream.send_all(head.removesuffix(b"\r\n") + lines + b"\r\n")
+        return int((await read_all(stream)).split(b" ", 2)[1])
