@@ -60,6 +60,8 @@ async def _demo(settings: Settings, keep: bool, as_json: bool) -> bool:
                     _say(as_json, "Running until Ctrl-C; this streamwarm.toml reaches the sandbox:")
                     _say(as_json, sandbox.as_toml())
                     await until_signalled()
+                else:
+                    _say(as_json, "Dashboard and sandbox stop now; `streamwarm demo --keep` leaves them running.")
     return not wrong and following.ok == len(library)
 
 

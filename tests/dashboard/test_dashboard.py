@@ -17,6 +17,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from tests.worlds.dashboard import TOKEN, Live
 
+pytestmark = pytest.mark.needs("chromium")
+
 DESKTOP = ViewportSize(width=1280, height=940)
 TALL = ViewportSize(width=1280, height=1180)
 PHONE = ViewportSize(width=360, height=780)

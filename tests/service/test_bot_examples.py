@@ -25,7 +25,10 @@ def test_there_is_one_for_each_library() -> None:
     assert set(EXAMPLES) == {"with_aiogram.py", "with_python_telegram_bot.py", "with_node.mjs"}
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.needs("node")) if name.endswith(".mjs") else name for name in EXAMPLES],
+)
 async def test_an_example_sends_cold_media_warm_media_and_media_whose_id_went_bad(
     name: str, object_store: ObjectStore, tmp_path: Path
 ) -> None:
