@@ -199,7 +199,7 @@ class ReadyQueue:
         return self._loaded.pop(job_id).job
 
     def _show_head(self, destination: str) -> None:
-        """Put the destination's best job among the heads, unless it is there already or the destination is not ready."""
+        """Put the destination's best job among the heads, unless it is there or the destination is not ready."""
         heap = self._heaps[destination]
         while heap.jobs and not self._is_current(heap.jobs[0]):
             heapq.heappop(heap.jobs)
