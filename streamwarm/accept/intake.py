@@ -41,7 +41,8 @@ class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
     `stats` answers `stats`. `on_pushed` takes the jobs that a push queued, after their commit; `on_retried` is called
-    after a commit that queued ended jobs again. `on_cancelled` ends the job's attempt, if one runs here; `on_pauses` makes the service obey the store's
+    after a commit that queued ended jobs again. `on_cancelled` ends the job's attempt, if one runs here; `on_pauses`
+    makes the service obey the store's
     word of what is paused and mended. `now` is the store's clock (Unix seconds).
     After `drain`, pushes are refused.
     """

@@ -20,7 +20,8 @@ from streamwarm.backlog.store import Store
 from streamwarm.dispatch.arrivals import Arrivals
 from streamwarm.dispatch.claims import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departures import Departures
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
 from streamwarm.model import Claim, Lane, QueuedJob
@@ -104,7 +105,7 @@ class Dispatcher:
             self.limits.pause(destination, pause)
         elif not limited:
             self.limits.set_lane_aside(destination, lane.name, pause)
-        elif self.limits.silence_lane(destination, lane.name, pause, now):
+        elif self.limits.cool_down_lane(destination, lane.name, pause, now):
             lane = None  # taken for the whole destination's
         self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
         self.wake()  # what is held for it must make room for others
@@ -215,7 +216,7 @@ class Dispatcher:
         self._load_arrivals()  # those of the read are known by now; the others were committed after it
 
     def _load_arrivals(self) -> None:
-        """Load the jobs that were offered. Paused destinations' jobs stay in the store, which is read once that ends."""
+        """Load the jobs that were offered. Those of paused destinations stay in the store until the pause ends."""
         now = self.now()
         for job in self._arrivals.drain():
             if job.destination not in self._left_out and not self.queue.add(job, now):

@@ -60,7 +60,7 @@ class _Heap:
 
 @define
 class ReadyQueue:
-    """At most `max_queue` jobs; `max_wait_s` as in the contract. `more`: the store may hold jobs that are not loaded."""
+    """At most `max_queue` jobs; `max_wait_s` as in the contract. `more`: the store may hold jobs beyond these."""
 
     max_queue: int
     max_wait_s: float

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.model import Kind, QueuedJob
 from streamwarm.priority import score
@@ -214,10 +215,10 @@ def test_of_two_deadlines_the_later_one_wins() -> None:
     limits = Limits()
     limits.pause("bot", Pause(50.0, "first"))
     limits.pause("bot", Pause(20.0, "second"))
-    assert not limits.may_send("bot", 49.0)
+    assert limits.free_at("bot") > 49.0
     assert limits.next_change_at(0.0) == 50.0
-    assert limits.may_send("bot", 50.0)
+    assert limits.free_at("bot") <= 50.0
     limits.pause("bot", Pause(None, "revoked"))
-    assert not limits.may_send("bot", 1e9)
+    assert limits.free_at("bot") > 1e9
     limits.resume("bot")
-    assert limits.may_send("bot", 0.0)
+    assert limits.free_at("bot") <= 0.0
