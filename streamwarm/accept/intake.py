@@ -42,8 +42,7 @@ class Intake:
 
     `stats` answers `stats`. `on_pushed` takes the jobs that a push queued, after their commit; `on_retried` is called
     after a commit that queued ended jobs again. `on_cancelled` ends the job's attempt, if one runs here; `on_pauses`
-    makes the service obey the store's
-    word of what is paused and mended. `now` is the store's clock (Unix seconds).
+    makes the service follow the pauses and resumes in the store. `now` is the store's clock (Unix seconds).
     After `drain`, pushes are refused.
     """
 

@@ -4,6 +4,9 @@ A worker that is free releases one permit; only then is a job chosen, so the cho
 the destination's budget is reserved with the choice and held until the attempt ends (`ended`). The claim is committed
 before the job goes out over the memory channel, so the channel needs no buffer and no job is in it when the service
 stops.
+
+Jobs that this process's own pushes queue arrive over a bounded channel (`arrivals.py`). The store is read for all
+others: at the start, when an event reports a job that did not arrive so, when loaded jobs run low, and every `POLL_S`.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ GIVE_BACK_S = 5.0
 
 @define
 class Dispatcher:
-    """One task (`run`), and what others may call: `idle`, `wake`, `pause`, `depart`, `ended`.
+    """One task (`run`), and what others may call: `offer`, `idle`, `wake`, `pause`, `depart`, `ended`.
 
     `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`).
     """
@@ -268,8 +271,8 @@ class Dispatcher:
                 raise
 
     async def _send(self, claim: Claim) -> None:
-        """To a worker that is waiting, as it is but for moments: then without a turn of the event loop for each claim,
-        which the next claims would wait for."""
+        """Hand the claim to a worker. One is nearly always waiting, so try without blocking first: `send` would yield to
+        the event loop once per claim and delay the rest."""
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop in mid-commit: the claim goes back
         try:
             self.claims.send_nowait(claim)
