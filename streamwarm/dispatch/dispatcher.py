@@ -271,7 +271,7 @@ class Dispatcher:
                 raise
 
     async def _send(self, claim: Claim) -> None:
-        """Hand the claim to a worker. One is nearly always waiting, so try without blocking first: `send` would yield to
+        """Hand the claim to a worker. One is nearly always waiting, so try without blocking: `send` would yield to
         the event loop once per claim and delay the rest."""
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop in mid-commit: the claim goes back
         try:
