@@ -16,7 +16,7 @@ from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, Pause,
 from streamwarm.accept.wire.views import job_view, page_view, record_view
 from streamwarm.backlog.store import Action, Pushed, Refused, Store
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Job, JsonObject, NewJob, State
+from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.send.destination import Destination
 from streamwarm.watch.events import (
     JobAdded,
@@ -40,9 +40,9 @@ milliseconds."""
 class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
-    `stats` answers `stats`; `on_pushed` wakes the dispatcher and is called after each commit that queued a
-    job; `on_cancelled` ends the job's attempt, if one runs here; `on_pauses` makes the service obey the store's
-    word of what is paused and mended. `now` is the store's clock (Unix seconds).
+    `stats` answers `stats`. `on_pushed` takes the jobs that a push queued, after their commit; `on_retried` is called
+    after a commit that queued ended jobs again. `on_cancelled` ends the job's attempt, if one runs here; `on_pauses`
+    makes the service follow the pauses and resumes in the store. `now` is the store's clock (Unix seconds).
     After `drain`, pushes are refused.
     """
 
@@ -54,7 +54,8 @@ class Intake:
         max_pending: int,
         stats: Callable[[], Awaitable[JsonObject]],
         observe: Observer,
-        on_pushed: Callable[[], None],
+        on_pushed: Callable[[Sequence[QueuedJob]], None],
+        on_retried: Callable[[], None],
         on_cancelled: Callable[[str], None],
         on_pauses: Callable[[], Awaitable[None]],
         now: Callable[[], float],
@@ -65,6 +66,7 @@ class Intake:
         self._stats = stats
         self._observe = observe
         self._on_pushed = on_pushed
+        self._on_retried = on_retried
         self._on_cancelled = on_cancelled
         self._on_pauses = on_pauses
         self._now = now
@@ -139,7 +141,7 @@ class Intake:
     async def retry(self, job_id: str) -> JsonObject:
         with self._store_guarded("retry"):
             job = await self._store.retry(job_id)
-        self._on_pushed()
+        self._on_retried()
         return _view_or_not_found(job_id, job)
 
     async def change_jobs(self, request: ChangeJobs) -> JsonObject:
@@ -153,7 +155,7 @@ class Intake:
         if action is Action.CANCEL:
             self._cancelled(batch.jobs)
         elif action is Action.RETRY and batch.jobs:
-            self._on_pushed()
+            self._on_retried()
         return {"matched": batch.matched, "changed": len(batch.jobs), "next": batch.next}
 
     async def pause(self, request: Pause) -> JsonObject:
@@ -205,8 +207,9 @@ class Intake:
         full = sum(isinstance(answer, Refused) and answer.code == "queue_full" for answer in outcome.values())
         if full:
             self._observe(QueueFull(full, self._max_pending))
-        if any(isinstance(answer, Pushed) and answer.state is State.QUEUED for answer in outcome.values()):
-            self._on_pushed()
+        pushed = (answer for answer in outcome.values() if isinstance(answer, Pushed))
+        if queued := [answer.queued for answer in pushed if answer.queued is not None]:
+            self._on_pushed(queued)
 
     def _no_destination(self, name: str) -> CallRefusedError:
         known = ", ".join(sorted(self._destinations)) or "none"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits
@@ -36,12 +36,14 @@ class Pushed:
     """What became of one job of a push.
 
     `duplicate`: no new work was made; the id, state and result are those of the job or warm record that was there.
+    `queued` is the job as the dispatcher orders it if this push queued it, else None.
     """
 
     id: str
     state: State
     duplicate: bool
     result: JsonObject | None = None
+    queued: QueuedJob | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

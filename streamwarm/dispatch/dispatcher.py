@@ -4,12 +4,15 @@ A worker that is free releases one permit; only then is a job chosen, so the cho
 the destination's budget is reserved with the choice and held until the attempt ends (`ended`). The claim is committed
 before the job goes out over the memory channel, so the channel needs no buffer and no job is in it when the service
 stops.
+
+Jobs that this process's own pushes queue arrive over a bounded channel (`arrivals.py`). The store is read for all
+others: at the start, when an event reports a job that did not arrive so, when loaded jobs run low, and every `POLL_S`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 from attrs import define, field
@@ -17,12 +20,14 @@ from attrs import define, field
 from streamwarm.backlog.settlement import GivenBack
 from streamwarm.backlog.shared_limits import MovedLane, Obeyed, Silence
 from streamwarm.backlog.store import Store
+from streamwarm.dispatch.arrivals import Arrivals
 from streamwarm.dispatch.claims import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departures import Departures
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
-from streamwarm.model import Claim, Lane
+from streamwarm.model import Claim, Lane, QueuedJob
 from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
@@ -44,7 +49,7 @@ GIVE_BACK_S = 5.0
 
 @define
 class Dispatcher:
-    """One task (`run`), and what others may call: `idle`, `wake`, `pause`, `depart`, `ended`.
+    """One task (`run`), and what others may call: `offer`, `idle`, `wake`, `pause`, `depart`, `ended`.
 
     `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`).
     """
@@ -59,10 +64,10 @@ class Dispatcher:
     departures: Departures = field(init=False)
     _idle: trio.Semaphore = field(factory=lambda: trio.Semaphore(0))
     _changed: trio.Event = field(factory=trio.Event)
+    _arrivals: Arrivals = field(init=False)
     _news: bool = True
     _refreshed_at: float = float("-inf")
     _refresh_s: float = REFRESH_S
-    _more: bool = False
     _taken: bool = False  # something of what was read last
     _left_out: frozenset[str] = frozenset()  # the paused destinations, whose jobs would only take up room
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -70,6 +75,7 @@ class Dispatcher:
 
     def __attrs_post_init__(self) -> None:
         self.departures = Departures(self.limits, self.steady_now, self._budget_changed)
+        self._arrivals = Arrivals(self.queue.max_queue)
 
     def idle(self) -> None:
         """A worker can take one more job."""
@@ -80,6 +86,16 @@ class Dispatcher:
         self._news = True
         self._changed.set()
         self.departures.changed()
+
+    def offer(self, jobs: Sequence[QueuedJob]) -> None:
+        """Take jobs that a push of this process has just committed. Those that find no room stay in the store."""
+        self._news |= not self._arrivals.offer(jobs)
+        self._changed.set()
+
+    def note_queued(self, job_id: str) -> None:
+        """An event says that this job is queued. Read the store for it, unless it was offered here."""
+        if self._arrivals.is_news(job_id):
+            self.wake()
 
     def pause(self, claim: Claim, error: DestinationError) -> Obeyed:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
@@ -92,7 +108,7 @@ class Dispatcher:
             self.limits.pause(destination, pause)
         elif not limited:
             self.limits.set_lane_aside(destination, lane.name, pause)
-        elif self.limits.silence_lane(destination, lane.name, pause, now):
+        elif self.limits.cool_down_lane(destination, lane.name, pause, now):
             lane = None  # taken for the whole destination's
         self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
         self.wake()  # what is held for it must make room for others
@@ -151,7 +167,7 @@ class Dispatcher:
         """The best job, waited for, and one more for each further worker that is idle by then."""
         await self._refresh_if_due()
         while (first := self._pop()) is None:
-            self._news |= self._more and self._taken  # what is held waits for its budgets; the store has others
+            self._news |= self.queue.more and self._taken  # what is held waits for its budgets; the store has others
             await self._sleep_until_something_changes()
             await self._refresh_if_due()
         chosen.append(first)
@@ -183,10 +199,11 @@ class Dispatcher:
         self._changed.set()
 
     async def _refresh_if_due(self) -> None:
+        self._load_arrivals()
         now = trio.current_time()
         pauses_changed = self.limits.active(self.steady_now()).keys() != self._left_out
         due = pauses_changed or now >= self._refreshed_at + (self._refresh_s if self._news else POLL_S)
-        running_low = len(self.queue) < self.queue.max_queue // 4 and (self._more or self._news)
+        running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._news)
         if due or running_low:
             await self._refresh()
 
@@ -199,7 +216,14 @@ class Dispatcher:
         self._refresh_s = min(max(REFRESH_S, REFRESH_SHARE * took_s), POLL_S)
         self._left_out = left_out
         self._tell_reordered(self.queue.replace(jobs, self.now()))
-        self._more = len(jobs) == self.queue.max_queue
+        self._load_arrivals()  # those of the read are known by now; the others were committed after it
+
+    def _load_arrivals(self) -> None:
+        """Load the jobs that were offered. Those of paused destinations stay in the store until the pause ends."""
+        now = self.now()
+        for job in self._arrivals.drain():
+            if job.destination not in self._left_out and not self.queue.add(job, now):
+                self._news = True
 
     async def _sleep_until_something_changes(self) -> None:
         """Until a budget or the queue may have changed. News wait for their turn to be read."""
@@ -247,8 +271,8 @@ class Dispatcher:
                 raise
 
     async def _send(self, claim: Claim) -> None:
-        """To a worker that is waiting, as it is but for moments: then without a turn of the event loop for each claim,
-        which the next claims would wait for."""
+        """Hand the claim to a worker. One is nearly always waiting, so try without blocking: `send` would yield to
+        the event loop once per claim and delay the rest."""
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop in mid-commit: the claim goes back
         try:
             self.claims.send_nowait(claim)

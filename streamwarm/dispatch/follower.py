@@ -16,7 +16,8 @@ from attrs import define, field
 
 from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.store import Store
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
 from streamwarm.watch.events import Observer, StoreTrouble
@@ -93,7 +94,7 @@ class LimitsFollower:
         news = [
             bool(mended),
             self.limits.share(self._sharers(shared.processes)),
-            self.limits.hold(
+            self.limits.replace_user_pauses(
                 {
                     pause.destination: Pause(_later(pause.until, ahead_s), "paused by a user", by_user=True)
                     for pause in shared.pauses
@@ -101,7 +102,7 @@ class LimitsFollower:
             ),
             *(self.limits.move_lane(moved.destination, moved.lane, moved.address) for moved in shared.moved_lanes),
             *(
-                self.limits.silence(silence.destination, silence.lane, Pause(silence.until + ahead_s, silence.reason))
+                self.limits.cool_down(silence.destination, silence.lane, Pause(silence.until + ahead_s, silence.reason))
                 for silence in shared.silences
             ),
         ]

@@ -1,7 +1,8 @@
 """When a destination may be sent to, and through which of its lanes. Pure: time is passed in (Unix seconds).
 
 A destination is free when nothing pauses it, its quotas have room, and one of its lanes is free. Lanes are used in
-turn: of those that are free, the one with the fewest attempts under way, then the one that was used longest ago.
+turn: among the free ones, the one with the fewest attempts under way, then the one that was used longest ago.
+Pauses and budgets meet here because both decide that; their own rules are in `pauses.py` and `usage.py`.
 """
 
 from __future__ import annotations
@@ -9,49 +10,35 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from streamwarm.dispatch import usage
+from streamwarm.dispatch.pauses import Pause, after_resume, free_at, in_force, last_to_end
 from streamwarm.dispatch.usage import Usage
 from streamwarm.model import Lane
 from streamwarm.send.destination import UNLIMITED, LaneRates, Rates
 
 
-@frozen
-class Pause:
-    """`until` is None where only a person ends it; `by_user` where a person ordered it; `mendable` where a person can
-    mend what it is for, so that there is no sense in waiting for `until` once they say that they have."""
-
-    until: float | None
-    reason: str
-    by_user: bool = False
-    mendable: bool = False
-
-    @property
-    def free_at(self) -> float:
-        return math.inf if self.until is None else self.until
-
-
 @define
 class LaneState:
-    """One lane: its budget, why it is silent (a 429), and why it is set aside (the bot may not write there)."""
+    """One lane: its budget, its cooldown (a 429), and why it is set aside (the bot may not write there)."""
 
     name: str
     rates: LaneRates
     address: str
     usage: Usage = field(factory=Usage)
-    silent: Pause | None = None
+    cooldown: Pause | None = None
     aside: Pause | None = None
 
     @property
     def pause(self) -> Pause | None:
-        """The pause that ends last, over or not."""
-        return _last(self.silent, self.aside)
+        """Whichever pause ends last, even if it is already over."""
+        return last_to_end(self.cooldown, self.aside)
 
     @property
     def free_at(self) -> float:
         return max(
-            _free_at(self.pause),
+            free_at(self.pause),
             usage.quota_free_at(self.usage, self.rates.quotas),
             usage.spacing_free_at(self.usage, self.rates.spacing_s),
         )
@@ -59,8 +46,10 @@ class LaneState:
 
 @define
 class DestinationState:
-    """One destination: its own budget and pause, and its lanes. `size_departs_at`: when an object of exactly that many
-    bytes may depart next."""
+    """One destination: its own budget and pause, and its lanes.
+
+    `size_departs_at`: when an object of exactly that many bytes may depart next.
+    """
 
     rates: Rates
     lanes: dict[str, LaneState]
@@ -70,17 +59,20 @@ class DestinationState:
 
     @property
     def pause(self) -> Pause | None:
-        """What pauses all of it, over or not: its own pause, or where every lane has one, that which ends first."""
+        """What pauses the whole destination, even if it is already over.
+
+        That is its own pause or, if every lane has one, the lane pause that ends first: whichever ends last.
+        """
         lanes = [lane.pause for lane in self.lanes.values()]
         pauses = [pause for pause in lanes if pause is not None]
         if not pauses or len(pauses) < len(lanes):
             return self.paused
-        return _last(self.paused, min(pauses, key=_free_at))
+        return last_to_end(self.paused, min(pauses, key=free_at))
 
     @property
     def free_at(self) -> float:
         return max(
-            _free_at(self.paused),
+            free_at(self.paused),
             usage.quota_free_at(self.usage, self.rates.quotas),
             min((lane.free_at for lane in self.lanes.values()), default=-math.inf),
         )
@@ -88,20 +80,20 @@ class DestinationState:
 
 @define
 class Limits:
-    """The destinations by name, by what `rates` says of them; one that it does not name has no limits.
+    """The limits of every destination by name; one that `rates` does not name has no limits.
 
-    A destination's own pauses (429, a revoked token, a chat that is gone) and a person's are kept apart: each ends by
-    its own rule, and nothing is handed out while either stands. A person's pause of the whole service is kept under
-    None. Of every budget, this process uses the share of one of `processes`.
+    A destination's own pauses (429, a revoked token, a deleted chat) and a user's are kept apart. Each ends by its own
+    rule, and nothing is handed out while either is in force. A user's pause of the whole service has the key None.
+    This process uses one of `processes` equal shares of every budget.
     """
 
     rates: Mapping[str, Rates] = field(factory=dict)
     processes: int = 1
     _states: dict[str, DestinationState] = field(factory=dict)
-    _held: Mapping[str | None, Pause] = field(factory=dict)
+    _user_pauses: Mapping[str | None, Pause] = field(factory=dict)
 
     def state(self, destination: str) -> DestinationState:
-        """What is known of the destination, to be read."""
+        """What is known of the destination. The caller must not change it."""
         found = self._states.get(destination)
         if found is None:
             rates = self.rates.get(destination, UNLIMITED).share(self.processes)
@@ -110,7 +102,7 @@ class Limits:
         return found
 
     def share(self, processes: int) -> bool:
-        """So many processes share every budget from now on; whether that is news."""
+        """Share every budget among so many processes. Returns True if that changed anything."""
         if processes == self.processes:
             return False
         self.processes = processes
@@ -121,41 +113,47 @@ class Limits:
         return True
 
     def pause(self, destination: str, pause: Pause) -> None:
-        """Pause until `pause.until`; of two deadlines the later one wins."""
-        self.silence(destination, None, pause)
+        """Pause until `pause.until`. Of two deadlines the later one wins."""
+        self.cool_down(destination, None, pause)
 
-    def silence(self, destination: str, lane: str | None, pause: Pause) -> bool:
-        """Silence the lane alone, or the whole destination (None), by the word of whoever found out which; whether that
-        is news. A lane that is not configured any more is left alone."""
+    def cool_down(self, destination: str, lane: str | None, pause: Pause) -> bool:
+        """Pause the lane alone, or the whole destination (None), as the process that was answered 429 decided.
+
+        Returns True if that changed anything. A lane that is not configured any more is ignored.
+        """
         state = self.state(destination)
         if lane is None:
-            before, state.paused = state.paused, _last(state.paused, pause)
+            before, state.paused = state.paused, last_to_end(state.paused, pause)
             return state.paused is not before
         if (found := state.lanes.get(lane)) is None:
             return False
-        before, found.silent = found.silent, _last(found.silent, pause)
-        return found.silent is not before
+        before, found.cooldown = found.cooldown, last_to_end(found.cooldown, pause)
+        return found.cooldown is not before
 
-    def silence_lane(self, destination: str, lane: str, pause: Pause, now: float) -> bool:
-        """The lane answered 429. Telegram does not say whose limit was hit, the chat's or the bot's: the chat's is the
-        tighter one, so the lane is silenced alone. When another lane of the same bot is silent already, the limit is
-        taken for the bot's, which then is silent as a whole; True says so."""
+    def cool_down_lane(self, destination: str, lane: str, pause: Pause, now: float) -> bool:
+        """Start the cooldown of a lane that answered 429. Returns True if the whole destination cools down.
+
+        Telegram does not say whether the chat's limit was hit or the bot's. The chat's is tighter, so the lane alone
+        cools down. If another lane of the same bot cools down already, the limit is taken for the bot's.
+        """
         lanes = self.state(destination).lanes
-        if lane not in lanes or any(_free_at(o.silent) > now for o in lanes.values() if o.name != lane):
+        if lane not in lanes or any(free_at(o.cooldown) > now for o in lanes.values() if o.name != lane):
             self.pause(destination, pause)
             return True
-        self.silence(destination, lane, pause)
+        self.cool_down(destination, lane, pause)
         return False
 
     def set_lane_aside(self, destination: str, lane: str, pause: Pause) -> None:
-        """Nothing can be sent there; the destination's other lanes go on."""
+        """Send nothing to a lane that is out of order. The destination's other lanes go on."""
         if (found := self.state(destination).lanes.get(lane)) is not None:
-            found.aside = _last(found.aside, pause)
+            found.aside = last_to_end(found.aside, pause)
 
     def move_lane(self, destination: str, lane: str, address: str) -> bool:
-        """The lane is reached at `address` from now on; whether that is news. A lane that is not configured any more is
-        left alone; one that has become the same as another is set aside, or that one would be sent to at twice its
-        rate."""
+        """Reach the lane at `address` from now on. Returns True if that changed anything.
+
+        A lane that is not configured any more is ignored. If the address is another lane's already, this lane is set
+        aside: both would send to one chat, at twice its rate.
+        """
         lanes = self.state(destination).lanes
         if (found := lanes.get(lane)) is None or found.address == address:
             return False
@@ -165,53 +163,52 @@ class Limits:
         return True
 
     def recall(self, destination: str, address: str, at: float) -> None:
-        """A message was made there at that time, by a process that is gone."""
+        """Count a message that an earlier process sent to that address at that time."""
         for lane in self.state(destination).lanes.values():
             if lane.address == address:
                 lane.usage = usage.recalled(lane.usage, at, lane.rates)
 
     def resume(self, destination: str) -> None:
-        """A person has mended what the destination, or a lane of it, was out for; a deadline that it named stays."""
+        """End the pauses whose cause a user has fixed, of the destination and its lanes. A 429's deadline stays."""
         state = self.state(destination)
-        state.paused = _unmended(state.paused)
+        state.paused = after_resume(state.paused)
         for lane in state.lanes.values():
             lane.aside = None if lane.aside is None or lane.aside.mendable else lane.aside
 
-    def hold(self, held: Mapping[str | None, Pause]) -> bool:
-        """These are all the pauses that people have ordered; whether that is news."""
-        changed = dict(held) != self._held
-        self._held = dict(held)
+    def replace_user_pauses(self, pauses: Mapping[str | None, Pause]) -> bool:
+        """Replace the pauses ordered by users. Returns True if anything changed."""
+        changed = dict(pauses) != self._user_pauses
+        self._user_pauses = dict(pauses)
         return changed
 
-    def held(self, now: float) -> Pause | None:
+    def service_pause(self, now: float) -> Pause | None:
         """The pause of the whole service, if it is in force."""
-        return _in_force(self._held.get(None), now)
-
-    def may_send(self, destination: str, now: float) -> bool:
-        return self.free_at(destination) <= now
+        return in_force(self._user_pauses.get(None), now)
 
     def free_at(self, destination: str) -> float:
-        """When the destination may be sent to next: long ago where it may already, `inf` where only a person ends its
-        pause, or that of the whole service, or where it depends on attempts that are under way."""
-        held = _last(self._held.get(None), self._held.get(destination))
-        return max(_free_at(held), self.state(destination).free_at)
+        """When the destination may be sent to next: in the past if it may already.
+
+        `inf` if only a user ends its pause, or the whole service's, or if it depends on attempts under way.
+        """
+        by_user = last_to_end(self._user_pauses.get(None), self._user_pauses.get(destination))
+        return max(free_at(by_user), self.state(destination).free_at)
 
     def next_change_at(self, now: float) -> float | None:
-        """When a destination, or a person's pause, is next free by itself, None if none will be."""
-        times = [*map(self.free_at, self._states), *map(_free_at, self._held.values())]
+        """When the next pause or budget frees a destination by itself; None if none will."""
+        times = [*map(self.free_at, self._states), *map(free_at, self._user_pauses.values())]
         return min((at for at in times if now < at < math.inf), default=None)
 
     def active(self, now: float) -> dict[str, Pause]:
-        """The pauses of whole destinations that are in force; of two, a person's, which is theirs to end."""
-        names = {*self._states, *(name for name in self._held if name is not None)}
+        """The pauses of whole destinations that are in force; of two, the user's, which a user can end."""
+        names = {*self._states, *(name for name in self._user_pauses if name is not None)}
         pauses = (
-            (name, _in_force(self._held.get(name), now) or _in_force(self.state(name).pause, now))
+            (name, in_force(self._user_pauses.get(name), now) or in_force(self.state(name).pause, now))
             for name in sorted(names)
         )
         return {name: pause for name, pause in pauses if pause is not None}
 
     def reserve(self, destination: str, now: float) -> Lane | None:
-        """Hold a place for one attempt at a destination that is free, and say in which lane, if it has any."""
+        """Reserve a place in the budget of a free destination for one attempt. Returns its lane, if there are lanes."""
         state = self.state(destination)
         state.usage = usage.handed_out(state.usage, now)
         if not state.lanes:
@@ -221,20 +218,20 @@ class Limits:
         return Lane(lane.name, lane.address)
 
     def departs_at(self, destination: str, lane: Lane | None, size_bytes: int) -> float:
-        """When an attempt that was handed out may send its last bytes."""
+        """When an attempt that was handed out may send its last bytes; in the past if it may already."""
         state = self.state(destination)
-        at = max(_free_at(state.paused), state.size_departs_at.get(size_bytes, -math.inf))
+        at = max(free_at(state.paused), state.size_departs_at.get(size_bytes, -math.inf))
         if (found := self._lane(destination, lane)) is not None:
-            at = max(at, _free_at(found.pause), found.usage.departs_at)
+            at = max(at, free_at(found.pause), found.usage.departs_at)
         return at
 
     def await_departure(self, destination: str, lane: Lane | None, by: int) -> None:
-        """One more attempt (`by` 1) waits for its departure, or one less (-1)."""
+        """Count one attempt more (`by` 1) that waits for its departure, or one less (-1)."""
         if (found := self._lane(destination, lane)) is not None:
             found.usage = usage.departing(found.usage, by)
 
     def depart(self, destination: str, lane: Lane | None, size_bytes: int, now: float) -> None:
-        """An attempt sends its last bytes now."""
+        """Count an attempt that sends its last bytes now."""
         state = self.state(destination)
         state.size_departs_at = {size: at for size, at in state.size_departs_at.items() if at > now}
         if (spacing_s := state.rates.equal_size_spacing_s(size_bytes)) > 0:
@@ -243,7 +240,7 @@ class Limits:
             found.usage = usage.departed(found.usage, now, found.rates.spacing_s)
 
     def end(self, destination: str, lane: Lane | None, departed_at: float | None, now: float) -> None:
-        """An attempt is over, and departed at that time (None: it did not); its place was reserved."""
+        """Free the place of an attempt that has ended. It counts if it departed: `departed_at` is not None."""
         state = self.state(destination)
         state.usage = usage.ended(state.usage, now, departed_at, LaneRates(quotas=state.rates.quotas))
         if (found := self._lane(destination, lane)) is not None:
@@ -255,20 +252,3 @@ class Limits:
 
 def _next_in_turn(lanes: Iterable[LaneState], now: float) -> LaneState:
     return min(lanes, key=lambda lane: (lane.free_at > now, lane.usage.in_flight, lane.usage.handed_out_at))
-
-
-def _free_at(pause: Pause | None) -> float:
-    return -math.inf if pause is None else pause.free_at
-
-
-def _last(one: Pause | None, other: Pause | None) -> Pause | None:
-    """The one that ends later; `one` where they end together."""
-    return other if _free_at(other) > _free_at(one) else one
-
-
-def _in_force(pause: Pause | None, now: float) -> Pause | None:
-    return pause if _free_at(pause) > now else None
-
-
-def _unmended(pause: Pause | None) -> Pause | None:
-    return None if pause is None or pause.mendable or pause.until is None else pause

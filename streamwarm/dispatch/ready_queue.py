@@ -1,13 +1,18 @@
-"""The queued jobs that the dispatcher holds, best first. Pure: time is passed in (Unix seconds).
+"""The queued jobs that the dispatcher has loaded, best first. Pure: time is passed in (Unix seconds).
 
-Jobs that waited `max_wait_s` go before all others, whatever their score; then the higher score goes first. Among
+Jobs that waited `max_wait_s` go before all others, whatever their score. Then the higher score goes first. Among
 destinations whose best jobs are equal in that, the one that was served longest ago goes first, so a destination with
-ten thousand jobs holds back none with three. Within a destination, ties go by arrival in the queue.
+ten thousand jobs does not hold back one with three. Within a destination, ties go by arrival in the queue.
 
-Each destination has a lane, a heap of its jobs; a heap of heads holds the best of each lane. A destination that may not
-be sent to now is set aside with its whole lane until it may, so that its jobs cost nothing meanwhile. A job's score
+Each destination has a heap of its jobs; a heap of heads holds the best job of each. A destination that may not be sent
+to now is not ready: its whole heap leaves the heads until it is, so that its jobs cost nothing meanwhile. A job's score
 changes at known times, which a further heap holds. Entries are deleted lazily: one counts only while it is the newest
-of its job, or of its lane. So every operation costs O(log n), and nothing is ever scanned to find the best.
+of its job, or of its destination. So every operation costs O(log n), and no search scans all jobs.
+
+The queue may be less than the whole backlog (`more`). Then each destination's floor is the worst of its jobs that the
+store returned: what the store still holds ranks behind it. A new job ranks before the floor, or it stays in the store
+too, so that it never overtakes a better one there. Points only fall with age, but for `max_wait_s`, so the floor
+keeps the points it was read with.
 """
 
 from __future__ import annotations
@@ -23,18 +28,18 @@ from streamwarm.model import QueuedJob
 from streamwarm.priority import FRESH_S, next_change_s, score
 
 OVERDUE = 1_000_000
-"""The points of a job that waited `max_wait_s`: above any score of the table, so that nothing starves, and the same for
-all of them, so that those of equal right are served in turn."""
+"""The points of a job that waited `max_wait_s`: above any score of the table, so that nothing starves. All such jobs
+have the same points, so that their destinations are served in turn."""
 
 _Entry = tuple[int, float, int, str]
-"""A job in its lane: `(-points, queued_at, seq, id)`."""
+"""A job in its destination's heap: `(-points, queued_at, seq, id)`."""
 
 _Head = tuple[int, int, float, int, str]
-"""The best of a lane among the others: `(-points, turn it was served last, queued_at, seq, destination)`."""
+"""A destination's best job among the others': `(-points, turn it was served last, queued_at, seq, destination)`."""
 
 
 @frozen
-class _Held:
+class _Loaded:
     job: QueuedJob
     points: int
 
@@ -44,139 +49,172 @@ class _Held:
 
 
 @define
-class _Lane:
-    """`head` is the newest entry in the heap of heads, None where there is none: the lane is empty or set aside."""
+class _Heap:
+    """One destination's jobs. `head` is its newest entry in the heap of heads, None if it has none: then there are no
+    jobs, or the destination is not ready."""
 
     jobs: list[_Entry] = field(factory=list)
     head: _Head | None = None
-    aside: bool = False
+    not_ready: bool = False
 
 
 @define
 class ReadyQueue:
-    """At most `max_queue` jobs; `max_wait_s` as in the contract."""
+    """At most `max_queue` jobs; `max_wait_s` as in the contract. `more`: the store may hold jobs beyond these."""
 
     max_queue: int
     max_wait_s: float
-    _held: dict[str, _Held] = field(factory=dict)
-    _lanes: dict[str, _Lane] = field(factory=dict)
+    more: bool = False
+    _loaded: dict[str, _Loaded] = field(factory=dict)
+    _heaps: dict[str, _Heap] = field(factory=dict)
+    _floors: dict[str, _Entry] = field(factory=dict)  # none while the queue is the whole backlog
     _heads: list[_Head] = field(factory=list)
-    _aside: list[tuple[float, str]] = field(factory=list)  # (until, destination)
+    _not_ready: list[tuple[float, str]] = field(factory=list)  # (until, destination)
     _changes: list[tuple[float, str]] = field(factory=list)  # (at, job id)
     _served: dict[str, int] = field(factory=dict)  # the turn by destination: as many as are configured
     _turn: int = 0
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._loaded)
 
     def replace(self, jobs: Iterable[QueuedJob], now: float) -> int:
-        """Hold these instead, the store's best, at most `max_queue` of them; how many of those that were held already
-        have changed their score. Whose turn it is stays known; what was set aside is asked about anew."""
-        before, self._held = self._held, {}
-        for heap in (self._lanes, self._heads, self._aside, self._changes):
-            heap.clear()
+        """Load these jobs in place of the loaded ones: the store's best, at most `max_queue`.
+
+        Returns how many of the jobs that stay have changed their score. Turns are kept; destinations that were not
+        ready are asked about anew.
+        """
+        before, self._loaded = self._loaded, {}
+        for structure in (self._heaps, self._floors, self._heads, self._not_ready, self._changes):
+            structure.clear()
         for job in itertools.islice(jobs, self.max_queue):
-            held = self._held[job.id] = _Held(job, self._points(job, now))
-            self._lanes.setdefault(job.destination, _Lane()).jobs.append(held.entry)
-            self._await_change(job, now)
-        for destination, lane in self._lanes.items():
-            heapq.heapify(lane.jobs)
+            self._heaps.setdefault(job.destination, _Heap()).jobs.append(self._load(job, now))
+        self.more = len(self._loaded) >= self.max_queue
+        for destination, heap in self._heaps.items():
+            heapq.heapify(heap.jobs)
+            if self.more:
+                self._floors[destination] = max(heap.jobs)
             self._show_head(destination)
-        known = ((held, before[job_id]) for job_id, held in self._held.items() if job_id in before)
-        return sum(held.points != old.points and held.job == old.job for held, old in known)
+        known = ((loaded, before[job_id]) for job_id, loaded in self._loaded.items() if job_id in before)
+        return sum(loaded.points != old.points and loaded.job == old.job for loaded, old in known)
+
+    def add(self, job: QueuedJob, now: float) -> bool:
+        """Load a job that was just queued, or leave it in the store if the queue is full or better ones wait there.
+
+        Returns False if it was left out though it may be its destination's best: the store must then be read. A job
+        that is loaded already changes nothing.
+        """
+        before = self._loaded.get(job.id)
+        if before is not None and before.job == job:
+            return True
+        entry = _Loaded(job, self._points(job, now)).entry
+        floor = self._floors.get(job.destination)
+        behind = floor is not None and entry > floor
+        heap = self._heaps.setdefault(job.destination, _Heap())
+        if behind or (before is None and len(self._loaded) >= self.max_queue):
+            self.more = True
+            return behind and bool(heap.jobs)
+        heapq.heappush(heap.jobs, self._load(job, now))
+        self._show_head(job.destination)
+        return True
 
     def reorder(self, now: float) -> int:
-        """Re-score the jobs whose waiting time has crossed a line; how many changed."""
+        """Score again the jobs whose waiting time has crossed a threshold; returns how many changed."""
         due = []
         while self._changes and self._changes[0][0] <= now:
             due.append(heapq.heappop(self._changes)[1])
         changed = 0
-        for before in (self._held[job_id] for job_id in due if job_id in self._held):
+        for before in (self._loaded[job_id] for job_id in due if job_id in self._loaded):
             job = before.job
             self._await_change(job, now)
-            after = _Held(job, self._points(job, now))
+            after = _Loaded(job, self._points(job, now))
             if after != before:
                 changed += 1
-                self._held[job.id] = after
-                heapq.heappush(self._lanes[job.destination].jobs, after.entry)
+                self._loaded[job.id] = after
+                heapq.heappush(self._heaps[job.destination].jobs, after.entry)
                 self._show_head(job.destination)
         return changed
 
     def pop_best(self, now: float, free_at: Callable[[str], float]) -> QueuedJob | None:
-        """The best job that may be handed out now, or None. Those that may not keep their places.
+        """The best job that may be handed out now, or None. Jobs that may not stay loaded.
 
-        `free_at(destination)` is when it may be sent to next: now or earlier where it may, `inf` where nobody knows. A
-        destination that may not is not asked about again before that time, or before `ask_again` or `replace`.
+        `free_at(destination)` is when it may be sent to next: now or earlier if it may already, `inf` if that is
+        unknown. A destination that is not ready is not asked about again before that time, `ask_again` or `replace`.
         """
         self.reorder(now)
-        while self._aside and self._aside[0][0] <= now:
-            _, destination = heapq.heappop(self._aside)
-            self._lanes[destination].aside = False
+        while self._not_ready and self._not_ready[0][0] <= now:
+            _, destination = heapq.heappop(self._not_ready)
+            self._heaps[destination].not_ready = False
             self._show_head(destination)
         while self._heads:
             head = heapq.heappop(self._heads)
             destination = head[-1]
-            lane = self._lanes[destination]
-            if lane.head != head:
-                continue  # from before a change of the lane
-            lane.head = None
+            heap = self._heaps[destination]
+            if heap.head != head:
+                continue  # an older head of this destination
+            heap.head = None
             until = free_at(destination)
             if until <= now:
-                return self._take(destination, lane)
-            lane.aside = True
-            heapq.heappush(self._aside, (until, destination))
+                return self._take(destination, heap)
+            heap.not_ready = True
+            heapq.heappush(self._not_ready, (until, destination))
         return None
 
     def spares(self, destination: str, count: int) -> list[str]:
-        """The ids of the next best jobs held for the destination, best first; they keep their places."""
-        lane = self._lanes.get(destination)
+        """The ids of the destination's next best loaded jobs, best first; they stay loaded."""
+        heap = self._heaps.get(destination)
         best: list[_Entry] = []
-        while lane is not None and lane.jobs and len(best) < count:
-            entry = heapq.heappop(lane.jobs)
-            if self._is_current(entry):
+        while heap is not None and heap.jobs and len(best) < count:
+            entry = heapq.heappop(heap.jobs)
+            if self._is_current(entry) and entry not in best[-1:]:  # a job that was dropped and added is there twice
                 best.append(entry)
         for entry in best:
-            heapq.heappush(self._lanes[destination].jobs, entry)
+            heapq.heappush(self._heaps[destination].jobs, entry)
         return [entry[-1] for entry in best]
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """Hold these no more: they are not queued any more."""
-        gone = [self._held.pop(job_id).job.destination for job_id in job_ids if job_id in self._held]
+        """Unload jobs that are not queued any more."""
+        gone = [self._loaded.pop(job_id).job.destination for job_id in job_ids if job_id in self._loaded]
         for destination in set(gone):
             self._show_head(destination)
 
     def ask_again(self, destination: str) -> None:
-        """The destination may be free earlier than it was said to be."""
-        lane = self._lanes.get(destination)
-        if lane is not None and lane.aside:
-            lane.aside = False
+        """Note that the destination may be ready earlier than `free_at` said."""
+        heap = self._heaps.get(destination)
+        if heap is not None and heap.not_ready:
+            heap.not_ready = False
             self._show_head(destination)
 
-    def _take(self, destination: str, lane: _Lane) -> QueuedJob:
-        """The best of a lane whose head has just been found current."""
-        *_, job_id = heapq.heappop(lane.jobs)
+    def _load(self, job: QueuedJob, now: float) -> _Entry:
+        """Returns the job's entry, which the caller must put into its destination's heap."""
+        loaded = self._loaded[job.id] = _Loaded(job, self._points(job, now))
+        self._await_change(job, now)
+        return loaded.entry
+
+    def _take(self, destination: str, heap: _Heap) -> QueuedJob:
+        """Pop the best of a heap whose head has just been found current."""
+        *_, job_id = heapq.heappop(heap.jobs)
         self._turn += 1
         self._served[destination] = self._turn
         self._show_head(destination)
-        return self._held.pop(job_id).job
+        return self._loaded.pop(job_id).job
 
     def _show_head(self, destination: str) -> None:
-        """Put the lane's best among the heads, unless it stands there or the lane is set aside."""
-        lane = self._lanes[destination]
-        while lane.jobs and not self._is_current(lane.jobs[0]):
-            heapq.heappop(lane.jobs)
-        if lane.aside or not lane.jobs:
-            lane.head = None
+        """Put the destination's best job among the heads, unless it is there or the destination is not ready."""
+        heap = self._heaps[destination]
+        while heap.jobs and not self._is_current(heap.jobs[0]):
+            heapq.heappop(heap.jobs)
+        if heap.not_ready or not heap.jobs:
+            heap.head = None
             return
-        points, queued_at, seq, _ = lane.jobs[0]
+        points, queued_at, seq, _ = heap.jobs[0]
         head = (points, self._served.get(destination, 0), queued_at, seq, destination)
-        if head != lane.head:
-            lane.head = head
+        if head != heap.head:
+            heap.head = head
             heapq.heappush(self._heads, head)
 
     def _is_current(self, entry: _Entry) -> bool:
-        held = self._held.get(entry[-1])
-        return held is not None and held.entry == entry
+        loaded = self._loaded.get(entry[-1])
+        return loaded is not None and loaded.entry == entry
 
     def _points(self, job: QueuedJob, now: float) -> int:
         waited_s = now - job.queued_at

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from streamwarm.accept.wire.views import rfc3339
-from streamwarm.dispatch.limits import DestinationState, LaneState, Pause
+from streamwarm.dispatch.limits import DestinationState, LaneState
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.usage import counted_within
 from streamwarm.model import JsonObject
 from streamwarm.send.destination import LaneRates, Quota, Rates

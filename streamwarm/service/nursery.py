@@ -116,7 +116,8 @@ class _Service:
             max_pending=queue.max_pending,
             stats=self.stats.read,
             observe=self.observe,
-            on_pushed=self.dispatcher.wake,
+            on_pushed=self.dispatcher.offer,
+            on_retried=self.dispatcher.wake,
             on_cancelled=self.running.cancel,
             on_pauses=self.follower.refresh_everywhere,
             now=self.store.now,
@@ -126,7 +127,7 @@ class _Service:
         """What any process of the store told: there is work, work has become void, or a silence was asked for."""
         for event in events:
             if event.state is State.QUEUED:
-                self.dispatcher.wake()
+                self.dispatcher.note_queued(event.id)
             elif event.state is State.CANCELLED:
                 self.running.cancel(event.id, event.at)
             elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED:

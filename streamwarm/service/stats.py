@@ -10,7 +10,8 @@ from attrs import asdict, frozen
 from streamwarm.accept.wire.views import rfc3339
 from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.store import Store
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import JsonObject, State
 from streamwarm.send.destination import UNLIMITED
@@ -49,7 +50,7 @@ class Stats:
         self._sample(now)
         return {
             "at": rfc3339(now),
-            "paused": pause_view(self.limits.held(now)),
+            "paused": pause_view(self.limits.service_pause(now)),
             "queue": {
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
@@ -110,7 +111,7 @@ class Stats:
         """None while the store takes writes and jobs are being claimed, else the reason."""
         if not self.is_claiming():
             return "jobs are not being claimed: the service is starting or shutting down"
-        if self.limits.held(self.now()) is not None:
+        if self.limits.service_pause(self.now()) is not None:
             return "jobs are not being claimed: the whole service is paused by a user; `streamwarm resume` ends that"
         return await self.probe.why_not()
 

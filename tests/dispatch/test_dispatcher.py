@@ -11,6 +11,7 @@ import trio
 from attrs import define
 from trio.testing import MockClock
 
+from streamwarm.backlog.settlement import GivenBack
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
@@ -33,9 +34,19 @@ class World:
     observed: list[Observation]
 
     async def push(self, r2_key: str, kind: Kind = Kind.DOCUMENT, destination: str = "bot-a") -> str:
+        """A push of this process: the dispatcher is handed the job, and then hears of it from its event."""
         answer = (await self.store.push([NewJob(destination, kind, r2_key)]))[0]
         assert isinstance(answer, Pushed)
-        self.dispatcher.wake()
+        assert answer.queued is not None
+        self.dispatcher.offer([answer.queued])
+        self.dispatcher.note_queued(answer.id)
+        return answer.id
+
+    async def push_elsewhere(self, r2_key: str) -> str:
+        """A push of another process: the dispatcher hears of it from its event alone."""
+        answer = (await self.store.push([NewJob("bot-a", Kind.DOCUMENT, r2_key)]))[0]
+        assert isinstance(answer, Pushed)
+        self.dispatcher.note_queued(answer.id)
         return answer.id
 
     async def next_job(self) -> Job:
@@ -278,11 +289,77 @@ async def test_a_process_that_finds_all_it_holds_taken_looks_again(autojump_cloc
 async def test_a_queue_that_takes_long_to_read_is_read_seldom(autojump_clock: MockClock) -> None:
     async with world(max_queue=400, delay_s={"queued": 0.05}) as w:
         for number in range(300):
-            await w.push(f"{number}.bin")
+            await w.push_elsewhere(f"{number}.bin")
         started_at = trio.current_time()
         for number in range(100):
-            await w.push(f"later{number}.bin")
+            await w.push_elsewhere(f"later{number}.bin")
             await w.next_job()
             await trio.sleep(0.05)
         reads = w.failing.calls["queued"]
         assert 5 < reads < 3 + (trio.current_time() - started_at) / 0.5
+
+
+async def test_a_push_reaches_an_idle_worker_at_once_and_costs_no_read_of_the_queue(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        w.dispatcher.idle()
+        await trio.sleep(0.5)
+        reads = w.failing.calls["queued"]
+        pushed_at = trio.current_time()
+        await w.push("new.bin")
+        assert (await w.claims.receive()).job.r2_key == "new.bin"
+        assert trio.current_time() == pushed_at
+        w.dispatcher.idle()
+        await trio.sleep(1)
+        assert w.failing.calls["queued"] == reads
+
+
+async def test_a_job_that_is_queued_again_after_its_push_is_found_at_once(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        job_id = await w.push("again.bin")
+        w.dispatcher.idle()
+        claim = await w.claims.receive()
+        w.dispatcher.idle()
+        await trio.sleep(0.5)
+        await w.store.settle([GivenBack(claim.lease)])
+        given_back_at = trio.current_time()
+        w.dispatcher.note_queued(job_id)
+        assert (await w.claims.receive()).job.id == job_id
+        assert trio.current_time() - given_back_at < 0.2
+
+
+async def test_a_job_whose_event_comes_before_its_push_returns_is_handed_out_once(autojump_clock: MockClock) -> None:
+    async with world() as w:
+        for _ in range(2):
+            w.dispatcher.idle()
+        await trio.sleep(0.5)
+        (answer,) = await w.store.push([NewJob("bot-a", Kind.PHOTO, "new.jpg")])
+        assert isinstance(answer, Pushed)
+        assert answer.queued is not None
+        w.dispatcher.note_queued(answer.id)
+        assert (await w.claims.receive()).job.id == answer.id
+        w.dispatcher.offer([answer.queued])
+        await trio.sleep(10)
+        assert w.failing.calls["claim"] == 1
+
+
+async def test_more_jobs_than_the_channel_holds_are_all_handed_out_and_in_order(autojump_clock: MockClock) -> None:
+    async with world(max_queue=4) as w:
+        ids = [await w.push(f"{number}.bin") for number in range(30)]
+        assert [(await w.next_job()).id for _ in ids] == ids
+
+
+async def test_jobs_pushed_for_a_paused_destination_take_no_room_and_wait_for_its_end(
+    autojump_clock: MockClock,
+) -> None:
+    async with world(max_queue=4) as w:
+        await w.pause("bot-a", 30.0)
+        paused_at = trio.current_time()
+        w.dispatcher.idle()
+        await trio.sleep(1)
+        held = [await w.push(f"held{number}.jpg", Kind.PHOTO) for number in range(4)]
+        await trio.sleep(0.5)
+        await w.push("film.mp4", Kind.VIDEO, "bot-b")
+        assert (await w.claims.receive()).job.r2_key == "film.mp4"
+        assert trio.current_time() - paused_at < 2
+        assert (await w.next_job()).id == held[0]
+        assert trio.current_time() - paused_at == pytest.approx(30, abs=0.2)

@@ -15,7 +15,8 @@ from streamwarm.backlog.settlement import Again
 from streamwarm.backlog.shared_limits import MovedLane, Silence
 from streamwarm.backlog.store import Pushed
 from streamwarm.dispatch.follower import LimitsFollower
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Kind, NewJob
 from streamwarm.send.destination import LaneRates, Quota, Rates
@@ -62,8 +63,8 @@ async def world(rates: dict[str, Rates] = RATES) -> AsyncIterator[World]:
 
 async def test_a_pause_kept_in_the_store_is_obeyed_before_the_first_job(autojump_clock: MockClock) -> None:
     async with world() as w:
-        assert not w.limits.may_send("kept", now())
-        assert w.limits.may_send("other", now())
+        assert w.limits.free_at("kept") > now()
+        assert w.limits.free_at("other") <= now()
 
 
 async def test_the_whole_service_is_held_until_the_time_that_was_given(autojump_clock: MockClock) -> None:
@@ -72,13 +73,13 @@ async def test_the_whole_service_is_held_until_the_time_that_was_given(autojump_
         await w.store.pause(None, ends_at)
         await w.follower.refresh()
         assert w.wakes
-        assert not w.limits.may_send("other", now())
+        assert w.limits.free_at("other") > now()
         assert w.limits.next_change_at(now()) == ends_at
-        assert w.limits.held(now()) is not None
+        assert w.limits.service_pause(now()) is not None
         assert "other" not in w.limits.active(now())  # its own pause is another thing
         await trio.sleep(60)
-        assert w.limits.may_send("other", now())
-        assert w.limits.held(now()) is None
+        assert w.limits.free_at("other") <= now()
+        assert w.limits.service_pause(now()) is None
 
 
 async def test_a_pause_ordered_at_another_process_is_obeyed_soon(autojump_clock: MockClock) -> None:
@@ -86,11 +87,11 @@ async def test_a_pause_ordered_at_another_process_is_obeyed_soon(autojump_clock:
         w.store.failures["shared_limits"] = 1
         await w.store.pause("other", None)
         await trio.sleep(POLLS_S)
-        assert not w.limits.may_send("other", now())
+        assert w.limits.free_at("other") > now()
         assert [type(o) for o in w.observed] == [StoreTrouble]
         await w.store.resume("other")
         await trio.sleep(POLLS_S)
-        assert w.limits.may_send("other", now())
+        assert w.limits.free_at("other") <= now()
 
 
 async def test_an_order_is_answered_once_the_other_processes_obey_it_too(autojump_clock: MockClock) -> None:
@@ -100,8 +101,8 @@ async def test_an_order_is_answered_once_the_other_processes_obey_it_too(autojum
         await trio.sleep(0.1)  # the other has just looked
         await there.store.pause("other", None)
         await here.refresh_everywhere()
-        assert not here.limits.may_send("other", now())
-        assert not there.limits.may_send("other", now())
+        assert here.limits.free_at("other") > now()
+        assert there.limits.free_at("other") > now()
         nursery.cancel_scope.cancel()
 
 
@@ -115,11 +116,11 @@ async def test_resuming_leaves_a_429_its_deadline_but_ends_what_waits_for_a_pers
         for name in ("limited", "revoked"):
             await w.store.resume(name)
             await w.follower.refresh()
-        assert not w.limits.may_send("limited", now())
+        assert w.limits.free_at("limited") > now()
         assert not w.limits.active(now())["limited"].by_user
-        assert w.limits.may_send("revoked", now())
+        assert w.limits.free_at("revoked") <= now()
         await trio.sleep(30)
-        assert w.limits.may_send("limited", now())
+        assert w.limits.free_at("limited") <= now()
 
 
 async def test_what_was_mended_is_tried_again_here_too_each_time_and_goes_on_at_once(autojump_clock: MockClock) -> None:
@@ -128,10 +129,10 @@ async def test_what_was_mended_is_tried_again_here_too_each_time_and_goes_on_at_
             for lane in ("-1", "-2", "-3"):
                 w.limits.set_lane_aside("mybot", lane, Pause(None, "kicked", mendable=True))
             await trio.sleep(POLLS_S)
-            assert not w.limits.may_send("mybot", now())
+            assert w.limits.free_at("mybot") > now()
             await w.store.resume("mybot")  # at another process
             await trio.sleep(POLLS_S)
-            assert w.limits.may_send("mybot", now())
+            assert w.limits.free_at("mybot") <= now()
         assert len(w.wakes) == 2
         w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", mendable=True))
         await trio.sleep(POLLS_S)  # a mend is good for what was out before it, not for what comes after
@@ -157,7 +158,7 @@ async def test_two_silent_chats_do_not_silence_the_third(autojump_clock: MockClo
         await w.fall_silent("-2", 40)
         await w.fall_silent("-7", 60)  # not configured here
         await trio.sleep(POLLS_S)
-        assert w.limits.may_send("mybot", now())
+        assert w.limits.free_at("mybot") <= now()
         assert w.limits.reserve("mybot", now()).name == "-3"
         assert w.limits.state("mybot").lanes["-1"].pause == Pause(now() + 60 - POLLS_S, "429")
         assert len(w.wakes) == 1
@@ -170,11 +171,11 @@ async def test_a_silent_bot_is_left_alone_until_its_deadline_as_soon_as_there_is
         await w.fall_silent(None, 60)
         w.follower.look()
         await trio.sleep(0.1)
-        assert not w.limits.may_send("mybot", now())
+        assert w.limits.free_at("mybot") > now()
         await trio.sleep(59)
-        assert not w.limits.may_send("mybot", now())
+        assert w.limits.free_at("mybot") > now()
         await trio.sleep(1)
-        assert w.limits.may_send("mybot", now())
+        assert w.limits.free_at("mybot") <= now()
 
 
 async def test_the_share_of_a_process_that_is_gone_is_free_when_what_it_sent_counts_no_more(
@@ -200,7 +201,7 @@ async def test_the_share_of_a_process_that_is_gone_is_free_when_what_it_sent_cou
 
 def hand_out_all(limits: Limits) -> int:
     count = 0
-    while limits.may_send("mybot", now()):
+    while limits.free_at("mybot") <= now():
         limits.end("mybot", limits.reserve("mybot", now()), now(), now())
         count += 1
     return count
@@ -214,8 +215,8 @@ async def test_a_deadline_holds_though_the_stores_clock_was_set_back(autojump_cl
         await w.fall_silent(None, 30)
         await w.follower.refresh()
         for name in ("paused", "mybot"):
-            assert not w.limits.may_send(name, w.follower.steady_now() + 29)
-            assert w.limits.may_send(name, w.follower.steady_now() + 31)
+            assert w.limits.free_at(name) > w.follower.steady_now() + 29
+            assert w.limits.free_at(name) <= w.follower.steady_now() + 31
 
 
 async def test_a_reading_that_was_under_way_does_not_undo_a_pause_ordered_meanwhile(autojump_clock: MockClock) -> None:
@@ -227,7 +228,7 @@ async def test_a_reading_that_was_under_way_does_not_undo_a_pause_ordered_meanwh
         await store.pause("mybot", None)
         await follower.refresh()
         await trio.sleep(5)
-        assert not limits.may_send("mybot", now())
+        assert limits.free_at("mybot") > now()
 
 
 @define

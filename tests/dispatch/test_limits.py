@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.dispatch.clock import SteadyClock
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.usage import Usage, ended, handed_out, quota_free_at
 from streamwarm.model import Lane
 from streamwarm.send.destination import LaneRates, Quota
@@ -22,7 +23,7 @@ def limits_of(*chats: int) -> Limits:
 
 def lane_at(limits: Limits, now: float) -> str:
     """The chat that the next job is handed out with; it is delivered on the spot."""
-    assert limits.may_send("bot", now)
+    assert limits.free_at("bot") <= now
     lane = limits.reserve("bot", now)
     assert lane is not None
     limits.depart("bot", lane, 1, now)
@@ -33,7 +34,7 @@ def lane_at(limits: Limits, now: float) -> str:
 def test_chats_are_used_in_turn() -> None:
     limits = limits_of(-1, -2, -3)
     assert [lane_at(limits, NOW) for _ in range(3)] == ["-1", "-2", "-3"]
-    assert not limits.may_send("bot", NOW)
+    assert limits.free_at("bot") > NOW
     assert limits.next_change_at(NOW) == NOW + 1
     assert lane_at(limits, NOW + 1) == "-1"
 
@@ -48,7 +49,7 @@ def test_a_chat_with_fewer_uploads_under_way_goes_first() -> None:
 
 def test_a_429_silences_its_chat_and_the_bots_others_go_on() -> None:
     limits = limits_of(-1, -2)
-    assert not limits.silence_lane("bot", "-1", Pause(NOW + 30, "429"), NOW)
+    assert not limits.cool_down_lane("bot", "-1", Pause(NOW + 30, "429"), NOW)
     assert [lane_at(limits, NOW + at) for at in (0, 2, 4)] == ["-2"] * 3
     assert limits.active(NOW) == {}
     assert lane_at(limits, NOW + 30) == "-1"
@@ -56,18 +57,18 @@ def test_a_429_silences_its_chat_and_the_bots_others_go_on() -> None:
 
 def test_a_second_chats_429_is_taken_for_the_bots() -> None:
     limits = limits_of(-1, -2, -3)
-    limits.silence_lane("bot", "-1", Pause(NOW + 30, "first"), NOW)
-    assert limits.silence_lane("bot", "-2", Pause(NOW + 20, "second"), NOW + 1)
+    limits.cool_down_lane("bot", "-1", Pause(NOW + 30, "first"), NOW)
+    assert limits.cool_down_lane("bot", "-2", Pause(NOW + 20, "second"), NOW + 1)
     assert limits.free_at("bot") == NOW + 20
     assert limits.active(NOW)["bot"].reason == "second"
     # Once the first chat's silence is over, another's is its own again.
-    assert not limits.silence_lane("bot", "-3", Pause(NOW + 60, "third"), NOW + 31)
+    assert not limits.cool_down_lane("bot", "-3", Pause(NOW + 60, "third"), NOW + 31)
 
 
 def test_the_later_deadline_of_a_chat_wins() -> None:
     limits = limits_of(-1)
     for until in (NOW + 50, NOW + 20):
-        limits.silence_lane("bot", "-1", Pause(until, "429"), NOW)
+        limits.cool_down_lane("bot", "-1", Pause(until, "429"), NOW)
     assert limits.active(NOW)["bot"].until == limits.free_at("bot") == NOW + 50
 
 
@@ -86,7 +87,7 @@ def test_a_dead_chat_is_set_aside_and_a_bot_without_any_is_paused_until_it_is_me
 def test_resuming_ends_what_a_person_can_mend_and_no_429() -> None:
     limits = limits_of(-1)
     limits.pause("bot", Pause(NOW + 300, "token revoked", mendable=True))
-    limits.silence_lane("bot", "-1", Pause(NOW + 30, "429"), NOW)
+    limits.cool_down_lane("bot", "-1", Pause(NOW + 30, "429"), NOW)
     limits.resume("bot")
     assert limits.free_at("bot") == NOW + 30
 
@@ -96,7 +97,7 @@ def test_a_moved_chat_keeps_its_budget_under_its_new_id() -> None:
     assert lane_at(limits, NOW) == "-1"
     limits.move_lane("bot", "-1", "-1001")
     limits.move_lane("bot", "-7", "-1007")  # no longer configured
-    assert not limits.may_send("bot", NOW + 0.5)
+    assert limits.free_at("bot") > NOW + 0.5
     assert limits.reserve("bot", NOW + 1) == Lane("-1", "-1001")
 
 
@@ -110,9 +111,9 @@ def test_a_chat_that_has_become_the_same_as_another_is_not_used_twice() -> None:
 def test_jobs_that_fail_before_their_end_hold_up_nobody() -> None:
     limits = limits_of(-1)
     for _ in range(100):
-        assert limits.may_send("bot", NOW)
+        assert limits.free_at("bot") <= NOW
         limits.end("bot", limits.reserve("bot", NOW), None, NOW)
-    assert limits.may_send("bot", NOW)
+    assert limits.free_at("bot") <= NOW
 
 
 def test_only_groups_and_channels_have_a_minute_and_equal_sizes_are_spaced_by_the_servers_rule() -> None:

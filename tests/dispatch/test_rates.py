@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from streamwarm.dispatch.follower import LimitsFollower
-from streamwarm.dispatch.limits import Pause
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.send.destination import LaneRates, Quota, Rates
@@ -148,11 +148,11 @@ async def test_a_chat_that_was_silenced_under_an_upload_is_waited_for_briefly_or
         (claim,) = await w.store.claim([queued.id])
         lane = limits.reserve(BOT, now())
         claim = type(claim)(claim.job, claim.lease, lane)
-        limits.silence_lane(BOT, str(GROUP), Pause(now() + 10, "429"), now())
+        limits.cool_down_lane(BOT, str(GROUP), Pause(now() + 10, "429"), now())
         began = trio.current_time()
         await w.dispatcher.depart(claim, 1)
         assert trio.current_time() - began == pytest.approx(10)
-        limits.silence_lane(BOT, str(GROUP), Pause(now() + 100, "429"), now())
+        limits.cool_down_lane(BOT, str(GROUP), Pause(now() + 100, "429"), now())
         with pytest.raises(DestinationError) as caught:
             await w.dispatcher.depart(claim, 1)
         assert (caught.value.code, caught.value.counts) == (ErrorCode.RATE_LIMITED, False)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.model import Kind, QueuedJob
 from streamwarm.priority import score
@@ -67,7 +68,9 @@ def test_the_seeds_table_is_kept_to_the_letter() -> None:
     jobs=jobs_strategy,
     busy=st.lists(st.tuples(DESTINATION, st.sampled_from([0.0, 30.0, 700.0, inf])), max_size=3),
     steps=st.lists(
-        st.sampled_from(["pop", "pop", "pop", "pop", "replace", "taken elsewhere", *LATER_S]), min_size=1, max_size=60
+        st.sampled_from(["pop", "pop", "pop", "pop", "push", "push", "replace", "taken elsewhere", *LATER_S]),
+        min_size=1,
+        max_size=60,
     ),
 )
 def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
@@ -76,6 +79,8 @@ def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
     """At the very second at which a score changes too, for whichever destinations are paused until then, and whoever
     else takes jobs away."""
     queue, naive, now = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S), NaiveQueue(MAX_WAIT_S, named(jobs)), NOW
+    pushed = naive.jobs[len(naive.jobs) // 2 :]
+    naive.jobs = naive.jobs[: len(naive.jobs) // 2]
     queue.replace(naive.jobs, now)
     free_at = {destination: NOW + for_s for destination, for_s in busy}
     for step in steps:
@@ -84,6 +89,12 @@ def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
             assert queue.pop_best(now, lambda destination: free_at.get(destination, 0.0)) == best
         elif step == "replace":
             queue.replace(naive.jobs, now)
+        elif step == "push":
+            for job in pushed[:2]:
+                assert queue.add(job, now)
+                assert queue.add(job, now)  # once more, as after a read that found it already
+                naive.jobs.append(job)
+            del pushed[:2]
         elif step == "taken elsewhere":
             queue.reorder(now)
             (second,) = queue.spares("a", 2)[1:] or [None]
@@ -93,6 +104,48 @@ def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
         else:
             now += float(step)
     assert len(queue) == len(naive.jobs)
+
+
+@given(jobs=jobs_strategy, max_queue=st.integers(1, 6), steps=st.lists(st.sampled_from(["push", "push", "pop"])))
+def test_a_pushed_job_never_overtakes_a_better_one_of_its_bot_that_only_the_store_holds(
+    jobs: list[QueuedJob], max_queue: int, steps: list[str]
+) -> None:
+    """Nor does it wait in the store unless the queue is read again for it, or others of its bot go first."""
+    jobs = named(jobs)
+    pushed, store = jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]
+    queue = ReadyQueue(max_queue, MAX_WAIT_S)
+    queue.replace(best_of(store, max_queue), NOW)
+    for step in steps:
+        if step == "push" and pushed:
+            job = pushed.pop()
+            store.append(job)
+            if not queue.add(job, NOW):
+                assert queue.more
+                queue.replace(best_of(store, max_queue), NOW)
+        elif step == "pop" and (best := queue.pop_best(NOW, always)) is not None:
+            same = [job for job in store if job.destination == best.destination]
+            assert best.id == naive_order(same, NOW)[0]
+            store.remove(best)
+        assert len(queue) <= max_queue
+        assert queue.more or len(queue) == len(store)
+
+
+def best_of(jobs: list[QueuedJob], count: int) -> list[QueuedJob]:
+    """What the store returns of these jobs."""
+    order = naive_order(jobs, NOW)
+    return sorted(jobs, key=lambda job: order.index(job.id))[:count]
+
+
+def test_a_better_job_that_finds_the_queue_full_is_read_from_the_store() -> None:
+    queue = ReadyQueue(max_queue=2, max_wait_s=MAX_WAIT_S)
+    queue.replace(many("a", 2, 0, queued_at=NOW - 100, kind=Kind.VIDEO), NOW)
+    assert not queue.add(QueuedJob(9, "face", "a", Kind.PHOTO, 1, NOW), NOW)
+    queue.pop_best(NOW, always)
+    assert queue.add(QueuedJob(10, "film", "a", Kind.VIDEO, 20_000_001, NOW - 100), NOW)  # left behind the other
+    assert len(queue) == 1
+    assert queue.add(QueuedJob(11, "second", "a", Kind.PHOTO, 1, NOW), NOW)
+    assert drain(queue, NOW) == ["second", "a1"]
+    assert not queue.add(QueuedJob(12, "last", "a", Kind.VIDEO, 20_000_001, NOW), NOW)  # it may be the best by now
 
 
 def many(destination: str, count: int, first_seq: int, **fields: Any) -> list[QueuedJob]:
@@ -162,10 +215,10 @@ def test_of_two_deadlines_the_later_one_wins() -> None:
     limits = Limits()
     limits.pause("bot", Pause(50.0, "first"))
     limits.pause("bot", Pause(20.0, "second"))
-    assert not limits.may_send("bot", 49.0)
+    assert limits.free_at("bot") > 49.0
     assert limits.next_change_at(0.0) == 50.0
-    assert limits.may_send("bot", 50.0)
+    assert limits.free_at("bot") <= 50.0
     limits.pause("bot", Pause(None, "revoked"))
-    assert not limits.may_send("bot", 1e9)
+    assert limits.free_at("bot") > 1e9
     limits.resume("bot")
-    assert limits.may_send("bot", 0.0)
+    assert limits.free_at("bot") <= 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamwarm.dispatch.limits import Limits, Pause
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.pauses import Pause
 from streamwarm.send.destination import UNLIMITED
 from streamwarm.send.telegram.rates import telegram_rates
 from streamwarm.service.limit_views import limits_view
@@ -29,7 +30,7 @@ def test_groups_add_up_until_the_bots_own_rate_is_reached() -> None:
 def test_a_chat_that_is_set_aside_adds_nothing_and_one_that_is_silent_will_again() -> None:
     limits = bot(-1, -2, -3)
     limits.set_lane_aside("bot", "-1", Pause(NOW + 60, "kicked", mendable=True))
-    limits.silence_lane("bot", "-2", Pause(NOW + 30, "429"), NOW)
+    limits.cool_down_lane("bot", "-2", Pause(NOW + 30, "429"), NOW)
     told = view(limits, waiting=80)
     assert (told["limits"]["messages_per_minute"], told["eta_s"]) == (40, 120)
     assert [chat["paused"] and chat["paused"]["reason"] for chat in told["chats"]] == ["kicked", "429", None]

@@ -62,7 +62,7 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], known: Known, *, now: 
             stored = arrived(new, seq=known.last_seq + len(plan.added) + 1, job_id=job_id, now=now)
             plan.added.append(stored)
         by_id[job_id] = live[key] = stored
-        plan.answers.append(Pushed(job_id, State.QUEUED, duplicate=False))
+        plan.answers.append(Pushed(job_id, State.QUEUED, duplicate=False, queued=stored.as_queued))
     return plan
 
 

@@ -267,7 +267,7 @@ def read_error(status: int, answer: Mapping[str, Any], *, retry_after: str | Non
 
 
 def _silence(said: str, seconds: Any, header: str | None) -> DestinationError:
-    """Whose limit it was, Telegram does not say; the dispatcher has its way to find out (`Limits.silence_lane`)."""
+    """Whose limit it was, Telegram does not say; the dispatcher has its way to find out (`Limits.cool_down_lane`)."""
     told = type(seconds) in {int, float} and seconds > 0
     if not told and header and header.isascii() and header.isdigit():
         seconds = int(header[:10])
