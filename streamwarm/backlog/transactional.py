@@ -137,11 +137,11 @@ class TransactionalStore:
         return await self._transactions.write(lambda tables, _: tables.delete_records(query)) > 0
 
     async def cancel(self, job_id: str) -> Job | None:
-        return await self._transactions.write(lambda tables, now: operations.cancel(tables, now, job_id))
+        return await self._transactions.write(lambda tables, now: bulk.change_one(tables, now, Action.CANCEL, job_id))
 
     async def retry(self, job_id: str) -> Job | None:
         return await self._transactions.write(
-            lambda tables, now: operations.retry(tables, now, job_id), makes_live=True
+            lambda tables, now: bulk.change_one(tables, now, Action.RETRY, job_id), makes_live=True
         )
 
     async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:

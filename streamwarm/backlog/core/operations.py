@@ -13,17 +13,14 @@ from collections.abc import Collection, Iterable, Sequence
 from attrs import evolve
 
 from streamwarm.backlog.core.bounds import StoreLimits
-from streamwarm.backlog.core.lifecycle import CANCELLABLE, RETRYABLE
 from streamwarm.backlog.core.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.core.push_plan import Known, plan_push
 from streamwarm.backlog.core.tables import MediaStatus, Tables
 from streamwarm.backlog.core.transitions import (
     StoredJob,
-    cancelled,
     claimed,
     departing,
     event_of,
-    requeued,
     rescued,
     settled,
     woken,
@@ -67,33 +64,6 @@ def list_jobs(tables: Tables, which: Filter, *, limit: int, after: int | None) -
     jobs = tables.page_of_jobs(which, limit=limit + 1, before_seq=after)
     more = len(jobs) > limit
     return Page(jobs[:limit], next=jobs[limit - 1].seq if more and limit > 0 else None)
-
-
-def cancel(tables: Tables, now: float, job_id: str) -> Job | None:
-    stored = tables.jobs_to_change({job_id}).get(job_id)
-    if stored is None:
-        return None
-    if stored.job.state not in CANCELLABLE:
-        return stored.job
-    after = cancelled(stored, now)
-    apply(tables, [after])
-    return after.job
-
-
-def retry(tables: Tables, now: float, job_id: str) -> Job | None:
-    tables.hold_keys()
-    stored = tables.jobs_to_change({job_id}).get(job_id)
-    if stored is None:
-        return None
-    if stored.job.state not in RETRYABLE:
-        return stored.job
-    key = stored.job.media_key
-    owner = tables.live_jobs({key}).get(key)
-    if (owner is not None and owner.job.id != job_id) or tables.ready_records({key}):
-        return stored.job
-    after = requeued(stored, now)
-    apply(tables, [after])
-    return after.job
 
 
 def queued(tables: Tables, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
