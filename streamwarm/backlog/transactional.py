@@ -17,7 +17,7 @@ import trio
 from attrs import define, field
 
 from streamwarm.backlog.core import bulk, operations
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
@@ -99,7 +99,7 @@ class TransactionalStore:
 
     _transactions: Transactions
     _commits: CommitSignal
-    _limits: StoreLimits
+    _limits: StoreBounds
     _new_id: Callable[[], str]
     _new_token: Callable[[], str]
     _poll_s: float

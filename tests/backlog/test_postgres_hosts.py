@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import trio
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.postgres.server import connect, migrate
 from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.queries import load_migrations, load_queries
@@ -22,7 +22,7 @@ from streamwarm.model import State
 from tests.worlds.backlog import OpenStore, claim_one, done, numbered, photo, push_one, start, view
 from tests.worlds.postgres import PostgresServer
 
-ROOMY = StoreLimits(max_pending=50_000)
+ROOMY = StoreBounds(max_pending=50_000)
 HOSTS = 3
 
 

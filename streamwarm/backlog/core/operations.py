@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from attrs import evolve
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.core.push_plan import Known, plan_push
 from streamwarm.backlog.core.tables import MediaStatus, Tables
@@ -41,7 +41,7 @@ record."""
 
 
 def push(
-    tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreLimits
+    tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreBounds
 ) -> list[Pushed | Refused]:
     keys = {job.media_key for job in jobs}
     tables.hold_keys()
@@ -169,7 +169,7 @@ def wake_due(tables: Tables, now: float, limit: int) -> Due:
     return Due(len(due), tables.next_due_at())
 
 
-def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool, limit: int) -> Rescued:
+def rescue(tables: Tables, now: float, limits: StoreBounds, *, everything: bool, limit: int) -> Rescued:
     lost = tables.running_jobs(math.inf if everything else now, limit)
     after = [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost]
     apply(tables, after)
@@ -177,7 +177,7 @@ def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool,
     return Rescued(len(after) - len(set_aside), set_aside)
 
 
-def prune(tables: Tables, now: float, limits: StoreLimits, limit: int) -> int:
+def prune(tables: Tables, now: float, limits: StoreBounds, limit: int) -> int:
     """Delete up to `limit` jobs of each state that ended too long ago, each with its events.
 
     A job's events live as long as the job: what is left of them is never older than any job that is left.

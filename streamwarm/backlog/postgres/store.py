@@ -17,7 +17,7 @@ import trio
 from attrs import define, field
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.group_commit import GroupCommit
 from streamwarm.backlog.postgres.server import (
@@ -53,7 +53,7 @@ Now = Callable[[], float]
 async def open_postgres_store(
     url: str,
     *,
-    limits: StoreLimits,
+    limits: StoreBounds,
     now: Now | None = None,
     new_id: Callable[[], str],
     new_token: Callable[[], str],
