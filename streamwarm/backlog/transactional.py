@@ -17,7 +17,7 @@ import trio
 from attrs import define, field
 
 from streamwarm.backlog.core import bulk, operations
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
@@ -99,7 +99,7 @@ class TransactionalStore:
 
     _transactions: Transactions
     _commits: CommitSignal
-    _limits: StoreLimits
+    _limits: StoreBounds
     _new_id: Callable[[], str]
     _new_token: Callable[[], str]
     _poll_s: float
@@ -137,11 +137,11 @@ class TransactionalStore:
         return await self._transactions.write(lambda tables, _: tables.delete_records(query)) > 0
 
     async def cancel(self, job_id: str) -> Job | None:
-        return await self._transactions.write(lambda tables, now: operations.cancel(tables, now, job_id))
+        return await self._transactions.write(lambda tables, now: bulk.change_one(tables, now, Action.CANCEL, job_id))
 
     async def retry(self, job_id: str) -> Job | None:
         return await self._transactions.write(
-            lambda tables, now: operations.retry(tables, now, job_id), makes_live=True
+            lambda tables, now: bulk.change_one(tables, now, Action.RETRY, job_id), makes_live=True
         )
 
     async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import trio
 from attrs import asdict, frozen
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import tell_set_aside
 from streamwarm.backlog.sqlite import file as sqlite_file
@@ -52,7 +52,7 @@ async def open_store(settings: Settings, *, alone: bool = True, observe: Observe
     Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed.
     """
     queue = settings.queue
-    limits = StoreLimits(
+    limits = StoreBounds(
         max_pending=queue.max_pending,
         max_attempts=queue.max_attempts,
         lease_s=queue.lease_s,

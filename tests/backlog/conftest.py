@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.sqlite.store import open_sqlite_store
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> str:
 def open_sqlite(path: str, clock: Clock) -> OpenStore:
     """Opens the store in the file at `path`, as often as it is called."""
 
-    def open_store(limits: StoreLimits = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
+    def open_store(limits: StoreBounds = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
         return open_sqlite_store(
             path, limits=limits, now=clock, new_id=numbered("job-"), new_token=numbered("token-"), **more
         )
@@ -44,7 +44,7 @@ def open_postgres(postgres_server: PostgresServer, clock: Clock) -> OpenStore:
     """Opens the store in a schema of this test's own, as often as it is called."""
     url = postgres_server.new_schema()
 
-    def open_store(limits: StoreLimits = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
+    def open_store(limits: StoreBounds = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
         arguments = {"limits": limits, "now": clock, "new_id": numbered("job-"), "new_token": numbered("token-")}
         return open_postgres_store(url, **{**arguments, **more})
 

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.settlement import Again, Failed
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.model import Claim, Event
 from tests.worlds.backlog import LOST, OpenStore, done, photo
 
-ROOMY = StoreLimits(max_pending=10_000)
+ROOMY = StoreBounds(max_pending=10_000)
 
 
 async def change(store: Store, claims: list[Claim], step: int, chance: random.Random) -> None:

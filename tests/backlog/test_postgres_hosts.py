@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import trio
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.postgres.server import connect, migrate
 from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.queries import load_migrations, load_queries
@@ -22,7 +22,7 @@ from streamwarm.model import State
 from tests.worlds.backlog import OpenStore, claim_one, done, numbered, photo, push_one, start, view
 from tests.worlds.postgres import PostgresServer
 
-ROOMY = StoreLimits(max_pending=50_000)
+ROOMY = StoreBounds(max_pending=50_000)
 HOSTS = 3
 
 
@@ -289,20 +289,19 @@ def test_many_keys_are_looked_up_one_by_one_and_never_the_table_for_each(
         assert "Index Cond:" in lines[number + 1], lines[number]
 
 
-@pytest.fixture
-def without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looking for events is for notifications that were lost, and events that came faster than that kept putting it
-    off: who follows must learn of them by being told."""
-    monkeypatch.setattr("streamwarm.backlog.postgres.store.POLL_S", math.inf)
+NEVER = math.inf
+"""No polling: it would find what a lost notification did not report, and these tests are about notifications."""
 
 
-@pytest.mark.usefixtures("without_looking")
 @pytest.mark.parametrize("cut_off", [False, True])
 async def test_a_host_is_told_of_anothers_events_also_of_those_that_came_while_it_was_cut_off(
     open_postgres: OpenStore, postgres_server: PostgresServer, *, cut_off: bool
 ) -> None:
     seen: list[int] = []
-    async with open_postgres() as following, open_postgres(new_id=numbered("other-")) as working:
+    async with (
+        open_postgres(poll_s=NEVER) as following,
+        open_postgres(poll_s=NEVER, new_id=numbered("other-")) as working,
+    ):
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(follow, following, 5, seen)
@@ -316,14 +315,21 @@ async def test_a_host_is_told_of_anothers_events_also_of_those_that_came_while_i
     assert seen == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.usefixtures("without_looking")
 async def test_what_a_store_in_another_schema_tells_is_not_taken_for_ones_own(
     open_postgres: OpenStore, postgres_server: PostgresServer
 ) -> None:
     elsewhere = open_postgres_store(
-        postgres_server.new_schema(), limits=ROOMY, new_id=numbered("job-"), new_token=numbered("token-")
+        postgres_server.new_schema(),
+        limits=ROOMY,
+        new_id=numbered("job-"),
+        new_token=numbered("token-"),
+        poll_s=NEVER,
     )
-    async with open_postgres() as mine, elsewhere as others, open_postgres(new_id=numbered("other-")) as same:
+    async with (
+        open_postgres(poll_s=NEVER) as mine,
+        elsewhere as others,
+        open_postgres(poll_s=NEVER, new_id=numbered("other-")) as same,
+    ):
         await others.push([photo(f"{number}.jpg") for number in range(9)])
         await push_one(same, photo())
         with trio.fail_after(60):

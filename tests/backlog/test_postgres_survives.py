@@ -99,11 +99,10 @@ async def test_a_write_whose_commit_was_not_answered_takes_place_once(
 
 
 async def test_a_commit_that_is_never_answered_is_refused_in_time_and_not_made_twice(
-    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer,
 ) -> None:
-    monkeypatch.setattr("streamwarm.backlog.postgres.writer.DOUBT_LIMIT_S", 0.0)
     url = postgres_server.new_schema()
-    more = {"limits": LIMITS, "new_id": numbered("job-"), "new_token": numbered("token-")}
+    more = {"limits": LIMITS, "new_id": numbered("job-"), "new_token": numbered("token-"), "doubt_limit_s": 0.0}
     with trio.fail_after(DEADLINE_S):
         async with cutting_proxy(postgres_server, url) as proxy, open_postgres_store(proxy.url, **more) as store:
             proxy.cut = Cut.AFTER_COMMIT

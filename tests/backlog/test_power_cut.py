@@ -13,7 +13,7 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.settlement import Again, Failed
 from streamwarm.backlog.sqlite.file import configure, connect
 from streamwarm.backlog.sqlite.store import open_sqlite_store
@@ -44,7 +44,7 @@ async def in_place(function: Callable[..., object], *args: object, **_: object) 
 def open_on(connect_to: Callable[[str], object], path: Path):  # type: ignore[no-untyped-def]
     return open_sqlite_store(
         str(path),
-        limits=StoreLimits(),
+        limits=StoreBounds(),
         now=Clock(),
         new_id=numbered("job-"),
         new_token=numbered("token-"),

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.settlement import Again
@@ -19,7 +19,7 @@ from streamwarm.model import State
 from streamwarm.watch.events import AttemptFailed, Observation, StoreTrouble
 from tests.worlds.backlog import TIMED_OUT, claim_one, numbered, photo, start, view, warm
 
-LIMITS = StoreLimits(keep_done_s=100)
+LIMITS = StoreBounds(keep_done_s=100)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import run_rescuer
 from streamwarm.backlog.sqlite.store import open_sqlite_store
@@ -76,7 +76,7 @@ async def test_a_clock_that_jumps_takes_no_job_from_a_living_worker(jump_s: floa
 
     names = numbered("job-")
     async with (
-        open_memory_store(limits=StoreLimits(), now=clock, new_id=names, new_token=names) as store,
+        open_memory_store(limits=StoreBounds(), now=clock, new_id=names, new_token=names) as store,
         trio.open_nursery() as nursery,
     ):
         claim = await start(store, photo())

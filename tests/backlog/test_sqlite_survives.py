@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.queries import BACKLOG, load_queries
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.sqlite.file import connect, migrate
@@ -22,7 +22,7 @@ from streamwarm.errors import StoreLocked, StoreUnavailable
 from streamwarm.model import Kind, SeenObject, State
 from tests.worlds.backlog import DIGEST, OpenStore, claim_one, photo, push_one, start, view
 
-ROOMY = StoreLimits(max_pending=50_000)
+ROOMY = StoreBounds(max_pending=50_000)
 
 
 async def test_two_hundred_kills_lose_no_acknowledged_job_and_warm_nothing_twice(

@@ -13,7 +13,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
@@ -23,7 +23,7 @@ from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
 from tests.worlds.backlog import LOST, TIMED_OUT, Clock, numbered
 from tests.worlds.postgres import PostgresServer
 
-LIMITS = StoreLimits(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)
+LIMITS = StoreBounds(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)
 KEYS, DIGESTS, DESTINATIONS = ["a", "b", "c"], [None, "11" * 32, "22" * 32], ["bot", "other"]
 KINDS = [Kind.PHOTO, Kind.VIDEO]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.ordering import fair_shares
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.postgres.store import open_postgres_store
@@ -23,7 +23,7 @@ from tests.worlds.naive_queue import NaiveQueue
 from tests.worlds.postgres import PostgresServer
 
 MAX_WAIT_S = 700.0
-LIMITS = StoreLimits(max_pending=1_000, max_wait_s=MAX_WAIT_S)
+LIMITS = StoreBounds(max_pending=1_000, max_wait_s=MAX_WAIT_S)
 BOTS = ["a", "b", "c"]
 SMALLEST_QUEUE = len(BOTS)
 
@@ -116,7 +116,7 @@ async def test_what_waited_too_long_comes_first_the_oldest_of_all_scores(store: 
     await store.push([NewJob("bot", Kind.VIDEO, "film")])
     clock.at += 1
     await store.push([photo("face")])
-    clock.at += StoreLimits().max_wait_s - 1
+    clock.at += StoreBounds().max_wait_s - 1
     assert [job.kind for job in await store.queued(1)] == [Kind.VIDEO]
     clock.at += 1
     await store.push([photo("new")])

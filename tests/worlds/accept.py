@@ -23,7 +23,7 @@ from streamwarm.accept.http.server import HttpLimits, serve_http
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.server import WebsocketLimits, serve_websocket
 from streamwarm.accept.websocket.session import Heartbeat
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import UserPause
@@ -102,7 +102,7 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
     ids, tokens = itertools.count(1), itertools.count(1)
     async with (
         open_memory_store(
-            limits=StoreLimits(max_pending=max_pending),
+            limits=StoreBounds(max_pending=max_pending),
             new_id=lambda: f"job-{next(ids)}",
             new_token=lambda: f"token-{next(tokens)}",
         ) as store,

@@ -9,13 +9,13 @@ from typing import Any
 
 from attrs import define
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Claim, Job, Kind, NewJob, SeenObject
 
-LIMITS = StoreLimits(max_pending=20, max_attempts=3)
+LIMITS = StoreBounds(max_pending=20, max_attempts=3)
 
 
 @define

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
@@ -26,7 +26,7 @@ def now() -> float:
 
 @asynccontextmanager
 async def memory_store() -> AsyncIterator[Store]:
-    limits = StoreLimits(
+    limits = StoreBounds(
         max_pending=100_000,
         max_attempts=5,
         lease_s=30.0,

@@ -11,14 +11,14 @@ from random import Random
 
 import trio
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.settlement import Again, GivenBack, Settlement
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.model import Claim
 from tests.worlds.backlog import TIMED_OUT, done, numbered, photo
 
-LIMITS = StoreLimits(max_attempts=1_000_000)  # what kills these processes is no fault of the jobs
+LIMITS = StoreBounds(max_attempts=1_000_000)  # what kills these processes is no fault of the jobs
 OBJECTS = 2_000
 """Few enough that lives push what others have pushed, and warmed, before."""
 

@@ -8,11 +8,11 @@ import sys
 
 import trio
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from tests.worlds.backlog import claim_one, done, numbered
 
-LIMITS = StoreLimits(lease_s=0.2)
+LIMITS = StoreBounds(lease_s=0.2)
 
 
 async def main(path: str, job_id: str) -> None:

@@ -8,7 +8,7 @@ _DAY_S = 86_400.0
 
 
 @frozen
-class StoreLimits:
+class StoreBounds:
     """The defaults are the contract's. `max_pending` counts jobs that are queued, waiting or running."""
 
     max_pending: int = 100_000

@@ -1,5 +1,4 @@
-"""Retrying, cancelling and forgetting many jobs in one transaction: what each method does to one, without a look-up a
-job for each of them."""
+"""Retry, cancel or forget jobs, one or many, in one transaction and with one look-up for all of them."""
 
 from __future__ import annotations
 
@@ -11,6 +10,16 @@ from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.core.transitions import StoredJob, cancelled, requeued
 from streamwarm.backlog.store import Action, Changed, Filter
 from streamwarm.model import Job, State
+
+
+def change_one(tables: Tables, now: float, action: Action, job_id: str) -> Job | None:
+    """Returns the job as it stands afterwards, changed or not, or None if no job has this id."""
+    _hold(tables, action)
+    stored = tables.jobs_to_change({job_id}).get(job_id)
+    if stored is None:
+        return None
+    changed = _CHANGES[action](tables, now, [stored])
+    return changed[0] if changed else stored.job
 
 
 def change_each(tables: Tables, now: float, action: Action, job_ids: Sequence[str]) -> Changed:

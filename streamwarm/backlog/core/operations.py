@@ -12,18 +12,15 @@ from collections.abc import Collection, Iterable, Sequence
 
 from attrs import evolve
 
-from streamwarm.backlog.core.bounds import StoreLimits
-from streamwarm.backlog.core.lifecycle import CANCELLABLE, RETRYABLE
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.core.push_plan import Known, plan_push
 from streamwarm.backlog.core.tables import MediaStatus, Tables
 from streamwarm.backlog.core.transitions import (
     StoredJob,
-    cancelled,
     claimed,
     departing,
     event_of,
-    requeued,
     rescued,
     settled,
     woken,
@@ -44,7 +41,7 @@ record."""
 
 
 def push(
-    tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreLimits
+    tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreBounds
 ) -> list[Pushed | Refused]:
     keys = {job.media_key for job in jobs}
     tables.hold_keys()
@@ -67,33 +64,6 @@ def list_jobs(tables: Tables, which: Filter, *, limit: int, after: int | None) -
     jobs = tables.page_of_jobs(which, limit=limit + 1, before_seq=after)
     more = len(jobs) > limit
     return Page(jobs[:limit], next=jobs[limit - 1].seq if more and limit > 0 else None)
-
-
-def cancel(tables: Tables, now: float, job_id: str) -> Job | None:
-    stored = tables.jobs_to_change({job_id}).get(job_id)
-    if stored is None:
-        return None
-    if stored.job.state not in CANCELLABLE:
-        return stored.job
-    after = cancelled(stored, now)
-    apply(tables, [after])
-    return after.job
-
-
-def retry(tables: Tables, now: float, job_id: str) -> Job | None:
-    tables.hold_keys()
-    stored = tables.jobs_to_change({job_id}).get(job_id)
-    if stored is None:
-        return None
-    if stored.job.state not in RETRYABLE:
-        return stored.job
-    key = stored.job.media_key
-    owner = tables.live_jobs({key}).get(key)
-    if (owner is not None and owner.job.id != job_id) or tables.ready_records({key}):
-        return stored.job
-    after = requeued(stored, now)
-    apply(tables, [after])
-    return after.job
 
 
 def queued(tables: Tables, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
@@ -199,7 +169,7 @@ def wake_due(tables: Tables, now: float, limit: int) -> Due:
     return Due(len(due), tables.next_due_at())
 
 
-def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool, limit: int) -> Rescued:
+def rescue(tables: Tables, now: float, limits: StoreBounds, *, everything: bool, limit: int) -> Rescued:
     lost = tables.running_jobs(math.inf if everything else now, limit)
     after = [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost]
     apply(tables, after)
@@ -207,7 +177,7 @@ def rescue(tables: Tables, now: float, limits: StoreLimits, *, everything: bool,
     return Rescued(len(after) - len(set_aside), set_aside)
 
 
-def prune(tables: Tables, now: float, limits: StoreLimits, limit: int) -> int:
+def prune(tables: Tables, now: float, limits: StoreBounds, limit: int) -> int:
     """Delete up to `limit` jobs of each state that ended too long ago, each with its events.
 
     A job's events live as long as the job: what is left of them is never older than any job that is left.

@@ -14,7 +14,7 @@ from math import inf
 import trio
 from attrs import define
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.store import Store
@@ -24,7 +24,7 @@ from streamwarm.backlog.transactional import CommitSignal, Operation, T, Transac
 @asynccontextmanager
 async def open_memory_store(
     *,
-    limits: StoreLimits,
+    limits: StoreBounds,
     now: Callable[[], float] = time.time,
     new_id: Callable[[], str],
     new_token: Callable[[], str],

@@ -17,7 +17,7 @@ import trio
 from attrs import define, field
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.group_commit import GroupCommit
 from streamwarm.backlog.postgres.server import (
@@ -29,7 +29,7 @@ from streamwarm.backlog.postgres.server import (
     translated_errors,
 )
 from streamwarm.backlog.postgres.tables import PostgresTables
-from streamwarm.backlog.postgres.writer import Writer, end_transaction
+from streamwarm.backlog.postgres.writer import DOUBT_LIMIT_S, Writer, end_transaction
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
@@ -53,10 +53,12 @@ Now = Callable[[], float]
 async def open_postgres_store(
     url: str,
     *,
-    limits: StoreLimits,
+    limits: StoreBounds,
     now: Now | None = None,
     new_id: Callable[[], str],
     new_token: Callable[[], str],
+    poll_s: float = POLL_S,
+    doubt_limit_s: float = DOUBT_LIMIT_S,
 ) -> AsyncIterator[Store]:
     """Open (and create or migrate) the store in the database at `url`. Time is the server's, but for tests that give
     `now`.
@@ -73,7 +75,9 @@ async def open_postgres_store(
         commits = CommitSignal(last_seq=await reader.read(lambda tables, _: tables.last_event_seq()))
         live, changes = (
             GroupCommit(
-                Writer(secrets.token_hex(), url, pool, reader.queries, clock.observe, commits.announce).commit_group
+                Writer(
+                    secrets.token_hex(), url, pool, reader.queries, clock.observe, commits.announce, doubt_limit_s
+                ).commit_group
             )
             for _ in range(2)
         )
@@ -85,7 +89,7 @@ async def open_postgres_store(
             try:
                 process = secrets.token_hex()
                 yield TransactionalStore(
-                    transactions, commits, limits, new_id, new_token, POLL_S, now or clock.now, process
+                    transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process
                 )
                 with trio.move_on_after(_LEAVE_S):
                     await trio.to_thread.run_sync(reader.drop_process, process, abandon_on_cancel=True)

@@ -86,6 +86,7 @@ class Writer:
     queries: Mapping[str, str]
     observe_now: Callable[[float], None]
     announce: Callable[[int], None]
+    doubt_limit_s: float = DOUBT_LIMIT_S
 
     async def commit_group(self, operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
         """All in one transaction; where one spoils it, each in one of its own. Raises `StoreUnavailable`."""
@@ -105,7 +106,7 @@ class Writer:
     async def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
         token = secrets.token_hex()
         doubtful: Committed | None = None
-        give_up_at = trio.current_time() + DOUBT_LIMIT_S
+        give_up_at = trio.current_time() + self.doubt_limit_s
         for tried in itertools.count(1):
             try:
                 committed = await trio.to_thread.run_sync(self._attempt, operations, token, doubtful)

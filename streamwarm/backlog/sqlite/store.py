@@ -17,7 +17,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field, frozen
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.group_commit import GroupCommit, Outcome
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.sqlite.file import Connect, connect, describe, migrate, translated_errors
@@ -49,7 +49,7 @@ _LOCAL_ERRORS = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceErr
 async def open_sqlite_store(
     path: str,
     *,
-    limits: StoreLimits,
+    limits: StoreBounds,
     now: Callable[[], float] = time.time,
     new_id: Callable[[], str],
     new_token: Callable[[], str],

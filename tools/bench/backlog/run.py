@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fill import BOTS, fill
 from peers import Peer, open_peers
 
-from streamwarm.backlog.core.bounds import StoreLimits
+from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
@@ -49,7 +49,7 @@ LARGE_BATCH, WORKERS = 50, 5
 MAX_QUEUE = 500
 PUSHES_WANTED, WORK_WANTED = 5_000, 2_000
 FLAT_WITHIN = 2.0
-LIMITS = StoreLimits(max_pending=100_000_000)
+LIMITS = StoreBounds(max_pending=100_000_000)
 
 _numbers = itertools.count()
 
