@@ -29,7 +29,7 @@ class Failed:
 
 
 @frozen
-class Again:
+class Retry:
     """The attempt failed and another follows at `retry_at` (Unix seconds): the job goes to `waiting`.
 
     `counts` False gives the attempt number back. `possible_duplicate` marks the job where the answer was lost. The
@@ -45,10 +45,10 @@ class Again:
 
 
 @frozen
-class GivenBack:
+class Release:
     """The attempt was interrupted (shutdown): the job is `queued` again at once, with its attempt number given back."""
 
     lease: Lease
 
 
-Settlement = Done | Failed | Again | GivenBack
+Settlement = Done | Failed | Retry | Release

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.settlement import GivenBack
+from streamwarm.backlog.settlement import Release
 from streamwarm.backlog.shared_limits import MovedLane, Obeyed, Silence
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.arrivals import Arrivals
@@ -285,6 +285,6 @@ class Dispatcher:
             self.ended(claim, None)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
             try:
-                await self.store.settle([GivenBack(claim.lease) for claim in claims])
+                await self.store.settle([Release(claim.lease) for claim in claims])
             except StoreUnavailable as exc:
                 self.observe(StoreTrouble("giving claims back", str(exc)))

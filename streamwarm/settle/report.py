@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define
 
-from streamwarm.backlog.settlement import Again, Failed
+from streamwarm.backlog.settlement import Retry, Failed
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import (
@@ -44,7 +44,7 @@ def observations_of(finished: Finished, now: float) -> list[Observation]:
         outcome=state.value,
         final=state is not State.WAITING,
     )
-    if isinstance(settlement, Again):
+    if isinstance(settlement, Retry):
         return [failed, RetryScheduled(job.id, job.destination, code, job.attempt, max(0.0, settlement.retry_at - now))]
     return [failed]
 

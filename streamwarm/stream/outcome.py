@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streamwarm.backlog.settlement import Again, Failed, Settlement
+from streamwarm.backlog.settlement import Retry, Failed, Settlement
 from streamwarm.backlog.shared_limits import Silence
 from streamwarm.errors import AttemptError, ErrorCode, JobError
 from streamwarm.model import Claim, State
@@ -31,7 +31,7 @@ def after_failure(
         return Failed(claim.lease, error.as_job_error(), State.UNKNOWN)
     when = retry_at(error, attempt=attempt, max_attempts=max_attempts, now=now, random=random)
     if when is not None:
-        return Again(claim.lease, error.as_job_error(), when, error.counts, answer_lost, silence)
+        return Retry(claim.lease, error.as_job_error(), when, error.counts, answer_lost, silence)
     if error.permanent:
         return Failed(claim.lease, error.as_job_error())
     message = f"{error.message} (attempt {attempt} of {max_attempts})"

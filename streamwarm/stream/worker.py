@@ -10,7 +10,7 @@ from typing import Protocol
 import trio
 from attrs import field, frozen
 
-from streamwarm.backlog.settlement import Done, GivenBack
+from streamwarm.backlog.settlement import Done, Release
 from streamwarm.backlog.shared_limits import Obeyed
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, LaneMoved, StaleConnection, StoreUnavailable
 from streamwarm.fetch.source import Source
@@ -143,7 +143,7 @@ async def _attempt(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finish
 def _interrupted(claim: Claim, attempt: Attempt, tools: WorkerTools) -> Finished:
     """The attempt is given back, unless its last bytes were let go: then the answer is what was lost (decision 5)."""
     if not attempt.answer_due:
-        return Finished(claim, GivenBack(claim.lease), trio.current_time() - attempt.started_at)
+        return Finished(claim, Release(claim.lease), trio.current_time() - attempt.started_at)
     lost = DestinationError(
         ErrorCode.DELIVERY_UNKNOWN,
         "the service stopped between the last bytes and the answer: the file may have been delivered",

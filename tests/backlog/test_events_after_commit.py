@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.settlement import Again, Failed
+from streamwarm.backlog.settlement import Retry, Failed
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.model import Claim, Event
@@ -30,7 +30,7 @@ async def change(store: Store, claims: list[Claim], step: int, chance: random.Ra
                 await store.cancel(job.id)
         case _ if claims:
             claim = claims.pop()
-            ends = [done(claim), Failed(claim.lease, LOST), Again(claim.lease, LOST, 2_000_000.5)]
+            ends = [done(claim), Failed(claim.lease, LOST), Retry(claim.lease, LOST, 2_000_000.5)]
             await store.settle([chance.choice(ends), Failed(claim.lease, LOST)])  # by then the lease is gone
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamwarm.backlog.settlement import Again, Failed, GivenBack
+from streamwarm.backlog.settlement import Retry, Failed, Release
 from streamwarm.backlog.store import Filter, Pushed, Refused, Rescued, Store
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind, NewJob, State
@@ -94,7 +94,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(store: Store, clock)
     assert held.job.possible_duplicate  # who knows how far the first one came
     assert await store.renew([lost.lease, held.lease]) == [lost.lease]
     before = await store.events_after(0, limit=100)
-    assert await store.settle([done(lost), Failed(lost.lease, TIMED_OUT), GivenBack(lost.lease)]) == [False] * 3
+    assert await store.settle([done(lost), Failed(lost.lease, TIMED_OUT), Release(lost.lease)]) == [False] * 3
     assert await store.events_after(0, limit=100) == before
     assert await store.find("bot", Kind.PHOTO, r2_key="a.jpg") is None
     assert await store.settle([done(held), done(held)]) == [True, False]
@@ -111,7 +111,7 @@ async def test_a_slow_transfer_that_renews_is_never_rescued(store: Store, clock)
 
 async def test_a_failed_attempt_comes_back_at_its_time(store: Store, clock) -> None:
     claim = await start(store, photo())
-    assert await store.settle([Again(claim.lease, TIMED_OUT, clock.at + 10)]) == [True]
+    assert await store.settle([Retry(claim.lease, TIMED_OUT, clock.at + 10)]) == [True]
     job = await view(store, claim.job.id)
     assert (job.state, job.retry_at, job.attempt, job.error) == (State.WAITING, clock.at + 10, 1, TIMED_OUT)
     due = await store.wake_due()
@@ -124,11 +124,11 @@ async def test_a_failed_attempt_comes_back_at_its_time(store: Store, clock) -> N
 
 async def test_an_attempt_that_did_not_count_is_given_back(store: Store, clock) -> None:
     claim = await start(store, photo())
-    await store.settle([Again(claim.lease, TIMED_OUT, clock.at, counts=False)])
+    await store.settle([Retry(claim.lease, TIMED_OUT, clock.at, counts=False)])
     await store.wake_due()
     claim = await claim_one(store, claim.job.id)
     assert claim.job.attempt == 1
-    await store.settle([GivenBack(claim.lease)])
+    await store.settle([Release(claim.lease)])
     assert (await claim_one(store, claim.job.id)).job.attempt == 1
 
 
@@ -171,7 +171,7 @@ async def test_a_worker_lost_after_the_last_bytes_of_a_held_job_leaves_it_to_a_p
 async def test_a_departure_is_that_of_one_attempt(store: Store, clock) -> None:
     claim = await start(store, photo())
     assert await store.note_departure(claim.lease)
-    assert await store.settle([Again(claim.lease, TIMED_OUT, clock.at)]) == [True]
+    assert await store.settle([Retry(claim.lease, TIMED_OUT, clock.at)]) == [True]
     await store.wake_due()
     second = await claim_one(store, claim.job.id)
     assert not await store.note_departure(claim.lease)  # its lease is gone: its last bytes must not leave
@@ -192,7 +192,7 @@ async def test_a_departure_that_came_to_nothing_holds_no_job(store: Store) -> No
 
 async def test_a_lost_answer_stays_marked_for_the_life_of_the_job(store: Store, clock) -> None:
     claim = await start(store, photo())
-    await store.settle([Again(claim.lease, LOST, clock.at, possible_duplicate=True)])
+    await store.settle([Retry(claim.lease, LOST, clock.at, possible_duplicate=True)])
     await store.wake_due()
     claim = await claim_one(store, claim.job.id)
     await store.settle([Failed(claim.lease, TIMED_OUT)])

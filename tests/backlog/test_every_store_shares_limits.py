@@ -3,7 +3,7 @@ process, or ends when it should not."""
 
 from __future__ import annotations
 
-from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.settlement import Retry
 from streamwarm.backlog.shared_limits import MovedLane, Silence, UserPause
 from streamwarm.backlog.store import Store
 from tests.worlds.backlog import TIMED_OUT, Clock, OpenStore, photo, start
@@ -53,7 +53,7 @@ async def fall_silent(store: Store, clock: Clock, lane: str | None, for_s: float
     """An attempt is answered with a 429."""
     silence = Silence("mybot", lane, clock.at + for_s, f"429, {for_s:g} s")
     claim = await start(store, photo())
-    await store.settle([Again(claim.lease, TIMED_OUT, clock.at, counts=False, silence=silence)])
+    await store.settle([Retry(claim.lease, TIMED_OUT, clock.at, counts=False, silence=silence)])
     await store.wake_due()
     return silence
 
@@ -75,7 +75,7 @@ async def test_a_silence_is_told_even_by_an_attempt_that_lost_its_lease(store: S
     claim = await start(store, photo())
     await store.cancel(claim.job.id)
     silence = Silence("mybot", None, clock.at + 60, "429")
-    again = Again(claim.lease, TIMED_OUT, silence.until, counts=False, silence=silence)
+    again = Retry(claim.lease, TIMED_OUT, silence.until, counts=False, silence=silence)
     assert await store.settle([again]) == [False]
     assert (await store.shared_limits()).silences == [silence]
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Again, Failed
+from streamwarm.backlog.settlement import Retry, Failed
 from streamwarm.backlog.store import Store
 from streamwarm.model import Kind, NewJob, QueuedJob, State
 from streamwarm.priority import score
@@ -118,7 +118,7 @@ async def test_the_queue_is_ordered_by_the_seeds_table(store: Store, clock) -> N
 
 async def test_every_change_is_told_once_in_order_with_what_it_brought(store: Store, clock) -> None:
     claim = await start(store, photo())
-    await store.settle([Again(claim.lease, TIMED_OUT, clock.at + 1)])
+    await store.settle([Retry(claim.lease, TIMED_OUT, clock.at + 1)])
     clock.at += 1
     await store.wake_due()
     await store.settle([done(await claim_one(store, claim.job.id))])

@@ -9,7 +9,7 @@ import pytest
 
 from streamwarm.backlog.core.lifecycle import CHANGES, IllegalChange, check_change
 from streamwarm.backlog.core.transitions import MAKERS
-from streamwarm.backlog.settlement import Again, Failed
+from streamwarm.backlog.settlement import Retry, Failed
 from streamwarm.backlog.store import Store
 from streamwarm.model import State
 from tests.worlds.backlog import LOST, TIMED_OUT, Clock, claim_one, done, photo, push_one, start, view
@@ -28,7 +28,7 @@ async def be_running(store: Store, clock: Clock) -> None:
 
 async def be_waiting(store: Store, clock: Clock) -> None:
     claim = await start(store, photo(id=JOB))
-    await store.settle([Again(claim.lease, TIMED_OUT, clock() + 10)])
+    await store.settle([Retry(claim.lease, TIMED_OUT, clock() + 10)])
 
 
 async def be_done(store: Store, clock: Clock) -> None:

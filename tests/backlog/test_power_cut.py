@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.settlement import Again, Failed
+from streamwarm.backlog.settlement import Retry, Failed
 from streamwarm.backlog.sqlite.file import configure, connect
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
@@ -81,7 +81,7 @@ async def one_round(store: Store, past: Past, number: int) -> None:
         past.acknowledge(claim.job.id, State.RUNNING)
     first, second, third = claims
     endings = [done(first, f"file of {first.job.id}"), Failed(second.lease, TIMED_OUT)]
-    assert await store.settle([*endings, Again(third.lease, TIMED_OUT, 2_000_000.0)]) == [True] * 3
+    assert await store.settle([*endings, Retry(third.lease, TIMED_OUT, 2_000_000.0)]) == [True] * 3
     for job_id, state in zip(ids, (State.DONE, State.FAILED, State.WAITING), strict=False):
         past.acknowledge(job_id, state)
     await store.cancel(ids[3])

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
-from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.settlement import Retry
 from streamwarm.backlog.store import Store
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import State
@@ -67,7 +67,7 @@ async def test_a_retry_comes_at_its_time_and_old_jobs_go(
     old = await warm(virtual_store, photo("old.jpg"))
     claim = await start(virtual_store, photo())
     due_at = trio.current_time() + 7.3
-    await virtual_store.settle([Again(claim.lease, TIMED_OUT, due_at)])
+    await virtual_store.settle([Retry(claim.lease, TIMED_OUT, due_at)])
     await trio.sleep_until(due_at - 0.1)
     assert (await view(virtual_store, claim.job.id)).state is State.WAITING
     await trio.sleep_until(due_at + 0.1)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.postgres.store import open_postgres_store
-from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
+from streamwarm.backlog.settlement import Retry, Done, Failed, Release
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Filter, Store
 from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
@@ -59,14 +59,14 @@ settlements = st.one_of(
     ),
     st.builds(Failed, lease=leases, error=st.just(LOST), state=st.sampled_from([State.FAILED, State.UNKNOWN])),
     st.builds(
-        Again,
+        Retry,
         lease=leases,
         error=st.just(TIMED_OUT),
         retry_at=st.sampled_from([1_000_000.0, 1_000_050.0, 1_000_900.0]),
         counts=st.booleans(),
         possible_duplicate=st.booleans(),
     ),
-    st.builds(GivenBack, lease=leases),
+    st.builds(Release, lease=leases),
 )
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
@@ -121,7 +121,7 @@ def _with_leases(argument: Any, granted: list[Lease]) -> Any:
         return [_with_leases(item, granted) for item in argument]
     if isinstance(argument, Lease):
         return granted[-1 - int(argument.token) % len(granted)] if granted else argument
-    if isinstance(argument, Done | Failed | Again | GivenBack):
+    if isinstance(argument, Done | Failed | Retry | Release):
         return evolve(argument, lease=_with_leases(argument.lease, granted))
     return argument
 

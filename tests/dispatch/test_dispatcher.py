@@ -11,7 +11,7 @@ import trio
 from attrs import define
 from trio.testing import MockClock
 
-from streamwarm.backlog.settlement import GivenBack
+from streamwarm.backlog.settlement import Release
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
@@ -320,7 +320,7 @@ async def test_a_job_that_is_queued_again_after_its_push_is_found_at_once(autoju
         claim = await w.claims.receive()
         w.dispatcher.idle()
         await trio.sleep(0.5)
-        await w.store.settle([GivenBack(claim.lease)])
+        await w.store.settle([Release(claim.lease)])
         given_back_at = trio.current_time()
         w.dispatcher.note_queued(job_id)
         assert (await w.claims.receive()).job.id == job_id

@@ -11,7 +11,7 @@ import trio
 from attrs import define
 from trio.testing import MockClock
 
-from streamwarm.backlog.settlement import Again
+from streamwarm.backlog.settlement import Retry
 from streamwarm.backlog.shared_limits import MovedLane, Silence
 from streamwarm.backlog.store import Pushed
 from streamwarm.dispatch.follower import LimitsFollower
@@ -44,7 +44,7 @@ class World:
         (claim,) = await self.store.claim([pushed.id])
         error = JobError(ErrorCode.RATE_LIMITED, "429", permanent=False)
         silence = Silence("mybot", lane, now() + for_s, "429")
-        await self.store.settle([Again(claim.lease, error, now(), counts=False, silence=silence)])
+        await self.store.settle([Retry(claim.lease, error, now(), counts=False, silence=silence)])
 
 
 @asynccontextmanager

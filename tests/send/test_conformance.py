@@ -15,7 +15,7 @@ import h11
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Again, Done, Failed
+from streamwarm.backlog.settlement import Retry, Done, Failed
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.sandbox.object_store import ObjectStore
 from tests.worlds.cancelling import cancelled_at
@@ -125,7 +125,7 @@ async def test_too_many_requests_costs_no_attempt_and_names_the_time(kind: str, 
         assert isinstance(finished.error, DestinationError)
         assert finished.error.code is ErrorCode.RATE_LIMITED
         assert finished.error.pauses_destination or finished.error.pauses_lane
-        assert isinstance(finished.settlement, Again)
+        assert isinstance(finished.settlement, Retry)
         assert (finished.settlement.counts, finished.settlement.retry_at) == (False, NOW + 7)
         assert isinstance((await p.work()).settlement, Done)
         assert await p.far.holds() == [(p.far.name_of("media/a.mp4"), sha256(body))]
@@ -143,7 +143,7 @@ async def test_an_outage_is_tried_again(kind: str, answer: bytes, opened: Open) 
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DESTINATION_UNAVAILABLE
-        assert isinstance(finished.settlement, Again)
+        assert isinstance(finished.settlement, Retry)
         assert isinstance((await p.work()).settlement, Done)
         assert await p.far.holds() == [(p.far.name_of("media/a.mp4"), sha256(body))]
         assert await p.far.leftovers() == []
@@ -156,7 +156,7 @@ async def test_an_upload_cut_in_the_middle_is_not_suspected_of_a_delivery(kind: 
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DESTINATION_UNAVAILABLE
-        assert isinstance(finished.settlement, Again)
+        assert isinstance(finished.settlement, Retry)
         assert not finished.settlement.possible_duplicate
         assert await p.is_untouched()
 
@@ -171,7 +171,7 @@ async def test_a_lost_answer_is_an_outcome_of_its_own_unless_the_object_itself_t
         if p.far.ends is None:
             assert finished.error is not None
             assert finished.error.code is ErrorCode.DELIVERY_UNKNOWN
-            assert isinstance(finished.settlement, Again)
+            assert isinstance(finished.settlement, Retry)
             assert finished.settlement.possible_duplicate
             finished = await p.work()
         assert isinstance(finished.settlement, Done)
@@ -256,6 +256,6 @@ async def test_no_secret_is_in_any_error(kind: str, opened: Open) -> None:
             p.road.faults.append(fault)
             finished = await p.work()
             assert finished.error is not None
-            assert isinstance(finished.settlement, Again | Failed)
+            assert isinstance(finished.settlement, Retry | Failed)
             told = f"{finished.error.message} {finished.settlement.error}"
             assert not any(secret in told for secret in [*p.secrets, CANARY])

@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.backlog.settlement import Again, Done
+from streamwarm.backlog.settlement import Retry, Done
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
 from streamwarm.model import Kind, NewJob
 from streamwarm.sandbox.object_store import ObjectStore
@@ -189,7 +189,7 @@ async def test_a_last_step_that_was_lost_and_never_happened_is_unknown_and_made_
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DELIVERY_UNKNOWN
-        assert isinstance(finished.settlement, Again)
+        assert isinstance(finished.settlement, Retry)
         assert await p.is_untouched()
         assert isinstance((await p.work()).settlement, Done)
         assert [digest for _, digest in await p.far.holds()] == [sha256(BODY)]

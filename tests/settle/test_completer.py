@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
+from streamwarm.backlog.settlement import Retry, Done, Failed, Release
 from streamwarm.backlog.store import Store
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import Claim, Kind, NewJob, SeenObject, State
@@ -44,7 +44,7 @@ def failed(claim: Claim) -> Finished:
 
 def again(claim: Claim) -> Finished:
     error = DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, "502")
-    return Finished(claim, Again(claim.lease, error.as_job_error(), EPOCH + 60), 1.0, error=error)
+    return Finished(claim, Retry(claim.lease, error.as_job_error(), EPOCH + 60), 1.0, error=error)
 
 
 def of_kind(observed: list[Observation], kind: type) -> list[Observation]:
@@ -138,7 +138,7 @@ async def test_an_attempt_given_back_is_queued_at_once_and_told_as_no_failure(au
     async with memory_store() as store:
         claims = await claimed(store)
         async with open_completer(store, now=now, observe=observed.append) as completer:
-            await completer.finish(Finished(claims[0], GivenBack(claims[0].lease), 1.0))
+            await completer.finish(Finished(claims[0], Release(claims[0].lease), 1.0))
         job = await store.get(claims[0].job.id)
         assert job is not None
         assert (job.state, job.attempt) == (State.QUEUED, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Again, Done, GivenBack
+from streamwarm.backlog.settlement import Retry, Done, Release
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import Kind, Lease
 from streamwarm.sandbox.bot_api import Fault, FaultKind
@@ -32,7 +32,7 @@ async def test_what_cannot_be_noted_is_not_delivered_and_costs_no_attempt(note: 
         finished = await w.work(job(), note_departure=note)
         assert w.digests == []
         settlement = finished.settlement
-        assert isinstance(settlement, Again)
+        assert isinstance(settlement, Retry)
         assert (settlement.error.code, settlement.counts) == (ErrorCode.WORKER_LOST, False)
         assert not settlement.possible_duplicate
         assert why in settlement.error.message
@@ -59,5 +59,5 @@ async def test_a_refused_hand_off_leaves_no_answer_to_lose(stops: bool) -> None:
         w.emulator.inject(Fault(FaultKind.REFUSED, description="Bad Request: failed to get HTTP URL content"))
         finished = await w.work(job(kind=Kind.VIDEO), note_departure=note, stop_when=lambda: stops and len(notes) == 3)
         assert len(w.digests) == (0 if stops else 1)
-    assert isinstance(finished.settlement, GivenBack if stops else Done)
+    assert isinstance(finished.settlement, Release if stops else Done)
     assert notes == [True, False, True]

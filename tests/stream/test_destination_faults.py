@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack
+from streamwarm.backlog.settlement import Retry, Done, Failed, Release
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Kind, State
 from streamwarm.sandbox.bot_api import Fault, FaultKind
@@ -50,7 +50,7 @@ async def test_an_answer_that_never_comes_is_an_outcome_of_its_own() -> None:
             finished = await w.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DELIVERY_UNKNOWN
-        assert isinstance(finished.settlement, Again)
+        assert isinstance(finished.settlement, Retry)
         assert finished.settlement.possible_duplicate
         assert w.digests == [sha256(SMALL)]
 
@@ -66,7 +66,7 @@ async def test_a_service_stopped_between_last_byte_and_answer_never_sends_again_
             assert isinstance(settlement, Failed)
             assert (settlement.state, settlement.error.code) == (State.UNKNOWN, ErrorCode.DELIVERY_UNKNOWN)
         else:
-            assert isinstance(settlement, Again)
+            assert isinstance(settlement, Retry)
             assert (settlement.possible_duplicate, settlement.counts, settlement.retry_at) == (True, False, NOW)
 
 
@@ -75,7 +75,7 @@ async def test_a_service_stopped_before_the_last_byte_gives_the_attempt_back() -
         w.emulator.inject(Fault(FaultKind.STALL_UPLOAD, at_byte=100_000, seconds=FOREVER_S))
         with trio.fail_after(10):
             finished = await w.work(stop_when=lambda: w.destination_pool.stats()["active"] > 0)
-        assert isinstance(finished.settlement, GivenBack)
+        assert isinstance(finished.settlement, Release)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_an_answer_that_a_gateway_did_not_get_is_never_sent_again_in_silen
             assert isinstance(settlement, Failed)
             assert (settlement.state, settlement.error.code) == (State.UNKNOWN, ErrorCode.DELIVERY_UNKNOWN)
         else:
-            assert isinstance(settlement, Again)
+            assert isinstance(settlement, Retry)
             assert settlement.possible_duplicate
 
 
@@ -177,6 +177,6 @@ async def test_a_form_whose_last_bytes_never_left_is_not_suspected_of_a_delivery
         finished = await w.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DESTINATION_UNAVAILABLE
-        assert isinstance(finished.settlement, Again)
+        assert isinstance(finished.settlement, Retry)
         assert not finished.settlement.possible_duplicate
         assert w.digests == []

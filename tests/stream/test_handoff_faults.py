@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import define
 
-from streamwarm.backlog.settlement import Again, Done
+from streamwarm.backlog.settlement import Retry, Done
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind
@@ -150,7 +150,7 @@ async def test_a_lost_answer_to_a_hand_off_is_unknown_and_the_next_attempt_strea
             named = job(id=f"job-{fault}", kind=Kind.VIDEO)
             w.emulator.inject(Fault(fault))
             finished = await w.work(named)
-            assert isinstance(finished.settlement, Again)
+            assert isinstance(finished.settlement, Retry)
             assert finished.settlement.error.code is ErrorCode.DELIVERY_UNKNOWN
             assert finished.settlement.possible_duplicate
             assert (await w.send(named)).result["source"] == "stream"

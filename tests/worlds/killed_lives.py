@@ -12,7 +12,7 @@ from random import Random
 import trio
 
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.settlement import Again, GivenBack, Settlement
+from streamwarm.backlog.settlement import Retry, Release, Settlement
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.model import Claim
@@ -67,7 +67,7 @@ def file_id(claim: Claim, life: str) -> str:
 def ending_of(claim: Claim, life: str, random: Random) -> Settlement:
     if claim.job.seq % 4:
         return done(claim, file_id(claim, life))
-    return random.choice([Again(claim.lease, TIMED_OUT, 0.0), GivenBack(claim.lease)])
+    return random.choice([Retry(claim.lease, TIMED_OUT, 0.0), Release(claim.lease)])
 
 
 def one_life(path: str, life: str, acknowledgements: int) -> None:

@@ -25,7 +25,7 @@ from streamwarm.backlog.core.transitions import (
     settled,
     woken,
 )
-from streamwarm.backlog.settlement import Again, Done, Settlement
+from streamwarm.backlog.settlement import Retry, Done, Settlement
 from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
 from streamwarm.model import Claim, Job, Lease, NewJob, QueuedJob, State, WarmRecord
@@ -146,7 +146,7 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
     changed: list[StoredJob] = []
     answers: list[bool] = []
     for settlement in settlements:
-        if isinstance(settlement, Again) and settlement.silence is not None:
+        if isinstance(settlement, Retry) and settlement.silence is not None:
             tables.put_silence(settlement.silence)
         stored = jobs.get(settlement.lease.job_id)
         held = stored is not None and _holds(stored, settlement.lease)

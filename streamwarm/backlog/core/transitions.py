@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from streamwarm.backlog.core.lifecycle import check_change
-from streamwarm.backlog.settlement import Again, Done, Failed, GivenBack, Settlement
+from streamwarm.backlog.settlement import Retry, Done, Failed, Release, Settlement
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Event, Job, NewJob, QueuedJob, State
 
@@ -70,7 +70,7 @@ def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
             return _moved(stored, State.DONE, now, result=result, error=None)
         case Failed(error=error, state=state):
             return _moved(stored, state, now, error=error)
-        case Again():
+        case Retry():
             return _moved(
                 stored,
                 State.WAITING,
@@ -80,7 +80,7 @@ def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
                 attempt=stored.job.attempt - (0 if settlement.counts else 1),
                 possible_duplicate=stored.job.possible_duplicate or settlement.possible_duplicate,
             )
-        case GivenBack():
+        case Release():
             return _moved(stored, State.QUEUED, now, attempt=stored.job.attempt - 1)
 
 
