@@ -17,11 +17,10 @@ from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, 
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
-from streamwarm.send.registry import read_tables
-from streamwarm.send.s3.destination import S3Settings
-from streamwarm.send.telegram.destination import TelegramSettings
 from streamwarm.service.open import open_pool, open_source, prove_store, secrets_in_settings
+from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
+from streamwarm.settings.telegram import TelegramSettings
 from streamwarm.watch.redact import make_redactor
 
 WITHIN_S = 30.0
@@ -53,7 +52,7 @@ def check(as_json: bool, config: Path | None) -> None:
 
 
 async def _findings(settings: Settings) -> list[Finding]:
-    """In the order of the proofs, which run at the same time. Raises `SettingsError` for a bad table."""
+    """In the order of the proofs, which run at the same time."""
     async with open_pool(settings.pool) as client:
         proofs: list[tuple[str, _Proof]] = [
             ("store", partial(_store, settings)),
@@ -71,13 +70,13 @@ async def _findings(settings: Settings) -> list[Finding]:
 
 def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[tuple[str, _Proof]]:
     proofs: list[tuple[str, _Proof]] = []
-    for name, (_, table) in read_tables(settings.destinations).items():
-        if isinstance(table, TelegramSettings):
-            proofs.append((name, partial(prove_telegram, name, table, client)))
-            if table.handoff == "auto":
-                proofs.append((f"{name} hand-off", partial(_handoff, settings, name, table)))
-        elif isinstance(table, S3Settings):
-            proofs.append((name, partial(prove_s3, name, table, client)))
+    for name, destination in settings.destinations.items():
+        if isinstance(destination, TelegramSettings):
+            proofs.append((name, partial(prove_telegram, name, destination, client)))
+            if destination.handoff == "auto":
+                proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
+        elif isinstance(destination, S3Settings):
+            proofs.append((name, partial(prove_s3, name, destination, client)))
         else:
             proofs.append((name, partial(_unproven, name)))
     if not proofs:
@@ -85,8 +84,8 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
     return proofs
 
 
-async def _handoff(settings: Settings, name: str, table: TelegramSettings, tell: Tell) -> None:
-    tell(prove_handoff(name, table, settings.r2.resolved_endpoint or ""))
+async def _handoff(settings: Settings, name: str, destination: TelegramSettings, tell: Tell) -> None:
+    tell(prove_handoff(name, destination, settings.r2.resolved_endpoint or ""))
 
 
 async def _unproven(name: str, tell: Tell) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import attrs
 import trio
 from attrs import field, frozen
-from typed_settings.types import SecretStr
 
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
+from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import R2Settings, Settings
+from streamwarm.settings.secret import SecretStr
 
 DESTINATION = "mybot"
 CHAT_ID = -1001000000001
@@ -61,7 +62,7 @@ class Sandbox:
             access_key_id=store.access_key_id,
             secret_access_key=SecretStr(store.secret_access_key),
         )
-        return attrs.evolve(settings, r2=r2, destinations={DESTINATION: self.destination})
+        return attrs.evolve(settings, r2=r2, destinations=parse_destinations({DESTINATION: self.destination}))
 
     def as_toml(self) -> str:
         """A `streamwarm.toml` that points a service at this sandbox. A bucket as another destination stands in it as a

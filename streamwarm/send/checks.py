@@ -10,11 +10,12 @@ import httpx
 from attrs import frozen
 
 from streamwarm.errors import DestinationError
-from streamwarm.send.s3.destination import S3Destination, S3Settings
+from streamwarm.send.s3.destination import S3Destination
 from streamwarm.send.telegram.bot_api import REPLY_BYTES
-from streamwarm.send.telegram.destination import TelegramSettings
 from streamwarm.send.telegram.handoff import is_within_reach
 from streamwarm.send.telegram.refusals import read_error
+from streamwarm.settings.s3 import S3Settings
+from streamwarm.settings.telegram import TelegramSettings
 
 
 @frozen

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
-from attrs import Attribute, field, frozen
-from typed_settings.types import SecretStr
 
-from streamwarm.addresses import why_not_public
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import JsonObject, NewJob
 from streamwarm.retry import parse_retry_after
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.exchange import Answer, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
-from streamwarm.settings.schema import BadValue, one_of
+from streamwarm.settings.http import HttpSettings
 
 ANSWER_TIMEOUT_S = 300.0
 """For an endpoint that stores what it got before it answers. Whoever needs longer answers 202."""
@@ -37,90 +33,6 @@ RATE_LIMITED_S = 1.0
 
 SHORTEST_SECRET = 6
 """A shorter text turns up in an ETag or a path by chance; it protects nothing anyway."""
-
-_SECRET_WORD = re.compile(r"[A-Za-z0-9._~+/-]{8,}=*")
-_KEY_IN_PATH = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}")
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset(
-    {"content-length", "transfer-encoding", "host", "connection", "expect", "te", "trailer", "upgrade", "keep-alive"}
-)
-"""What frames the request: a second opinion about it is how requests are smuggled."""
-
-_HARMLESS = frozenset(
-    {"accept", "accept-language", "cache-control", "content-disposition", "content-language", "content-type", "expires"}
-)
-"""Headers whose values are words that everybody's log is full of: masking them would hide nothing but those words."""
-
-
-def _check_url(_: object, __: Attribute[Any], value: str) -> None:
-    if not re.fullmatch(r"[!-~]+", value):
-        raise BadValue("must be printable ASCII without spaces; percent-encode what is not")
-    if not value.startswith(("http://", "https://")):
-        raise BadValue("must start with https:// (or http://)")
-    Template.parse(value)
-    try:
-        parts = urlsplit(value)
-        origin = httpx.URL(f"{parts.scheme}://{parts.netloc}")
-        port_is_valid = parts.port != 0
-    except (ValueError, httpx.InvalidURL):
-        raise BadValue("must be a URL, such as https://media.example.com/{r2_key}") from None
-    if "@" in parts.netloc:
-        raise BadValue("must not have credentials in it; put them into headers")
-    if not origin.host or not port_is_valid or "{" in parts.netloc or "\\" in value:
-        raise BadValue("must name its host outright, such as https://media.example.com/{r2_key}")
-    if parts.fragment or value.endswith("#"):
-        raise BadValue("must not have a fragment (#): it would never be sent")
-
-
-def _check_headers(_: object, __: Attribute[Any], value: Mapping[str, SecretStr]) -> None:
-    seen: set[str] = set()
-    for name, text in value.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise BadValue("has a name that no header can have; allowed: letters, digits and !#$%&'*+-.^_`|~")
-        if name.lower() in _OURS or name.lower().startswith("proxy-"):
-            raise BadValue(f"must not set {name}: streamwarm frames the request itself")
-        if name.lower() in seen:
-            raise BadValue(f"names {name} twice")
-        if not re.fullmatch(r"[ -~]*", text):
-            raise BadValue(f"has a line break or a character in {name} that no header can hold")
-        seen.add(name.lower())
-
-
-@frozen(kw_only=True)
-class HttpSettings:
-    """`[destinations.<name>]` with `type = "http"`."""
-
-    type: str = "http"
-    url: str = field(validator=_check_url)
-    method: str = field(default="PUT", validator=one_of("PUT", "POST"))
-    headers: Mapping[str, SecretStr] = field(factory=dict, validator=_check_headers)
-    headers_file: Path | None = None
-    allow_private: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        """An address that the guard would refuse at every job is refused here; names are judged when dialled."""
-        host = urlsplit(self.url).hostname or ""
-        if self.allow_private:
-            return
-        if host == "localhost" or host.endswith(".localhost"):
-            raise BadValue("url: localhost is this host; set allow_private = true if that is meant")
-        try:
-            reason = why_not_public(host)
-        except ValueError:
-            return
-        if reason:
-            raise BadValue(f"url: {host} is {reason}; set allow_private = true if that is meant")
-
-    @property
-    def secrets(self) -> list[str]:
-        """Header values, whole and the words in them (without `Bearer`); what the URL's query gives for fixed; and
-        what in its path looks like a key, as the addresses of webhooks have it."""
-        values = [str(text) for name, text in self.headers.items() if name.lower() not in _HARMLESS]
-        words = [word for value in values for word in _SECRET_WORD.findall(value)]
-        parts = urlsplit(self.url)
-        fixed = [text for _, text in parse_qsl(parts.query) if "{" not in text]
-        return [*values, *words, *fixed, *filter(_KEY_IN_PATH.fullmatch, parts.path.split("/"))]
 
 
 class HttpDestination:

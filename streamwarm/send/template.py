@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from attrs import frozen
@@ -10,11 +9,7 @@ from attrs import frozen
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob
 from streamwarm.model import NewJob
 from streamwarm.send.destination import Media
-from streamwarm.settings.schema import BadValue
-
-PLACEHOLDERS = ("r2_key", "sha256", "kind")
-
-_BRACED = re.compile(r"\{([^{}]*)\}")
+from streamwarm.settings.placeholders import BRACED, check_placeholders, uses
 
 
 @frozen
@@ -26,17 +21,12 @@ class Template:
 
     @classmethod
     def parse(cls, text: str, encode: Callable[[str], str] = str) -> Template:
-        """Raises `BadValue` for an unknown placeholder or a brace without its other."""
-        for name in _BRACED.findall(text):
-            if name not in PLACEHOLDERS:
-                allowed = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-                raise BadValue(f"has an unknown placeholder; allowed: {allowed}")
-        if re.search(r"[{}]", _BRACED.sub("", text)):
-            raise BadValue("has a brace without its other; braces stand around placeholders only")
+        """Raises `BadValue` for an unknown placeholder or an unpaired brace."""
+        check_placeholders(text)
         return cls(text, encode)
 
     def uses(self, name: str) -> bool:
-        return f"{{{name}}}" in self.text
+        return uses(self.text, name)
 
     def check(self, job: NewJob) -> None:
         """Raise `InvalidJob` where the template names something that the job does not."""
@@ -58,4 +48,4 @@ class Template:
         """The name, with nothing where the job has no digest."""
         values = {"r2_key": named.r2_key, "sha256": named.sha256 or "", "kind": named.kind.value}
         # One pass over the template: what a value brings along is never looked at again.
-        return _BRACED.sub(lambda braced: self.encode(values[braced[1]]), self.text)
+        return BRACED.sub(lambda braced: self.encode(values[braced[1]]), self.text)

@@ -102,7 +102,7 @@ class _Service:
             probe=Probe(self.store),
             crew=self.crew,
             limits=self.limits,
-            destinations={name: str(table["type"]) for name, table in self.settings.destinations.items()},
+            destinations={name: settings.type for name, settings in self.settings.destinations.items()},
             pool=self.far.pool_stats,
             cache=self.far.cache_stats,
             is_claiming=lambda: self.dispatcher.claiming,

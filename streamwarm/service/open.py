@@ -31,7 +31,8 @@ from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.destination import Destination
-from streamwarm.send.registry import open_destinations, secrets_in
+from streamwarm.send.registry import open_destinations
+from streamwarm.settings.destinations import secrets_in
 from streamwarm.settings.schema import PoolSettings, Settings
 from streamwarm.watch.events import Observer, PoolOpened, unobserved
 

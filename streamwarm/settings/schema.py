@@ -1,55 +1,28 @@
-"""Every setting, its default and what it allows (contract, section 3). How they are found is in `configure.py`.
+"""Every setting of the service itself, its default and what it allows (contract, section 3). Pure.
 
-The tables under `[destinations.<name>]` stay as they were read: each destination type has its own settings class
-beside its code (`send/`), so that writing another destination touches nothing here.
+`load.py` finds the values. Each type of destination has a settings class of its own, in a file beside this one.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from attrs import Attribute, field, frozen
-from typed_settings.types import SecretStr
+from attrs.validators import optional
 
 from streamwarm.errors import SettingsError
+from streamwarm.settings.checks import BadValue, above_zero, at_least, check_endpoint, one_of
+from streamwarm.settings.secret import SecretStr
 
 KEEP_DONE_S = 7 * 86400.0
 KEEP_FAILED_S = 30 * 86400.0
 
 
-class BadValue(ValueError):
-    """A value that a setting does not allow; the message says what is allowed and never quotes the value."""
-
-
-_Validator = Callable[[Any, "Attribute[Any]", Any], None]
-
-
-def at_least(minimum: float) -> _Validator:
-    def check(_: object, __: Attribute[Any], value: float) -> None:
-        if not minimum <= value < float("inf"):  # written so that NaN fails too
-            raise BadValue(f"must be at least {minimum:g}" if value != float("inf") else "must be a finite number")
-
-    return check
-
-
-def above_zero(_: object, __: Attribute[Any], value: float) -> None:
-    if not 0 < value < float("inf"):
-        raise BadValue("must be greater than 0")
-
-
-def one_of(*allowed: str) -> _Validator:
-    def check(_: object, __: Attribute[Any], value: str) -> None:
-        if value not in allowed:
-            raise BadValue(f"must be one of: {', '.join(allowed)}")
-
-    return check
-
-
 class Address(NamedTuple):
-    """`HOST:PORT`, where an IPv6 host stands in brackets and port 0 picks a free one."""
+    """`HOST:PORT`. An IPv6 host is written in brackets. Port 0 means any free port."""
 
     host: str
     port: int
@@ -71,11 +44,6 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _check_endpoint(_: object, __: Attribute[Any], value: str | None) -> None:
-    if value is not None and not value.startswith(("http://", "https://")):
-        raise BadValue("must be a URL that starts with https:// (or http://)")
 
 
 def _check_store_url(_: object, __: Attribute[Any], value: str) -> None:
@@ -124,7 +92,7 @@ class QueueSettings:
 @frozen(kw_only=True)
 class R2Settings:
     account_id: str | None = None
-    endpoint_url: str | None = field(default=None, validator=_check_endpoint)
+    endpoint_url: str | None = field(default=None, validator=optional(check_endpoint))
     bucket: str | None = None
     access_key_id: str | None = None
     secret_access_key: SecretStr | None = None
@@ -139,7 +107,7 @@ class R2Settings:
         return f"https://{self.account_id}.r2.cloudflarestorage.com" if self.account_id else None
 
     def missing(self) -> list[str]:
-        """The settings without which no object can be read, by name."""
+        """The names of settings that are not set and without which no object can be read."""
         lacking = [] if self.resolved_endpoint else ["r2.account_id (or r2.endpoint_url)"]
         needed = ("bucket", "access_key_id", "secret_access_key")
         return lacking + [f"r2.{name}" for name in needed if not getattr(self, name)]
@@ -174,19 +142,16 @@ class LogSettings:
     level: str = field(default="info", validator=one_of("debug", "info", "warning", "error"))
 
 
-class DestinationTables(dict[str, Mapping[str, Any]]):
-    """The tables by name, as read. `origin` begins every message about them: the file they stand in. `variables` names
-    for each table the environment's variables that its values came from, by key."""
+class DestinationSettings(Protocol):
+    """One parsed table `[destinations.<name>]`: an instance of its type's attrs class (`settings/destinations.py`)."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.origin = ""
-        self.variables: dict[str, Mapping[str, str]] = {}
+    @property
+    def type(self) -> str: ...
 
 
 @frozen(kw_only=True)
 class Settings:
-    """All of it. `destinations` maps a name to its table, as read."""
+    """The settings of a service. `destinations` maps a name to the destination's settings."""
 
     serve: ServeSettings = ServeSettings()
     auth: AuthSettings = AuthSettings()
@@ -197,11 +162,11 @@ class Settings:
     cache: CacheSettings = CacheSettings()
     signing: SigningSettings = SigningSettings()
     log: LogSettings = LogSettings()
-    destinations: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    destinations: Mapping[str, DestinationSettings] = field(factory=dict)
 
 
 def check_together(settings: Settings) -> None:
-    """Raise `SettingsError` for what no single setting can tell is wrong."""
+    """Raise `SettingsError` if settings of different sections contradict each other."""
     serve = settings.serve
     if not settings.auth.tokens and not (serve.listen.is_loopback and serve.http.is_loopback):
         raise SettingsError(

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
 from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.watch.events import Observation, UnexpectedError
 from tests.worlds.accept import api, make_app, open_http_service, open_world
@@ -63,7 +64,9 @@ async def running_service(observed: list[Observation]) -> AsyncIterator[str]:
         serve=ServeSettings(listen=free, http=free),
         store=StoreSettings(url="memory:"),
         r2=R2Settings(endpoint_url=NOWHERE, bucket="b", access_key_id="a", secret_access_key="s"),  # type: ignore[arg-type]
-        destinations={"mybot": {"type": "telegram", "token": "1:abc", "chats": [1], "base_url": NOWHERE}},
+        destinations=parse_destinations(
+            {"mybot": {"type": "telegram", "token": "1:abc", "chats": [1], "base_url": NOWHERE}}
+        ),
     )
     shutdown = Shutdown()
     async with trio.open_nursery() as nursery:

@@ -9,13 +9,13 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typed_settings.types import SecretStr
 
 from streamwarm.model import Kind
 from streamwarm.send.checks import prove_handoff
 from streamwarm.send.destination import Media
 from streamwarm.send.telegram import handoff
-from streamwarm.send.telegram.destination import TelegramSettings
+from streamwarm.settings.secret import SecretStr
+from streamwarm.settings.telegram import TelegramSettings
 
 SIGNATURE = "0f" * 8 + "3a9c71e24b" * 4 + "d5b8e6f0"
 URL = (

@@ -11,7 +11,6 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from typed_settings.types import SecretStr
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
 from streamwarm.model import Kind, NewJob
@@ -19,9 +18,11 @@ from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import open_client
 from streamwarm.send.destination import Media
 from streamwarm.send.exchange import Answer
-from streamwarm.send.http import HttpDestination, HttpSettings, read_refusal
-from streamwarm.send.registry import secrets_in
-from streamwarm.settings.load import structure_table
+from streamwarm.send.http import HttpDestination, read_refusal
+from streamwarm.settings.convert import structure_table
+from streamwarm.settings.destinations import parse_destinations, secrets_in
+from streamwarm.settings.http import HttpSettings
+from streamwarm.settings.secret import SecretStr
 from tests.worlds.destinations import Bytes
 from tests.worlds.http_sink import HttpSink, serving
 
@@ -109,7 +110,7 @@ def test_a_key_in_the_path_is_a_secret_and_a_word_in_it_is_not() -> None:
         "type": "http",
         "url": "https://h.example/services/T0A1B2C3D4E5F6G7H8I9J0/a-long-word-for-a-folder/{r2_key}",
     }
-    assert secrets_in({"cdn": hook}) == ["T0A1B2C3D4E5F6G7H8I9J0"]
+    assert secrets_in(parse_destinations({"cdn": hook})) == ["T0A1B2C3D4E5F6G7H8I9J0"]
 
 
 def test_header_values_and_fixed_query_values_are_secrets() -> None:
@@ -122,7 +123,7 @@ def test_header_values_and_fixed_query_values_are_secrets() -> None:
             "Cache-Control": "public, max-age=60",
         },
     }
-    secrets = secrets_in({"cdn": table})
+    secrets = secrets_in(parse_destinations({"cdn": table}))
     assert {"Bearer header-canary", "header-canary", "cookie-canary", "query-canary"} <= set(secrets)
     assert not any("public" in secret or "{" in secret for secret in secrets)
     assert "canary" not in repr(settings(**{**table, "url": "https://h.example/"}))

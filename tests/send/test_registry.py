@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 
 from streamwarm.send.registry import open_destinations
+from streamwarm.settings.destinations import parse_destinations
 from tests.worlds.scripted_bucket import NO_TLS
 
 
@@ -24,6 +25,6 @@ async def test_each_type_has_a_client_of_its_own_and_the_guarded_have_theirs_apa
         "other-public": {"type": "http", "url": "https://i.example/{r2_key}"},
         "private": {"type": "http", "url": "http://10.0.0.1/{r2_key}", "allow_private": True},
     }
-    async with open_destinations(tables, open_client) as destinations:
+    async with open_destinations(parse_destinations(tables), open_client) as destinations:
         assert list(destinations) == list(tables)
         assert opened == [False, False, True, False]  # bots, buckets, public endpoints, private ones

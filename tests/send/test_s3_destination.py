@@ -15,19 +15,18 @@ from hypothesis import strategies as st
 from streamwarm.backlog.settlement import Retry, Done
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
 from streamwarm.model import Kind, NewJob
+from streamwarm.s3.bounds import MOST_BYTES, MOST_PARTS, TRACES
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send.destination import Media
-from streamwarm.send.registry import secrets_in
 from streamwarm.send.s3.answers import (
-    MOST_BYTES,
-    MOST_PARTS,
     etag_of_parts,
     part_sizes,
     read_refusal,
 )
-from streamwarm.send.s3.destination import S3Destination, S3Settings
-from streamwarm.send.s3.multipart import TRACES
-from streamwarm.settings.load import structure_table
+from streamwarm.send.s3.destination import S3Destination
+from streamwarm.settings.convert import structure_table
+from streamwarm.settings.destinations import parse_destinations, secrets_in
+from streamwarm.settings.s3 import S3Settings
 from tests.worlds.destinations import MIB, Bytes, s3_bucket, size_of
 from tests.worlds.http_sink import Fault, refusal
 from tests.worlds.scripted_bucket import NO_TLS
@@ -82,7 +81,7 @@ def test_a_wrong_setting_is_refused_with_key_and_remedy(key: str, value: Any, be
 
 
 def test_both_keys_are_secrets() -> None:
-    assert secrets_in({"backup": TABLE}) == ["id-canary", "key-canary"]
+    assert secrets_in(parse_destinations({"backup": TABLE})) == ["id-canary", "key-canary"]
     assert "canary" not in repr(settings())
 
 

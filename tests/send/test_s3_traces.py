@@ -8,9 +8,9 @@ import trio
 
 from streamwarm.backlog.settlement import Done
 from streamwarm.model import Kind, NewJob, State
+from streamwarm.s3.bounds import TRACES
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send.s3.answers import Trace, read_upload_id
-from streamwarm.send.s3.multipart import TRACES
 from tests.worlds.destinations import Place, s3_bucket, size_of
 from tests.worlds.stream import content
 

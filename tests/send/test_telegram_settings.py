@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamwarm.errors import SettingsError
-from streamwarm.send.registry import read_tables
+from streamwarm.settings.destinations import parse_destinations
 
 GOOD: dict[str, Any] = {"type": "telegram", "token": "123456:CANARY-SECRET_x", "chats": [-1001234567890]}
 PLAIN_URL = "must be a plain URL such as https://api.telegram.org"
@@ -51,7 +51,7 @@ CHAT = "each must be a chat's number"
 )
 def test_a_setting_that_cannot_work_is_refused_at_the_start_and_not_repeated(key: str, value: Any, told: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        read_tables({"mybot": {**GOOD, key: value}})
+        parse_destinations({"mybot": {**GOOD, key: value}})
     assert f"[destinations.mybot] {key}: " in str(refused.value)
     assert told in str(refused.value)
     assert "CANARY" not in str(refused.value)
@@ -69,4 +69,4 @@ def test_a_setting_that_cannot_work_is_refused_at_the_start_and_not_repeated(key
     ],
 )
 def test_what_people_run_is_taken(key: str, value: Any) -> None:
-    read_tables({"mybot": {**GOOD, key: value}})
+    parse_destinations({"mybot": {**GOOD, key: value}})

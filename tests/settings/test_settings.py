@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
 
 from streamwarm.errors import SettingsError
-from streamwarm.send.registry import read_tables, secrets_in
+from streamwarm.settings.destinations import secrets_in
 from streamwarm.settings.load import load_settings
 from streamwarm.settings.schema import Address, Settings
+from streamwarm.settings.telegram import TelegramSettings
 
 
 def load(text: str, tmp_path: Path, environ: dict[str, str] | None = None, **flags: object) -> Settings:
@@ -22,6 +24,10 @@ def problem(text: str, tmp_path: Path, environ: dict[str, str] | None = None) ->
     with pytest.raises(SettingsError) as caught:
         load(text, tmp_path, environ)
     return str(caught.value)
+
+
+def telegram_bots(settings: Settings) -> dict[str, TelegramSettings]:
+    return {name: found for name, found in settings.destinations.items() if isinstance(found, TelegramSettings)}
 
 
 def test_no_file_at_all_gives_the_contracts_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,13 +116,12 @@ def test_secrets_come_from_files_and_never_show_in_a_repr(tmp_path: Path) -> Non
     assert secrets_in(settings.destinations) == ["123456:BOT-TOKEN"]
     assert "s3cr3t" not in repr(settings)
     assert "token-one" not in repr(settings)
-    assert "BOT-TOKEN" not in repr(read_tables(settings.destinations))
+    assert "BOT-TOKEN" not in repr(settings.destinations)
 
 
 def test_a_bad_value_of_a_destination_is_named_with_its_file(tmp_path: Path) -> None:
-    settings = load("[destinations.b]\ntype = 'telegram'\ntoken = '1:AAA'\nchats = []\n", tmp_path)
     with pytest.raises(SettingsError, match=r"streamwarm\.toml: \[destinations\.b\] chats: must name"):
-        read_tables(settings.destinations)
+        load("[destinations.b]\ntype = 'telegram'\ntoken = '1:AAA'\nchats = []\n", tmp_path)
 
 
 def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
@@ -146,11 +151,9 @@ def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_destination_is_refused_by_name_and_without_its_secret(table: str, told: str, tmp_path: Path) -> None:
-    settings = load(f"[destinations.mybot]\n{table}\n", tmp_path)
-    with pytest.raises(SettingsError) as caught:
-        read_tables(settings.destinations)
-    assert f"[destinations.mybot] {told}" in str(caught.value)
-    assert "CANARY" not in str(caught.value)
+    message = problem(f"[destinations.mybot]\n{table}\n", tmp_path)
+    assert f"[destinations.mybot] {told}" in message
+    assert "CANARY" not in message
 
 
 def test_a_destinations_secret_may_come_from_the_environment(tmp_path: Path) -> None:
@@ -167,10 +170,10 @@ def test_a_destination_whose_name_begins_like_anothers_keeps_its_own_environment
         "STREAMWARM_DESTINATIONS_MY_BOT_TOKEN": "1:FROM-ENV",
         "STREAMWARM_DESTINATIONS_MY_CHATS": "-5,-6",
     }
-    read = read_tables(load(tables, tmp_path, environ).destinations)
-    assert [read[name][1].on_unknown for name in names] == ["retry", "retry", "hold"]
-    assert [read[name][1].token for name in names] == ["1:my", "1:FROM-ENV", "1:my_bot_two"]
-    assert read["my"][1].chats == ("-5", "-6")
+    bots = telegram_bots(load(tables, tmp_path, environ))
+    assert [bots[name].on_unknown for name in names] == ["retry", "retry", "hold"]
+    assert [bots[name].token for name in names] == ["1:my", "1:FROM-ENV", "1:my_bot_two"]
+    assert bots["my"].chats == ("-5", "-6")
 
 
 def test_a_destination_may_be_set_by_the_environment_alone(tmp_path: Path) -> None:
@@ -179,8 +182,8 @@ def test_a_destination_may_be_set_by_the_environment_alone(tmp_path: Path) -> No
         "STREAMWARM_DESTINATIONS_NEW_BOT_TOKEN": "1:FROM-ENV",
         "STREAMWARM_DESTINATIONS_NEW_BOT_CHATS": "-100",
     }
-    [(name, (_, table))] = read_tables(load("", tmp_path, environ).destinations).items()
-    assert (name, table.chats) == ("new_bot", ("-100",))
+    [(name, bot)] = telegram_bots(load("", tmp_path, environ)).items()
+    assert (name, bot.chats) == ("new_bot", ("-100",))
 
 
 def test_a_variable_that_belongs_to_no_destination_is_told(tmp_path: Path) -> None:
@@ -189,16 +192,15 @@ def test_a_variable_that_belongs_to_no_destination_is_told(tmp_path: Path) -> No
     assert "the environment: STREAMWARM_DESTINATIONS_MYBOTT_TOKEN: " in message
     assert "mybot" in message
     assert "CANARY" not in message
-    assert "there are: mybot;" in problem(text, tmp_path, {"STREAMWARM_DESTINATIONS_TYPE": "telegram"})
+    assert "(configured: mybot);" in problem(text, tmp_path, {"STREAMWARM_DESTINATIONS_TYPE": "telegram"})
 
 
 def test_a_bad_value_of_a_destination_from_the_environment_is_told_with_its_variable(tmp_path: Path) -> None:
     text = "[destinations.my-bot]\ntype = 'telegram'\ntoken = '1:A'\nchats = [1]\n"
     for key, value, told in (("ON_UNKNOWN", "drop", "must be one of"), ("NONSENSE", "x", "there is no such setting")):
         name = f"STREAMWARM_DESTINATIONS_MY_BOT_{key}"
-        settings = load(text, tmp_path, {name: value})
         with pytest.raises(SettingsError, match=rf"^the environment: {name} .*\[destinations\.my-bot\].*{told}"):
-            read_tables(settings.destinations)
+            load(text, tmp_path, {name: value})
 
 
 def test_an_ipv6_address_is_read_and_written() -> None:
@@ -207,3 +209,14 @@ def test_an_ipv6_address_is_read_and_written() -> None:
     assert Address("::1", 80).is_loopback
     assert Address("localhost", 80).is_loopback
     assert not Address("0.0.0.0", 80).is_loopback
+
+
+def test_the_supervisors_members_get_the_settings_as_they_were_read(tmp_path: Path) -> None:
+    settings = load(
+        "[destinations.bot]\ntype = 'telegram'\ntoken = '1:CANARY'\nchats = [1]\n"
+        "[destinations.cdn]\ntype = 'http'\nurl = 'https://h.example/{r2_key}'\nheaders = { X-Key = 'CANARY' }\n",
+        tmp_path,
+    )
+    received = pickle.loads(pickle.dumps(settings))
+    assert received == settings
+    assert "CANARY" not in repr(received)

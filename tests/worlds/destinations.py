@@ -30,6 +30,7 @@ from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, s
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send import registry
 from streamwarm.send.destination import Destination
+from streamwarm.settings import destinations as settings_types
 from streamwarm.settle.finished import Delivered, Finished
 from streamwarm.stream.transfer import Attempt, transfer
 from streamwarm.watch.redact import make_redactor
@@ -150,11 +151,11 @@ async def place(
             pools.append(open_client(ssl_context=NO_TLS, network_backend=backend, **limits))  # type: ignore[arg-type]
             return pools[-1]
 
-        tables = {"place": far.table}
-        destinations = await stack.enter_async_context(registry.open_destinations(tables, open_pool))
+        configured = settings_types.parse_destinations({"place": far.table})
+        destinations = await stack.enter_async_context(registry.open_destinations(configured, open_pool))
         destination: Any = destinations["place"]
         destination.answer_timeout_s = answer_timeout_s
-        hidden = registry.secrets_in(tables)
+        hidden = settings_types.secrets_in(configured)
         yield Place(kind, destination, far, road, pools, bucket, body_timeout_s, hidden)
 
 
@@ -268,12 +269,15 @@ def _listing_uploads(store: ObjectStore) -> httpx.Request:
 async def _folder(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncIterator[Far]:
     """The example of docs/destinations.md, registered as that page says."""
     page = (Path(__file__).parents[2] / "docs" / "destinations.md").read_text(encoding="utf-8")
-    code, line = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    module = types.ModuleType("folder_destination")
-    sys.modules[module.__name__] = module  # attrs looks up annotations there
-    exec(compile(code, "docs/destinations.md", "exec"), module.__dict__)
-    known = registry.TYPES
-    registry.TYPES = {**known, **eval(f"{{{line}}}", {**vars(registry), **vars(module)})}
+    settings_code, settings_line, code, line = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    modules = [types.ModuleType(f"streamwarm.{stage}.folder") for stage in ("settings", "send")]
+    for module, text in zip(modules, (settings_code, code), strict=True):
+        sys.modules[module.__name__] = module  # attrs looks up annotations there
+        exec(compile(text, "docs/destinations.md", "exec"), module.__dict__)
+    names = {**vars(modules[0]), **vars(modules[1])}
+    known_settings, known = settings_types.TYPES, registry.TYPES
+    settings_types.TYPES = {**known_settings, **eval(f"{{{settings_line}}}", names)}
+    registry.TYPES = {**known, **eval(f"{{{line}}}", {**vars(registry), **names})}
 
     async def holds() -> Held:
         return [
@@ -289,8 +293,9 @@ async def _folder(kind: str, road: Road, store: ObjectStore, folder: Path) -> As
         table = {"type": "folder", "folder": str(folder)}
         yield Far(table, holds, lambda key: hashlib.sha256(key.encode()).hexdigest(), leftovers)
     finally:
-        registry.TYPES = known
-        del sys.modules[module.__name__]
+        settings_types.TYPES, registry.TYPES = known_settings, known
+        for module in modules:
+            del sys.modules[module.__name__]
 
 
 _FAR_SIDES: dict[str, Callable[..., Any]] = {"telegram": _telegram, "http": _http, "s3": _s3, "folder": _folder}

@@ -11,7 +11,6 @@ from typing import Any
 
 import trio
 from attrs import define
-from typed_settings.types import SecretStr
 
 from streamwarm.cli.client import Client, connect
 from streamwarm.cli.follow import ENDED
@@ -22,7 +21,9 @@ from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.service.ready_file import Endpoints
+from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, QueueSettings, R2Settings, ServeSettings, Settings, StoreSettings
+from streamwarm.settings.secret import SecretStr
 from streamwarm.watch.events import Observation
 
 TOKEN = "4242:AA-first_bot"
@@ -56,7 +57,7 @@ def settings_for(
             access_key_id=store.access_key_id,
             secret_access_key=SecretStr(store.secret_access_key),
         ),
-        destinations=destinations,
+        destinations=parse_destinations(destinations),
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import httpcore2
 import trio
 from attrs import define, evolve, field
-from typed_settings.types import SecretStr
 
 from streamwarm.backlog.shared_limits import Obeyed
 from streamwarm.fetch.source import Source
@@ -20,7 +19,9 @@ from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.send.destination import Destination
-from streamwarm.send.telegram.destination import TelegramDestination, TelegramSettings
+from streamwarm.send.telegram.destination import TelegramDestination
+from streamwarm.settings.secret import SecretStr
+from streamwarm.settings.telegram import TelegramSettings
 from streamwarm.settle.finished import Delivered, Finished
 from streamwarm.stream.handoff import hand_off_or_transfer
 from streamwarm.stream.running import Running

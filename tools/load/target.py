@@ -15,6 +15,7 @@ from load.options import TargetOptions
 from load.processes import listening_pid
 from streamwarm.settings.load import load_settings
 from streamwarm.settings.schema import Settings
+from streamwarm.settings.telegram import TelegramSettings
 
 
 @frozen
@@ -81,7 +82,8 @@ async def _emulators(names: tuple[str, ...], settings: Settings) -> dict[str, Em
     """The emulators among the destinations: what answers under `/sandbox/` on loopback."""
     found: dict[str, EmulatorApi] = {}
     for name in names:
-        base_url = str(settings.destinations.get(name, {}).get("base_url", ""))
+        destination = settings.destinations.get(name)
+        base_url = destination.base_url if isinstance(destination, TelegramSettings) else ""
         if urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1"):
             continue
         emulator = EmulatorApi(base_url.rstrip("/"))

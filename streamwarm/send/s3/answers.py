@@ -12,16 +12,8 @@ from attrs import frozen
 
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.retry import parse_retry_after
+from streamwarm.s3.bounds import MIB, MOST_PARTS
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
-
-MIB = 1 << 20
-
-LEAST_PART_BYTES = 5 * MIB
-MOST_PART_BYTES = 5 << 30
-MOST_PARTS = 10_000
-MOST_BYTES = 5 << 40
-"""S3's limits, and R2's (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html,
-https://developers.cloudflare.com/r2/platform/limits/): parts of 5 MiB to 5 GiB, 10,000 of them, an object of 5 TiB."""
 
 UNAUTHORIZED_PAUSE_S = 300.0
 """A refused key is tried again this often: mending it takes a person, and a restart that reads the new one."""

@@ -2,95 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
 import httpx
-from attrs import Attribute, field, frozen
-from typed_settings.types import SecretStr
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import JsonObject, NewJob, State
+from streamwarm.s3.bounds import MOST_BYTES, TRACES
 from streamwarm.s3.sigv4 import Signer, SigningKeys
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.exchange import Upload, stored_headers
-from streamwarm.send.s3.answers import (
-    LEAST_PART_BYTES,
-    MIB,
-    MOST_BYTES,
-    MOST_PART_BYTES,
-    part_sizes,
-)
+from streamwarm.send.s3.answers import part_sizes
 from streamwarm.send.s3.client import S3Client
-from streamwarm.send.s3.multipart import COMPLETE_S, TRACES, Multipart
+from streamwarm.send.s3.multipart import COMPLETE_S, Multipart
 from streamwarm.send.template import Template
-from streamwarm.settings.schema import BadValue
+from streamwarm.settings.s3 import S3Settings
 
 MAX_KEY_BYTES = 1024
 """S3's limit for a key in UTF-8, and R2's."""
-
-PART_BYTES = 64 * MIB
-"""Below it an object costs one request; above it the answer to a part is hidden behind the next one."""
-
-
-def _check_endpoint(_: object, __: Attribute[Any], value: str) -> None:
-    try:
-        url, port = httpx.URL(value), urlsplit(value).port
-    except (httpx.InvalidURL, ValueError):
-        raise BadValue("must be a URL, such as https://ACCOUNT.r2.cloudflarestorage.com") from None
-    if url.scheme not in {"http", "https"} or not url.host or port == 0:
-        raise BadValue("must be https://HOST or http://HOST:PORT")
-    if url.userinfo or "@" in value:
-        raise BadValue("must not have credentials in it; they are access_key_id and secret_access_key")
-    if url.raw_path not in {b"", b"/"} or url.fragment:
-        raise BadValue("must end after the host: the bucket's name goes into bucket")
-
-
-def _check_word(_: object, __: Attribute[Any], value: str) -> None:
-    if not re.fullmatch(r"[!-~]{1,256}", value) or "/" in value:
-        raise BadValue("must be printable ASCII without spaces and slashes, not empty")
-
-
-def _check_secret(_: object, __: Attribute[Any], value: SecretStr) -> None:
-    if not value:
-        raise BadValue("must not be empty")
-
-
-def _check_key(_: object, __: Attribute[Any], value: str) -> None:
-    template = Template.parse(value)
-    if not value.isprintable():
-        raise BadValue("has a character that cannot be printed")
-    if not template.uses("r2_key") and not template.uses("sha256"):
-        raise BadValue("must have {r2_key} or {sha256} in it: without, all objects would go to one name")
-    if value.startswith(TRACES.partition("/")[0]):
-        raise BadValue(f"must not begin with {TRACES}, where streamwarm keeps notes about its uploads")
-
-
-def _check_part_bytes(_: object, __: Attribute[Any], value: int) -> None:
-    if not LEAST_PART_BYTES <= value <= MOST_PART_BYTES:
-        raise BadValue(f"must be from {LEAST_PART_BYTES} (5 MiB) to {MOST_PART_BYTES} (5 GiB)")
-
-
-@frozen(kw_only=True)
-class S3Settings:
-    """`[destinations.<name>]` with `type = "s3"`."""
-
-    type: str = "s3"
-    endpoint_url: str = field(validator=_check_endpoint)
-    bucket: str = field(validator=_check_word)
-    access_key_id: SecretStr = field(validator=[_check_secret, _check_word])
-    access_key_id_file: Path | None = None
-    secret_access_key: SecretStr = field(validator=_check_secret)
-    secret_access_key_file: Path | None = None
-    region: str = field(default="auto", validator=_check_word)
-    key: str = field(default="{r2_key}", validator=_check_key)
-    part_bytes: int = field(default=PART_BYTES, validator=_check_part_bytes)
 
 
 class S3Destination:

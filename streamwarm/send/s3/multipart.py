@@ -27,6 +27,7 @@ from attrs import define, field
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import State
+from streamwarm.s3.bounds import TRACES
 from streamwarm.send.destination import Body
 from streamwarm.send.exchange import Answer
 from streamwarm.send.s3.answers import (
@@ -51,9 +52,6 @@ TIDY_S = 5.0
 
 COMPLETE_S = 300.0
 """S3 may take minutes to put an object of thousands of parts together."""
-
-TRACES = ".streamwarm/uploads/"
-"""Where traces are kept in the bucket; no job's object may go there."""
 
 MOST_SWEPT = 1000
 """Traces looked at in one go, which is a page of a listing. More would mean a thousand uploads cut at once."""

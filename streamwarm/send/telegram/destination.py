@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlencode
 
 import httpx
 import trio
-from attrs import Attribute, define, field, frozen
-from typed_settings.types import SecretStr
+from attrs import define, field
 
 from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
 from streamwarm.fetch.source import SignedUrl
@@ -24,7 +21,7 @@ from streamwarm.send.telegram import bot_api, handoff
 from streamwarm.send.telegram.multipart import Frame, frame_file
 from streamwarm.send.telegram.preflight import PhotoCheck, RecentJobs, check_size
 from streamwarm.send.telegram.rates import telegram_rates, unlimited_rates
-from streamwarm.settings.schema import BadValue, one_of
+from streamwarm.settings.telegram import TelegramSettings
 
 ANSWER_TIMEOUT_S = 510.0
 """A local Bot API server keeps silent until Telegram has the file, and closes after 500 s while the message is still
@@ -32,53 +29,6 @@ sent: whoever gives up before that turns a success into `delivery_unknown`."""
 
 DELETE_TIMEOUT_S = 5.0
 """How long a worker may take over a message that nobody needs."""
-
-_TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,256}")
-_BASE_URL = re.compile(
-    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
-)
-"""The token is put behind it: whatever could turn that into another host, a query or a fragment has no place in it."""
-
-_CHAT_NUMBER = re.compile(r"-?[1-9][0-9]{0,18}")
-_CHAT_NAME = re.compile(r"@[A-Za-z0-9_]{3,64}")
-
-
-def _check_token(_: object, __: Attribute[Any], value: SecretStr) -> None:
-    if not _TOKEN.fullmatch(value):
-        raise BadValue("must look like 123456:ABC-DEF, as @BotFather gave it")
-
-
-def _check_base_url(_: object, __: Attribute[Any], value: str) -> None:
-    found = _BASE_URL.fullmatch(value)
-    if found is None or not 0 < int(found["port"] or 443) < 65536:
-        raise BadValue("must be a plain URL such as https://api.telegram.org, without credentials or a query")
-
-
-def _check_chats(_: object, __: Attribute[Any], value: tuple[int | str, ...]) -> None:
-    if not value:
-        raise BadValue("must name at least one warm-up chat")
-    chats = [str(chat) for chat in value]
-    if not all(_CHAT_NUMBER.fullmatch(chat) or _CHAT_NAME.fullmatch(chat) for chat in chats):
-        raise BadValue("each must be a chat's number, such as -1001234567890, or a public @name")
-    if len(set(chats)) < len(chats):
-        raise BadValue("must not name a chat twice")
-
-
-@frozen(kw_only=True)
-class TelegramSettings:
-    """`[destinations.<name>]` with `type = "telegram"`."""
-
-    type: str = "telegram"
-    token: SecretStr = field(validator=_check_token)
-    token_file: Path | None = None
-    chats: tuple[int | str, ...] = field(validator=_check_chats)
-    base_url: str = field(default="https://api.telegram.org", validator=_check_base_url)
-    local_server: bool = False
-    handoff: str = field(default="never", validator=one_of("never", "auto"))
-    handoff_unverified: bool = False
-    on_unknown: str = field(default="retry", validator=one_of("retry", "hold"))
-    delete_message: bool = False
-    rates: str = field(default="telegram", validator=one_of("telegram", "none"))
 
 
 class TelegramDestination:

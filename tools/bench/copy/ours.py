@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from typed_settings.types import SecretStr
 
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job, Kind, State
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.send.s3.destination import S3Destination, S3Settings
+from streamwarm.send.s3.destination import S3Destination
+from streamwarm.settings.s3 import S3Settings
+from streamwarm.settings.secret import SecretStr
 from streamwarm.stream.transfer import Attempt, transfer
 
 BODY_TIMEOUT_S = 60.0

@@ -15,7 +15,8 @@ from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job, Kind, State
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.send.http import HttpDestination, HttpSettings
+from streamwarm.send.http import HttpDestination
+from streamwarm.settings.http import HttpSettings
 from streamwarm.stream.transfer import Attempt, transfer
 
 BODY_TIMEOUT_S = 60.0
