@@ -16,7 +16,7 @@ from attrs import Attribute, field, frozen
 from typed_settings.types import SecretStr
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
-from streamwarm.model import JsonObject, NewJob, State
+from streamwarm.model import MAX_KEY_BYTES, JsonObject, NewJob, State
 from streamwarm.s3.sigv4 import Signer, SigningKeys
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.exchange import Upload, stored_headers
@@ -31,9 +31,6 @@ from streamwarm.send.s3.client import S3Client
 from streamwarm.send.s3.multipart import COMPLETE_S, TRACES, Multipart
 from streamwarm.send.template import Template
 from streamwarm.settings.schema import BadValue
-
-MAX_KEY_BYTES = 1024
-"""S3's limit for a key in UTF-8, and R2's."""
 
 PART_BYTES = 64 * MIB
 """Below it an object costs one request; above it the answer to a part is hidden behind the next one."""
