@@ -16,6 +16,12 @@ from streamwarm.errors import JobError
 
 JsonObject = Mapping[str, Any]
 
+MAX_KEY_BYTES = 1024
+"""The longest object name in UTF-8, for R2 and S3 alike.
+
+Sources: https://developers.cloudflare.com/r2/platform/limits/ and S3's "Creating object key names".
+"""
+
 
 class Kind(StrEnum):
     """What Telegram takes a file for; it decides the method, the limits and which `file_id` comes back."""

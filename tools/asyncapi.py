@@ -23,7 +23,7 @@ class _Plain(yaml.SafeDumper):
 
 
 def render() -> str:
-    head = "# Written by tools/asyncapi.py; change streamwarm/accept/asyncapi.py instead.\n"
+    head = "# Written by tools/asyncapi.py; change streamwarm/accept/wire/table.py or accept/describe/ instead.\n"
     return head + yaml.dump(asyncapi_document(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 
 

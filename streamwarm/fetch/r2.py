@@ -16,13 +16,11 @@ from streamwarm.fetch.answers import MAX_PAGE_BYTES, Head, ListedObject, ListPag
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
 from streamwarm.fetch.resume import ResumingObject, check_continuation
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
+from streamwarm.model import MAX_KEY_BYTES
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.watch.events import BytesMoved, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
-
-MAX_KEY_BYTES = 1024
-"""S3's limit for a key in UTF-8, and R2's."""
 
 _OK = frozenset({200})
 _OK_OR_PARTIAL = frozenset({200, 206})

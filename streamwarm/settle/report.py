@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define
 
-from streamwarm.backlog.settlement import Retry, Failed
+from streamwarm.backlog.settlement import Failed, Retry
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streamwarm.backlog.settlement import Retry, Failed, Settlement
+from streamwarm.backlog.settlement import Failed, Retry, Settlement
 from streamwarm.backlog.shared_limits import Silence
 from streamwarm.errors import AttemptError, ErrorCode, JobError
 from streamwarm.model import Claim, State

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.settlement import Retry, Failed
+from streamwarm.backlog.settlement import Failed, Retry
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.model import Claim, Event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamwarm.backlog.settlement import Retry, Failed, Release
+from streamwarm.backlog.settlement import Failed, Release, Retry
 from streamwarm.backlog.store import Filter, Pushed, Refused, Rescued, Store
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind, NewJob, State

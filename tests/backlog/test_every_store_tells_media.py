@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Retry, Failed
+from streamwarm.backlog.settlement import Failed, Retry
 from streamwarm.backlog.store import Store
 from streamwarm.model import Kind, NewJob, QueuedJob, State
 from streamwarm.priority import score

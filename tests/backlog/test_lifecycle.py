@@ -9,7 +9,7 @@ import pytest
 
 from streamwarm.backlog.core.lifecycle import CHANGES, IllegalChange, check_change
 from streamwarm.backlog.core.transitions import MAKERS
-from streamwarm.backlog.settlement import Retry, Failed
+from streamwarm.backlog.settlement import Failed, Retry
 from streamwarm.backlog.store import Store
 from streamwarm.model import State
 from tests.worlds.backlog import LOST, TIMED_OUT, Clock, claim_one, done, photo, push_one, start, view

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.settlement import Retry, Failed
+from streamwarm.backlog.settlement import Failed, Retry
 from streamwarm.backlog.sqlite.file import configure, connect
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.postgres.store import open_postgres_store
-from streamwarm.backlog.settlement import Retry, Done, Failed, Release
+from streamwarm.backlog.settlement import Done, Failed, Release, Retry
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Filter, Store
 from streamwarm.model import Kind, Lease, NewJob, SeenObject, State

@@ -15,7 +15,7 @@ import h11
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Retry, Done, Failed
+from streamwarm.backlog.settlement import Done, Failed, Retry
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.sandbox.object_store import ObjectStore
 from tests.worlds.cancelling import cancelled_at

@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.backlog.settlement import Retry, Done
+from streamwarm.backlog.settlement import Done, Retry
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions, SettingsError
 from streamwarm.model import Kind, NewJob
 from streamwarm.s3.bounds import MOST_BYTES, MOST_PARTS, TRACES

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from streamwarm.backlog.settlement import Retry, Done, Failed, Release
+from streamwarm.backlog.settlement import Done, Failed, Release, Retry
 from streamwarm.backlog.store import Store
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import Claim, Kind, NewJob, SeenObject, State

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Retry, Done, Release
+from streamwarm.backlog.settlement import Done, Release, Retry
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import Kind, Lease
 from streamwarm.sandbox.bot_api import Fault, FaultKind

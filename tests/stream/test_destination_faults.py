@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from streamwarm.backlog.settlement import Retry, Done, Failed, Release
+from streamwarm.backlog.settlement import Done, Failed, Release, Retry
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Kind, State
 from streamwarm.sandbox.bot_api import Fault, FaultKind

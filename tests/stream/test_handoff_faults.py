@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import define
 
-from streamwarm.backlog.settlement import Retry, Done
+from streamwarm.backlog.settlement import Done, Retry
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind

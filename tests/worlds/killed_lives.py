@@ -12,7 +12,7 @@ from random import Random
 import trio
 
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.settlement import Retry, Release, Settlement
+from streamwarm.backlog.settlement import Release, Retry, Settlement
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.model import Claim

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from streamwarm import __version__
-from streamwarm.accept.describe.schemas import EVENT, PROGRESS, SCHEMAS, ref
+from streamwarm.accept.describe.schemas import EVENT, PROGRESS, SCHEMAS
+from streamwarm.accept.wire.fields import or_null, ref
 from streamwarm.accept.wire.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -20,56 +21,30 @@ from streamwarm.accept.wire.jsonrpc import (
     SUBPROTOCOL,
 )
 from streamwarm.accept.wire.refusals import Reason
-from streamwarm.accept.wire.requests import DEFAULT_LIMIT, MAX_LIMIT, MAX_WATCHED
+from streamwarm.accept.wire.table import PARAMS, SEQ
 from streamwarm.backlog.store import Action
 from streamwarm.model import JsonObject
 
-_COUNT = {"type": "integer", "minimum": 0}
-_IDS = {"type": "array", "maxItems": MAX_WATCHED, "items": ref("Id")}
+_SEEN = {"type": "object", "properties": {"seq": SEQ.schema()}}
 
-
-def _params(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-_BY_ID = _params({"id": ref("Id")}, "id")
-_NOTHING = _params({})
-_LOOKUP = {
-    **_params(
-        {"destination": {"type": "string"}, "kind": ref("Kind"), "sha256": ref("Sha256"), "r2_key": {"type": "string"}},
-        "destination",
-        "kind",
-    ),
-    "oneOf": [{"required": ["sha256"]}, {"required": ["r2_key"]}],
+_RESULTS: dict[str, dict[str, Any]] = {
+    "push": ref("PushAnswer"),
+    "get": ref("Job"),
+    "find": or_null(ref("WarmRecord")),
+    "list": ref("Page"),
+    "cancel": ref("Job"),
+    "retry": ref("Job"),
+    **{f"{action}_jobs": ref("Changed") for action in Action},
+    "forget": ref("Forgotten"),
+    "watch": _SEEN,
+    "unwatch": {"type": "object"},
+    "pause": ref("Stats"),
+    "resume": ref("Stats"),
+    "stats": ref("Stats"),
 }
-_LIST = _params(
-    {
-        "state": ref("State"),
-        "destination": {"type": "string"},
-        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        "after": _COUNT,
-    }
-)
 
 METHOD_SCHEMAS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "push": (ref("Push"), ref("PushAnswer")),
-    "get": (_BY_ID, ref("Job")),
-    "find": (_LOOKUP, {"anyOf": [ref("WarmRecord"), {"type": "null"}]}),
-    "list": (_LIST, ref("Page")),
-    "cancel": (_BY_ID, ref("Job")),
-    "retry": (_BY_ID, ref("Job")),
-    **{f"{action}_jobs": (ref("ChangeJobs"), ref("Changed")) for action in Action},
-    "forget": (_LOOKUP, ref("Forgotten")),
-    "watch": (_params({"ids": _IDS, "since": _COUNT}), {"type": "object", "properties": {"seq": _COUNT}}),
-    "unwatch": (_NOTHING, {"type": "object"}),
-    "pause": (ref("Pause"), ref("Stats")),
-    "resume": (ref("Resume"), ref("Stats")),
-    "stats": (_NOTHING, ref("Stats")),
+    method: (PARAMS[method].schema(), result) for method, result in _RESULTS.items()
 }
 """Params and result of each method."""
 

@@ -11,10 +11,11 @@ from http import HTTPStatus
 from typing import Any
 
 from streamwarm import __version__
-from streamwarm.accept.describe.schemas import SCHEMAS, ref
-from streamwarm.accept.wire.requests import DEFAULT_LIMIT, MAX_LIMIT
+from streamwarm.accept.describe.schemas import SCHEMAS
+from streamwarm.accept.wire.fields import Field, ref
+from streamwarm.accept.wire.table import ID, KIND, LIST, NAME, SEQ
 from streamwarm.backlog.store import Action
-from streamwarm.model import JsonObject, Kind, State
+from streamwarm.model import JsonObject
 
 _Operation = dict[str, Any]
 
@@ -77,15 +78,7 @@ def _push() -> _Operation:
 
 def _list() -> _Operation:
     operation = _answers("Jobs, newest first.", ref("Page"), errors=(*_GUARDED, 400, 503))
-    return {
-        **operation,
-        "parameters": [
-            _query("state", {"enum": [state.value for state in State]}),
-            _query("destination", {"type": "string", "minLength": 1}),
-            _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
-            _query("after", {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}, "`next` of the page before"),
-        ],
-    }
+    return {**operation, "parameters": [_query(name, one) for name, one in LIST.fields.items()]}
 
 
 def _change(action: Action) -> _Operation:
@@ -97,7 +90,7 @@ def _change(action: Action) -> _Operation:
 def _of_job(summary: str, *, named: bool = False) -> _Operation:
     """`named`: the path holds the id itself."""
     operation = _answers(summary, ref("Job"), errors=(*_GUARDED, 400, 404, 503))
-    return operation if named else {**operation, "parameters": [_in_path("id", ref("Id"))]}
+    return operation if named else {**operation, "parameters": [_in_path("id", ID.schema())]}
 
 
 def _of_media(summary: str, schema: JsonObject) -> _Operation:
@@ -106,8 +99,8 @@ def _of_media(summary: str, schema: JsonObject) -> _Operation:
     return {
         **operation,
         "parameters": [
-            _in_path("destination", {"type": "string", "minLength": 1}),
-            _in_path("kind", {"enum": [kind.value for kind in Kind]}),
+            _in_path("destination", NAME.schema()),
+            _in_path("kind", KIND.schema()),
             {**_in_path("sha256_or_key", {"type": "string", "minLength": 1}), "description": key},
         ],
     }
@@ -115,9 +108,9 @@ def _of_media(summary: str, schema: JsonObject) -> _Operation:
 
 def _events() -> _Operation:
     operation = _text("The notifications as server-sent events.", "text/event-stream", (*_GUARDED, 400, 503))
-    seen = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
-    header = {"name": "Last-Event-ID", "in": "header", "schema": seen, "description": "Replay what came after it."}
-    return {**operation, "parameters": [header, _query("last_event_id", seen)]}
+    description = "Replay what came after it."
+    header = {"name": "Last-Event-ID", "in": "header", "schema": SEQ.schema(), "description": description}
+    return {**operation, "parameters": [header, _query("last_event_id", SEQ)]}
 
 
 def _pauses(summary: str, schema: JsonObject) -> _Operation:
@@ -148,9 +141,10 @@ def _body(schema: JsonObject) -> dict[str, Any]:
     return {"required": True, "content": {_JSON: {"schema": schema}}}
 
 
-def _query(name: str, schema: JsonObject, description: str = "") -> Mapping[str, Any]:
-    described = {"description": description} if description else {}
-    return {"name": name, "in": "query", "schema": schema, **described}
+def _query(name: str, one: Field) -> Mapping[str, Any]:
+    default = {} if one.default is None else {"default": one.default}
+    described = {"description": one.description} if one.description else {}
+    return {"name": name, "in": "query", "schema": one.schema() | default, **described}
 
 
 def _in_path(name: str, schema: JsonObject) -> dict[str, Any]:

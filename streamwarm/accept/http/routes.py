@@ -26,7 +26,7 @@ from streamwarm.accept.http.gate import HttpApp, RequestLimits
 from streamwarm.accept.http.problems import Json, Problem, problem_handlers
 from streamwarm.accept.http.sse import MAX_FOLLOWERS, EventStream, last_event_id
 from streamwarm.accept.intake import Intake
-from streamwarm.accept.wire.fields import FieldError, checked_id, checked_key, is_sha256, kind_field, shown
+from streamwarm.accept.wire.fields import FieldError, check_key, is_sha256, shown
 from streamwarm.accept.wire.json_text import BadJsonError, parse_json
 from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES
 from streamwarm.accept.wire.requests import (
@@ -38,7 +38,9 @@ from streamwarm.accept.wire.requests import (
     parse_push,
     parse_resume,
 )
+from streamwarm.accept.wire.table import ID, KIND
 from streamwarm.backlog.store import Action
+from streamwarm.model import Kind
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.dashboard.page import Pages
 from streamwarm.watch.events import Observer
@@ -250,13 +252,14 @@ def _piece(request: Request, name: str) -> str:
 
 
 def _job_id(request: Request) -> str:
-    return checked_id(_piece(request, "id"))
+    return ID.check("id", _piece(request, "id"))
 
 
 def _lookups(request: Request) -> list[Lookup]:
     """Where to look, in order: 64 hexadecimal digits may be a digest, and are a legal key as well."""
-    destination, reference = _piece(request, "destination"), checked_key(_piece(request, "sha256_or_key"))
-    kind = kind_field({"kind": _piece(request, "kind")})
+    destination = _piece(request, "destination")
+    reference = check_key("r2_key", _piece(request, "sha256_or_key"))
+    kind = Kind(KIND.check("kind", _piece(request, "kind")))
     by_key = Lookup(destination, kind, r2_key=reference)
     if is_sha256(reference):
         return [Lookup(destination, kind, sha256=reference.lower()), by_key]

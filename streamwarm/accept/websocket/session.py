@@ -43,7 +43,6 @@ from streamwarm.accept.wire.jsonrpc import (
 )
 from streamwarm.accept.wire.refusals import CallRefusedError, too_often
 from streamwarm.accept.wire.requests import (
-    MAX_WATCHED,
     Cancel,
     ChangeJobs,
     Find,
@@ -58,6 +57,7 @@ from streamwarm.accept.wire.requests import (
     Unwatch,
     Watch,
 )
+from streamwarm.accept.wire.table import MAX_WATCHED
 from streamwarm.model import Event, JsonObject, State
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.events import Observer, UnexpectedError

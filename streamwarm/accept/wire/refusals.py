@@ -6,6 +6,8 @@ from enum import Enum
 from math import ceil
 from typing import NamedTuple
 
+from streamwarm.accept.wire.table import MAX_JOBS
+
 
 class _Wire(NamedTuple):
     text: str
@@ -37,5 +39,5 @@ class CallRefusedError(Exception):
 
 def too_often(wait_s: float) -> CallRefusedError:
     """For a client that has used up its allowance for `wait_s` seconds."""
-    message = "this client asks too often; wait, ask for more at once (one push takes 10,000 jobs), or watch"
+    message = f"this client asks too often; wait, ask for more at once (one push takes {MAX_JOBS:,} jobs), or watch"
     return CallRefusedError(Reason.RATE_LIMITED, message, retry_after_s=ceil(wait_s * 1000) / 1000)

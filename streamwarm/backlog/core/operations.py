@@ -25,7 +25,7 @@ from streamwarm.backlog.core.transitions import (
     settled,
     woken,
 )
-from streamwarm.backlog.settlement import Retry, Done, Settlement
+from streamwarm.backlog.settlement import Done, Retry, Settlement
 from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
 from streamwarm.model import Claim, Job, Lease, NewJob, QueuedJob, State, WarmRecord

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from streamwarm.backlog.core.lifecycle import check_change
-from streamwarm.backlog.settlement import Retry, Done, Failed, Release, Settlement
+from streamwarm.backlog.settlement import Done, Failed, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Event, Job, NewJob, QueuedJob, State
 

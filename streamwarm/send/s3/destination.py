@@ -11,7 +11,7 @@ from typing import Literal
 import httpx
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
-from streamwarm.model import JsonObject, NewJob, State
+from streamwarm.model import MAX_KEY_BYTES, JsonObject, NewJob, State
 from streamwarm.s3.bounds import MOST_BYTES, TRACES
 from streamwarm.s3.sigv4 import Signer, SigningKeys
 from streamwarm.send.destination import Body, Media
@@ -21,9 +21,6 @@ from streamwarm.send.s3.client import S3Client
 from streamwarm.send.s3.multipart import COMPLETE_S, Multipart
 from streamwarm.send.template import Template
 from streamwarm.settings.s3 import S3Settings
-
-MAX_KEY_BYTES = 1024
-"""S3's limit for a key in UTF-8, and R2's."""
 
 
 class S3Destination:
