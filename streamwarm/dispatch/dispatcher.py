@@ -111,7 +111,7 @@ class Dispatcher:
         elif self.limits.cool_down_lane(destination, lane.name, pause, now):
             lane = None  # taken for the whole destination's
         self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
-        self.wake()  # what is held for it must make room for others
+        self.wake()  # its loaded jobs must make room for others
         job_waits = lane is None or (limited and destination in self.limits.active(now))
         if not limited or for_s is None:
             return Obeyed(job_waits)
@@ -167,7 +167,7 @@ class Dispatcher:
         """The best job, waited for, and one more for each further worker that is idle by then."""
         await self._refresh_if_due()
         while (first := self._pop()) is None:
-            self._news |= self.queue.more and self._taken  # what is held waits for its budgets; the store has others
+            self._news |= self.queue.more and self._taken  # loaded jobs wait for budgets; the store has others
             await self._sleep_until_something_changes()
             await self._refresh_if_due()
         chosen.append(first)

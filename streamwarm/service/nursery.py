@@ -124,7 +124,7 @@ class _Service:
         )
 
     def _on_events(self, events: list[Event]) -> None:
-        """What any process of the store told: there is work, work has become void, or a silence was asked for."""
+        """React to what a process of this store committed: a job queued or cancelled, or a pause after a 429."""
         for event in events:
             if event.state is State.QUEUED:
                 self.dispatcher.note_queued(event.id)
@@ -142,7 +142,7 @@ async def run_service(
     link: Link = ALONE,
     task_status: trio.TaskStatus[Endpoints] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`; hands back where. `link`: as one of several processes.
+    """Serve until `shutdown`; report the endpoints through `task_status`. `link`: as one of several processes.
 
     Raises `SettingsError`, or `StoreUnavailable` at the start.
     """
