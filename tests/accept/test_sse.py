@@ -187,9 +187,8 @@ async def test_a_page_that_never_reads_is_dropped_and_its_neighbour_hears_everyt
 
 
 @pytest.mark.parametrize("body", [b"", b"Content-Length: 5\r\n\r\nhello"], ids=["without a body", "with a body"])
-async def test_a_page_that_leaves_makes_room_for_the_next(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamwarm.accept.http.routes.MAX_FOLLOWERS", 1)
-    async with open_world() as world, open_http_service(world) as url, api(url) as client:
+async def test_a_page_that_leaves_makes_room_for_the_next(body: bytes) -> None:
+    async with open_world() as world, open_http_service(world, max_followers=1) as url, api(url) as client:
         async with await dial(url) as stream:
             await stream.send_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n" + (body or b"\r\n"))
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")

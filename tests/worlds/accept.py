@@ -20,6 +20,7 @@ from streamwarm.accept.auth import Auth
 from streamwarm.accept.http.gate import HttpApp, RequestLimits
 from streamwarm.accept.http.routes import HttpHooks, build_app
 from streamwarm.accept.http.server import HttpLimits, serve_http
+from streamwarm.accept.http.sse import MAX_FOLLOWERS
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.server import WebsocketLimits, serve_websocket
 from streamwarm.accept.websocket.session import Heartbeat
@@ -169,7 +170,13 @@ async def open_websocket_service(
         world.shutdown.set()
 
 
-def make_app(world: World, auth: Auth, body_within_s: float = 30.0, requests: RequestLimits | None = None) -> HttpApp:
+def make_app(
+    world: World,
+    auth: Auth,
+    body_within_s: float = 30.0,
+    requests: RequestLimits | None = None,
+    max_followers: int = MAX_FOLLOWERS,
+) -> HttpApp:
     async def ready() -> str | None:
         return world.not_ready[0] if world.not_ready else None
 
@@ -178,7 +185,13 @@ def make_app(world: World, auth: Auth, body_within_s: float = 30.0, requests: Re
 
     hooks = HttpHooks(ready=ready, metrics=metrics, feed=world.feed, closing=world.shutdown, pages=load_pages())
     return build_app(
-        world.intake, auth=auth, hooks=hooks, observe=world.observe, limits=requests, body_within_s=body_within_s
+        world.intake,
+        auth=auth,
+        hooks=hooks,
+        observe=world.observe,
+        limits=requests,
+        body_within_s=body_within_s,
+        max_followers=max_followers,
     )
 
 
@@ -190,8 +203,9 @@ async def open_http_service(
     limits: HttpLimits | None = None,
     requests: RequestLimits | None = None,
     body_within_s: float = 30.0,
+    max_followers: int = MAX_FOLLOWERS,
 ) -> AsyncIterator[str]:
-    app = make_app(world, auth or Auth(), body_within_s, requests)
+    app = make_app(world, auth or Auth(), body_within_s, requests, max_followers)
     async with trio.open_nursery() as nursery:
 
         async def serve(task_status: trio.TaskStatus[str]) -> None:

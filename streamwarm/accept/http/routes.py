@@ -72,9 +72,10 @@ def build_app(
     observe: Observer,
     limits: RequestLimits | None = None,
     body_within_s: float = 30.0,
+    max_followers: int = MAX_FOLLOWERS,
 ) -> HttpApp:
-    """The application. A request's body must arrive within `body_within_s`."""
-    api = _Api(intake, hooks, body_within_s)
+    """The application. A request's body must arrive within `body_within_s`; `max_followers` may follow events."""
+    api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers))
     routes = [_route(path, handlers) for path, handlers in api.handlers().items()]
     app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
     app.router.redirect_slashes = False
@@ -91,11 +92,11 @@ def _route(path: str, handlers: _Handlers) -> Route:
 
 
 class _Api:
-    def __init__(self, intake: Intake, hooks: HttpHooks, body_within_s: float) -> None:
+    def __init__(self, intake: Intake, hooks: HttpHooks, body_within_s: float, followers: trio.CapacityLimiter) -> None:
         self._intake = intake
         self._hooks = hooks
         self._body_within_s = body_within_s
-        self._followers = trio.CapacityLimiter(MAX_FOLLOWERS)
+        self._followers = followers
 
     async def dashboard(self, _: Request) -> Response:
         page = self._hooks.pages.dashboard
