@@ -87,7 +87,7 @@ async def jobs_from_listing(listing: AsyncIterator[ListedObject]) -> AsyncGenera
     """A job for every object that a bucket lists; "folders" (empty objects whose key ends in /) are left out."""
     async for listed in listing:
         if not (listed.bytes == 0 and listed.r2_key.endswith("/")):
-            yield {"r2_key": listed.r2_key, "bytes": listed.bytes}
+            yield {"r2_key": listed.r2_key} | ({} if listed.bytes is None else {"bytes": listed.bytes})
 
 
 def choose_destination(wanted: str | None, known: Iterable[str]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import Enum, auto
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
@@ -12,6 +13,7 @@ from attrs import frozen
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo
 from streamwarm.retry import parse_retry_after
+from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
@@ -21,17 +23,12 @@ which percent-encoding triples: some 3.5 MB with the other fields."""
 MAX_TOKEN_CHARS = 4096
 """A continuation token goes back in a URL. R2's and S3's are some hundred characters."""
 
-_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BUSY_CODES = frozenset({"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "TooManyRequests"})
+BUCKET_RETRY_S = 60.0
+"""How long a job waits after a refusal that is the bucket's fault: the contract has such a bucket probed every
+minute."""
 
-_REMEDIES = {
-    "SignatureDoesNotMatch": "check r2.secret_access_key and r2.region",
-    "InvalidAccessKeyId": "check r2.access_key_id",
-    "RequestTimeTooSkewed": "this host's clock is wrong; set it (NTP)",
-    "AccessDenied": "give the access key read and list permission on this bucket",
-    "Unauthorized": "check r2.access_key_id and r2.secret_access_key",
-    "InvalidObjectState": "the object is archived; restore it first",
-}
+_OF_THE_OBJECT = frozenset({Verdict.UNFIT, Verdict.TOO_LARGE, Verdict.INVALID, Verdict.DENIED})
+"""Refusals that stay the same whenever one asks, once it is sure that they are not about the bucket."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
@@ -41,7 +38,9 @@ class ListedObject:
     """One line of a listing."""
 
     r2_key: str
-    bytes: int
+    bytes: int | None
+    """None if the listing does not say."""
+
     etag: str
 
 
@@ -78,13 +77,12 @@ class Head:
     def of(cls, status: int, headers: Mapping[str, str]) -> Head:
         """Read a head; `headers` answers lower-case names. Values that make no sense count as absent."""
         length = headers.get("content-length", "")
-        encoding = headers.get("content-encoding", "").strip().lower()
         return cls(
             status=status,
             length_bytes=int(length) if re.fullmatch(r"\d{1,19}", length, re.ASCII) else None,
             etag=headers.get("etag") or None,
             content_type=headers.get("content-type") or None,
-            content_encoding=encoding if encoding not in {"", "identity"} else None,
+            content_encoding=_stored_encoding(headers.get("content-encoding", "")),
             content_range=parse_content_range(headers.get("content-range", "")),
             retry_after=headers.get("retry-after"),
         )
@@ -104,27 +102,79 @@ def is_strong(etag: str | None) -> bool:
     return etag is not None and not etag.startswith("W/") and re.fullmatch("[!-~]+", etag) is not None
 
 
-def error_of(head: Head, body: bytes, *, bucket: str, r2_key: str, now: float) -> SourceError:
+def is_same_version(one: str | None, other: str | None) -> bool:
+    """Whether two ETags name the same object, as HTTP's weak comparison has it (RFC 9110, section 8.8.3.2).
+
+    A proxy that may compress an answer makes its ETag weak.
+    """
+    return one is not None and other is not None and one.removeprefix("W/") == other.removeprefix("W/")
+
+
+class Asked(Enum):
+    """What was asked for. Only a first, plain GET is a verdict on the object."""
+
+    OBJECT = auto()
+    REST = auto()
+    """The rest of an object, by `Range` and `If-Match`."""
+
+    HEAD = auto()
+    LIST = auto()
+    PUT = auto()
+
+
+class BucketRefused(SourceError):
+    """The bucket refuses every request alike: no job is at fault, so none loses an attempt."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(
+            ErrorCode.SOURCE_REFUSED,
+            message,
+            permanent=False,
+            retry_after_s=max(retry_after_s or 0.0, BUCKET_RETRY_S),
+            counts=False,
+        )
+
+
+class DoubtfulRefusal(SourceError):
+    """A refusal that may be of this object or of every request. A probe of the bucket finds out which.
+
+    `AccessDenied` is one. So is a wrong signature: a server that tidies paths refuses it for odd keys alone.
+    """
+
+
+def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str, now: float) -> SourceError:
     """The error for an answer other than the one asked for. `body` may be empty (HEAD) or cut off."""
     code, detail = read_error(body)
     what = f"object {r2_key!r} in bucket {bucket!r}" if r2_key else f"bucket {bucket!r}"
     said = f"the server answered {head.status}" + (f" {code}" if code else "") + f" for {what}"
-    if code == "NoSuchBucket":
-        return SourceError(ErrorCode.SOURCE_REFUSED, f"there is no bucket {bucket!r}; check r2.bucket")
-    if head.status == 404 and r2_key:
-        return SourceError(
-            ErrorCode.SOURCE_NOT_FOUND,
-            f"there is no {what}; upload it, or push the key as the bucket lists it",
-        )
-    if head.status in {412, 416}:
-        return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was replaced while it was read")
-    if head.status in _BUSY or code in _BUSY_CODES:
-        return SourceError(
-            ErrorCode.SOURCE_UNAVAILABLE,
-            f"{said}; it will be asked again",
-            retry_after_s=parse_retry_after(head.retry_after, now=now),
-        )
-    return SourceError(ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}")
+    retry_after_s = parse_retry_after(head.retry_after, now=now)
+    match verdict_on(head.status, code):
+        case Verdict.PASSING | Verdict.SLOW_DOWN:
+            return SourceError(
+                ErrorCode.SOURCE_UNAVAILABLE, f"{said}; it will be asked again", retry_after_s=retry_after_s
+            )
+        case _ if code == "NoSuchBucket":
+            return BucketRefused(f"there is no bucket {bucket!r}; check r2.bucket and r2.endpoint_url")
+        case Verdict.KEY_REFUSED if asked is Asked.OBJECT and code == "SignatureDoesNotMatch":
+            return DoubtfulRefusal(ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}")
+        case Verdict.KEY_REFUSED | Verdict.WRONG_BUCKET:
+            return BucketRefused(f"{said}{detail}; {_remedy(head.status, code)}", retry_after_s=retry_after_s)
+        case _ if asked is Asked.LIST:  # no object is asked for
+            return BucketRefused(f"{said}{detail}; {_remedy(head.status, code)}", retry_after_s=retry_after_s)
+        case Verdict.REPLACED:
+            return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was replaced while it was read")
+        case Verdict.MISSING if asked is Asked.REST:
+            return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was removed while it was read")
+        case Verdict.MISSING:
+            return SourceError(
+                ErrorCode.SOURCE_NOT_FOUND, f"there is no {what}; upload it, or push the key as the bucket lists it"
+            )
+        case Verdict.DENIED | Verdict.INVALID if asked is Asked.OBJECT:
+            return DoubtfulRefusal(ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}")
+        case verdict:
+            permanent = verdict in _OF_THE_OBJECT and asked in {Asked.OBJECT, Asked.PUT}
+            message = f"{said}{detail}; {_remedy(head.status, code)}"
+            return SourceError(ErrorCode.SOURCE_REFUSED, message, permanent=permanent, retry_after_s=retry_after_s)
 
 
 def parse_list_page(body: bytes) -> ListPage:
@@ -133,7 +183,8 @@ def parse_list_page(body: bytes) -> ListPage:
     if root is None or tag(root) != "ListBucketResult":
         raise _bad_listing("it is not a ListBucketResult")
     encoded = text(root, "EncodingType") == "url"
-    objects = tuple(_listed(item, encoded=encoded) for item in root if tag(item) == "Contents")
+    entries = (_listed(item, encoded=encoded) for item in root if tag(item) == "Contents")
+    objects = tuple(entry for entry in entries if entry is not None)
     token = text(root, "NextContinuationToken")
     if text(root, "IsTruncated") != "true":
         return ListPage(objects, None)
@@ -142,24 +193,33 @@ def parse_list_page(body: bytes) -> ListPage:
     return ListPage(objects, token)
 
 
-def _listed(item: Element, *, encoded: bool) -> ListedObject:
+def _listed(item: Element, *, encoded: bool) -> ListedObject | None:
+    """None for an entry without a key, which names nothing."""
     key, size = text(item, "Key"), text(item, "Size")
-    if not key or not re.fullmatch(r"\d{1,19}", size, re.ASCII):
-        raise _bad_listing("an entry has no key or no size")
+    if not key:
+        return None
     # S3 writes a space as `+` and a plus as `%2B` here, as HTML forms do.
-    return ListedObject(unquote_plus(key) if encoded else key, int(size), text(item, "ETag"))
+    size_bytes = int(size) if re.fullmatch(r"\d{1,19}", size, re.ASCII) else None
+    return ListedObject(unquote_plus(key) if encoded else key, size_bytes, text(item, "ETag"))
+
+
+def _stored_encoding(text: str) -> str | None:
+    """The encodings an object is stored with; None for none.
+
+    `aws-chunked` is how an upload travels, not how an object is stored. Careless servers
+    keep it, strict ones refuse it.
+    """
+    words = [word.strip() for word in text.lower().split(",")]
+    return ", ".join(word for word in words if word not in {"", "identity", "aws-chunked"}) or None
 
 
 def _bad_listing(why: str) -> SourceError:
-    return SourceError(
-        ErrorCode.SOURCE_REFUSED,
-        f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API",
-    )
+    return BucketRefused(f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API")
 
 
 def _remedy(status: int, code: str) -> str:
-    if code in _REMEDIES:
-        return _REMEDIES[code]
+    if code in REMEDIES:
+        return re.sub(r"\b(?=(?:access_key_id|secret_access_key|region|endpoint_url|bucket)\b)", "r2.", REMEDIES[code])
     if 300 <= status < 400:
         return "a redirect is not followed; check r2.endpoint_url and r2.region"
     if status in {401, 403}:

@@ -23,7 +23,7 @@ import trio
 from attrs import Attribute, define, field, frozen
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.answers import Head, error_of
+from streamwarm.fetch.answers import Asked, Head, error_of
 from streamwarm.fetch.pace import Pace
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.s3.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
@@ -143,7 +143,7 @@ class BucketClient:
 
     async def ask(
         self,
-        method: str,
+        asked: Asked,
         r2_key: str = "",
         *,
         expect: frozenset[int],
@@ -156,24 +156,25 @@ class BucketClient:
         server may have closed it, idle, at the moment it was reused, and a request without a body loses
         nothing.
         """
+        method = "HEAD" if asked is Asked.HEAD else "GET"
         s3_request = self._s3_request(method, r2_key, query=query, headers=headers or {})
         try:
             answer = await self._send(self._build(s3_request))
         except _ConnectionLostError:
             answer = await self._send(self._build(s3_request))
-        return await self._expected(answer, r2_key, expect)
+        return await self._expected(answer, asked, r2_key, expect)
 
     @asynccontextmanager
     async def asking(
         self,
-        method: str,
+        asked: Asked,
         r2_key: str = "",
         *,
         expect: frozenset[int],
         query: tuple[tuple[str, str], ...] = (),
     ) -> AsyncIterator[Answer]:
         """`ask`, closed at the end of the block."""
-        answer = await self.ask(method, r2_key, expect=expect, query=query)
+        answer = await self.ask(asked, r2_key, expect=expect, query=query)
         try:
             yield answer
         finally:
@@ -191,7 +192,8 @@ class BucketClient:
         """Store an object and return the answer's head. The upload may take as long as it moves."""
         s3_request = self._s3_request("PUT", r2_key, headers={"content-type": content_type}, payload_hash=payload_hash)
         request = self._build(s3_request, body=body, length_bytes=length_bytes)
-        answer = await self._expected(await self._send(request, timeout_s=float("inf")), r2_key, frozenset({200}))
+        answer = await self._send(request, timeout_s=float("inf"))
+        answer = await self._expected(answer, Asked.PUT, r2_key, frozenset({200, 201, 204}))
         await answer.aclose()
         return answer.head
 
@@ -259,14 +261,14 @@ class BucketClient:
             ErrorCode.TIMEOUT, f"{self.bucket.endpoint_url} gave no answer in time; it will be asked again"
         )
 
-    async def _expected(self, answer: Answer, r2_key: str, expect: frozenset[int]) -> Answer:
+    async def _expected(self, answer: Answer, asked: Asked, r2_key: str, expect: frozenset[int]) -> Answer:
         if answer.head.status in expect:
             return answer
         try:
             body = await self._error_body(answer)
         finally:
             await answer.aclose()
-        raise error_of(answer.head, body, bucket=self.bucket.bucket, r2_key=r2_key, now=self.now())
+        raise error_of(answer.head, body, asked=asked, bucket=self.bucket.bucket, r2_key=r2_key, now=self.now())
 
     async def _error_body(self, answer: Answer) -> bytes:
         """What can be had of an error's document; without it the status still says enough."""

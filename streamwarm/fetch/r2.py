@@ -9,10 +9,20 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import httpx
-from attrs import define, field
+from attrs import define, evolve, field
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.answers import MAX_PAGE_BYTES, Head, ListedObject, ListPage, parse_list_page
+from streamwarm.fetch.answers import (
+    MAX_PAGE_BYTES,
+    Asked,
+    BucketRefused,
+    DoubtfulRefusal,
+    Head,
+    ListedObject,
+    ListPage,
+    is_same_version,
+    parse_list_page,
+)
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
 from streamwarm.fetch.resume import ResumingObject, check_continuation
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
@@ -47,14 +57,17 @@ class R2Source(ResumableSource):
         self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s)
         self._observe = observe
         self._uniform = uniform
+        self._last_read: str | None = None
 
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
-        """Open the object of exactly this name; its bytes come as stored, over as many connections as it
-        takes. `sha256` changes nothing here."""
-        answer = await self._bucket.ask("GET", _named(r2_key), expect=_OK)
+        """Open the object of exactly this name; its bytes come as stored, over as many connections as it takes.
+
+        `sha256`: the job's digest, if it names one. An answer that does not look like S3's is read only then.
+        """
+        answer = await self._ask_for_object(_named(r2_key))
         try:
-            info = await self._describe(r2_key, answer.head)
+            info = await self._describe(r2_key, answer.head, sha256)
         except BaseException:
             await answer.aclose()
             raise
@@ -85,7 +98,7 @@ class R2Source(ResumableSource):
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
         """What a HEAD tells: size (0 is possible here), ETag, type, stored encoding."""
-        async with self._bucket.asking("HEAD", _named(r2_key), expect=_OK) as answer:
+        async with self._bucket.asking(Asked.HEAD, _named(r2_key), expect=_OK) as answer:
             head = answer.head
         if head.length_bytes is None:
             raise SourceError(
@@ -118,24 +131,60 @@ class R2Source(ResumableSource):
             ("prefix", prefix),
             *((("continuation-token", token),) if token else ()),
         )
-        async with self._bucket.asking("GET", expect=_OK, query=query) as answer:
+        async with self._bucket.asking(Asked.LIST, expect=_OK, query=query) as answer:
             body = await answer.read(MAX_PAGE_BYTES)
         return parse_list_page(body)
 
+    async def _ask_for_object(self, r2_key: str) -> Answer:
+        try:
+            answer = await self._bucket.ask(Asked.OBJECT, r2_key, expect=_OK)
+        except DoubtfulRefusal as refusal:
+            if await self._refuses_all():
+                raise BucketRefused(refusal.message) from refusal
+            raise
+        self._last_read = r2_key
+        return answer
+
+    async def _refuses_all(self) -> bool:
+        """Whether the bucket refuses every request, as it has refused one for an object.
+
+        A key may lack the permission to list and still read, so the object that was read last is asked for as well.
+        """
+        try:
+            await self.check()
+        except SourceError:
+            if self._last_read is None:
+                return True
+        else:
+            return False
+        try:
+            await self.head_object(self._last_read)
+        except SourceError:
+            return True
+        return False
+
     async def _reopen(self, info: ObjectInfo, offset: int) -> Answer:
         headers = {"range": f"bytes={offset}-", "if-match": info.etag or ""}
-        return await self._bucket.ask("GET", info.r2_key, expect=_OK_OR_PARTIAL, headers=headers)
+        return await self._bucket.ask(Asked.REST, info.r2_key, expect=_OK_OR_PARTIAL, headers=headers)
 
-    async def _describe(self, r2_key: str, head: Head) -> ObjectInfo:
-        """The object's exact size and encoding, from HEAD where GET's own head does not settle them.
+    async def _describe(self, r2_key: str, head: Head, sha256: str | None) -> ObjectInfo:
+        """The object's exact size and encoding, from HEAD if GET's own head does not settle them.
 
-        An encoding counts as stored, and is handed out as it is, only if HEAD names the same one and the same
-        size; anything else was made on the way, and is refused.
+        An encoding counts as stored, and is handed out as it is, only if HEAD names the same one and the same size.
+        Anything else was made on the way, and is refused. So is an answer without an ETag, which no S3 API gives for an
+        object: it is a proxy's page, unless a digest will tell.
         """
+        if head.etag is None and sha256 is None:
+            raise SourceError(
+                ErrorCode.SOURCE_REFUSED,
+                f"the answer for {r2_key!r} has no ETag, so it may be a login page or an error of a proxy and not the "
+                "object; check r2.endpoint_url, or name the object's sha256",
+                permanent=False,
+            )
         if head.length_bytes is not None and head.content_encoding is None:
             return _not_empty(head.info(r2_key, head.length_bytes))
         stored = await self.head_object(r2_key)
-        if stored.etag != head.etag:
+        if not is_same_version(stored.etag, head.etag):
             raise SourceError(ErrorCode.SOURCE_CHANGED, f"object {r2_key!r} was replaced while it was opened")
         if stored.content_encoding != head.content_encoding or head.length_bytes not in {None, stored.bytes}:
             sent = head.content_encoding or "identity"
@@ -145,7 +194,8 @@ class R2Source(ResumableSource):
                 f"{stored.content_encoding or 'identity'}, so these are not the stored bytes; "
                 "store it without Content-Encoding",
             )
-        return _not_empty(stored)
+        # GET's own ETag: what it says of these bytes, a weak one too, is what a reopen is compared with.
+        return _not_empty(evolve(stored, etag=head.etag))
 
 
 @define(eq=False)
@@ -156,6 +206,8 @@ class _Listing:
     _objects: deque[ListedObject] = field(factory=deque, init=False)
     _token: str | None = field(default=None, init=False)
     _finished: bool = field(default=False, init=False)
+    _pages: int = field(default=0, init=False)
+    _remembered: str | None = field(default=None, init=False)
 
     def __aiter__(self) -> AsyncIterator[ListedObject]:
         return self
@@ -165,14 +217,19 @@ class _Listing:
             if self._finished:
                 raise StopAsyncIteration
             page = await self._fetch_page(self._token)
-            if page.next_token is not None and page.next_token == self._token:
-                raise SourceError(
-                    ErrorCode.SOURCE_REFUSED,
-                    "the bucket's listing repeats a page; check that r2.endpoint_url is an S3 API",
-                )
+            self._refuse_to_go_in_circles(page.next_token)
             self._objects.extend(page.objects)
             self._token, self._finished = page.next_token, page.next_token is None
         return self._objects.popleft()
+
+    def _refuse_to_go_in_circles(self, token: str | None) -> None:
+        """Brent's algorithm: one token is remembered, a later one at every power of two, so a circle of any length is
+        found within three rounds and no set of tokens grows with the bucket."""
+        self._pages += 1
+        if token is not None and token == self._remembered:
+            raise BucketRefused("the bucket's listing repeats its pages; check that r2.endpoint_url is an S3 API")
+        if self._pages & (self._pages - 1) == 0:
+            self._remembered = token
 
 
 def _named(r2_key: str) -> str:

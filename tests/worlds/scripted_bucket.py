@@ -150,8 +150,8 @@ class Rig:
     def reopened_at(self) -> list[int]:
         return [event.offset for event in self.observed if isinstance(event, SourceReopened)]
 
-    async def read(self, r2_key: str = "media/a.mp4") -> bytes:
-        async with self.source.open_object(r2_key) as source_object:
+    async def read(self, r2_key: str = "media/a.mp4", *, sha256: str | None = None) -> bytes:
+        async with self.source.open_object(r2_key, sha256=sha256) as source_object:
             return b"".join([bytes(piece) async for piece in source_object.pieces()])
 
 

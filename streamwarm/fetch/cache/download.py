@@ -52,6 +52,7 @@ class SharedDownload:
     """
 
     r2_key: str
+    _wanted_sha256: str | None
     _source: ResumableSource
     _folder: Path
     _admit: Callable[[SharedDownload, ObjectInfo], bool]
@@ -148,7 +149,7 @@ class SharedDownload:
         return piece or None
 
     async def _fill(self) -> None:
-        async with self._source.open_object(self.r2_key) as opened:
+        async with self._source.open_object(self.r2_key, sha256=self._wanted_sha256) as opened:
             if not self._admit(self, opened.info):
                 return
             file = self._file = await NamelessFile.open(self._folder)

@@ -23,6 +23,7 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
+from streamwarm.errors import SourceError
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
@@ -115,7 +116,7 @@ class CachedSource(Source):
             if download is None:
                 if not self._recent.note(r2_key, now) and not self._eager:
                     return None
-                reader = self._begin(r2_key)
+                reader = self._begin(r2_key, sha256)
             else:
                 reader = download.join(origin="cache")
             try:
@@ -132,7 +133,7 @@ class CachedSource(Source):
         return None
 
     async def _is_usable(self, reader: CacheReader, sha256: str | None) -> bool:
-        """Whether this download has the object as it is now. Raises `SourceError` as the bucket does."""
+        """Whether this download has the object as it is now. Raises `SourceError` if its own GET was refused."""
         download = reader.download
         await download.opened.wait()
         known = download.info
@@ -144,11 +145,16 @@ class CachedSource(Source):
             return False
         if sha256 is not None and download.sha256 == sha256:
             return True
-        now = await self._source.head_object(download.r2_key)
+        try:
+            now = await self._source.head_object(download.r2_key)
+        except SourceError:
+            return False  # only a GET's answer is a verdict on the object
         return not download.is_dead and (now.etag, now.bytes) == (known.etag, known.bytes)
 
-    def _begin(self, r2_key: str) -> CacheReader:
-        download = SharedDownload(r2_key, self._source, self._folder, self._admit, self._give_back, self._observe)
+    def _begin(self, r2_key: str, sha256: str | None) -> CacheReader:
+        download = SharedDownload(
+            r2_key, sha256, self._source, self._folder, self._admit, self._give_back, self._observe
+        )
         self._index.add(download)
         reader = download.join(origin="stream")
         self._nursery.start_soon(self._run, download)

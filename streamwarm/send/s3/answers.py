@@ -13,6 +13,7 @@ from attrs import frozen
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.retry import parse_retry_after
 from streamwarm.s3.bounds import MIB, MOST_PARTS
+from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
 
 UNAUTHORIZED_PAUSE_S = 300.0
@@ -21,18 +22,8 @@ UNAUTHORIZED_PAUSE_S = 300.0
 RATE_LIMITED_S = 2.0
 """After a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write a second to one key."""
 
-_KEY_REFUSED = {
-    "InvalidAccessKeyId": "check access_key_id",
-    "SignatureDoesNotMatch": "check secret_access_key and region",
-    "ExpiredToken": "set a key that has not expired",
-    "Unauthorized": "check access_key_id and secret_access_key",
-    "RequestTimeTooSkewed": "this host's clock is wrong; set it (NTP)",
-}
-_PASSING = frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "NoSuchUpload"})
 _PLAIN_KEY = re.compile(r"(?!.*(^|/)(\.{0,2})(/|$))[A-Za-z0-9/_.-]+|")
 """A name that every server leaves as it is: no empty or dot segment, nothing that is encoded in a path."""
-
-_SLOW_DOWN = frozenset({"SlowDown", "TooManyRequests"})
 
 
 def part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
@@ -65,9 +56,17 @@ def read_upload_id(body: bytes) -> str:
     return _required(body, "InitiateMultipartUploadResult", "UploadId")
 
 
-def read_completed(body: bytes) -> str:
-    """The object's ETag, from the answer to CompleteMultipartUpload. Raises `DestinationError`."""
-    return _required(body, "CompleteMultipartUploadResult", "ETag")
+def read_completed(body: bytes) -> str | None:
+    """The object's ETag, from the answer to CompleteMultipartUpload; None if it has none that can be read."""
+    root = parse_xml(body)
+    etag = text(root, "ETag").strip() if root is not None and tag(root) == "CompleteMultipartUploadResult" else ""
+    return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else None
+
+
+def is_error(body: bytes) -> bool:
+    """Whether a success's body is S3's error document: S3 begins a 200 before it knows how a long step ends."""
+    root = parse_xml(body)
+    return root is not None and tag(root) == "Error"
 
 
 def _required(body: bytes, root_tag: str, name: str) -> str:
@@ -115,53 +114,65 @@ class Trace:
 def read_refusal(
     status: int, body: bytes, *, bucket: str, key: str, retry_after: str | None, now: float
 ) -> DestinationError:
-    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off."""
+    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off.
+
+    Only what is wrong with the object itself is permanent: too large, or a name that the bucket cannot have.
+    """
     code, detail = read_error(body)
     what = f"{key[:200]!r} in bucket {bucket!r}" if key else f"bucket {bucket!r}"
     said = f"the bucket answered {status}{f' {code}' if code else ''} for {what}"
     retry_after_s = parse_retry_after(retry_after, now=now)
-    if status == 429 or code in _SLOW_DOWN:
-        return DestinationError(
-            ErrorCode.RATE_LIMITED,
-            said,
-            retry_after_s=max(retry_after_s or 0.0, RATE_LIMITED_S),
-            counts=False,
-            # Without a time it is that one key which was written too often.
-            pauses_destination=bool(retry_after_s),
-        )
-    if status in {408, 425} or status >= 500 or code in _PASSING:
-        return DestinationError(
-            ErrorCode.DESTINATION_UNAVAILABLE, said, retry_after_s=retry_after_s, pauses_destination=bool(retry_after_s)
-        )
-    if status == 401 or code in _KEY_REFUSED:
-        return _unauthorized(said, code, key)
-    if status == 413 or code == "EntityTooLarge":
-        return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
-    return DestinationError(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}")
+    match verdict_on(status, code):
+        case Verdict.SLOW_DOWN:
+            return DestinationError(
+                ErrorCode.RATE_LIMITED,
+                said,
+                retry_after_s=max(retry_after_s or 0.0, RATE_LIMITED_S),
+                counts=False,
+                # Without a time it is that one key which was written too often.
+                pauses_destination=bool(retry_after_s),
+            )
+        case Verdict.PASSING:
+            return DestinationError(
+                ErrorCode.DESTINATION_UNAVAILABLE,
+                said,
+                retry_after_s=retry_after_s,
+                pauses_destination=bool(retry_after_s),
+            )
+        case _ if code == "NoSuchUpload":  # a lifecycle rule took it, or another process: the next attempt begins anew
+            return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, said)
+        case Verdict.KEY_REFUSED if code == "SignatureDoesNotMatch" and not _PLAIN_KEY.fullmatch(key):
+            # It may be the name: a server that tidies paths signs another. Such an object must not stop all the others.
+            return DestinationError(
+                ErrorCode.DESTINATION_REFUSED,
+                f"{said}; check secret_access_key and region, and whether the server keeps such names as they are",
+                permanent=False,
+            )
+        case Verdict.KEY_REFUSED:
+            return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, and restart")
+        case Verdict.WRONG_BUCKET:
+            return _pausing(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}")
+        case Verdict.TOO_LARGE:
+            return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
+        case verdict:
+            message = f"{said}{detail}; {_remedy(status, code)}"
+            return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=verdict is Verdict.UNFIT)
 
 
-def _unauthorized(said: str, code: str, key: str) -> DestinationError:
-    if code == "SignatureDoesNotMatch" and not _PLAIN_KEY.fullmatch(key):
-        # It may be the name: a server that tidies paths signs another. One such object must not stop all the others.
-        return DestinationError(
-            ErrorCode.DESTINATION_REFUSED,
-            f"{said}; check secret_access_key and region, and whether the server keeps such names as they are",
-            permanent=False,
-        )
+def _pausing(code: ErrorCode, message: str) -> DestinationError:
+    """A refusal that every object would meet: the destination pauses, and no attempt is used."""
     return DestinationError(
-        ErrorCode.UNAUTHORIZED,
-        f"{said}; {_KEY_REFUSED.get(code, 'check access_key_id and secret_access_key')}, and restart",
-        retry_after_s=UNAUTHORIZED_PAUSE_S,
-        counts=False,
-        pauses_destination=True,
+        code, message, permanent=False, retry_after_s=UNAUTHORIZED_PAUSE_S, counts=False, pauses_destination=True
     )
 
 
 def _remedy(status: int, code: str) -> str:
-    if code == "NoSuchBucket":
-        return "check bucket"
+    if code in REMEDIES:
+        return REMEDIES[code]
     if 300 <= status < 400:
         return "a redirect is not followed; check endpoint_url and region"
+    if status == 401:
+        return "check access_key_id and secret_access_key"
     if status == 403:
         return "give the access key write permission on this bucket"
     return "check endpoint_url, bucket and key"

@@ -25,6 +25,9 @@ ASK_S = 60.0
 ANSWER_BYTES = 1 << 20
 """More than any answer that is read here, such as a page of 1000 of our own short keys."""
 
+STORED = frozenset({200, 201, 204})
+"""An object, or a part, is stored. S3 answers 200; gateways to WebDAV and other stores answer 201 or 204."""
+
 Query = tuple[tuple[str, str], ...]
 
 
@@ -69,7 +72,7 @@ class S3Client:
         """
         request = self._request("PUT", key, query, headers or {}, content, UNSIGNED_PAYLOAD, length_bytes)
         answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
-        if answer.status != 200:
+        if answer.status not in STORED:
             raise self.refusal(answer, key)
         etag = str(answer.headers.get("ETag", ""))
         return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else ""

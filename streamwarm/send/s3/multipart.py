@@ -18,6 +18,7 @@ jobs that the store does not know are another installation's, and are left alone
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import cast
@@ -34,11 +35,12 @@ from streamwarm.send.s3.answers import (
     Trace,
     complete_body,
     etag_of_parts,
+    is_error,
     read_completed,
     read_keys,
     read_upload_id,
 )
-from streamwarm.send.s3.client import S3Client
+from streamwarm.send.s3.client import STORED, S3Client
 
 UNANSWERED = 2
 """Parts under way at most: the one that moves, and one that is waited for. Where an answer takes 100 ms, 1 GiB in parts
@@ -74,7 +76,7 @@ class Multipart:
             await self._abort_all(self.folder(job_id))
         async with self._begun(job_id, key, headers) as upload_id:
             etags = await self._send_parts(key, upload_id, sizes, body)
-            return await self._complete(key, upload_id, etags)
+            return await self._complete(key, upload_id, etags, sum(sizes))
 
     async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
         """Abort the uploads that attempts now over have left."""
@@ -101,13 +103,13 @@ class Multipart:
     async def _begin(self, job_id: str, key: str, headers: Mapping[str, str]) -> tuple[str, Trace]:
         """Begin an upload and note whose it is; not to be interrupted in between, for then nobody would know."""
         begun = await self.client.ask("POST", key, query=(("uploads", ""),), headers=headers)
-        if begun.status != 200:
+        if begun.status != 200 or is_error(begun.body):
             raise self.client.refusal(begun, key)
         trace = Trace(job_id, key, read_upload_id(begun.body))
         name = f"{self.folder(job_id)}{self.new_token()}"
         try:
             noted = await self.client.ask("PUT", name, body=trace.to_json())
-            if noted.status != 200:
+            if noted.status not in STORED:
                 raise self.client.refusal(noted, name)
         except BaseException:
             await self._tidy(name, trace)
@@ -184,16 +186,19 @@ class Multipart:
             raise failures[0]
         return etags
 
-    async def _complete(self, key: str, upload_id: str, etags: list[str]) -> str:
-        """Put the parts together. A lost answer is asked for once more: by the object, and by completing again."""
+    async def _complete(self, key: str, upload_id: str, etags: list[str], size_bytes: int) -> str:
+        """Put the parts together. If the answer does not say how it went, the bucket is asked for the object.
+
+        If that does not settle it, completing is asked for once more.
+        """
         for is_last_try in (False, True):
             answer = await self._ask_to_complete(key, upload_id, etags)
             if answer is not None and not (is_last_try and answer.status == 404):  # then: it was completed, or aborted
-                # S3 begins its 200 before it knows how this ends.
-                if answer.status != 200 or b"<Error>" in answer.body:
+                if answer.status not in STORED or is_error(answer.body):
                     raise self.client.refusal(answer, key)
-                return read_completed(answer.body)
-            if etag := await self._completed_after_all(key, etags):
+                if etag := read_completed(answer.body):
+                    return etag
+            if etag := await self._completed_after_all(key, etags, size_bytes, acknowledged=answer is not None):
                 return etag
         raise DestinationError(ErrorCode.DELIVERY_UNKNOWN, "every byte was sent and the last step's answer was lost")
 
@@ -205,13 +210,21 @@ class Multipart:
             return answer if answer.whole else None
         return None
 
-    async def _completed_after_all(self, key: str, etags: list[str]) -> str | None:
-        """The object's ETag, where it can be foreseen and the bucket has it by now."""
+    async def _completed_after_all(
+        self, key: str, etags: list[str], size_bytes: int, *, acknowledged: bool
+    ) -> str | None:
+        """The object's ETag, if the bucket has it by now.
+
+        It is known by the ETag that its parts give. Where they give none, its size will do if the bucket has
+        acknowledged the last step.
+        """
         expected = etag_of_parts(etags)
         with suppress(DestinationError):
             head = await self.client.ask("HEAD", key)
-            if expected is not None and head.status == 200 and head.headers.get("ETag") == expected:
-                return expected
+            etag = head.headers.get("ETag", "")
+            has_size = head.headers.get("Content-Length") == str(size_bytes)
+            is_whole = etag == expected or (acknowledged and has_size and re.fullmatch(r"[!-~]{1,1024}", etag))
+            return etag if head.status == 200 and is_whole else None
         return None
 
 
