@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.download import AHEAD_BYTES, BLOCK_BYTES
+from streamwarm.fetch.source import ObjectInfo
 from tests.worlds.memory_bucket import CacheRig, MemoryBucket, brisk_clock, cache_rig
 
 BODY = bytes(range(251)) * 100  # a prime: no two blocks are alike
@@ -269,3 +270,15 @@ async def test_one_destination_pays_for_the_cache_only_once_an_object_comes_agai
         await trio.sleep(1000)
         await rig.read(origin="stream")
         assert rig.cache.stats().bytes == 0
+
+
+@pytest.mark.parametrize("code", [ErrorCode.SOURCE_REFUSED, ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_NOT_FOUND])
+async def test_a_bucket_that_answers_no_head_serves_every_destination(
+    code: ErrorCode, clock: MockClock, tmp_path: Path
+) -> None:
+    class Headless(MemoryBucket):
+        async def head_object(self, r2_key: str) -> ObjectInfo:
+            raise SourceError(code, "405")
+
+    async with cache_rig(Headless({"a": BODY}), tmp_path) as rig:
+        assert [await rig.read() for _ in range(3)] == [BODY] * 3
