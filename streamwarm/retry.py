@@ -45,8 +45,13 @@ def parse_retry_after(text: str | None, *, now: float) -> float | None:
     text = text.strip()
     if text.isascii() and text.isdecimal():
         return min(float(text[:9]), LONGEST_WAIT_S)
+    at = parse_http_date(text)
+    return None if at is None else min(max(0.0, at - now), LONGEST_WAIT_S)
+
+
+def parse_http_date(text: str) -> float | None:
+    """Unix seconds of a `Date` or the like; None for what is no date, or is out of every calendar's range."""
     try:
-        at = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, OSError, TypeError, IndexError):
         return None
-    return min(max(0.0, at - now), LONGEST_WAIT_S)

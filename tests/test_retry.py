@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.errors import LONGEST_WAIT_S, AttemptError, ErrorCode
-from streamwarm.retry import CEILING_S, backoff_s, retry_at
+from streamwarm.retry import CEILING_S, backoff_s, parse_http_date, parse_retry_after, retry_at
 
 NOW = 1_000_000.0
 jitter = st.floats(0, 1, exclude_max=True)
@@ -45,3 +45,30 @@ def test_what_the_far_side_asks_for_is_obeyed_within_a_day(asked_s: float, attem
 def test_what_was_no_attempt_never_uses_them_up(attempt: int) -> None:
     error = AttemptError(ErrorCode.RATE_LIMITED, "429", retry_after_s=35, counts=False)
     assert retry_at(error, attempt=attempt, max_attempts=5, now=NOW, random=0.5) == NOW + 35
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "soon",
+        "Mon, 01 Jan 0001 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +1400",
+        "Fri, 31 Dec 9999 23:59:59 -1200",
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "Fri, 32 Foo 2026 25:61:61 GMT",
+        "Thu, 01 Jan 1970 00:00:00 +99999999999999",
+        "\ud800",
+        "9" * 400,
+    ],
+)
+def test_an_absurd_date_is_no_reason_to_stop(text: str) -> None:
+    at = parse_http_date(text)
+    assert at is None or -1e11 < at < 1e12
+    assert 0 <= (parse_retry_after(text, now=NOW) or 0.0) <= LONGEST_WAIT_S
+
+
+@given(st.text(max_size=60))
+def test_no_text_in_a_date_breaks_its_reader(text: str) -> None:
+    parse_http_date(text)
+    parse_retry_after(text, now=NOW)

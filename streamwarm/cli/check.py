@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import trio
 from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, read_settings
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
+from streamwarm.retry import parse_http_date
 from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
 from streamwarm.service.open import open_pool, open_source, prove_store, secrets_in_settings
 from streamwarm.settings.s3 import S3Settings
@@ -126,11 +126,11 @@ async def _clock(settings: Settings, client: httpx.AsyncClient, tell: Tell) -> N
             told = response.headers.get("date")
     except (httpx.HTTPError, httpx.InvalidURL):
         return  # the bucket's own line says so
-    try:
-        skew_s = time.time() - parsedate_to_datetime(told or "").timestamp()
-    except ValueError:
+    at = parse_http_date(told or "")
+    if at is None:
         tell(Finding("clock", True, "the bucket's server does not tell its time"))
         return
+    skew_s = time.time() - at
     ok = abs(skew_s) <= SKEW_S
     detail = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the bucket's"
     tell(Finding("clock", ok, detail if ok else f"{detail}: its signatures will be refused; run a time service (NTP)"))

@@ -17,6 +17,7 @@ from attrs import Attribute
 MAX_URL_CHARS = 65_536
 """The longest URL that httpx takes."""
 
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _IPV4 = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 
 
@@ -59,7 +60,7 @@ def check_endpoint(_: object, __: Attribute[Any], value: str) -> None:
         url = split_url(value)
     except ValueError:
         raise BadValue("must be a URL, such as https://ACCOUNT.r2.cloudflarestorage.com") from None
-    if url.scheme not in {"http", "https"} or not url.hostname or url.port == 0:
+    if url.scheme not in {"http", "https"} or not url.hostname:
         raise BadValue("must be https://HOST or http://HOST:PORT")
     if "@" in value:
         raise BadValue("must not have credentials in it; they are access_key_id and secret_access_key")
@@ -68,16 +69,24 @@ def check_endpoint(_: object, __: Attribute[Any], value: str) -> None:
 
 
 def split_url(text: str) -> SplitResult:
-    """The parts of a URL. Raises `ValueError` for a host or port that httpx would refuse later."""
+    """The parts of a URL. Raises `ValueError` for a host or port that no request could go to."""
     if len(text) > MAX_URL_CHARS or text != text.strip() or not text.isprintable():
         raise ValueError("has a character that no URL has, or is too long")
     url = urlsplit(text)
-    _ = url.port  # raises ValueError for a port that is not a number up to 65535
-    host = url.hostname or ""
+    if url.port == 0:  # reading it raises ValueError for what is not a number up to 65535
+        raise ValueError("port 0 is not a port that anything listens on")
+    if url.hostname:
+        check_host(url.hostname)
+    return url
+
+
+def check_host(host: str) -> None:
+    """Raise `ValueError` for a host that no resolver takes (RFC 1035, section 2.3.4, and underscores)."""
     if ":" in host:
         ipaddress.IPv6Address(host)
     elif _IPV4.fullmatch(host):
         ipaddress.IPv4Address(host)
-    elif not host.isascii():
-        idna.encode(host)  # as httpx does; an IDNAError is a ValueError
-    return url
+    else:
+        name = host if host.isascii() else idna.encode(host).decode("ascii")  # an IDNAError is a ValueError
+        if len(name) > 253 or not all(map(_LABEL.fullmatch, name.removesuffix(".").split("."))):
+            raise ValueError("a host's name is labels of 1 to 63 letters, digits, - and _, with dots between them")

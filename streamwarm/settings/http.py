@@ -36,13 +36,15 @@ def _check_url(_: object, __: Attribute[Any], value: str) -> None:
     if not value.startswith(("http://", "https://")):
         raise BadValue("must start with https:// (or http://)")
     check_placeholders(value)
+    if "{" in value.split("/", 3)[2].partition(":")[0] or "\\" in value:
+        raise BadValue("must name its host outright, such as https://media.example.com/{r2_key}")
     try:
         url = split_url(value)
     except ValueError:
         raise BadValue("must be a URL, such as https://media.example.com/{r2_key}") from None
     if "@" in url.netloc:
         raise BadValue("must not have credentials in it; put them into headers")
-    if not url.hostname or url.port == 0 or "{" in url.netloc or "\\" in value:
+    if not url.hostname:
         raise BadValue("must name its host outright, such as https://media.example.com/{r2_key}")
     if url.fragment or value.endswith("#"):
         raise BadValue("must not have a fragment (#): it would never be sent")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +15,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from streamwarm.errors import SettingsError
-from streamwarm.settings.checks import BadValue, above_zero, at_least, check_endpoint, one_of
+from streamwarm.settings.checks import BadValue, above_zero, at_least, check_endpoint, check_host, one_of
 from streamwarm.settings.secret import SecretStr
 
 KEEP_DONE_S = 7 * 86400.0
@@ -31,7 +32,11 @@ class Address(NamedTuple):
     def parse(cls, text: str) -> Address:
         host, colon, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        try:
+            check_host(host)
+        except ValueError:
+            colon = ""
+        if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise BadValue("must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8787")
         return cls(host, int(port))
 
@@ -89,9 +94,15 @@ class QueueSettings:
     keep_failed_s: float = field(default=KEEP_FAILED_S, validator=at_least(0))
 
 
+def _check_account_id(_: object, __: Attribute[Any], value: str) -> None:
+    """It becomes the first label of a host's name. A jurisdiction may follow it, as in `ACCOUNT.eu`."""
+    if value and not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9-]{1,63})?", value):
+        raise BadValue("must be the account's ID as Cloudflare shows it: 32 letters and digits")
+
+
 @frozen(kw_only=True)
 class R2Settings:
-    account_id: str | None = None
+    account_id: str | None = field(default=None, validator=optional(_check_account_id))
     endpoint_url: str | None = field(default=None, validator=optional(check_endpoint))
     bucket: str | None = None
     access_key_id: str | None = None

@@ -31,7 +31,7 @@ def _check_base_url(_: object, __: Attribute[Any], value: str) -> None:
 
 def _is_base_url(value: str) -> bool:
     try:
-        return bool(_BASE_URL.fullmatch(value)) and split_url(value).port != 0
+        return bool(_BASE_URL.fullmatch(value)) and bool(split_url(value).hostname)
     except ValueError:
         return False
 
