@@ -24,6 +24,7 @@ from streamwarm.watch.events import (
     BytesMoved,
     CacheHit,
     CacheMissed,
+    Direction,
     HandoffRefused,
     Observer,
     UnexpectedError,
@@ -175,7 +176,7 @@ def _observe_attempt(attempt: Attempt, observe: Observer) -> None:
             observe(CacheHit(job.id, job.r2_key, attempt.meter.bytes_in))
         else:
             observe(CacheMissed(job.id, job.r2_key))
-        observe(BytesMoved("destination", attempt.meter.bytes_out))
+        observe(BytesMoved(Direction.DESTINATION, attempt.meter.bytes_out))
 
 
 def _started(number: int, claim: Claim, now: float) -> AttemptStarted:
