@@ -3,8 +3,8 @@
 
 Each process uses an equal share of every budget, so that together they keep it. All of them draw from one queue, so
 equal shares are close to what each can use, and none has to ask another before each message. A process that joins
-counts itself before it sends anything. The others count it within `POLL_S`; until then the budget may be exceeded by
-one share. A process that is gone is counted as long as what it sent counts.
+counts itself before it sends anything. The others count it within `FOLLOW_EVERY_S`; until then the budget may be
+exceeded by one share. A process that is gone is counted as long as what it sent counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
 from streamwarm.watch.events import Observer, StoreTrouble
 
-POLL_S = 2.0
+FOLLOW_EVERY_S = 2.0
 """How often the shared limits are read, in seconds: how late this process follows another one at most. Ten processes
 together read five times a second."""
 
@@ -70,7 +70,7 @@ class LimitsFollower:
         """
         await self.refresh()
         if self.limits.processes > 1:
-            await trio.sleep(POLL_S + READ_S)
+            await trio.sleep(FOLLOW_EVERY_S + READ_S)
 
     async def follow(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the store until cancelled; `start` returns once the first read is applied.
@@ -80,7 +80,7 @@ class LimitsFollower:
         await self.refresh()
         task_status.started()
         while True:
-            with trio.move_on_after(POLL_S):
+            with trio.move_on_after(FOLLOW_EVERY_S):
                 await self._changed.wait()
             self._changed = trio.Event()  # before the read: what changes during it is not missed
             try:

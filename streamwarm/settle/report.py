@@ -19,7 +19,7 @@ from streamwarm.watch.events import (
 
 
 def observations_of(finished: Finished, now: float) -> list[Observation]:
-    """What to observe of an attempt whose outcome is committed; `now` is the store's time."""
+    """Returns what to observe of an attempt whose outcome is committed; `now` is the store's time."""
     job, settlement = finished.claim.job, finished.settlement
     about: dict[str, Any] = {"id": job.id, "destination": job.destination, "kind": job.kind, "r2_key": job.r2_key}
     if isinstance(settlement, Done):

@@ -30,10 +30,9 @@ UNCONFIGURED_PAUSE_S = 300.0
 class Attempt:
     """One try at a job: its claim, its destination, its departure, and how far it has come.
 
-    `started_at` is trio's time. `lane_address` is where inside the destination it goes to, and changes if the lane has
-    moved. `origin` is where the bytes come from, as in the result. `not_fetched`: why the object is streamed though the
-    destination was to fetch it. `watchdog` is the one that watches now; before and after it, every wait has a limit of
-    its own.
+    `started_at` is trio's time. `lane_address` is the address inside the destination, and changes if the lane has moved.
+    `origin` is the `source` of the result. `not_fetched`: why the object is streamed though the destination was to fetch
+    it. `watchdog` is the one that watches now; before and after it, every wait has a limit of its own.
     """
 
     claim: Claim
@@ -101,7 +100,7 @@ class Attempt:
         return self.watchdog is None or now < self.watchdog.scope.deadline + STUCK_S
 
     def media(self, info: ObjectInfo) -> Media:
-        """What there is to deliver, and where to.
+        """Describe the object to the destination.
 
         Raises `SourceError` or `DestinationError` if the destination would refuse it whatever its bytes are (fault 8).
         """
@@ -135,7 +134,7 @@ class Attempt:
             raise watchdog.verdict(self.meter.bytes_out if self.meter else 0)
 
     def done(self, reference: JsonObject, info: ObjectInfo, *, sha256: str | None) -> Done:
-        """The settlement of an attempt that succeeded. `sha256` is None if nobody here has read the bytes."""
+        """The settlement of an attempt that succeeded. `sha256` is None if no worker has read the bytes."""
         result = {
             **reference,
             "sha256": sha256,

@@ -1,7 +1,7 @@
-"""Runs one attempt: by hand-off if the destination can fetch, else by streaming; repeated at once where that is free.
+"""Makes one attempt: by hand-off if the destination can fetch, else by streaming.
 
 Two failures cost no attempt, because the destination took nothing: a kept-alive connection that its peer had closed
-(fault 14), and a lane that has moved to another address.
+(fault 14), and a lane that has moved to another address. After each of them the object is sent once more, at once.
 """
 
 from __future__ import annotations

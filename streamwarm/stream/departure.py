@@ -1,17 +1,17 @@
-"""May the last bytes of an attempt have left? The one answer that leases, lost answers and budgets go by.
+"""Keeps whether the last bytes of an attempt may have left: what lost answers and budgets are decided by.
 
-A destination can complete an object only once its last bytes have arrived, so they are the ones that count. They wait
-for two things, in this order: the turn of their lane (the dispatcher's), and, with `on_unknown = hold`, a note in the
-store that they are about to leave. The note comes first because a process that is killed afterwards reports nothing:
-`rescue` then finds the note and moves the job to `unknown` instead of sending it again.
+A destination can complete an object only once its last bytes have arrived, so those are the ones that count. They wait
+for two things, in this order: their lane's turn (`dispatch/departure_turns.py`), and, with `on_unknown = hold`, a note
+in the store that they are about to leave. The note is stored before they leave, because a process that is killed
+afterwards reports nothing. `rescue` then finds the note and moves the job to `unknown` instead of sending it again.
 
     KEPT ──► LEAVING ──► LEFT ──► SENT
-              ▲           │        │    the destination answered that it took nothing
-              │           ▼        ▼
-              └──────── TAKEN_BACK
+               ▲          │        │
+               │          ▼        ▼
+               └────── TAKEN_BACK ◄┘
 
-From LEFT on, an attempt that ends without an answer may have been delivered. Only an answer that says otherwise takes
-that back, and with it the note.
+From LEFT on, an attempt that ends without an answer may have been delivered. Only an answer that the destination took
+nothing takes that back, and clears the note.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Departure:
         departed_at = await self._await_turn(self._claim, size_bytes)
         if self.noted:
             await self._note()
-        # No checkpoint from here to the return: whoever is cancelled before has sent nothing.
+        # No checkpoint from here to the return: an attempt that is cancelled in this method has sent nothing.
         self.stage, self.departed_at = Stage.LEFT, departed_at
 
     def sent(self) -> None:

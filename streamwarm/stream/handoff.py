@@ -1,6 +1,6 @@
 """Hands an object over: the destination gets an address and fetches the object by itself.
 
-Nobody here reads the object then, so there is no digest. It can be replaced between our HEAD and the destination's
+No worker reads the object then, so there is no digest. It can be replaced between our HEAD and the destination's
 fetch, so a second HEAD follows: another ETag ends the attempt, as it does while streaming (fault 3).
 """
 
