@@ -45,7 +45,7 @@ class LimitsFollower:
     steady_now: Callable[[], float]
     wake: Callable[[], None]
     observe: Observer
-    _mended: Mapping[str, int] = field(factory=dict)
+    _resumes: Mapping[str, int] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
     _turn: trio.Lock = field(factory=trio.Lock)
     _changed: trio.Event = field(factory=trio.Event)
@@ -93,12 +93,12 @@ class LimitsFollower:
         # In whole seconds: the two clocks are read one after the other, so only a larger difference means that the
         # store's clock was set back.
         ahead_s = round(self.steady_now() - self.now())
-        mended = [name for name, times in shared.mended.items() if times != self._mended.get(name)]
-        self._mended = shared.mended
-        for name in mended:
+        resumed = [name for name, times in shared.mended.items() if times != self._resumes.get(name)]
+        self._resumes = shared.mended
+        for name in resumed:
             self.limits.resume(name)
         news = [
-            bool(mended),
+            bool(resumed),
             self.limits.share(self._sharers(shared.processes)),
             self.limits.replace_user_pauses(
                 {

@@ -152,8 +152,8 @@ def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settle
     # Destinations quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
     # JSON can hold halves of characters, which no store takes.
     error.message = tools.redact(error.message).encode("utf-8", "replace").decode()
-    obeyed = tools.pause(attempt.claim, error) if isinstance(error, DestinationError) and error.pauses else None
-    if obeyed and not obeyed.job_waits:
+    effect = tools.pause(attempt.claim, error) if isinstance(error, DestinationError) and error.pauses else None
+    if effect and not effect.job_waits:
         error.retry_after_s = 0.0
     return after_failure(
         attempt.claim,
@@ -162,7 +162,7 @@ def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settle
         max_attempts=tools.max_attempts,
         now=tools.now(),
         random=tools.random(),
-        silence=obeyed.silence if obeyed else None,
+        silence=effect.silence if effect else None,
     )
 
 
