@@ -11,7 +11,7 @@ from attrs import define
 
 from streamwarm.backlog.settlement import Done
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
-from streamwarm.fetch.source import ObjectInfo
+from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, JsonObject, Progress, SeenObject
 from streamwarm.send.destination import Destination, Media
 from streamwarm.stream.departure import AwaitTurn, Departure, NoteDeparture
@@ -40,7 +40,7 @@ class Attempt:
     departure: Departure
     started_at: float
     lane_address: str | None
-    origin: str = "stream"
+    origin: Origin = Origin.STREAM
     not_fetched: str | None = None
     meter: Meter | None = None
     watchdog: Watchdog | None = None
@@ -139,7 +139,7 @@ class Attempt:
             **reference,
             "sha256": sha256,
             "bytes": info.bytes,
-            "source": self.origin,
+            "source": self.origin.value,
             "elapsed_ms": round(self.elapsed_s * 1000),
         }
         seen = SeenObject(self.job.r2_key, info.bytes, info.etag, info.content_type, sha256)

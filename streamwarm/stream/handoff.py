@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from streamwarm.backlog.settlement import Done
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.source import ObjectInfo, Source
+from streamwarm.fetch.source import ObjectInfo, Origin, Source
 from streamwarm.send.destination import FetchingDestination, NotFetched
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.watchdog import Watchdog
@@ -43,7 +43,7 @@ async def hand_off(attempt: Attempt, source: Source, destination: FetchingDestin
         attempt.not_fetched = answer.why
         return None
     await _check_unchanged(info, source)
-    attempt.origin = "handoff"
+    attempt.origin = Origin.HANDOFF
     return attempt.done(answer, info, sha256=None)
 
 

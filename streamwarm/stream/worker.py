@@ -10,7 +10,7 @@ from attrs import field, frozen
 from streamwarm.backlog.settlement import Done, Release, Settlement
 from streamwarm.backlog.shared_limits import Obeyed
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
-from streamwarm.fetch.source import Source
+from streamwarm.fetch.source import Origin, Source
 from streamwarm.model import Claim
 from streamwarm.send.destination import Destination, FetchingDestination, TidiesUp
 from streamwarm.settle.finished import Finished
@@ -172,7 +172,7 @@ def _observe_attempt(attempt: Attempt, observe: Observer) -> None:
     if attempt.not_fetched is not None:
         observe(HandoffRefused(job.id, job.destination, job.r2_key, attempt.not_fetched))
     if attempt.meter is not None:
-        if attempt.origin == "cache":
+        if attempt.origin is Origin.CACHE:
             observe(CacheHit(job.id, job.r2_key, attempt.meter.bytes_in))
         else:
             observe(CacheMissed(job.id, job.r2_key))

@@ -16,7 +16,7 @@ from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.fetch.source import ObjectInfo
+from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, Kind, NewJob, State
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.completer import open_completer
@@ -37,7 +37,7 @@ class SlowObject:
 
     info: ObjectInfo
     incoming: AsyncGenerator[bytes, None]
-    origin: str = "stream"
+    origin: Origin = Origin.STREAM
 
     def pieces(self) -> AsyncGenerator[bytes, None]:
         return self.incoming
