@@ -12,8 +12,8 @@ from attrs import define
 from streamwarm.backlog.settlement import Done
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Origin
-from streamwarm.model import Claim, Job, JsonObject, Progress, SeenObject
-from streamwarm.send.destination import Destination, Media
+from streamwarm.model import Claim, Job, Progress, SeenObject
+from streamwarm.send.destination import Destination, Media, Reference
 from streamwarm.stream.departure import AwaitTurn, Departure, NoteDeparture
 from streamwarm.stream.meter import Meter
 from streamwarm.stream.watchdog import Watchdog
@@ -133,7 +133,7 @@ class Attempt:
         if watchdog.scope.cancelled_caught:
             raise watchdog.verdict(self.meter.bytes_out if self.meter else 0)
 
-    def done(self, reference: JsonObject, info: ObjectInfo, *, sha256: str | None) -> Done:
+    def done(self, reference: Reference, info: ObjectInfo, *, sha256: str | None) -> Done:
         """The settlement of an attempt that succeeded. `sha256` is None if no worker has read the bytes."""
         result = {
             **reference,
