@@ -18,7 +18,7 @@ from streamwarm.fetch.resume import ResumingObject, check_continuation
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.watch.events import BytesMoved, Observer, unobserved
+from streamwarm.watch.events import BytesMoved, Direction, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
 
@@ -80,7 +80,7 @@ class R2Source(ResumableSource):
         try:
             yield source_object
         finally:
-            self._observe(BytesMoved("source", source_object.bytes_in))
+            self._observe(BytesMoved(Direction.SOURCE, source_object.bytes_in))
             await source_object.aclose()
 
     async def head_object(self, r2_key: str) -> ObjectInfo:

@@ -20,7 +20,7 @@ from attrs import define, field
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import ContentRange, Head, is_strong
 from streamwarm.fetch.bucket import Answer
-from streamwarm.fetch.source import ObjectInfo
+from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.watch.events import Observer, SourceReopened
 
 MAX_REOPENS = 5
@@ -85,8 +85,8 @@ class ResumingObject:
     _progress_bytes: int = field(default=0, init=False)
 
     @property
-    def origin(self) -> str:
-        return "stream"
+    def origin(self) -> Origin:
+        return Origin.STREAM
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self

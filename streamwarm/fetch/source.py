@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from typing import Protocol
 
 from attrs import field, frozen
+
+
+class Origin(StrEnum):
+    """How an object's bytes reached its destination; the values are the `source` of a result."""
+
+    STREAM = "stream"
+    """From the bucket."""
+    CACHE = "cache"
+    """From the download cache."""
+    HANDOFF = "handoff"
+    """The destination fetched them by itself; no `SourceObject` has this."""
 
 
 @frozen
@@ -38,8 +50,8 @@ class SourceObject(Protocol):
     def info(self) -> ObjectInfo: ...
 
     @property
-    def origin(self) -> str:
-        """Where the bytes come from: `stream` (the bucket) or `cache`."""
+    def origin(self) -> Origin:
+        """Where the bytes come from: `STREAM` or `CACHE`."""
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:

@@ -79,6 +79,13 @@ class Media:
     """How the object is stored; its bytes go out as they are, and a destination that can say so passes it on."""
 
 
+Reference = JsonObject
+"""What a destination answered with (contract, section 5): a `file_id`, an `etag`, a response.
+
+Each type of destination has its own members, so it is JSON and not a class. `Attempt.done` makes a job's result of it.
+"""
+
+
 class Body(Protocol):
     """The object's bytes on their way out, exactly `Media.bytes` of them.
 
@@ -133,7 +140,7 @@ class Destination(Protocol):
         the limit and the remedy in the message. Called once the object's size is known, before a byte is uploaded."""
         ...
 
-    async def deliver(self, media: Media, body: Body) -> JsonObject:
+    async def deliver(self, media: Media, body: Body) -> Reference:
         """Stream the object there and return the reference that came back (contract, section 5, without `sha256`,
         `bytes`, `source` and `elapsed_ms`, which the transfer adds).
 
@@ -174,7 +181,7 @@ class FetchingDestination(Destination, Protocol):
 
     async def hand_off(
         self, media: Media, address: SignedUrl, depart: Callable[[], Awaitable[None]]
-    ) -> JsonObject | NotFetched:
+    ) -> Reference | NotFetched:
         """Let the destination fetch the object and return the reference that came back, as `deliver` does. `depart`
         waits until a message may be made there (`Rates`); to be called before it is asked for one.
 

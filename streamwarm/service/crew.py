@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import trio
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from streamwarm.model import Progress
-from streamwarm.stream.running import Running
+from streamwarm.stream.running import Running, StreamView
 from streamwarm.watch.events import Lifecycle, Observation, UnexpectedError, WorkersStarted
 
 FRONT = 1
@@ -46,7 +46,7 @@ class Report:
 
     number: int
     observations: Sequence[Observation] = ()
-    streams: Sequence[Mapping[str, object]] = ()
+    streams: Sequence[StreamView] = ()
     progress: Mapping[str, Progress] = field(factory=dict)
     pool: Mapping[str, int] = field(factory=dict)
     cache: Mapping[str, int] = field(factory=dict)
@@ -107,12 +107,12 @@ class Crew:
         return {**others, **self.running.progress}
 
     def streams(self) -> list[dict[str, object]]:
-        """As `Running.streams`; where there are several processes, each stream says in which it is."""
+        """What each busy worker streams, as `stats` shows it. With several processes, each stream names its own."""
         if self.role.of == 1:
-            return self.running.streams()
-        own = [{"process": self.role.number, **stream} for stream in self.running.streams()]
+            return [asdict(stream) for stream in self.running.streams()]
+        own = [{"process": self.role.number, **asdict(stream)} for stream in self.running.streams()]
         others = sorted(self._reports.items())
-        return own + [{"process": number, **stream} for number, report in others for stream in report.streams]
+        return own + [{"process": number, **asdict(stream)} for number, report in others for stream in report.streams]
 
     def pool(self, own: Mapping[str, int]) -> dict[str, int]:
         return _sum([own, *(report.pool for report in self._reports.values())])

@@ -67,7 +67,7 @@ def _hint(state: DestinationState, rates: Rates, waiting: int, rate: float, now:
 
 
 def _is_out(lane: LaneState, now: float) -> bool:
-    return lane.aside is not None and lane.aside.free_at > now
+    return lane.set_aside is not None and lane.set_aside.free_at > now
 
 
 def _lane_per_minute(lane: LaneRates) -> float:
@@ -81,7 +81,7 @@ def _per_minute(quota: Quota) -> float:
 
 def pause_view(pause: Pause | None) -> JsonObject | None:
     """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named, or, where
-    it is `mendable`, when a person says that they have mended the reason."""
+    it is `fixable`, when a user resumes it because they have fixed its cause."""
     if pause is None:
         return None
     view: JsonObject = {
@@ -89,4 +89,4 @@ def pause_view(pause: Pause | None) -> JsonObject | None:
         "reason": pause.reason,
         "by": "user" if pause.by_user else "destination",
     }
-    return {**view, "mendable": True} if pause.mendable else view
+    return {**view, "mendable": True} if pause.fixable else view

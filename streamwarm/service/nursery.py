@@ -131,7 +131,7 @@ class _Service:
             elif event.state is State.CANCELLED:
                 self.running.cancel(event.id, event.at)
             elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED:
-                self.follower.look()
+                self.follower.refresh_soon()
 
 
 async def run_service(

@@ -1,4 +1,4 @@
-"""What becomes of a job after a failed attempt: a pure decision."""
+"""Decides what becomes of a job after a failed attempt. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def after_failure(
     random: float,
     silence: Silence | None = None,
 ) -> Settlement:
-    """Another attempt, or the end: `failed`, or `unknown` where the answer was lost and the policy is to hold.
+    """Returns a retry or the end: `failed`, or `unknown` if the answer was lost and the policy is to hold.
 
     `now` is the store's time, Unix seconds; `silence` is what the destination has asked for.
     """

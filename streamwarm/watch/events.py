@@ -6,6 +6,7 @@ A stage gets one `Observer` passed in and calls it; it never knows who listens. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 
 from attrs import frozen
 
@@ -101,11 +102,19 @@ class SourceReopened:
     offset: int
 
 
+class Direction(StrEnum):
+    """Which way bytes moved; the values are labels of a metric."""
+
+    SOURCE = "source"
+    """From the bucket."""
+    CACHE = "cache"
+    """From the download cache."""
+    DESTINATION = "destination"
+
+
 @frozen
 class BytesMoved:
-    """`direction`: `source` (from the bucket), `cache` (from the download cache) or `destination`."""
-
-    direction: str
+    direction: Direction
     bytes: int
 
 

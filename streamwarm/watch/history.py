@@ -62,7 +62,7 @@ class History:
             minute.warm[_bucket(observation.warm_s)] += 1
         elif isinstance(observation, events.AttemptFailed) and observation.final:
             self._minute(now).failed += 1
-        elif isinstance(observation, events.BytesMoved) and observation.direction == "destination":
+        elif isinstance(observation, events.BytesMoved) and observation.direction is events.Direction.DESTINATION:
             self._delivered_bytes += observation.bytes
 
     def sample(self, running_bytes: int, now: float) -> None:

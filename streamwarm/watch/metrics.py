@@ -30,7 +30,7 @@ class Metrics:
             events.JobCancelled: lambda e: self._jobs.labels(e.destination, e.kind.value, "cancelled").inc(),
             events.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
             events.DestinationPaused: self._paused,
-            events.BytesMoved: lambda e: self._bytes.labels(e.direction).inc(e.bytes),
+            events.BytesMoved: lambda e: self._bytes.labels(e.direction.value).inc(e.bytes),
             events.CacheHit: self._cache_hit,
             events.CacheMissed: lambda _: self._cache_requests.labels("miss").inc(),
             events.SourceReopened: lambda _: self._reopens.inc(),
@@ -90,8 +90,8 @@ class Metrics:
         self._rate_limited = Counter(
             "streamwarm_rate_limited", "Times a destination asked for silence.", ["destination"], registry=r
         )
-        for direction in ("source", "destination", "cache"):
-            self._bytes.labels(direction)
+        for direction in events.Direction:
+            self._bytes.labels(direction.value)
         for result in ("hit", "miss"):
             self._cache_requests.labels(result)
 
@@ -120,4 +120,4 @@ class Metrics:
 
     def _cache_hit(self, event: events.CacheHit) -> None:
         self._cache_requests.labels("hit").inc()
-        self._bytes.labels("cache").inc(event.bytes)
+        self._bytes.labels(events.Direction.CACHE.value).inc(event.bytes)

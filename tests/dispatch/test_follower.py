@@ -127,16 +127,16 @@ async def test_what_was_mended_is_tried_again_here_too_each_time_and_goes_on_at_
     async with world() as w:
         for _ in range(2):
             for lane in ("-1", "-2", "-3"):
-                w.limits.set_lane_aside("mybot", lane, Pause(None, "kicked", mendable=True))
+                w.limits.set_lane_aside("mybot", lane, Pause(None, "kicked", fixable=True))
             await trio.sleep(POLLS_S)
             assert w.limits.free_at("mybot") > now()
             await w.store.resume("mybot")  # at another process
             await trio.sleep(POLLS_S)
             assert w.limits.free_at("mybot") <= now()
         assert len(w.wakes) == 2
-        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", mendable=True))
+        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", fixable=True))
         await trio.sleep(POLLS_S)  # a mend is good for what was out before it, not for what comes after
-        assert w.limits.state("mybot").lanes["-1"].aside is not None
+        assert w.limits.state("mybot").lanes["-1"].set_aside is not None
 
 
 async def test_a_chat_that_has_moved_is_followed_and_one_set_aside_since_stays_out(autojump_clock: MockClock) -> None:
@@ -146,9 +146,9 @@ async def test_a_chat_that_has_moved_is_followed_and_one_set_aside_since_stays_o
         await trio.sleep(POLLS_S)
         lane = w.limits.state("mybot").lanes["-1"]
         assert (lane.address, len(w.wakes)) == ("-1001", 1)
-        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", mendable=True))
+        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", fixable=True))
         await trio.sleep(POLLS_S)
-        assert lane.aside is not None
+        assert lane.set_aside is not None
         assert len(w.wakes) == 1
 
 
@@ -169,7 +169,7 @@ async def test_a_silent_bot_is_left_alone_until_its_deadline_as_soon_as_there_is
 ) -> None:
     async with world() as w:
         await w.fall_silent(None, 60)
-        w.follower.look()
+        w.follower.refresh_soon()
         await trio.sleep(0.1)
         assert w.limits.free_at("mybot") > now()
         await trio.sleep(59)

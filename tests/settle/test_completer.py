@@ -11,7 +11,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import Claim, Kind, NewJob, SeenObject, State
 from streamwarm.settle.completer import BATCH, DRAIN_S, open_completer
-from streamwarm.settle.finished import Delivered, Finished
+from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import (
     AttemptFailed,
     AttemptSucceeded,
@@ -34,17 +34,17 @@ async def claimed(store: Store, count: int = 1) -> list[Claim]:
 def done(claim: Claim) -> Finished:
     seen = SeenObject(claim.job.r2_key, 5, None, None, "0" * 64)
     result = {"file_id": f"file of {claim.job.id}"}
-    return Finished(claim, Done(claim.lease, result, seen), 1.0, delivered=Delivered(result, seen))
+    return Finished(claim, Done(claim.lease, result, seen), 1.0)
 
 
 def failed(claim: Claim) -> Finished:
     error = AttemptError(ErrorCode.SOURCE_NOT_FOUND, "gone")
-    return Finished(claim, Failed(claim.lease, error.as_job_error()), 1.0, error=error)
+    return Finished(claim, Failed(claim.lease, error.as_job_error()), 1.0)
 
 
 def again(claim: Claim) -> Finished:
     error = DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, "502")
-    return Finished(claim, Retry(claim.lease, error.as_job_error(), EPOCH + 60), 1.0, error=error)
+    return Finished(claim, Retry(claim.lease, error.as_job_error(), EPOCH + 60), 1.0)
 
 
 def of_kind(observed: list[Observation], kind: type) -> list[Observation]:

@@ -13,7 +13,7 @@ import trio
 from attrs import define
 
 from streamwarm.backlog.settlement import Done, Retry
-from streamwarm.errors import DestinationError, ErrorCode, SourceError
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.watch.events import BytesMoved, HandoffRefused
@@ -239,5 +239,10 @@ async def test_an_answer_that_quotes_the_signed_address_tells_it_to_nobody(answe
         finished = await w.work(VIDEO)
         assert finished.error is not None
         assert len(server.signature) == 64
-        assert not server.is_told_in(repr((finished, finished.error, finished.error.args, w.observed)))
-        assert not server.is_told_in("".join(traceback.format_exception(finished.error)))
+        assert not server.is_told_in(repr((finished, finished.error, w.observed)))
+    async with telltale(answer) as server, world(film(), telegram=AUTO, base_url=server.base_url) as w:
+        with pytest.raises(AttemptError) as caught:
+            await w.send(VIDEO)
+        assert len(server.signature) == 64
+        assert not server.is_told_in(repr((caught.value, caught.value.message, caught.value.args)))
+        assert not server.is_told_in("".join(traceback.format_exception(caught.value)))

@@ -22,6 +22,7 @@ import httpx
 import trio
 from attrs import Factory, define
 
+from streamwarm.backlog.settlement import Done
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job
 from streamwarm.net.pool import PooledClient, open_client
@@ -31,12 +32,11 @@ from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send import registry
 from streamwarm.send.destination import Destination
 from streamwarm.settings import destinations as settings_types
-from streamwarm.settle.finished import Delivered, Finished
-from streamwarm.stream.transfer import Attempt, transfer
+from streamwarm.stream.transfer import transfer
 from streamwarm.watch.redact import make_redactor
 from tests.worlds.http_sink import HttpSink, Road, refusal, serving
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, holding, rig
-from tests.worlds.stream import CHAT, TOKEN, depart_at_once, work_once
+from tests.worlds.stream import CHAT, TOKEN, Worked, new_attempt, work_once
 from tests.worlds.stream import job as new_job
 
 MIB = 1 << 20
@@ -78,17 +78,11 @@ class Place:
     def job(self, **changes: Any) -> Job:
         return new_job(destination="place", **changes)
 
-    async def send(self, job: Job | None = None) -> Delivered:
-        return await transfer(
-            Attempt(job or self.job(), trio.current_time()),
-            self.bucket.source,
-            self.destination,
-            body_timeout_s=self.body_timeout_s,
-            clock=trio.current_time,
-            depart=partial(depart_at_once, None),
-        )
+    async def send(self, job: Job | None = None) -> Done:
+        attempt = new_attempt(job or self.job(), self.destination)
+        return await transfer(attempt, self.bucket.source, body_timeout_s=self.body_timeout_s)
 
-    async def work(self, job: Job | None = None) -> Finished:
+    async def work(self, job: Job | None = None) -> Worked:
         return await work_once(
             job or self.job(),
             self.bucket.source,

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
-from streamwarm.fetch.source import ObjectInfo, ResumableSource, SourceObject
+from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SourceObject
 from streamwarm.watch.events import Observation
 
 
@@ -80,7 +80,7 @@ class _Object:
     _body: bytes
     _breaks_at: int | None
     _offset: int = 0
-    origin: str = "stream"
+    origin: Origin = Origin.STREAM
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self

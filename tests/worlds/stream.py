@@ -11,9 +11,11 @@ from typing import Any
 
 import httpcore2
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
+from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
 from streamwarm.backlog.shared_limits import Obeyed
+from streamwarm.errors import DestinationError, JobError
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import PooledClient, open_client
@@ -22,11 +24,12 @@ from streamwarm.send.destination import Destination
 from streamwarm.send.telegram.destination import TelegramDestination
 from streamwarm.settings.secret import SecretStr
 from streamwarm.settings.telegram import TelegramSettings
-from streamwarm.settle.finished import Delivered, Finished
-from streamwarm.stream.handoff import hand_off_or_transfer
+from streamwarm.settle.finished import Finished
+from streamwarm.stream.attempt import Attempt
+from streamwarm.stream.delivery import hand_off_or_transfer
+from streamwarm.stream.departure import NoteDeparture
 from streamwarm.stream.running import Running
-from streamwarm.stream.transfer import Attempt
-from streamwarm.stream.worker import NoteDeparture, WorkerTools, run_worker
+from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import Observation, Observer, unobserved
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, rig
 
@@ -62,6 +65,26 @@ async def noted(lease: Lease, *, departed: bool = True) -> bool:
     return True
 
 
+@frozen
+class Worked:
+    """What came of a worker's one attempt. `pauses`: the errors that were to pause something."""
+
+    finished: Finished
+    pauses: list[DestinationError]
+
+    @property
+    def claim(self) -> Claim:
+        return self.finished.claim
+
+    @property
+    def settlement(self) -> Settlement:
+        return self.finished.settlement
+
+    @property
+    def error(self) -> JobError | None:
+        return self.settlement.error if isinstance(self.settlement, Failed | Retry) else None
+
+
 @define
 class World:
     """`send` makes one attempt; `work` lets a worker make one, with all that a worker adds."""
@@ -74,16 +97,12 @@ class World:
     body_timeout_s: float
     observed: list[Observation] = field(factory=list)
 
-    async def send(self, job: Job = JOB) -> Delivered:
-        attempt = Attempt(job, trio.current_time())
+    async def send(self, job: Job = JOB) -> Done:
         return await hand_off_or_transfer(
-            attempt,
+            new_attempt(job, self.destination),
             self.bucket_rig.source,
             self.destination,
             body_timeout_s=self.body_timeout_s,
-            clock=trio.current_time,
-            depart=partial(depart_at_once, None),
-            retract=trio.lowlevel.checkpoint,
         )
 
     async def work(
@@ -92,7 +111,7 @@ class World:
         *,
         stop_when: Callable[[], bool] = lambda: False,
         note_departure: NoteDeparture = noted,
-    ) -> Finished:
+    ) -> Worked:
         return await work_once(
             job,
             self.bucket_rig.source,
@@ -107,6 +126,12 @@ class World:
     def digests(self) -> list[str]:
         """What the destination took, in order."""
         return [delivery.sha256 for delivery in self.emulator.deliveries]
+
+
+def new_attempt(job: Job, destination: Destination) -> Attempt:
+    """An attempt that may depart whenever it is ready, where all is well with the store."""
+    claim = Claim(job, Lease(job.id, "lease-token"))
+    return Attempt.start(claim, destination, depart=depart_at_once, note_departure=noted)
 
 
 async def depart_at_once(_: object, __: int) -> float:
@@ -159,9 +184,14 @@ async def work_once(
     redact: Callable[[str], str] = str,
     stop_when: Callable[[], bool] = lambda: False,
     note_departure: NoteDeparture = noted,
-) -> Finished:
+) -> Worked:
     """A worker's one attempt at the job, cancelled at `stop_when` as a service that stops at once cancels it."""
     finished: list[Finished] = []
+    pauses: list[DestinationError] = []
+
+    def pause(_: Claim, error: DestinationError) -> Obeyed:
+        pauses.append(error)
+        return Obeyed(job_waits=True)
 
     async def finish(one: Finished) -> None:
         finished.append(one)
@@ -174,7 +204,7 @@ async def work_once(
         destinations={job.destination: destination},
         running=Running(),
         finish=finish,
-        pause=lambda *_: Obeyed(job_waits=True),
+        pause=pause,
         depart=depart_at_once,
         note_departure=note_departure,
         ended=lambda *_: None,
@@ -193,7 +223,7 @@ async def work_once(
             await trio.sleep(0.01)
         if not finished:
             nursery.cancel_scope.cancel()
-    return finished[0]
+    return Worked(finished[0], pauses)
 
 
 def job(**changes: Any) -> Job:

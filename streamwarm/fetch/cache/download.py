@@ -29,7 +29,7 @@ from attrs import define, field
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
-from streamwarm.fetch.source import ObjectInfo, ResumableSource
+from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource
 from streamwarm.watch.events import Observer, UnexpectedError
 
 AHEAD_BYTES = 8 * 1024 * 1024
@@ -103,7 +103,7 @@ class SharedDownload:
             self._starved.unpark_all()
             self._close_if_unused()
 
-    def join(self, *, origin: str) -> CacheReader:
+    def join(self, *, origin: Origin) -> CacheReader:
         reader = CacheReader(self, self._source, origin)
         self.readers.add(reader)
         return reader
@@ -200,7 +200,7 @@ class CacheReader:
 
     download: SharedDownload
     _source: ResumableSource
-    _origin: str
+    _origin: Origin
     offset: int = field(default=0, init=False)
     saved_bytes: int = field(default=0, init=False)
     _digest: Any = field(factory=hashlib.sha256, init=False, repr=False)
@@ -213,9 +213,9 @@ class CacheReader:
         return self.download.info
 
     @property
-    def origin(self) -> str:
+    def origin(self) -> Origin:
         """`cache` where another's download, and nothing of its own, brought the bytes."""
-        return "stream" if self._rest is not None else self._origin
+        return Origin.STREAM if self._rest is not None else self._origin
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self
@@ -229,7 +229,7 @@ class CacheReader:
         piece = await self._next_piece()
         self.offset += len(piece)
         self.download.advanced()
-        if self._origin == "cache":
+        if self._origin is Origin.CACHE:
             self._verify(piece)
         return piece
 
@@ -240,7 +240,7 @@ class CacheReader:
         if self._rest is None:
             piece = await self.download.read(self.offset)
             if piece is not None:
-                self.saved_bytes += len(piece) if self._origin == "cache" else 0
+                self.saved_bytes += len(piece) if self._origin is Origin.CACHE else 0
                 return piece
             self.download.leave(self)
             rest = self._source.open_rest(self.info, self.offset)

@@ -26,7 +26,7 @@ from attrs import define, field, frozen
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
-from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, Source, SourceObject
+from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SignedUrl, Source, SourceObject
 from streamwarm.watch.events import Observer, unobserved
 
 SWEEP_EVERY_S = 5.0
@@ -73,7 +73,7 @@ class CachedSource(Source):
                 self._misses += 1
                 yield opened
             return
-        if reader.origin == "cache":
+        if reader.origin is Origin.CACHE:
             self._hits += 1
         else:
             self._misses += 1
@@ -117,7 +117,7 @@ class CachedSource(Source):
                     return None
                 reader = self._begin(r2_key)
             else:
-                reader = download.join(origin="cache")
+                reader = download.join(origin=Origin.CACHE)
             try:
                 is_usable = await self._is_usable(reader, sha256)
             except BaseException:
@@ -136,7 +136,7 @@ class CachedSource(Source):
         download = reader.download
         await download.opened.wait()
         known = download.info
-        if reader.origin == "stream":
+        if reader.origin is Origin.STREAM:
             if download.error is not None:
                 raise download.error
             return known is not None
@@ -150,7 +150,7 @@ class CachedSource(Source):
     def _begin(self, r2_key: str) -> CacheReader:
         download = SharedDownload(r2_key, self._source, self._folder, self._admit, self._give_back, self._observe)
         self._index.add(download)
-        reader = download.join(origin="stream")
+        reader = download.join(origin=Origin.STREAM)
         self._nursery.start_soon(self._run, download)
         return reader
 

@@ -18,13 +18,14 @@ import trio
 
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.model import Job, Kind, State
+from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.secret import SecretStr
-from streamwarm.stream.transfer import Attempt, transfer
+from streamwarm.stream.attempt import Attempt
+from streamwarm.stream.transfer import transfer
 
 BODY_TIMEOUT_S = 60.0
 
@@ -58,13 +59,18 @@ async def work(keys: trio.MemoryReceiveChannel[str], source: R2Source, sink: S3D
     async for key in keys:
         now = time.time()
         job = Job(0, key, "copy", Kind.DOCUMENT, key, None, None, {}, State.RUNNING, 1, now, now)
-        attempt = Attempt(job, trio.current_time())
-        await transfer(attempt, source, sink, body_timeout_s=BODY_TIMEOUT_S, clock=trio.current_time, depart=at_once)
+        attempt = Attempt.start(Claim(job, Lease(key, "")), sink, depart=at_once, note_departure=noted)
+        await transfer(attempt, source, body_timeout_s=BODY_TIMEOUT_S)
 
 
-async def at_once(_: int) -> float:
+async def at_once(_: Claim, __: int) -> float:
     """No rates: the last bytes of an object leave when they are there."""
     return trio.current_time()
+
+
+async def noted(_: Lease, *, departed: bool = True) -> bool:
+    """No store."""
+    return departed
 
 
 if __name__ == "__main__":
