@@ -87,8 +87,8 @@ class LimitsFollower:
         # In whole seconds: the two clocks are read one after the other, and differ for certain only where the store's
         # was set back.
         ahead_s = round(self.steady_now() - self.now())
-        mended = [name for name, times in shared.mended.items() if times != self._mended.get(name)]
-        self._mended = shared.mended
+        mended = [name for name, times in shared.resumes.items() if times != self._mended.get(name)]
+        self._mended = shared.resumes
         for name in mended:
             self.limits.resume(name)
         news = [
@@ -102,8 +102,10 @@ class LimitsFollower:
             ),
             *(self.limits.move_lane(moved.destination, moved.lane, moved.address) for moved in shared.moved_lanes),
             *(
-                self.limits.cool_down(silence.destination, silence.lane, Pause(silence.until + ahead_s, silence.reason))
-                for silence in shared.silences
+                self.limits.cool_down(
+                    cooldown.destination, cooldown.lane, Pause(cooldown.until + ahead_s, cooldown.reason)
+                )
+                for cooldown in shared.cooldowns
             ),
         ]
         return any(news)

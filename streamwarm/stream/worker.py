@@ -11,7 +11,7 @@ import trio
 from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Done, Release
-from streamwarm.backlog.shared_limits import Obeyed
+from streamwarm.backlog.shared_limits import PauseEffect
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, LaneMoved, StaleConnection, StoreUnavailable
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Lease
@@ -58,7 +58,7 @@ class WorkerTools:
     destinations: Mapping[str, Destination]
     running: Running
     finish: Callable[[Finished], Awaitable[None]]
-    pause: Callable[[Claim, DestinationError], Obeyed]
+    pause: Callable[[Claim, DestinationError], PauseEffect]
     depart: Callable[[Claim, int], Awaitable[float]]
     note_departure: NoteDeparture
     ended: Callable[[Claim, float | None], None]
@@ -158,8 +158,8 @@ def _failed(
     # Far sides quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
     # JSON can hold halves of characters, which no store takes.
     error.message = tools.redact(error.message).encode("utf-8", "replace").decode()
-    obeyed = tools.pause(claim, error) if isinstance(error, DestinationError) and error.pauses else None
-    if obeyed and not obeyed.job_waits:
+    effect = tools.pause(claim, error) if isinstance(error, DestinationError) and error.pauses else None
+    if effect and not effect.job_waits:
         error.retry_after_s = 0.0
     settlement = after_failure(
         claim,
@@ -168,7 +168,7 @@ def _failed(
         max_attempts=tools.max_attempts,
         now=tools.now(),
         random=tools.random(),
-        silence=obeyed.silence if obeyed else None,
+        cooldown=effect.cooldown if effect else None,
     )
     return Finished(claim, settlement, trio.current_time() - attempt.started_at, error=error)
 

@@ -141,9 +141,8 @@ async def test_every_change_is_told_once_in_order_with_what_it_brought(store: St
 async def test_a_client_follows_its_own_jobs_from_where_it_left(store: Store) -> None:
     await store.push([photo("1.jpg"), photo("2.jpg"), photo("3.jpg")])
     await store.claim(["job-3", "job-1", "job-2"])
-    mine = await store.events_after(1, limit=100, job_ids=["job-1", "job-3", "job-1", "nobody"])
+    mine = [event for event in await store.events_after(1, limit=100) if event.id in {"job-1", "job-3"}]
     assert [(event.seq, event.id) for event in mine] == [(3, "job-3"), (4, "job-3"), (5, "job-1")]
-    assert await store.events_after(1, limit=2, job_ids=["job-1", "job-3"]) == mine[:2]
     assert [event.seq for event in await store.events_after(2, limit=2)] == [3, 4]
 
 

@@ -107,7 +107,7 @@ async def survived(store: Store, job_id: str, may_be: list[State]) -> bool:
     job = await store.get(job_id)
     if job is None or job.state not in may_be:
         return False
-    events = await store.events_after(0, limit=1_000, job_ids=[job_id])
+    events = [event for event in await store.events_after(0, limit=1_000) if event.id == job_id]
     assert events[-1].state is job.state  # the event is in the same transaction as the state it tells of
     if job.state is State.DONE:
         record = await store.find("bot", Kind.PHOTO, r2_key=job.r2_key)

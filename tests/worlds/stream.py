@@ -13,7 +13,7 @@ import httpcore2
 import trio
 from attrs import define, evolve, field
 
-from streamwarm.backlog.shared_limits import Obeyed
+from streamwarm.backlog.shared_limits import PauseEffect
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import PooledClient, open_client
@@ -174,7 +174,7 @@ async def work_once(
         destinations={job.destination: destination},
         running=Running(),
         finish=finish,
-        pause=lambda *_: Obeyed(job_waits=True),
+        pause=lambda *_: PauseEffect(job_waits=True),
         depart=depart_at_once,
         note_departure=note_departure,
         ended=lambda *_: None,

@@ -72,7 +72,7 @@ async def open_postgres_store(
     reader = _Reader(url, pool, load_queries("postgres"), clock.observe)
     async with _opened(pool), trio.open_nursery() as nursery:
         await trio.to_thread.run_sync(reader.drop_old_writers)
-        commits = CommitSignal(last_seq=await reader.read(lambda tables, _: tables.last_event_seq()))
+        commits = CommitSignal(last_seq=await reader.read(lambda tables, _: tables.jobs.last_event_seq()))
         live, changes = (
             GroupCommit(
                 Writer(
@@ -154,7 +154,7 @@ class _Reader:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             (row,) = connection.execute(self.queries["begin_read"]).fetchall()
             self.observe_now(row["now"])
-            value = operation(PostgresTables(connection, pipeline, self.queries), row["now"])
+            value = operation(PostgresTables.over(connection, pipeline, self.queries), row["now"])
             connection.execute("COMMIT")  # a rollback would cost the prepared statements
         return value
 

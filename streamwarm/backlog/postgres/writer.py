@@ -160,7 +160,7 @@ class _Transaction:
             if self.doubtful is not None and last_write == self.token:
                 self._execute("COMMIT")
                 return self.doubtful
-            tables = PostgresTables(self.connection, pipeline, self.writer.queries)
+            tables = PostgresTables.over(self.connection, pipeline, self.writer.queries)
             outcomes = [Outcome(value=operation(tables, now)) for operation in operations]
             numbered = tables.finish()
             if tables.wrote:

@@ -66,7 +66,7 @@ async def open_sqlite_store(
         open_tables = partial(_open_tables, stack, path, connect, queries, run_sync)
         writer_tables = await open_tables()
         readers = [await open_tables() for _ in range(READERS)]
-        commits = CommitSignal(last_seq=await run_sync(writer_tables.last_event_seq))
+        commits = CommitSignal(last_seq=await run_sync(writer_tables.jobs.last_event_seq))
 
         async def commit_group(operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
             group: _Committed = await run_sync(_commit_group, writer_tables, path, operations, now())
@@ -122,7 +122,7 @@ async def _open_tables(
     with translated_errors(path):
         connection = await run_sync(connect, path)
     stack.push_async_callback(close)
-    return SqliteTables(connection, queries)
+    return SqliteTables.over(connection, queries)
 
 
 def _close(connection: sqlite3.Connection) -> None:
@@ -145,25 +145,25 @@ class _Committed:
 def _commit_group(tables: SqliteTables, path: str, operations: Sequence[Operation[Any]], now: float) -> _Committed:
     """All operations in one transaction, each in its savepoint."""
     connection = tables.connection
-    tables.appended.clear()
-    tables.deleted = False
+    tables.jobs.appended.clear()
+    tables.jobs.deleted = False
     with translated_errors(path):
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [_in_savepoint(tables, path, operation, now) for operation in operations]
-            last_seq = tables.last_event_seq()
+            last_seq = tables.jobs.last_event_seq()
             connection.execute("COMMIT")
         finally:
             _end_transaction(connection)
     # Nobody else writes meanwhile, so SQLite numbered them one after another.
-    first_seq = last_seq - len(tables.appended) + 1
-    events = [evolve(event, seq=first_seq + place) for place, event in enumerate(tables.appended)]
-    return _Committed(outcomes, events, tables.deleted, last_seq)
+    first_seq = last_seq - len(tables.jobs.appended) + 1
+    events = [evolve(event, seq=first_seq + place) for place, event in enumerate(tables.jobs.appended)]
+    return _Committed(outcomes, events, tables.jobs.deleted, last_seq)
 
 
 def _in_savepoint(tables: SqliteTables, path: str, operation: Operation[Any], now: float) -> Outcome:
     connection = tables.connection
-    appended = len(tables.appended)
+    appended = len(tables.jobs.appended)
     connection.execute("SAVEPOINT operation")
     try:
         outcome = Outcome(value=operation(tables, now))
@@ -175,7 +175,7 @@ def _in_savepoint(tables: SqliteTables, path: str, operation: Operation[Any], no
         outcome = Outcome(error=error)
     if outcome.error is not None:
         connection.execute("ROLLBACK TO operation")
-        del tables.appended[appended:]
+        del tables.jobs.appended[appended:]
     connection.execute("RELEASE operation")
     return outcome
 
