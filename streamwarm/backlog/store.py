@@ -264,8 +264,11 @@ class Store(Protocol):
         """The newest event's `seq`, 0 if there is none."""
         ...
 
-    async def wait_for_event(self, seq: int) -> None:
-        """Return once an event with a higher `seq` is committed."""
+    async def next_events(self, seq: int, *, limit: int) -> list[Event]:
+        """Wait until an event with a higher `seq` is committed, by any process. Returns up to `limit` of them, in order.
+
+        The list is never empty. To follow the store, call it again with the last event's `seq`.
+        """
         ...
 
     async def counts(self) -> Counts: ...

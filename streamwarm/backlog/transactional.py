@@ -83,6 +83,11 @@ class CommitSignal:
             self.changed.set()
             self.changed = trio.Event()
 
+    async def wait(self, seq: int) -> None:
+        """Return once an event after `seq` has been announced. If one already was, does not yield to the event loop."""
+        while self.last_seq <= seq:
+            await self.changed.wait()
+
     def forget(self) -> None:
         """Forget the events: some were deleted, and only the store knows which are left."""
         self._recent.clear()
@@ -214,14 +219,15 @@ class TransactionalStore:
     async def last_seq(self) -> int:
         return await self._transactions.read(lambda tables, _: tables.jobs.last_event_seq())
 
-    async def wait_for_event(self, seq: int) -> None:
-        while self._commits.last_seq <= seq:
-            changed = self._commits.changed
+    async def next_events(self, seq: int, *, limit: int) -> list[Event]:
+        known_seq = seq
+        while True:
             with trio.move_on_after(self._poll_s):
-                await changed.wait()
-                continue
-            if await self.last_seq() > seq:
-                return
+                await self._commits.wait(known_seq)
+            # If its events have been deleted since, a commit leaves nothing to read. Then only a newer one counts.
+            known_seq = max(seq, self._commits.last_seq)
+            if events := await self.events_after(seq, limit=limit):
+                return events
 
     async def counts(self) -> Counts:
         return await self._transactions.read(lambda tables, _: tables.jobs.counts())

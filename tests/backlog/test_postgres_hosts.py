@@ -43,8 +43,7 @@ async def follow(host: Store, until: int, seen: list[int]) -> None:
     """Read events as a publisher does, from a cursor, as soon as there are any."""
     while len(seen) < until:
         last = seen[-1] if seen else 0
-        await host.wait_for_event(last)
-        seen += [event.seq for event in await host.events_after(last, limit=50)]
+        seen += [event.seq for event in await host.next_events(last, limit=50)]
 
 
 async def test_no_job_goes_to_two_hosts_and_no_reader_misses_an_event(open_postgres: OpenStore) -> None:
@@ -206,7 +205,7 @@ async def test_what_a_store_in_another_schema_tells_is_not_taken_for_ones_own(
         await others.push([photo(f"{number}.jpg") for number in range(9)])
         await push_one(same, photo())
         with trio.fail_after(60):
-            await mine.wait_for_event(0)  # what was told before that was heard before it
+            await mine.next_events(0, limit=1)  # what was told before that was heard before it
         with trio.move_on_after(0) as waiting:
-            await mine.wait_for_event(1)
+            await mine.next_events(1, limit=1)
         assert waiting.cancelled_caught

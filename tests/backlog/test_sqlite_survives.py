@@ -192,9 +192,9 @@ async def test_another_process_on_the_file_is_heard(open_sqlite: OpenStore) -> N
     async with open_sqlite() as mine, open_sqlite() as other:
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(mine.wait_for_event, 0)
-                await push_one(other, photo())
-        assert (await mine.events_after(0, limit=10))[0].state is State.QUEUED
+                nursery.start_soon(push_one, other, photo())
+                heard = await mine.next_events(0, limit=10)
+        assert [event.state for event in heard] == [State.QUEUED]
 
 
 def plan(connection: sqlite3.Connection, query: str) -> str:

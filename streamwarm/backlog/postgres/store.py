@@ -35,7 +35,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 
 POLL_S = 2.0
-"""The interval at which `wait_for_event` checks for events without a notification: one is lost with its connection."""
+"""The interval at which `next_events` checks for events without a notification: one is lost with its connection."""
 
 CLOSE_LIMIT_S = 10.0
 """How long closing may take: the pool waits 5 s for its own threads and closes each connection with a message."""
@@ -214,7 +214,7 @@ async def _listen(url: str, query: str, announce: Callable[[int], None]) -> None
                         if table == here and number.isdigit():
                             announce(int(number))
         except (psycopg.Error, OSError):
-            await trio.sleep(_RELISTEN_S)  # meanwhile `wait_for_event` polls
+            await trio.sleep(_RELISTEN_S)  # meanwhile `next_events` polls
 
 
 def _start_listening(connection: PgConnection, query: str) -> tuple[bytes, int]:

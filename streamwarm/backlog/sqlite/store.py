@@ -34,7 +34,7 @@ READERS = 2
 """Connections for reads. While one reads a long list, the dispatcher must be able to read the queue in the other."""
 
 POLL_S = 0.5
-"""The interval at which `wait_for_event` checks for events of other processes on the same file; one index read."""
+"""The interval at which `next_events` checks for events of other processes on the same file; one index read."""
 
 CLOSE_LIMIT_S = 10.0
 """How long closing may take: the last connection moves the log into the file. The next process that opens the file does
