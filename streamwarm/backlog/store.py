@@ -265,7 +265,7 @@ class Store(Protocol):
         ...
 
     async def next_events(self, seq: int, *, limit: int) -> list[Event]:
-        """Wait until an event with a higher `seq` is committed, by any process. Returns up to `limit` of them, in order.
+        """Wait until an event with a higher `seq` is committed, by any process. Returns up to `limit`, in order.
 
         The list is never empty. To follow the store, call it again with the last event's `seq`.
         """

@@ -1,8 +1,8 @@
--- Jobs and events. Each query is preceded by its name. Parameters are named after columns. Many rows come as one array per
--- column.
--- A transaction first locks what it is about to change, in the order of the ids (an index is read in its order) or of the
--- keys as they are given (sorted). So two hosts seldom deadlock.
--- Many keys are looked up one by one (LATERAL … LIMIT 1), or with `= ANY`. The planner could turn a join round and read the
+-- Jobs and events. Each query is preceded by its name. Parameters are named after columns. Many rows come as one array
+-- per column.
+-- A transaction first locks what it is about to change, in the order of the ids (an index is read in its order) or of
+-- the keys as they are given (sorted). So two hosts seldom deadlock.
+-- Many keys are looked up one by one (LATERAL … LIMIT 1), or with `= ANY`. The planner could reverse a join and read the
 -- whole table for each key. If the table was small when its statistics were taken, it believes that this is cheap.
 
 -- name: jobs_by_id
@@ -14,7 +14,7 @@ SELECT * FROM jobs WHERE id = ANY(%(ids)s::text[]) FOR UPDATE;
 -- name: lock_jobs_to_claim
 SELECT * FROM jobs
 WHERE id = ANY(%(ids)s::text[])
-    AND state || '' = 'queued' -- an expression: the indexes of queued jobs are not to be walked for this
+    AND state || '' = 'queued' -- an expression: this must not walk the indexes of queued jobs
 FOR UPDATE SKIP LOCKED;
 
 -- name: live_jobs

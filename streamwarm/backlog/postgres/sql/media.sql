@@ -19,7 +19,7 @@ SELECT found.* FROM unnest(%(destination)s::text[], %(kind)s::text[], %(media_re
 CROSS JOIN LATERAL (
     SELECT * FROM media_cache
     WHERE media_cache.destination = wanted.destination AND media_cache.kind = wanted.kind
-        -- Equality, in words that ask for an order: the other indexes begin with the same two columns and have another.
+        -- Equality, written so that it needs this order: the other indexes begin with the same two columns too.
         AND media_cache.media_reference BETWEEN wanted.media_reference AND wanted.media_reference AND status = 'ready'
     ORDER BY media_cache.media_reference LIMIT 1
 ) AS found;
@@ -83,7 +83,7 @@ DELETE FROM media_cache
 WHERE destination = %(destination)s AND kind = %(kind)s AND r2_key = %(r2_key)s AND status = 'ready' RETURNING id;
 
 -- name: put_seen
--- A digest that is known stays known while the object is the same.
+-- A known digest is kept as long as the object is the same.
 INSERT INTO media_store (r2_key, bytes, etag, content_type, sha256, seen_at)
 SELECT * FROM unnest(
     %(r2_key)s::text[], %(bytes)s::bigint[], %(etag)s::text[], %(content_type)s::text[], %(sha256)s::text[],

@@ -53,7 +53,7 @@ DELETE FROM media_cache INDEXED BY ix_media_cache_r2_key
 WHERE destination = :destination AND kind = :kind AND r2_key = :r2_key AND status = 'ready';
 
 -- name: put_seen
--- A digest that is known stays known while the object is the same.
+-- A known digest is kept as long as the object is the same.
 INSERT INTO media_store (r2_key, bytes, etag, content_type, sha256, seen_at)
 VALUES (:r2_key, :bytes, :etag, :content_type, :sha256, :seen_at)
 ON CONFLICT (r2_key) DO UPDATE SET
