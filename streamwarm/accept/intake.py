@@ -14,7 +14,7 @@ from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
 from streamwarm.accept.wire.views import job_view, page_view, record_view
-from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
+from streamwarm.backlog.store import Action, Pushed, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.send.destination import Destination
@@ -204,7 +204,7 @@ class Intake:
             answer = outcome[index]
             if isinstance(answer, Pushed) and not answer.duplicate:
                 self._observe(JobAdded(answer.id, job.destination, job.kind, job.r2_key))
-        full = sum(isinstance(answer, Refused) and answer.code is RefusalCode.QUEUE_FULL for answer in outcome.values())
+        full = sum(isinstance(answer, Refused) and answer.code == "queue_full" for answer in outcome.values())
         if full:
             self._observe(QueueFull(full, self._max_pending))
         pushed = (answer for answer in outcome.values() if isinstance(answer, Pushed))
@@ -236,7 +236,7 @@ def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
 
 def _refused_view(index: int, answer: Refused) -> JsonObject:
     view: dict[str, Any] = {"index": index, "code": answer.code, "message": answer.message}
-    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code is RefusalCode.QUEUE_FULL else {})
+    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code == "queue_full" else {})
 
 
 def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
