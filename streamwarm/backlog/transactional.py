@@ -103,7 +103,8 @@ class CommitSignal:
 
 @define(eq=False)
 class TransactionalStore:
-    """A `Store`. `poll_s`: the interval in seconds at which to check for events that another process committed."""
+    """A `Store`. `poll_s`: how often to read the events that other processes committed. `process` names this process
+    among those that share the store."""
 
     _transactions: Transactions
     _commits: CommitSignal

@@ -197,7 +197,7 @@ async def _opened(pool: ConnectionPool[PgConnection]) -> AsyncIterator[None]:
 
 
 async def _listen(url: str, query: str, announce: Callable[[int], None]) -> None:
-    """Announce the newest event's `seq` when a process has committed one, and after each time we may have missed that.
+    """Announce the newest event's `seq` when some process has committed one, and each time that we may have missed it.
 
     Notifications come from stores in other schemas of the database too. Each has the id of its store's table.
     """

@@ -80,7 +80,7 @@ def configure(connection: sqlite3.Connection) -> None:
 
 
 def migrate(path: str, connect: Connect = connect) -> int:
-    """Create the file if need be and bring its schema up to date. Returns the schema's version.
+    """Bring the file's schema up to date, creating the file if need be; returns the schema's version.
 
     Several processes may do this at once: each migration is a transaction of its own, and the second process finds it
     applied. Raises `StoreUnavailable`.
