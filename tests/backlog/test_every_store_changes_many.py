@@ -1,4 +1,4 @@
-"""Retrying, cancelling and forgetting by the hundred must do to each job what the single method does, and no more."""
+"""Retrying, cancelling and forgetting many jobs must do to each what the single method does, and no more."""
 
 from __future__ import annotations
 

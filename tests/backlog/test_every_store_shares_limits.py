@@ -1,5 +1,4 @@
-"""What a person orders and what a destination asks for: lost if it does not outlive a restart, does not reach another
-process, or ends when it should not."""
+"""What users order and what destinations ask for must outlive a restart, reach every process, and end in time."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ async def test_the_newest_address_of_each_lane_is_told(store: Store) -> None:
 
 
 async def cool_down(store: Store, clock: Clock, lane: str | None, for_s: float) -> Cooldown:
-    """An attempt is answered with a 429."""
+    """The destination answers an attempt with a 429."""
     cooldown = Cooldown("mybot", lane, clock.at + for_s, f"429, {for_s:g} s")
     claim = await start(store, photo())
     await store.settle([Retry(claim.lease, TIMED_OUT, clock.at, counts=False, cooldown=cooldown)])

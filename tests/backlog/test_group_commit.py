@@ -1,4 +1,4 @@
-"""What a disk's pace costs without these: an outcome and the claim that follows it, each with a sync of its own."""
+"""On a slow disk, an outcome and the claim that follows it must not each cost a sync."""
 
 from __future__ import annotations
 

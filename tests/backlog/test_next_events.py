@@ -1,4 +1,4 @@
-"""Following a store must cost a read per commit, and per poll, and no more: it never stops."""
+"""Following a store must cost one read per commit and per poll, and no more: a service does it all the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several hosts on one PostgreSQL database promise together."""
+"""What several hosts on one PostgreSQL database guarantee together."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def work_until_empty(host: Store, claimed: list[str]) -> None:
 
 
 async def follow(host: Store, until: int, seen: list[int]) -> None:
-    """Read events as a publisher does, from a cursor, as soon as there are any."""
+    """Read events from a cursor as soon as there are any, as the publisher does."""
     while len(seen) < until:
         last = seen[-1] if seen else 0
         seen += [event.seq for event in await host.next_events(last, limit=50)]
@@ -162,7 +162,7 @@ async def test_hosts_count_each_other_until_one_falls_silent_or_leaves(open_post
 
 
 NEVER = math.inf
-"""No polling: it would find what a lost notification did not report, and these tests are about notifications."""
+"""No polling: it would find the events even if a notification was lost, and these tests are about notifications."""
 
 
 @pytest.mark.parametrize("cut_off", [False, True])
@@ -205,7 +205,7 @@ async def test_what_a_store_in_another_schema_tells_is_not_taken_for_ones_own(
         await others.push([photo(f"{number}.jpg") for number in range(9)])
         await push_one(same, photo())
         with trio.fail_after(60):
-            await mine.next_events(0, limit=1)  # what was told before that was heard before it
+            await mine.next_events(0, limit=1)  # a notification from elsewhere came before this one
         with trio.move_on_after(0) as waiting:
             await mine.next_events(1, limit=1)
         assert waiting.cancelled_caught

@@ -30,7 +30,7 @@ SORTED_RESULTS = {
     "newest_jobs_in_places",
     "queued_in_bands",
 }
-"""What they sort is what they found by an index, at most `limit` for each thing asked for."""
+"""They sort only what they found by an index: at most `limit` rows per key."""
 
 
 GROW = (
@@ -50,7 +50,7 @@ GROW = (
 
 @pytest.fixture(scope="session", params=["never looked at", "empty when looked at", "grown since"])
 def planned(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> str:
-    """The worst there is to plan on: what the planner knows of the tables is nothing, or not true any more."""
+    """The worst cases for the planner: it knows nothing of the tables, or what it knows is outdated."""
     url = postgres_server.new_schema()
     migrate(url)
     with closing(connect(url)) as connection:
@@ -116,7 +116,7 @@ def test_no_query_scans_or_sorts_a_table_that_grows_in_postgres(planned: str, na
     ],
 )
 def test_each_query_reads_the_index_that_was_made_for_it(planned: str, name: str, index: str) -> None:
-    """Without statistics, as in the first minute of a store, the planner has only the queries to go by."""
+    """In the first minute of a store there are no statistics, and the planner knows only the queries."""
     assert set(re.findall(r"using (ix_\w+|jobs_\w+)", plan(planned, load_queries("postgres")[name]))) == {index}
 
 
@@ -128,7 +128,7 @@ def test_each_query_reads_the_index_that_was_made_for_it(planned: str, name: str
 def test_many_keys_are_looked_up_one_by_one_and_never_the_table_for_each(
     planned: str, name: str, planner: Callable[[str, str], str]
 ) -> None:
-    """Joined the other way round, a push of 400 jobs into 10,000 read four million rows."""
+    """With the join reversed, a push of 400 jobs into 10,000 read four million rows."""
     lines = planner(planned, load_queries("postgres")[name]).splitlines()
     walked = [number for number, line in enumerate(lines) if re.search(r"Index (Only )?Scan", line)]
     assert walked

@@ -1,4 +1,4 @@
-"""What a PostgreSQL backlog survives: a server that goes and comes, and connections cut in mid-commit (fault 23)."""
+"""What a PostgreSQL backlog survives: a server that restarts, and connections that break during a commit (fault 23)."""
 
 from __future__ import annotations
 
