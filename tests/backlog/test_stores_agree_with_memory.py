@@ -1,4 +1,4 @@
-"""After any sequence of operations, SQLite and PostgreSQL return what memory does, though they keep rows differently."""
+"""After any sequence of operations, SQLite and PostgreSQL return what memory does, yet keep rows in other ways."""
 
 from __future__ import annotations
 

@@ -41,7 +41,11 @@ CLOSE_LIMIT_S = 10.0
 """How long closing may take: the pool waits 5 s for its own threads and closes each connection with a message."""
 
 _RELISTEN_S = 1.0
+"""How long the listener waits before it reconnects. Meanwhile `POLL_S` bounds how late events are noticed."""
+
 _WRITER_KEPT_S = 7 * 86_400.0
+"""Rows of writers that have not written for this long are deleted. A writer whose row is gone adds it again."""
+
 _LEAVE_S = 2.0
 """How long a process that ends may take to remove its row. If it fails, the others notice within `ALIVE_S`."""
 

@@ -32,6 +32,7 @@ TRIES = 3
 """How often a write is tried if its connection breaks before the commit, or if it deadlocks with another."""
 
 _PAUSE_S = 0.2
+"""The wait before a write is tried again."""
 
 _CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 

@@ -34,6 +34,8 @@ changing the same index pages, and each move writes a page once. With this and `
 did 2,900 claims and completions a second instead of 2,300 (medians of four runs)."""
 
 _WAL_RETRY_S = 0.02
+"""The wait between two attempts to switch a new file to WAL."""
+
 _STATEMENTS = 256
 """Prepared statements that a connection keeps: more than there are queries."""
 
