@@ -98,7 +98,7 @@ class GroupCommit(Generic[Op]):
                     await self._commit(group)
 
     def close(self) -> None:
-        """Take no more operations."""
+        """Refuse further operations: `submit` raises `StoreUnavailable` from now on."""
         self._queue.close()
 
     def _gather(self, first: _Write[Op]) -> list[_Write[Op]]:

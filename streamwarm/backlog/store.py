@@ -129,8 +129,7 @@ class Due:
 
 @frozen
 class Rescued:
-    """What became of jobs whose worker was lost: how many are `queued` again, and which were `abandoned`: they are
-    `failed` or `unknown` now."""
+    """What became of lost workers' jobs: how many are `queued` again, and the `abandoned`, now `failed` or `unknown`."""
 
     queued: int
     abandoned: tuple[Job, ...] = ()

@@ -2,7 +2,7 @@
 
 There are three: jobs (with their events), media, and what processes share. `operations.py` decides over these
 interfaces, so that every store gives the same answers. An implementation only knows how rows are kept and found. A
-method's cost grows with what it returns, never with what the store holds.
+method's cost grows with what it returns, never with the size of the store.
 """
 
 from __future__ import annotations

@@ -130,7 +130,9 @@ class Writer:
                 if doubtful is None:
                     raise StoreUnavailable(failure) from error
             if trio.current_time() > give_up_at:
-                raise StoreUnavailable(f"{failure}. It was lost while it committed: the write may have taken place")
+                raise StoreUnavailable(
+                    f"{failure}. The connection was lost during the commit: the write may have taken place"
+                )
             await trio.sleep(_PAUSE_S)
             await trio.to_thread.run_sync(self.pool.check)  # what broke one connection broke the idle ones too
         self.observe_now(committed.now)

@@ -22,7 +22,7 @@ class SqliteJobs:
     """A `JobTable`.
 
     `appended` has the events that were appended, in order and without numbers. `deleted` is True if events were
-    deleted. Whoever runs the transaction clears both.
+    deleted. The store clears both before each group.
     """
 
     _sql: Statements
