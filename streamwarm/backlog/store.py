@@ -129,7 +129,7 @@ class Due:
 
 @frozen
 class Rescued:
-    """What became of lost workers' jobs: how many are `queued` again, and the `abandoned`, now `failed` or `unknown`."""
+    """What became of lost workers' jobs: how many are `queued` again; `abandoned` ones are `failed` or `unknown`."""
 
     queued: int
     abandoned: tuple[Job, ...] = ()
