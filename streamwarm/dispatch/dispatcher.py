@@ -18,7 +18,7 @@ import trio
 from attrs import define, field
 
 from streamwarm.backlog.settlement import Release
-from streamwarm.backlog.shared_limits import MovedLane, Obeyed, Silence
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, PauseEffect
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.arrivals import Arrivals
 from streamwarm.dispatch.claims import Chosen, in_lanes, passed_over, spares_for
@@ -97,7 +97,7 @@ class Dispatcher:
         if self._arrivals.is_news(job_id):
             self.wake()
 
-    def pause(self, claim: Claim, error: DestinationError) -> Obeyed:
+    def pause(self, claim: Claim, error: DestinationError) -> PauseEffect:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
         destination, for_s = claim.job.destination, error.retry_after_s
         now = self.steady_now()
@@ -114,8 +114,9 @@ class Dispatcher:
         self.wake()  # its loaded jobs must make room for others
         job_waits = lane is None or (limited and destination in self.limits.active(now))
         if not limited or for_s is None:
-            return Obeyed(job_waits)
-        return Obeyed(job_waits, Silence(destination, lane.name if lane else None, self.now() + for_s, error.message))
+            return PauseEffect(job_waits)
+        cooldown = Cooldown(destination, lane.name if lane else None, self.now() + for_s, error.message)
+        return PauseEffect(job_waits, cooldown)
 
     async def depart(self, claim: Claim, size_bytes: int) -> float:
         """Wait until the attempt may send its last bytes. Returns when that was. Raises `DestinationError`."""

@@ -93,8 +93,8 @@ class LimitsFollower:
         # In whole seconds: the two clocks are read one after the other, so only a larger difference means that the
         # store's clock was set back.
         ahead_s = round(self.steady_now() - self.now())
-        resumed = [name for name, times in shared.mended.items() if times != self._resumes.get(name)]
-        self._resumes = shared.mended
+        resumed = [name for name, times in shared.resumes.items() if times != self._resumes.get(name)]
+        self._resumes = shared.resumes
         for name in resumed:
             self.limits.resume(name)
         news = [
@@ -108,8 +108,10 @@ class LimitsFollower:
             ),
             *(self.limits.move_lane(moved.destination, moved.lane, moved.address) for moved in shared.moved_lanes),
             *(
-                self.limits.cool_down(silence.destination, silence.lane, Pause(silence.until + ahead_s, silence.reason))
-                for silence in shared.silences
+                self.limits.cool_down(
+                    cooldown.destination, cooldown.lane, Pause(cooldown.until + ahead_s, cooldown.reason)
+                )
+                for cooldown in shared.cooldowns
             ),
         ]
         return any(news)

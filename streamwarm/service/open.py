@@ -16,7 +16,7 @@ from attrs import asdict, frozen
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
-from streamwarm.backlog.rescuer import tell_set_aside
+from streamwarm.backlog.rescuer import report_abandoned
 from streamwarm.backlog.sqlite import file as sqlite_file
 from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.sqlite.store import open_sqlite_store
@@ -80,7 +80,7 @@ async def open_store(settings: Settings, *, alone: bool = True, observe: Observe
 
 async def _take_back(store: Store, observe: Observer) -> None:
     """Nobody else holds the file, so whatever was running died with the process that ran it."""
-    tell_set_aside(await store.rescue(everything=True), observe)
+    report_abandoned(await store.rescue(everything=True), observe)
 
 
 @asynccontextmanager
@@ -129,7 +129,7 @@ async def prove_store(settings: Settings) -> str:
     url = settings.store.url
     if url.startswith(SQLITE):
         path = url.removeprefix(SQLITE)
-        return await trio.to_thread.run_sync(sqlite_file.prove_writable, path)
+        return await trio.to_thread.run_sync(sqlite_file.check_writable, path)
     async with open_store(settings) as store:
         await store.check_writable()
     return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"

@@ -72,19 +72,17 @@ class Publisher:
         task_status.started()
         while True:
             try:
-                await self.store.wait_for_event(self._last_seq)
-                self._publish(await self.store.events_after(self._last_seq, limit=READ))
+                self._publish(await self.store.next_events(self._last_seq, limit=READ))
             except StoreUnavailable as exc:
                 self.observe(StoreTrouble("reading events", str(exc)))
                 await trio.sleep(TROUBLE_S)
 
     def _publish(self, events: list[Event]) -> None:
-        if events:
-            self._recent.extend(events)
-            self._last_seq = events[-1].seq
-            self.on_events(events)
-            self._published.set()
-            self._published = trio.Event()
+        self._recent.extend(events)
+        self._last_seq = events[-1].seq
+        self.on_events(events)
+        self._published.set()
+        self._published = trio.Event()
 
 
 def _slice(recent: deque[Event], seq: int, limit: int) -> list[Event]:

@@ -8,7 +8,7 @@ import trio
 from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Done, Release, Settlement
-from streamwarm.backlog.shared_limits import Obeyed
+from streamwarm.backlog.shared_limits import PauseEffect
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.fetch.source import Origin, Source
 from streamwarm.model import Claim
@@ -47,7 +47,7 @@ class WorkerTools:
     destinations: Mapping[str, Destination]
     running: Running
     finish: Callable[[Finished], Awaitable[None]]
-    pause: Callable[[Claim, DestinationError], Obeyed]
+    pause: Callable[[Claim, DestinationError], PauseEffect]
     depart: AwaitTurn
     note_departure: NoteDeparture
     ended: Callable[[Claim, float | None], None]
@@ -162,7 +162,7 @@ def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settle
         max_attempts=tools.max_attempts,
         now=tools.now(),
         random=tools.random(),
-        silence=effect.silence if effect else None,
+        cooldown=effect.cooldown if effect else None,
     )
 
 

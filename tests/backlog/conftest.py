@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_sqlite(path: str, clock: Clock) -> OpenStore:
-    """Opens the store in the file at `path`, as often as it is called."""
+    """A function that opens the store in the file at `path`. It may be called several times."""
 
     def open_store(limits: StoreBounds = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
         return open_sqlite_store(
@@ -41,7 +41,7 @@ def open_sqlite(path: str, clock: Clock) -> OpenStore:
 
 @pytest.fixture
 def open_postgres(postgres_server: PostgresServer, clock: Clock) -> OpenStore:
-    """Opens the store in a schema of this test's own, as often as it is called."""
+    """A function that opens the store in a schema of this test's own. It may be called several times."""
     url = postgres_server.new_schema()
 
     def open_store(limits: StoreBounds = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:

@@ -1,4 +1,4 @@
-"""What followers lose without these: an event, its order, or the truth, though nothing is read back after a commit."""
+"""Followers get every event, in order and as it was stored, although nothing is read back after a commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOMY = StoreBounds(max_pending=10_000)
 
 
 async def change(store: Store, claims: list[Claim], step: int, chance: random.Random) -> None:
-    """Something that makes a few events, or none."""
+    """A write that appends a few events, or none."""
     match chance.randrange(4):
         case 0:
             jobs = [photo(f"{step}-{n}.jpg", options={"caption": "é"}) for n in range(chance.randint(1, 4))]

@@ -61,7 +61,7 @@ async def test_ten_thousand_jobs_are_taken_in_one_push(open_sqlite: OpenStore) -
 
 
 class Disk:
-    """Connections whose disk can be filled, or made read-only, and mended."""
+    """Connections whose disk can be filled or made read-only, and fixed again."""
 
     def __init__(self) -> None:
         self._connections: list[sqlite3.Connection] = []
@@ -79,14 +79,14 @@ class Disk:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "remedy", "mended"),
+    ("trouble", "remedy", "fixed"),
     [
         ("max_page_count = 1", "free space", "max_page_count = 1000000"),
         ("query_only = ON", "writable", "query_only = OFF"),
     ],
 )
 async def test_a_disk_that_refuses_is_never_acknowledged_and_work_resumes_by_itself(
-    open_sqlite: OpenStore, path: str, trouble: str, remedy: str, mended: str
+    open_sqlite: OpenStore, path: str, trouble: str, remedy: str, fixed: str
 ) -> None:
     disk = Disk()
     async with open_sqlite(connect=disk.connect) as store:
@@ -97,7 +97,7 @@ async def test_a_disk_that_refuses_is_never_acknowledged_and_work_resumes_by_its
             await store.push(big)
         assert path in str(raised.value)
         assert [job.id for job in await store.queued(100)] == [running.id]
-        disk.set(mended)
+        disk.set(fixed)
         assert len([a for a in await store.push(big) if isinstance(a, Pushed)]) == 10
         await store.check_writable()
 
@@ -192,9 +192,9 @@ async def test_another_process_on_the_file_is_heard(open_sqlite: OpenStore) -> N
     async with open_sqlite() as mine, open_sqlite() as other:
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(mine.wait_for_event, 0)
-                await push_one(other, photo())
-        assert (await mine.events_after(0, limit=10))[0].state is State.QUEUED
+                nursery.start_soon(push_one, other, photo())
+                heard = await mine.next_events(0, limit=10)
+        assert [event.state for event in heard] == [State.QUEUED]
 
 
 def plan(connection: sqlite3.Connection, query: str) -> str:

@@ -1,4 +1,4 @@
-"""However many jobs a store holds, what is read of it for the ready queue goes out in the one right order."""
+"""However many jobs a store has, the ready queue gives them out in the one right order."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def push_all(store: Store, clock: Clock, jobs: list[Arrival]) -> list[Queu
 
 
 async def hand_out_all(store: Store, clock: Clock, jobs: list[Arrival], waits: list[float], max_queue: int) -> None:
-    """Push the jobs, then hand them out one by one; each must be the best of all that are left."""
+    """Push the jobs, then give them out one by one. Each must be the best of all that are left."""
     naive = NaiveQueue(MAX_WAIT_S, await push_all(store, clock, jobs))
     queue = ReadyQueue(max_queue, MAX_WAIT_S)
     for wait_s in waits[: len(jobs)]:

@@ -12,7 +12,7 @@ from attrs import define
 from trio.testing import MockClock
 
 from streamwarm.backlog.settlement import Retry
-from streamwarm.backlog.shared_limits import MovedLane, Silence
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane
 from streamwarm.backlog.store import Pushed
 from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
@@ -43,8 +43,8 @@ class World:
         assert isinstance(pushed, Pushed)
         (claim,) = await self.store.claim([pushed.id])
         error = JobError(ErrorCode.RATE_LIMITED, "429", permanent=False)
-        silence = Silence("mybot", lane, now() + for_s, "429")
-        await self.store.settle([Retry(claim.lease, error, now(), counts=False, silence=silence)])
+        cooldown = Cooldown("mybot", lane, now() + for_s, "429")
+        await self.store.settle([Retry(claim.lease, error, now(), counts=False, cooldown=cooldown)])
 
 
 @asynccontextmanager

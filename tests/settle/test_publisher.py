@@ -73,9 +73,9 @@ async def test_followers_miss_nothing_of_a_store_that_was_away(autojump_clock: M
     observed: list[Observation] = []
     async with memory_store() as store, trio.open_nursery() as nursery:
         failing = FailingStore(store)
+        failing.failures["next_events"] = 3
         publisher = Publisher(failing, dict, observed.append)
         await nursery.start(publisher.run)
-        failing.failures["events_after"] = 3
         await push(store, 1)
         assert [event.seq for event in await follow(publisher, 0, PUSH, limit=100, pause_s=0)] == list(
             range(1, PUSH + 1)

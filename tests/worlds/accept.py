@@ -120,7 +120,7 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
         async def obey() -> None:
             shared = await store.shared_limits()
             obeyed[:] = shared.pauses
-            mended[:] = shared.mended
+            mended[:] = shared.resumes
 
         intake = Intake(
             store,

@@ -1,4 +1,4 @@
-"""Short words for what the tests of the backlog do all the time."""
+"""Short helpers for what the tests of the backlog do all the time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMITS = StoreBounds(max_pending=20, max_attempts=3)
 
 @define
 class Clock:
-    """Unix time that stands still until it is moved."""
+    """Unix time that stands still until a test moves it."""
 
     at: float = 1_000_000.0
 

@@ -14,7 +14,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
-from streamwarm.backlog.shared_limits import Obeyed
+from streamwarm.backlog.shared_limits import PauseEffect
 from streamwarm.errors import DestinationError, JobError
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
@@ -189,9 +189,9 @@ async def work_once(
     finished: list[Finished] = []
     pauses: list[DestinationError] = []
 
-    def pause(_: Claim, error: DestinationError) -> Obeyed:
+    def pause(_: Claim, error: DestinationError) -> PauseEffect:
         pauses.append(error)
-        return Obeyed(job_waits=True)
+        return PauseEffect(job_waits=True)
 
     async def finish(one: Finished) -> None:
         finished.append(one)

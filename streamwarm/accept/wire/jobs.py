@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.table import NEW_JOB
-from streamwarm.backlog.store import Refused
+from streamwarm.backlog.store import RefusalCode, Refused
 from streamwarm.errors import InvalidJob, InvalidOptions
 from streamwarm.model import NewJob
 from streamwarm.send.destination import Destination
@@ -20,7 +20,7 @@ def parse_job(raw: object, destinations: Mapping[str, Destination]) -> NewJob | 
     try:
         return _parse(raw, destinations)
     except FieldError as error:
-        return Refused(error.code, str(error))
+        return Refused(RefusalCode(error.code), str(error))
 
 
 def _parse(raw: object, destinations: Mapping[str, Destination]) -> NewJob:

@@ -1,7 +1,6 @@
-"""A store that forgets everything at exit: for the demo, for tests, and for simulations under a virtual
-clock.
+"""A store that forgets everything at exit: for the demo, for tests, and for simulations under a virtual clock.
 
-It uses no thread and never waits, so a run of it is as deterministic as its scheduler.
+It uses no thread and never waits, so it is as deterministic as its scheduler.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ async def open_memory_store(
 
 @define(eq=False)
 class _InPlace:
-    """Transactions of one thread: an operation runs from start to end with nothing in between."""
+    """Runs each operation in this thread, from start to end, with nothing in between."""
 
     _tables: Tables
     _commits: CommitSignal
@@ -45,7 +44,7 @@ class _InPlace:
 
     async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
         result = await self.read(operation)
-        self._commits.announce(self._tables.last_event_seq())
+        self._commits.announce(self._tables.jobs.last_event_seq())
         return result
 
     async def read(self, operation: Operation[T]) -> T:

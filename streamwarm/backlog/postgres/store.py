@@ -1,8 +1,8 @@
 """The backlog in a PostgreSQL database, shared by any number of processes and hosts.
 
-Two writers a process, each of which commits in groups: one for what makes jobs live (pushes, retries), which the hosts
-do one after the other, and one for all other changes, which they do side by side. Reads go over further connections and
-see one snapshot each. All of it blocks, so it runs in worker threads; only what is notified is awaited.
+A process has two writers, and both commit in groups. One makes jobs live (pushes, retries); the hosts take turns at
+that. The other makes all other changes, which the hosts make side by side. Reads have further connections and see one
+snapshot each. All of this blocks, so it runs in worker threads. Only notifications are awaited in trio.
 """
 
 from __future__ import annotations
@@ -35,16 +35,19 @@ from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 
 POLL_S = 2.0
-"""How often `wait_for_event` looks for events though nothing was notified: a notification is lost with its
-connection."""
+"""The interval at which `next_events` checks for events without a notification: one is lost with its connection."""
 
 CLOSE_LIMIT_S = 10.0
-"""How long closing may take: the pool waits 5 s for its own threads, and sends a goodbye down each connection."""
+"""How long closing may take: the pool waits 5 s for its own threads and closes each connection with a message."""
 
 _RELISTEN_S = 1.0
+"""How long the listener waits before it reconnects. Meanwhile `POLL_S` bounds how late events are noticed."""
+
 _WRITER_KEPT_S = 7 * 86_400.0
+"""Rows of writers that have not written for this long are deleted. A writer whose row is gone adds it again."""
+
 _LEAVE_S = 2.0
-"""How long the end of a service may take to say so; unsaid, it is found out."""
+"""How long a process that ends may take to remove its row. If it fails, the others notice within `ALIVE_S`."""
 
 Now = Callable[[], float]
 
@@ -60,11 +63,11 @@ async def open_postgres_store(
     poll_s: float = POLL_S,
     doubt_limit_s: float = DOUBT_LIMIT_S,
 ) -> AsyncIterator[Store]:
-    """Open (and create or migrate) the store in the database at `url`. Time is the server's, but for tests that give
-    `now`.
+    """Open the store in the database at `url`; create or migrate it if need be. Time is the server's, except in tests
+    that give `now`.
 
-    On leaving, pending writes are committed first, and this process is counted no more. Raises `StoreUnavailable` if
-    the server cannot be reached.
+    On leaving, pending writes are committed first, and this process is removed from those that share the budgets.
+    Raises `StoreUnavailable` if the server cannot be reached.
     """
     await trio.to_thread.run_sync(migrate, url)
     pool = make_pool(url)
@@ -72,7 +75,7 @@ async def open_postgres_store(
     reader = _Reader(url, pool, load_queries("postgres"), clock.observe)
     async with _opened(pool), trio.open_nursery() as nursery:
         await trio.to_thread.run_sync(reader.drop_old_writers)
-        commits = CommitSignal(last_seq=await reader.read(lambda tables, _: tables.last_event_seq()))
+        commits = CommitSignal(last_seq=await reader.read(lambda tables, _: tables.jobs.last_event_seq()))
         live, changes = (
             GroupCommit(
                 Writer(
@@ -101,8 +104,8 @@ async def open_postgres_store(
 
 @define(eq=False)
 class _ServerClock:
-    """The server's time between two of its answers, late by as long as an answer takes. It does not jump when this
-    host's clock does."""
+    """The server's time, carried on between two of its answers by this host's steady clock. It is late by as long as an
+    answer takes, and does not jump when this host's clock does."""
 
     _ahead_s: float = field(factory=lambda: time.time() - time.monotonic())
 
@@ -137,7 +140,7 @@ class _Reader:
             connection.execute(self.queries["delete_process"], {"id": process})
 
     def _read(self, operation: Operation[T]) -> T:
-        """Once more where the connection turned out to be gone: it may have been idle since the server restarted."""
+        """Try once more if the connection was gone: it may have been idle since the server restarted."""
         with translated_errors(self.url):
             for tries_left in (1, 0):
                 with self.pool.connection() as connection:
@@ -154,14 +157,14 @@ class _Reader:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             (row,) = connection.execute(self.queries["begin_read"]).fetchall()
             self.observe_now(row["now"])
-            value = operation(PostgresTables(connection, pipeline, self.queries), row["now"])
+            value = operation(PostgresTables.over(connection, pipeline, self.queries), row["now"])
             connection.execute("COMMIT")  # a rollback would cost the prepared statements
         return value
 
 
 @define(eq=False)
 class _PostgresTransactions:
-    """Writes through the group commits, reads on a snapshot; `_now` is None where time is the server's."""
+    """Writes go through the group commits, reads see a snapshot. `_now` is None if time is the server's."""
 
     _reader: _Reader
     _live: GroupCommit[Operation[object]]
@@ -200,7 +203,7 @@ async def _opened(pool: ConnectionPool[PgConnection]) -> AsyncIterator[None]:
 async def _listen(url: str, query: str, announce: Callable[[int], None]) -> None:
     """Announce the newest event's `seq` when some process has committed one, and each time that we may have missed it.
 
-    Stores in other schemas of the database are heard too; each tells its events by the id of its table.
+    Notifications come from stores in other schemas of the database too. Each has the id of its store's table.
     """
     while True:
         try:
@@ -210,16 +213,19 @@ async def _listen(url: str, query: str, announce: Callable[[int], None]) -> None
                 while True:
                     await trio.lowlevel.wait_readable(connection.fileno())
                     connection.pgconn.consume_input()
-                    while (told := connection.pgconn.notifies()) is not None:
-                        where, _, number = told.extra.partition(b" ")
-                        if where == here and number.isdigit():
+                    while (notification := connection.pgconn.notifies()) is not None:
+                        table, _, number = notification.extra.partition(b" ")
+                        if table == here and number.isdigit():
                             announce(int(number))
         except (psycopg.Error, OSError):
-            await trio.sleep(_RELISTEN_S)  # whoever waits looks by itself, every `POLL_S`
+            await trio.sleep(_RELISTEN_S)  # meanwhile `next_events` polls
 
 
 def _start_listening(connection: PgConnection, query: str) -> tuple[bytes, int]:
-    """By what its events are told, and the newest one's `seq`; of later ones the connection will hear."""
+    """Returns the table id in this store's notifications, and the newest event's `seq`.
+
+    The connection is notified of later events.
+    """
     connection.execute("LISTEN streamwarm")
     (row,) = connection.execute(query).fetchall()
     return b"%d" % row["tableoid"], row["value"]
