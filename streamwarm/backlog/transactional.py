@@ -7,7 +7,6 @@ and the time it is given.
 from __future__ import annotations
 
 import math
-import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice, repeat
@@ -95,7 +94,8 @@ class CommitSignal:
 
 @define(eq=False)
 class TransactionalStore:
-    """A `Store`. `poll_s`: how often to look for events that another process committed."""
+    """A `Store`. `poll_s`: how often to read the events that other processes committed. `process` names this process
+    among those that share the store."""
 
     _transactions: Transactions
     _commits: CommitSignal
@@ -104,7 +104,7 @@ class TransactionalStore:
     _new_token: Callable[[], str]
     _poll_s: float
     _now: Callable[[], float]
-    _process: str = field(factory=secrets.token_hex)
+    _process: str
 
     def now(self) -> float:
         return self._now()

@@ -20,6 +20,7 @@ from streamwarm.errors import SettingsError, StoreUnavailable
 from streamwarm.processes.messages import UNREACHABLE, USAGE, Start, Started, Stop, decode, encode, lines_of
 from streamwarm.service.crew import Link, Lost, Report
 from streamwarm.service.log import logger_for
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 
 REPORTS_MAX = 256
@@ -65,7 +66,7 @@ async def _serve() -> None:
 
         link = Link(start.role, reports, tell)
         async with trio.open_nursery() as service:
-            run = partial(run_service, start.settings, shutdown, logger_for(start.settings), link=link)
+            run = partial(run_service, start.settings, shutdown, logger_for(start.settings), real_machine(), link=link)
             endpoints = await service.start(run)
             await tell(Started(endpoints.websocket, endpoints.http))
         nursery.cancel_scope.cancel()

@@ -5,20 +5,19 @@ Nothing of the service's own runs here, so there is little that could fail: sock
 
 from __future__ import annotations
 
-import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from subprocess import PIPE
 
 import trio
 from attrs import define, evolve, field
 
-from streamwarm.accept.clients import open_listeners
 from streamwarm.errors import SettingsError, StoreUnavailable
 from streamwarm.processes.messages import UNREACHABLE, USAGE, Start, Started, Stop, decode, encode, lines_of
 from streamwarm.retry import backoff_s
 from streamwarm.service.crew import FRONT, SUPERVISOR, Lost, Report, Role
+from streamwarm.service.machine import Machine
 from streamwarm.service.nursery import Shutdown
 from streamwarm.service.open import held_store
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
@@ -40,15 +39,15 @@ GRACE_S = 30.0
 FORCED_GRACE_S = 15.0
 
 
-async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer) -> None:
+async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer, machine: Machine) -> None:
     """Serve with `serve.processes` processes until `shutdown`. Raises `SettingsError` or `StoreUnavailable` where they
     cannot start; each has told the reason."""
     check_together(settings)
     found: list[Observation] = []
-    async with held_store(settings, found.append), AsyncExitStack() as open_sockets:
+    async with held_store(settings, machine, found.append), AsyncExitStack() as open_sockets:
         drop_stale_ready_file(settings.serve.ready_file)
-        sockets = await _open_sockets(settings, open_sockets)
-        members = _members(settings, sockets, observe)
+        sockets = await _open_sockets(settings, machine, open_sockets)
+        members = _members(settings, sockets, observe, machine)
         async with trio.open_nursery() as stopping:
             async with trio.open_nursery() as living:
                 for member in members:
@@ -99,22 +98,27 @@ async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _open_sockets(settings: Settings, stack: AsyncExitStack) -> dict[str, list[int]]:
+async def _open_sockets(settings: Settings, machine: Machine, stack: AsyncExitStack) -> dict[str, list[int]]:
     """The descriptors of what `stack` keeps open."""
     sockets: dict[str, list[int]] = {}
     for name, address in (("http", settings.serve.http), ("websocket", settings.serve.listen)):
-        listeners = await open_listeners(address.host, address.port)
+        listeners = await machine.listen(address.host, address.port)
         for listener in listeners:
             stack.push_async_callback(listener.aclose)
         sockets[name] = [listener.socket.fileno() for listener in listeners]
     return sockets
 
 
-def _members(settings: Settings, sockets: Mapping[str, Sequence[int]], observe: Observer) -> list[_Member]:
+def _members(
+    settings: Settings, sockets: Mapping[str, Sequence[int]], observe: Observer, machine: Machine
+) -> list[_Member]:
     own = evolve(settings, serve=evolve(settings.serve, ready_file=None))  # that is the supervisor's
     of = settings.serve.processes
-    front = _Member(Start(own, Role(FRONT, of, sockets)), observe)
-    return [front, *(_Member(Start(own, Role(number, of)), observe, front) for number in range(FRONT + 1, of + 1))]
+    front = _Member(Start(own, Role(FRONT, of, sockets)), observe, machine.random)
+    return [
+        front,
+        *(_Member(Start(own, Role(number, of)), observe, machine.random, front) for number in range(FRONT + 1, of + 1)),
+    ]
 
 
 @define(eq=False)
@@ -123,6 +127,7 @@ class _Member:
 
     start: Start
     observe: Observer
+    random: Callable[[], float]
     front: _Member | None = None
     started: trio.Event = field(factory=trio.Event)
     addresses: Started = field(factory=lambda: Started("", ""))
@@ -141,7 +146,7 @@ class _Member:
             if not self.started.is_set():
                 raise _cannot_start(process.returncode)
             deaths = 1 if trio.current_time() - began_at > STEADY_S else deaths + 1
-            await self._mourn(process, backoff_s(min(deaths, _BACKOFF_STEPS), random.random()))
+            await self._mourn(process, backoff_s(min(deaths, _BACKOFF_STEPS), self.random()))
 
     def stop(self) -> None:
         self._stop.set()

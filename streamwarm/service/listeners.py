@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 from attrs import frozen
 
 from streamwarm.accept.auth import Auth, own_origins
+from streamwarm.accept.clients import Listener
 from streamwarm.accept.http.routes import HttpHooks, build_app
 from streamwarm.accept.http.server import serve_http
 from streamwarm.accept.intake import Intake
@@ -17,7 +18,7 @@ from streamwarm.accept.websocket.server import serve_websocket
 from streamwarm.service.crew import Role
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.service.stats import Stats
-from streamwarm.settings.schema import Settings
+from streamwarm.settings.schema import Address, Settings
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.dashboard.page import load_pages
 from streamwarm.watch.events import Observer
@@ -28,6 +29,7 @@ class Front:
     """What clients are served from, and by whom."""
 
     settings: Settings
+    listen: Callable[[str, int], Awaitable[Sequence[Listener]]]
     role: Role
     intake: Intake
     feed: Publisher
@@ -52,6 +54,7 @@ async def listening(front: Front) -> AsyncIterator[Endpoints]:
 
 async def _serve_http(front: Front, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
     address, auth = front.settings.serve.http, front.settings.auth
+    listeners = await _listeners(front, "http", address)
     hooks = HttpHooks(
         ready=front.stats.why_not_ready,
         metrics=front.stats.render_metrics,
@@ -63,19 +66,18 @@ async def _serve_http(front: Front, closing: trio.Event, task_status: trio.TaskS
     await serve_http(
         app,
         host=address.host,
-        port=address.port,
+        listeners=listeners,
         observe=front.observe,
         shutdown=closing,
-        listeners=_sockets(front, "http"),
         task_status=task_status,
     )
 
 
-def _sockets(front: Front, name: str) -> list[trio.SocketListener] | None:
-    """Those that are open already, held by the supervisor."""
+async def _listeners(front: Front, name: str, address: Address) -> Sequence[Listener]:
+    """Those that the supervisor holds open, if there is one; else new ones. Raises `SettingsError`."""
     descriptors = front.role.sockets.get(name)
     if descriptors is None:
-        return None
+        return await front.listen(address.host, address.port)
     return [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in descriptors]
 
 
@@ -83,14 +85,14 @@ async def _serve_websocket(
     front: Front, own: tuple[str, ...], closing: trio.Event, task_status: trio.TaskStatus[str]
 ) -> None:
     address, auth = front.settings.serve.listen, front.settings.auth
+    listeners = await _listeners(front, "websocket", address)
     await serve_websocket(
         front.intake,
         front.feed,
         host=address.host,
-        port=address.port,
+        listeners=listeners,
         auth=Auth(auth.tokens, (*auth.origins, *own)),
         observe=front.observe,
         shutdown=closing,
-        listeners=_sockets(front, "websocket"),
         task_status=task_status,
     )

@@ -7,9 +7,8 @@ What is opened first is closed last: store and pools, then what serves clients, 
 
 from __future__ import annotations
 
-import random
-import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -30,6 +29,7 @@ from streamwarm.model import Claim, Event, State
 from streamwarm.send.destination import rates_of
 from streamwarm.service.crew import ALONE, NOT_REPORTED, REPORT_EVERY_S, UNREPORTED_MAX, Crew, Link, Report
 from streamwarm.service.listeners import Front, listening
+from streamwarm.service.machine import Machine
 from streamwarm.service.open import FarSides, open_far_sides, open_store, secrets_in_settings
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.stats import Stats
@@ -62,6 +62,7 @@ class _Service:
     """The parts that talk to each other without waiting: everything but the tasks."""
 
     settings: Settings
+    machine: Machine
     store: Store
     far: FarSides
     metrics: Metrics
@@ -85,7 +86,7 @@ class _Service:
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
         self.limits = Limits({name: rates_of(destination) for name, destination in self.far.destinations.items()})
-        steady_now = SteadyClock(self.store.now)
+        steady_now = SteadyClock(self.store.now, self.machine.monotonic)
         self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
         self.follower = LimitsFollower(
             self.store,
@@ -138,33 +139,38 @@ async def run_service(
     settings: Settings,
     shutdown: Shutdown,
     observe: Observer,
+    machine: Machine,
     *,
     link: Link = ALONE,
+    make_history: Callable[[float], History] = History,
     task_status: trio.TaskStatus[Endpoints] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`; report the endpoints through `task_status`. `link`: as one of several processes.
+    `make_history` makes the memory of the last hour from the time of the start.
 
     Raises `SettingsError`, or `StoreUnavailable` at the start.
     """
     check_together(settings)
-    metrics, history = Metrics(), History(time.time())
+    metrics, history = Metrics(), make_history(machine.now())
     unreported: deque[Observation] = deque(maxlen=UNREPORTED_MAX)
 
     def observe_all(observation: Observation) -> None:
         observe(observation)
         metrics.observe(observation)
-        history.observe(observation, time.time())
+        history.observe(observation, machine.now())
         if not link.role.serves and not isinstance(observation, NOT_REPORTED):
             unreported.append(observation)
 
     async with (
-        open_store(settings, alone=link is ALONE, observe=observe_all) as store,
-        open_far_sides(settings, observe_all) as far,
+        open_store(settings, machine, alone=link is ALONE, observe=observe_all) as store,
+        open_far_sides(settings, machine, observe_all) as far,
         trio.open_nursery() as plumbing,
     ):
         drop_stale_ready_file(settings.serve.ready_file)
-        service = _Service(settings, store, far, metrics, history, observe_all, shutdown, link)
-        front = Front(settings, link.role, service.intake, service.publisher, service.stats, observe_all)
+        service = _Service(settings, machine, store, far, metrics, history, observe_all, shutdown, link)
+        front = Front(
+            settings, machine.listen, link.role, service.intake, service.publisher, service.stats, observe_all
+        )
         await _start_plumbing(service, plumbing)
         plumbing.start_soon(_exchange, service, unreported)
         async with listening(front) as endpoints:
@@ -186,7 +192,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
             run_rescuer,
             store,
             now=store.now,
-            random=random.random,
+            random=service.machine.random,
             observe=observe,
             prune_every_s=prune_interval_s(min(queue.keep_done_s, queue.keep_failed_s)),
             on_queued=service.dispatcher.wake,
@@ -206,7 +212,7 @@ async def _exchange(service: _Service, unreported: deque[Observation]) -> None:
             crew.take(report)
             for observation in report.observations if isinstance(report, Report) else ():
                 service.metrics.observe(observation)
-                service.history.observe(observation, time.time())
+                service.history.observe(observation, service.machine.now())
     while not link.role.serves and link.report is not None:
         await trio.sleep(REPORT_EVERY_S)
         observed = tuple(unreported)
@@ -271,7 +277,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         idle=service.dispatcher.idle,
         observe=service.observe,
         now=service.store.now,
-        random=random.random,
+        random=service.machine.random,
         redact=make_redactor(secrets_in_settings(service.settings)),
         max_attempts=service.settings.queue.max_attempts,
         body_timeout_s=service.settings.pool.body_timeout_s,

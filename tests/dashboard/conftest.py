@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from streamwarm.sandbox.object_store import ObjectStore
-from tests.worlds.dashboard import Live, live_services, past_hour
+from tests.worlds.dashboard import Live, live_services
 
 FLAGS = (
     "--no-sandbox",  # as root it does not start with one
@@ -26,11 +26,9 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def live(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streamwarm.service.nursery.History", past_hour)
-        with live_services(object_store, tmp_path_factory.mktemp("dashboard")) as services:
-            yield services
-            assert services.unexpected == []
+    with live_services(object_store, tmp_path_factory.mktemp("dashboard")) as services:
+        yield services
+        assert services.unexpected == []
 
 
 @pytest.fixture(scope="module")
