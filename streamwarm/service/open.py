@@ -69,7 +69,9 @@ async def open_store(
                     await _take_back(store, observe)
                 yield store
     else:
-        opened = _postgres().open_postgres_store(url, monotonic=machine.monotonic, run_sync=machine.run_sync, **names)
+        opened = _postgres().open_postgres_store(
+            url, monotonic=machine.monotonic, run_sync=machine.run_sync, new_name=machine.new_token, **names
+        )
         async with opened as store:
             yield store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -22,7 +23,7 @@ LIMITS = StoreBounds(max_pending=20, max_attempts=3)
 IN_THREADS = {"run_sync": trio.to_thread.run_sync}
 """A store that blocks does so in real threads."""
 
-OVER_SOCKETS = {**IN_THREADS, "monotonic": time.monotonic}
+OVER_SOCKETS = {**IN_THREADS, "monotonic": time.monotonic, "new_name": secrets.token_hex}
 """What PostgreSQL's store needs, too: it waits for a real server."""
 
 

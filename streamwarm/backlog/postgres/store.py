@@ -56,13 +56,15 @@ async def open_postgres_store(
     monotonic: Callable[[], float],
     new_id: Callable[[], str],
     new_token: Callable[[], str],
+    new_name: Callable[[], str],
     run_sync: RunSync,
     now: Now | None = None,
     poll_s: float = POLL_S,
     doubt_limit_s: float = DOUBT_LIMIT_S,
 ) -> AsyncIterator[Store]:
     """Open (and create or migrate) the store in the database at `url`. Time is the server's, unless
-    `now` is given; `monotonic` carries it on between two of its answers.
+    `now` is given; `monotonic` carries it on between two of its answers. `new_name` gives names of writers and of
+    their writes, which must differ from all others in the database.
 
     On leaving, pending writes are committed first, and this process is counted no more. Raises `StoreUnavailable` if
     the server cannot be reached.
@@ -77,13 +79,13 @@ async def open_postgres_store(
         live, changes = (
             GroupCommit(
                 Writer(
-                    id=new_token(),
+                    id=new_name(),
                     url=url,
                     pool=pool,
                     queries=reader.queries,
                     observe_now=clock.observe,
                     announce=commits.announce,
-                    new_token=new_token,
+                    new_name=new_name,
                     run_sync=run_sync,
                     doubt_limit_s=doubt_limit_s,
                 ).commit_group

@@ -86,7 +86,7 @@ class Writer:
     queries: Mapping[str, str]
     observe_now: Callable[[float], None]
     announce: Callable[[int], None]
-    new_token: Callable[[], str]
+    new_name: Callable[[], str]
     run_sync: RunSync
     doubt_limit_s: float = DOUBT_LIMIT_S
 
@@ -106,7 +106,7 @@ class Writer:
         return outcomes
 
     async def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
-        token = self.new_token()
+        token = self.new_name()
         doubtful: Committed | None = None
         give_up_at = trio.current_time() + self.doubt_limit_s
         for tried in itertools.count(1):

@@ -57,6 +57,7 @@ def opened(url: str) -> AbstractAsyncContextManager[Store]:
         url,
         limits=LIMITS,
         monotonic=time.monotonic,
+        new_name=secrets.token_hex,
         run_sync=trio.to_thread.run_sync,
         new_id=lambda: f"{prefix}{next(numbers):012x}",
         new_token=secrets.token_hex,
