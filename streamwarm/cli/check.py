@@ -18,7 +18,7 @@ from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.service.machine import Machine, real_machine
-from streamwarm.service.open import open_pool, open_source, prove_store, secrets_in_settings
+from streamwarm.service.open import check_store, open_pool, open_source, secrets_in_settings
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
 from streamwarm.settings.telegram import TelegramSettings
@@ -105,7 +105,7 @@ async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) ->
 
 async def _store(settings: Settings, machine: Machine, tell: Tell) -> None:
     try:
-        tell(Finding("store", True, await prove_store(settings, machine)))
+        tell(Finding("store", True, await check_store(settings, machine)))
     except (StoreUnavailable, SettingsError) as exc:
         tell(Finding("store", False, str(exc)))
 

@@ -1,4 +1,4 @@
-"""Opens the implementations that the settings name: the store, the bucket, the destinations."""
+"""Opens what the settings name: the store, the bucket, the download cache and the destinations."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ SQLITE = "sqlite:///"
 async def open_store(
     settings: Settings, machine: Machine, *, alone: bool = True, observe: Observer = unobserved
 ) -> AsyncIterator[Store]:
-    """The store at `store.url`: a file or memory for this process alone, a PostgreSQL database for as many as there
-    are. `alone` False: the supervisor of this process holds the file. `observe` is told of jobs that are set aside
-    because they died with the process before this one.
+    """Open the store at `store.url`: a file or memory for this process alone, or a PostgreSQL database.
 
-    Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed.
+    `alone` True locks a SQLite file and rescues the jobs that ran when its last process died; `observe` gets those of
+    them that are abandoned. `alone` False: the supervisor does so. Raises `StoreUnavailable`, and `SettingsError` if
+    the driver is not installed.
     """
     queue = settings.queue
     limits = StoreBounds(
@@ -66,7 +66,7 @@ async def open_store(
         with lock_service(path) if alone else nullcontext():
             async with open_sqlite_store(path, now=machine.now, run_sync=machine.run_sync, **names) as store:
                 if alone:
-                    await _take_back(store, observe)
+                    await _rescue_all(store, observe)
                 yield store
     else:
         opened = _postgres().open_postgres_store(
@@ -76,15 +76,14 @@ async def open_store(
             yield store
 
 
-async def _take_back(store: Store, observe: Observer) -> None:
-    """Nobody else holds the file, so whatever was running died with the process that ran it."""
+async def _rescue_all(store: Store, observe: Observer) -> None:
+    """Rescue every running job. The file is locked, so the process that ran it is gone."""
     tell_set_aside(await store.rescue(everything=True), observe)
 
 
 @asynccontextmanager
-async def held_store(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[None]:
-    """Hold the store for the processes that this one starts, which open it with `alone` False. `observe`: see
-    `open_store`."""
+async def locked_store(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[None]:
+    """Lock the store for the members that this process starts; they open it with `alone` False. See `open_store`."""
     url = settings.store.url
     if not url.startswith(SQLITE):
         yield
@@ -92,12 +91,12 @@ async def held_store(settings: Settings, machine: Machine, observe: Observer) ->
     path = url.removeprefix(SQLITE)
     with lock_service(path):
         async with open_store(settings, machine, alone=False) as store:
-            await _take_back(store, observe)
+            await _rescue_all(store, observe)
         yield
 
 
 def _postgres() -> ModuleType:
-    """Imported only where it is asked for: the driver is an extra."""
+    """PostgreSQL's store, imported on demand because its driver is an extra. Raises `SettingsError` without it."""
     try:
         from streamwarm.backlog.postgres import store as postgres
     except ImportError as error:
@@ -109,7 +108,8 @@ def _postgres() -> ModuleType:
 
 
 async def migrate_store(settings: Settings, machine: Machine) -> int | None:
-    """Bring the schema at `store.url` up to date; its version, None where there is none. Raises `StoreUnavailable`."""
+    """Bring the schema at `store.url` up to date and return its version, or None for memory. Raises
+    `StoreUnavailable`."""
     url = settings.store.url
     if url == "memory:":
         return None
@@ -119,8 +119,9 @@ async def migrate_store(settings: Settings, machine: Machine) -> int | None:
     return version
 
 
-async def prove_store(settings: Settings, machine: Machine) -> str:
-    """That the store takes writes, in words. Changes nothing in a SQLite file, which a service may have open.
+async def check_store(settings: Settings, machine: Machine) -> str:
+    """Check that the store takes writes, and return that in words. A SQLite file, which a service may have open, is not
+    changed.
 
     Raises `StoreUnavailable`.
     """
@@ -134,14 +135,14 @@ async def prove_store(settings: Settings, machine: Machine) -> str:
 
 
 def secrets_in_settings(settings: Settings) -> list[str]:
-    """Every text in the settings that must never be shown."""
+    """Every text in the settings that must appear nowhere."""
     r2 = settings.r2
     own = [*settings.auth.tokens, *filter(None, (r2.secret_access_key, r2.access_key_id))]
     return [*own, *_secrets_in_url(settings.store.url), *secrets_in(settings.destinations)]
 
 
 def _secrets_in_url(url: str) -> list[str]:
-    """The password, as it is written and as it is meant."""
+    """The password, as it is written in the URL and decoded."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -151,7 +152,7 @@ def _secrets_in_url(url: str) -> list[str]:
 
 
 def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False) -> PooledClient:
-    """A client with the tuned pool; `guarded`: for public addresses only."""
+    """Open an HTTP client with a pool of its own. If `guarded`, it connects to public addresses only."""
     return open_client(
         connections=settings.connections,
         keepalive_s=settings.keepalive_s,
@@ -164,9 +165,12 @@ def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False
 
 
 @frozen
-class FarSides:
-    """What the service talks to over the network. `pool_stats` tells the R2 pool's connections by state, `cache_stats`
-    what the download cache holds and has saved (nothing where it is off)."""
+class Peers:
+    """What the service talks to over the network.
+
+    `pool_stats` returns the R2 pool's connections by state, `cache_stats` what the download cache holds and has saved:
+    nothing if it is off.
+    """
 
     source: Source
     destinations: Mapping[str, Destination]
@@ -175,8 +179,8 @@ class FarSides:
 
 
 @asynccontextmanager
-async def open_far_sides(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[FarSides]:
-    """The bucket and the destinations, each type over a pool of its own. Raises `SettingsError`."""
+async def open_peers(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[Peers]:
+    """Open the bucket and the destinations. Raises `SettingsError`."""
     async with (
         open_source_client(settings, machine, observe) as (bucket, client),
         open_destinations(
@@ -188,17 +192,17 @@ async def open_far_sides(settings: Settings, machine: Machine, observe: Observer
     ):
         cache = settings.cache
         if not (cache.max_entries and cache.max_bytes):
-            yield FarSides(bucket, destinations, client.stats, dict)
+            yield Peers(bucket, destinations, client.stats, dict)
             return
         async with _open_cache(settings, machine, bucket, observe) as cached:
-            yield FarSides(cached, destinations, client.stats, lambda: asdict(cached.stats()))
+            yield Peers(cached, destinations, client.stats, lambda: asdict(cached.stats()))
 
 
 @asynccontextmanager
 async def _open_cache(
     settings: Settings, machine: Machine, bucket: R2Source, observe: Observer
 ) -> AsyncIterator[CachedSource]:
-    """The download cache. Several destinations are taken to share a library, so each object is cached at once."""
+    """Open the download cache. Several destinations probably share a library, so it then caches each object at once."""
     cache = settings.cache
     try:
         folder = make_private_folder(cache.dir)
@@ -222,7 +226,7 @@ async def _open_cache(
 
 @asynccontextmanager
 async def open_source(settings: Settings, machine: Machine) -> AsyncIterator[R2Source]:
-    """The bucket alone."""
+    """Open the bucket alone. Raises `SettingsError`."""
     async with open_source_client(settings, machine, unobserved) as (source, _):
         yield source
 
@@ -231,7 +235,7 @@ async def open_source(settings: Settings, machine: Machine) -> AsyncIterator[R2S
 async def open_source_client(
     settings: Settings, machine: Machine, observe: Observer
 ) -> AsyncIterator[tuple[R2Source, PooledClient]]:
-    """The bucket, over a pool of its own. Raises `SettingsError` that names what is missing."""
+    """Open the bucket over a pool of its own. Raises `SettingsError`, which names the settings that are missing."""
     r2 = settings.r2
     missing = r2.missing()
     if missing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 
 import psycopg
 import trio
@@ -76,22 +77,9 @@ async def open_postgres_store(
     async with _opened(pool, run_sync), trio.open_nursery() as nursery:
         await run_sync(reader.drop_old_writers)
         commits = CommitSignal(last_seq=await reader.read(lambda tables, _: tables.last_event_seq()))
-        live, changes = (
-            GroupCommit(
-                Writer(
-                    id=new_name(),
-                    url=url,
-                    pool=pool,
-                    queries=reader.queries,
-                    observe_now=clock.observe,
-                    announce=commits.announce,
-                    new_name=new_name,
-                    run_sync=run_sync,
-                    doubt_limit_s=doubt_limit_s,
-                ).commit_group
-            )
-            for _ in range(2)
-        )
+        writer = partial(Writer, url=url, pool=pool, queries=reader.queries, observe_now=clock.observe)
+        writer = partial(writer, announce=commits.announce, new_name=new_name, run_sync=run_sync)
+        live, changes = (GroupCommit(writer(id=new_name(), doubt_limit_s=doubt_limit_s).commit_group) for _ in range(2))
         transactions = _PostgresTransactions(reader, live, changes, now)
         nursery.start_soon(_listen, url, reader.queries["last_notified"], commits.announce, run_sync)
         async with trio.open_nursery() as writing:
