@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
-import httpcore2
+import httpx
 import trio
 from attrs import define, field, frozen
 
@@ -194,7 +193,7 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
 
 
 @define(eq=False)
-class Network(httpcore2.AsyncNetworkBackend):
+class Network:
     """`names` are the addresses of hosts. It resolves, listens and connects; `arrived` hears what servers read."""
 
     _random: Random
@@ -239,24 +238,20 @@ class Network(httpcore2.AsyncNetworkBackend):
         host: str,
         port: int,
         timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,
-        socket_options: object = None,
+        *_: object,
     ) -> ClientConnection:
         """As the HTTP client asks for it. Raises `ConnectError`, `ConnectTimeout`."""
         try:
             with trio.fail_after(_or_forever(timeout)):
                 return ClientConnection(await self.open_stream(host, port))
         except trio.TooSlowError:
-            raise httpcore2.ConnectTimeout(f"no connection to {host}:{port}") from None
+            raise httpx.ConnectTimeout(f"no connection to {host}:{port}") from None
         except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
+            raise httpx.ConnectError(str(error)) from error
 
 
 @define(eq=False)
-class ClientConnection(httpcore2.AsyncNetworkStream):
+class ClientConnection:
     """A connection as the HTTP client uses it."""
 
     _stream: MemoryStream
@@ -266,29 +261,24 @@ class ClientConnection(httpcore2.AsyncNetworkStream):
             with trio.fail_after(_or_forever(timeout)):
                 return await self._stream.receive_some(max_bytes)
         except trio.TooSlowError:
-            raise httpcore2.ReadTimeout(f"nothing came for {timeout} s") from None
+            raise httpx.ReadTimeout(f"nothing came for {timeout} s") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpcore2.ReadError(str(error)) from error
+            raise httpx.ReadError(str(error)) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         try:
             with trio.fail_after(_or_forever(timeout)):
                 await self._stream.send_all(buffer)
         except trio.TooSlowError:
-            raise httpcore2.WriteTimeout(f"nothing was taken for {timeout} s") from None
+            raise httpx.WriteTimeout(f"nothing was taken for {timeout} s") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpcore2.WriteError(str(error)) from error
+            raise httpx.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore2.AsyncNetworkStream:
-        raise httpcore2.ConnectError("the simulated network has no TLS")
+    async def start_tls(self, *_: object) -> ClientConnection:
+        raise httpx.ConnectError("the simulated network has no TLS")
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.is_readable if info == "is_readable" else None

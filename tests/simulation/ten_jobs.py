@@ -8,6 +8,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from attrs import frozen
 
@@ -22,6 +23,7 @@ class Run:
     """What became of the jobs, and everything that happened on the way. `wanted` is what each destination must hold."""
 
     states: dict[str, str]
+    stats: dict[str, Any]
     world: World
     wanted: dict[str, list[bytes]]
 
@@ -33,13 +35,19 @@ class Run:
 def run(seed: str, store: str) -> Run:
     with tempfile.TemporaryDirectory(prefix="streamwarm-simulation-") as folder:
         states: dict[str, str] = {}
+        stats: dict[str, Any] = {}
         wanted: dict[str, list[bytes]] = {name: [] for name in DESTINATIONS}
-        world = simulate(seed, partial(_push_ten, store, Path(folder), states, wanted))
-        return Run(states, world, wanted)
+        world = simulate(seed, partial(_push_ten, store, Path(folder), states, stats, wanted))
+        return Run(states, stats, world, wanted)
 
 
 async def _push_ten(
-    store: str, folder: Path, states: dict[str, str], wanted: dict[str, list[bytes]], world: World
+    store: str,
+    folder: Path,
+    states: dict[str, str],
+    stats: dict[str, Any],
+    wanted: dict[str, list[bytes]],
+    world: World,
 ) -> None:
     chance = Random(f"{world.seed} jobs")
     jobs = []
@@ -51,6 +59,7 @@ async def _push_ten(
     url = "memory:" if store == "memory" else f"sqlite:///{folder}/jobs.db"
     async with world.running(world.settings(url, folder)) as client:
         states |= await client.until_ended(await client.push(jobs))
+        stats |= await client.look_up("/v1/stats")
 
 
 if __name__ == "__main__":

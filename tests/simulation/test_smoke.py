@@ -41,6 +41,7 @@ def assert_all_were_delivered(finished: Run) -> None:
     """Each object once at each destination that it was pushed for, and whole."""
     assert len(finished.states) == 10
     assert set(finished.states.values()) == {"done"}
+    assert finished.stats["queue"]["done"] == 10
     world = finished.world
     held = {
         "mybot": [delivery.sha256 for delivery in world.telegram.deliveries],

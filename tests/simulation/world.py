@@ -16,13 +16,13 @@ from random import Random
 from typing import Any
 
 import h11
-import httpcore2
 import trio
 import trio.testing
 from attrs import define, field, frozen
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from streamwarm.cli.follow import ENDED
+from streamwarm.net.pool import open_client
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat
 from streamwarm.sandbox.bot_api_messages import Bot
 from streamwarm.sandbox.bot_api_methods import Telegram
@@ -35,6 +35,7 @@ from streamwarm.watch.events import Observation
 from tests.simulation.bucket import MemoryBucket
 from tests.simulation.network import MemoryStream, Network
 from tests.worlds.http_sink import Connection, HttpSink
+from tests.worlds.scripted_bucket import NO_TLS
 
 EPOCH = 1_772_366_405.0
 """The wall clock at the start, in Unix seconds."""
@@ -122,11 +123,15 @@ class World:
             ),
         )
 
+    def open_client(self) -> Any:
+        """An HTTP client on this network."""
+        return open_client(ssl_context=NO_TLS, network_backend=self.machine.network)
+
     async def serve_peers(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run what the service talks to, until cancelled."""
         rules = Telegram({TOKEN: Bot(TOKEN)}, {CHAT: Chat("supergroup", "Warm-up")}, self.machine.now)
-        async with httpcore2.AsyncConnectionPool() as pool, trio.open_nursery() as nursery:
-            self.telegram = BotApiEmulator(rules, pool, latency_s=0.05)
+        async with self.open_client() as client, trio.open_nursery() as nursery:
+            self.telegram = BotApiEmulator(rules, client, latency_s=0.05)
             handlers: Mapping[str, Callable[[MemoryStream], Awaitable[None]]] = {
                 "r2.example": partial(_serve, lambda stream: self.source.serve(Connection(stream))),
                 "copies.example": partial(_serve, lambda stream: self.copies.serve(Connection(stream))),
@@ -150,9 +155,9 @@ class World:
                     endpoints = await nursery.start(serve)
                     port = int(endpoints.websocket.rstrip("/").rpartition(":")[2])
                     stream = await self.network.open_stream("127.0.0.1", port)
-                    async with stream, trio.open_nursery() as reading:
+                    async with stream, self.open_client() as http, trio.open_nursery() as reading:
                         connection = await wrap_client_stream(reading, stream, f"127.0.0.1:{port}", "/")
-                        yield Client(connection, self.note)
+                        yield Client(connection, http, endpoints.http.rstrip("/"), self.note)
                         await connection.aclose()
                     shutdown.signal()
                 peers.cancel_scope.cancel()
@@ -160,9 +165,11 @@ class World:
 
 @define(eq=False)
 class Client:
-    """Speaks JSON-RPC over the service's websocket and notes what it hears."""
+    """Speaks JSON-RPC over the service's websocket, looks up over its HTTP API, and notes what it hears."""
 
     _connection: WebSocketConnection
+    _http: Any
+    _url: str
     _note: Callable[[str, str], None]
     ended: dict[str, str] = field(factory=dict)
 
@@ -180,6 +187,11 @@ class Client:
         while not set(job_ids) <= set(self.ended):
             await self._receive()
         return {job_id: self.ended[job_id] for job_id in job_ids}
+
+    async def look_up(self, path: str) -> Any:
+        answer = await self._http.get(self._url + path)
+        self._note("client", f"{path} {answer.status_code} {answer.text}")
+        return answer.json()
 
     async def _receive(self) -> Any:
         text = await self._connection.get_message()
