@@ -38,7 +38,7 @@ from streamwarm.service.members import (
     Membership,
     Report,
 )
-from streamwarm.service.open import Peers, open_peers, open_store, secrets_in_settings
+from streamwarm.service.open import OpenStore, Peers, open_peers, open_store, secrets_in_settings
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
@@ -151,12 +151,14 @@ async def run_service(
     *,
     membership: Membership = ALONE,
     make_history: Callable[[float], History] = History,
+    open_store: OpenStore = open_store,
     task_status: trio.TaskStatus[Endpoints] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`, and report the endpoints through `task_status` once clients can connect.
 
     `membership` says which of several processes this one is. `make_history` makes the memory of the last hour, given
-    the time of the start (Unix seconds). Raises `SettingsError` and, at the start, `StoreUnavailable`.
+    the time of the start (Unix seconds); `open_store` opens the store that the settings name. Raises `SettingsError`
+    and, at the start, `StoreUnavailable`.
     """
     check_together(settings)
     metrics, history = Metrics(), make_history(machine.now())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import asdict, frozen
@@ -35,6 +35,14 @@ from streamwarm.settings.schema import PoolSettings, Settings
 from streamwarm.watch.events import Observer, PoolOpened, unobserved
 
 SQLITE = "sqlite:///"
+
+
+class OpenStore(Protocol):
+    """Opens a store for `run_service`. `open_store` is one; a simulation passes another."""
+
+    def __call__(
+        self, settings: Settings, machine: Machine, *, alone: bool, observe: Observer
+    ) -> AbstractAsyncContextManager[Store]: ...
 
 
 @asynccontextmanager

@@ -6,11 +6,17 @@ import hashlib
 import os
 import subprocess
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 import pytest
+import trio
 
+from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.store import Store
 from tests.simulation.ten_jobs import STORES, Run, run
+from tests.simulation.world import World, simulate
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +41,32 @@ def test_another_seed_is_another_run_in_which_every_job_is_delivered_too(seed: s
     other = run(seed, "memory")
     assert other.trace != run("1", "memory").trace
     assert_all_were_delivered(other)
+
+
+def test_a_service_that_starts_on_the_store_another_left_finishes_its_jobs(tmp_path: Path) -> None:
+    jobs = [{"destination": "cdn", "kind": "document", "r2_key": f"media/{number}.bin"} for number in range(30)]
+    left: list[str] = []
+
+    async def two_lives(world: World) -> None:
+        world.source.objects |= {job["r2_key"]: job["r2_key"].encode() for job in jobs}
+        settings = world.settings("memory:", tmp_path)
+        machine = world.machine
+        names = {"new_id": machine.new_id, "new_token": machine.new_token}
+        async with open_memory_store(limits=StoreBounds(), now=machine.now, **names) as store:
+
+            def the_same(*_: object, **__: object) -> AbstractAsyncContextManager[Store]:
+                return nullcontext(store)
+
+            async with world.running(settings, the_same) as client:
+                await client.push(jobs)
+            left.extend(job.id for job in await store.queued(30))
+            async with world.running(settings, the_same) as client:
+                while (await client.look_up("/v1/stats"))["queue"]["done"] < len(jobs):
+                    await trio.sleep(1)
+
+    world = simulate("5", two_lives)
+    assert left
+    assert sorted(received.body.decode() for received in world.cdn.received) == sorted(job["r2_key"] for job in jobs)
 
 
 def assert_all_were_delivered(finished: Run) -> None:

@@ -28,6 +28,7 @@ from streamwarm.sandbox.bot_api_messages import Bot
 from streamwarm.sandbox.bot_api_methods import Telegram
 from streamwarm.service.machine import Machine
 from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.open import OpenStore, open_store
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, CacheSettings, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.settings.secret import SecretStr
@@ -144,14 +145,14 @@ class World:
             task_status.started()
 
     @asynccontextmanager
-    async def running(self, settings: Settings) -> AsyncIterator[Client]:
+    async def running(self, settings: Settings, open_store: OpenStore = open_store) -> AsyncIterator[Client]:
         """The service and its peers; the service is drained at the end of the block."""
         shutdown = Shutdown()
         with trio.fail_after(DEADLINE_S):
             async with trio.open_nursery() as peers:
                 await peers.start(self.serve_peers)
                 async with trio.open_nursery() as nursery:
-                    serve = partial(run_service, settings, shutdown, self.observe, self.machine)
+                    serve = partial(run_service, settings, shutdown, self.observe, self.machine, open_store=open_store)
                     endpoints = await nursery.start(serve)
                     port = int(endpoints.websocket.rstrip("/").rpartition(":")[2])
                     stream = await self.network.open_stream("127.0.0.1", port)
