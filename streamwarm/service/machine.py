@@ -1,8 +1,8 @@
 """What the service takes from the machine it runs on: clocks, randomness, threads and the network.
 
-`serve` passes `real_machine()`; a simulation passes a machine of its own. No other module of the service calls a clock,
-a source of randomness, a thread or a socket by itself (`tests/test_seams.py`). Two things come from trio, whose own
-seams suit a simulation: waiting (`trio.sleep`, deadlines) follows the clock that `trio.run` is given.
+`serve` passes `real_machine()`; a simulation passes a machine of its own. No other module of the service asks for the
+time, a random number, a thread or a socket by itself (`tests/test_seams.py`). Waiting needs nothing here: `trio.sleep`
+and deadlines follow the clock that `trio.run` is given.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from streamwarm.threads import RunSync
 @frozen
 class Machine:
     """`now` gives Unix seconds, `monotonic` seconds that never go back. `random` is uniform in [0, 1); `token_hex(n)`
-    gives `2 * n` hex digits that nobody can guess.
+    gives `2 * n` hex digits that cannot be guessed.
 
     `network` connects to a host and a port; `resolve` gives the addresses of a name, at least one; `listen` opens the
     listeners of a host and a port (0: any free one) and raises `SettingsError`.
@@ -45,7 +45,7 @@ class Machine:
         return f"{int(self.now() * 1000):012x}{self.token_hex(8)}"
 
     def new_token(self) -> str:
-        """A name that nobody else has and nobody can guess: 256 bits."""
+        """A name that is unique and cannot be guessed: 256 bits."""
         return self.token_hex(32)
 
 
