@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any, Protocol, cast
 
 import trio
 from attrs import define, field
@@ -28,6 +29,51 @@ _LINGER_S = 1.0
 overtakes the last words: a client that sends too much would never read why it was cut off."""
 
 
+class Socket(Protocol):
+    """What is used of a connection's or a listener's socket. Without a file descriptor, `fileno` returns -1."""
+
+    @property
+    def family(self) -> int: ...
+
+    def fileno(self) -> int: ...
+
+    def getsockname(self) -> Any: ...
+
+    def getpeername(self) -> Any: ...
+
+    def close(self) -> None:
+        """Close at once and wake every task that waits for it."""
+        ...
+
+
+class Connection(Protocol):
+    """An accepted connection. `trio.SocketStream` is one, and says what each method does."""
+
+    @property
+    def socket(self) -> Socket: ...
+
+    async def send_all(self, data: memoryview) -> None: ...
+
+    async def wait_send_all_might_not_block(self) -> None: ...
+
+    async def send_eof(self) -> None: ...
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Listener(Protocol):
+    """Accepts connections. `trio.SocketListener` is one."""
+
+    @property
+    def socket(self) -> Socket: ...
+
+    async def accept(self) -> Connection: ...
+
+    async def aclose(self) -> None: ...
+
+
 class ClientStream(trio.abc.HalfCloseableStream):
     """A client's connection whose every send ends within `send_within_s` a piece; then the connection is
     over.
@@ -37,7 +83,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
     `failure` what was raised, if that was not expected; `ended` is set once nothing more will be read.
     """
 
-    def __init__(self, inner: trio.SocketStream, *, send_within_s: float) -> None:
+    def __init__(self, inner: Connection, *, send_within_s: float) -> None:
         self._inner = inner
         self._send_within_s = send_within_s
         self.is_sending = False
@@ -49,7 +95,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         self._read_to_end = trio.Event()
 
     @property
-    def socket(self) -> trio.socket.SocketType:
+    def socket(self) -> Socket:
         """What hypercorn asks for the addresses of both ends."""
         return self._inner.socket
 
@@ -91,7 +137,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         await self._inner.send_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = b""
+        data: bytes | bytearray = b""
         self._is_reading = True
         try:
             data = await self._inner.receive_some(max_bytes)
@@ -138,7 +184,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         self._inner.socket.close()
 
 
-async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
+async def open_listeners(host: str, port: int) -> Sequence[trio.SocketListener]:
     """Listen on every address of `host`, or, for port 0, on the first of them with the port it was given.
 
     Raises `SettingsError` naming the address if that cannot be.
@@ -175,21 +221,20 @@ class ClientServer:
     send_within_s: float
     _clients: set[ClientStream] = field(factory=set, init=False)
 
-    async def serve(
-        self, listeners: list[trio.SocketListener], *, shutdown: trio.Event, started: Callable[[], None]
-    ) -> None:
+    async def serve(self, listeners: Sequence[Listener], *, shutdown: trio.Event, started: Callable[[], None]) -> None:
         """Accept clients until `shutdown`, then none; returns once the last connection is over."""
         async with trio.open_nursery() as outer:
             async with trio.open_nursery() as connections:
                 with trio.CancelScope() as accepting:
                     outer.start_soon(self._end, shutdown, accepting, connections.cancel_scope)
-                    accept = partial(trio.serve_listeners, self._guard, listeners, handler_nursery=connections)
+                    serve = cast(Any, trio.serve_listeners)  # its types ask for trio's own listeners
+                    accept = partial(serve, self._guard, listeners, handler_nursery=connections)
                     async with trio.open_nursery() as acceptor:
                         await acceptor.start(accept)
                         started()
             outer.cancel_scope.cancel()
 
-    async def _guard(self, inner: trio.SocketStream) -> None:
+    async def _guard(self, inner: Connection) -> None:
         stream = ClientStream(inner, send_within_s=self.send_within_s)
         self._clients.add(stream)
         try:

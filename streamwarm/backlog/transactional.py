@@ -7,7 +7,6 @@ it is given.
 from __future__ import annotations
 
 import math
-import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice, repeat
@@ -113,7 +112,7 @@ class TransactionalStore:
     _new_token: Callable[[], str]
     _poll_s: float
     _now: Callable[[], float]
-    _process: str = field(factory=secrets.token_hex)
+    _process: str
 
     def now(self) -> float:
         return self._now()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -17,7 +16,9 @@ from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, 
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
-from streamwarm.service.open import open_pool, open_source, prove_store, secrets_in_settings
+from streamwarm.send.s3.destination import S3Destination
+from streamwarm.service.machine import Machine, real_machine
+from streamwarm.service.open import check_store, open_pool, open_source, secrets_in_settings
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
 from streamwarm.settings.telegram import TelegramSettings
@@ -53,12 +54,13 @@ def check(as_json: bool, config: Path | None) -> None:
 
 async def _findings(settings: Settings) -> list[Finding]:
     """In the order of the proofs, which run at the same time."""
-    async with open_pool(settings.pool) as client:
+    machine = real_machine()
+    async with open_pool(settings.pool, machine) as client:
         proofs: list[tuple[str, _Proof]] = [
-            ("store", partial(_store, settings)),
-            ("bucket", partial(_bucket, settings)),
-            ("clock", partial(_clock, settings, client)),
-            *_destination_proofs(settings, client),
+            ("store", partial(_store, settings, machine)),
+            ("bucket", partial(_bucket, settings, machine)),
+            ("clock", partial(_clock, settings, client, machine)),
+            *_destination_proofs(settings, client, machine),
         ]
         results: dict[str, list[Finding]] = {}
         async with trio.open_nursery() as nursery:
@@ -68,7 +70,7 @@ async def _findings(settings: Settings) -> list[Finding]:
     return [Finding(f.what, f.ok, redact(f.detail)) for what, _ in proofs for f in results[what]]
 
 
-def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[tuple[str, _Proof]]:
+def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: Machine) -> list[tuple[str, _Proof]]:
     proofs: list[tuple[str, _Proof]] = []
     for name, destination in settings.destinations.items():
         if isinstance(destination, TelegramSettings):
@@ -76,7 +78,8 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
             if destination.handoff == "auto":
                 proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
         elif isinstance(destination, S3Settings):
-            proofs.append((name, partial(prove_s3, name, destination, client)))
+            bucket = S3Destination(name, destination, client, now=machine.now, new_token=machine.new_token)
+            proofs.append((name, partial(prove_s3, name, destination, bucket)))
         else:
             proofs.append((name, partial(_unproven, name)))
     if not proofs:
@@ -100,16 +103,16 @@ async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) ->
         found.append(Finding(what, False, f"no answer within {WITHIN_S:g} s; check the address and the network"))
 
 
-async def _store(settings: Settings, tell: Tell) -> None:
+async def _store(settings: Settings, machine: Machine, tell: Tell) -> None:
     try:
-        tell(Finding("store", True, await prove_store(settings)))
+        tell(Finding("store", True, await check_store(settings, machine)))
     except (StoreUnavailable, SettingsError) as exc:
         tell(Finding("store", False, str(exc)))
 
 
-async def _bucket(settings: Settings, tell: Tell) -> None:
+async def _bucket(settings: Settings, machine: Machine, tell: Tell) -> None:
     try:
-        async with open_source(settings) as source:
+        async with open_source(settings, machine) as source:
             await source.check()
     except (SourceError, SettingsError) as exc:
         tell(Finding("bucket", False, str(exc)))
@@ -117,7 +120,7 @@ async def _bucket(settings: Settings, tell: Tell) -> None:
         tell(Finding("bucket", True, f"{settings.r2.bucket} at {settings.r2.resolved_endpoint} can be listed"))
 
 
-async def _clock(settings: Settings, client: httpx.AsyncClient, tell: Tell) -> None:
+async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, tell: Tell) -> None:
     endpoint = settings.r2.resolved_endpoint
     if endpoint is None:
         return
@@ -127,7 +130,7 @@ async def _clock(settings: Settings, client: httpx.AsyncClient, tell: Tell) -> N
     except (httpx.HTTPError, httpx.InvalidURL):
         return  # the bucket's own line says so
     try:
-        skew_s = time.time() - parsedate_to_datetime(told or "").timestamp()
+        skew_s = machine.now() - parsedate_to_datetime(told or "").timestamp()
     except ValueError:
         tell(Finding("clock", True, "the bucket's server does not tell its time"))
         return

@@ -132,9 +132,10 @@ async def _jobs(settings: Settings, request: PushRequest) -> AsyncGenerator[Json
                 yield job
         return
     from streamwarm.cli.content_type import with_kinds  # only who asks the bucket needs its code
+    from streamwarm.service.machine import real_machine
     from streamwarm.service.open import open_source
 
-    async with open_source(settings) as source:
+    async with open_source(settings, real_machine()) as source:
         listed = None if request.prefix is None else jobs_from_listing(source.list_objects(request.prefix))
         async with aclosing(listed or _named_jobs(request.arguments)) as jobs:
             asked = jobs if request.kind is not None else with_kinds(jobs, source)

@@ -10,6 +10,7 @@ from functools import partial
 import trio
 
 from streamwarm.service.log import logger_for
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.settings.schema import Settings
@@ -21,7 +22,7 @@ async def running_service(settings: Settings, observe: Observer) -> AsyncIterato
     """A service inside this block; on the way out it drains."""
     shutdown = Shutdown()
     async with trio.open_nursery() as nursery:
-        endpoints: Endpoints = await nursery.start(partial(run_service, settings, shutdown, observe))
+        endpoints: Endpoints = await nursery.start(partial(run_service, settings, shutdown, observe, real_machine()))
         yield endpoints
         shutdown.signal()
 
@@ -49,12 +50,12 @@ async def serve_until_signalled(settings: Settings) -> bool:
 
 async def _serve(settings: Settings, shutdown: Shutdown) -> None:
     if settings.serve.processes == 1:
-        await run_service(settings, shutdown, logger_for(settings))
+        await run_service(settings, shutdown, logger_for(settings), real_machine())
         return
     # Imported here: a service of one process has no need of it.
     from streamwarm.processes.supervisor import supervise
 
-    await supervise(settings, shutdown, logger_for(settings))
+    await supervise(settings, shutdown, logger_for(settings), real_machine())
 
 
 async def until_signalled() -> None:

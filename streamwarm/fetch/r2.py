@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -39,10 +38,10 @@ class R2Source(ResumableSource):
         *,
         signing_keys: SigningKeys,
         now: Callable[[], float],
+        uniform: Callable[[], float],
         headers_timeout_s: float = 30.0,
         body_timeout_s: float = 60.0,
         observe: Observer = unobserved,
-        uniform: Callable[[], float] = random.random,
     ) -> None:
         self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s)
         self._observe = observe

@@ -9,7 +9,7 @@ TLS is not affected: the certificate is verified for the name, which the connect
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import httpcore2
 import trio
@@ -23,11 +23,18 @@ MOST_ADDRESSES = 8
 """Of one name. Each gets its share of the time to connect; a name with hundreds must not make that too short."""
 
 
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of `host`, each once, in the resolver's order: never empty. Raises `OSError`, `UnicodeError`."""
+    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 @define(eq=False)
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Opens connections to public addresses only."""
+    """Opens connections to public addresses only. `_resolve` gives a name's addresses, and `_tcp` connects to them."""
 
     _tcp: httpcore2.AsyncNetworkBackend = field(factory=TCPBackend)
+    _resolve: Callable[[str, int], Awaitable[Sequence[str]]] = resolve
 
     async def connect_tcp(
         self,
@@ -42,7 +49,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         Raises `DestinationError` where it has none; `ConnectError`, `ConnectTimeout`.
         """
         deadline = trio.current_time() + (float("inf") if timeout is None else timeout)
-        addresses = _public(host, await _resolve(host, port, deadline))
+        addresses = _public(host, await self._addresses(host, port, deadline))
         failed: httpcore2.ConnectError | httpcore2.ConnectTimeout | None = None
         for index, address in enumerate(addresses):
             share_s = (deadline - trio.current_time()) / (len(addresses) - index)
@@ -56,24 +63,21 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
 
-
-async def _resolve(host: str, port: int, deadline: float) -> list[str]:
-    """The addresses of `host`, each once, in the resolver's order: never empty."""
-    try:
-        with trio.fail_at(deadline):
-            found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except trio.TooSlowError:
-        raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
-    except (OSError, UnicodeError) as error:
-        raise httpcore2.ConnectError(f"{host} can't be resolved: {error}") from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    async def _addresses(self, host: str, port: int, deadline: float) -> Sequence[str]:
+        try:
+            with trio.fail_at(deadline):
+                return await self._resolve(host, port)
+        except trio.TooSlowError:
+            raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError(f"{host} can't be resolved: {error}") from error
 
 
-def _public(host: str, addresses: list[str]) -> list[str]:
+def _public(host: str, addresses: Sequence[str]) -> Sequence[str]:
     reasons = [why_not_public(address) for address in addresses]
     public = [address for address, reason in zip(addresses, reasons, strict=True) if reason is None]
     if not public:
-        what = f"{host} is" if addresses == [host] else f"{host} resolves to {addresses[0]},"
+        what = f"{host} is" if list(addresses) == [host] else f"{host} resolves to {addresses[0]},"
         raise DestinationError(
             ErrorCode.DESTINATION_REFUSED,
             f"{what} {reasons[0]}, and this destination may be at public addresses only; "

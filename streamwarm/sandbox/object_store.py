@@ -10,6 +10,7 @@ working folder are the data folder, so that no configuration of the user's own i
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -195,7 +196,9 @@ async def _becomes_ready(process: trio.Process, store: ObjectStore) -> bool:
     """True once a signed listing of the bucket succeeds; False if the process ended or a minute passed."""
     with trio.move_on_after(READY_TIMEOUT_S):
         async with httpx.AsyncClient(trust_env=False) as client:
-            source = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time)
+            source = R2Source(
+                client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time, uniform=random.random
+            )
             while process.poll() is None:
                 try:
                     await source.check()

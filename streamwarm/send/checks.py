@@ -67,11 +67,11 @@ def prove_handoff(name: str, settings: TelegramSettings, bucket_url: str) -> Fin
     )
 
 
-async def prove_s3(name: str, settings: S3Settings, client: httpx.AsyncClient, tell: Tell) -> None:
+async def prove_s3(name: str, settings: S3Settings, destination: S3Destination, tell: Tell) -> None:
     """A finding for the bucket. Whether it can be written to only a write would tell."""
     what = f"{name}: bucket"
     try:
-        await S3Destination(name, settings, client).check()
+        await destination.check()
     except DestinationError as error:
         tell(Finding(what, False, error.message))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Literal
@@ -50,7 +49,7 @@ class HttpDestination:
         settings: HttpSettings,
         client: httpx.AsyncClient,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         self.name = name
         self.answer_timeout_s = ANSWER_TIMEOUT_S

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, R2Settings, ServeSettings, Settings, StoreSettings
@@ -70,7 +71,7 @@ async def running_service(observed: list[Observation]) -> AsyncIterator[str]:
     )
     shutdown = Shutdown()
     async with trio.open_nursery() as nursery:
-        endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append))
+        endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append, real_machine()))
         yield endpoints.http
         shutdown.signal()
 

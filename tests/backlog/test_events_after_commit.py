@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 from contextlib import AsyncExitStack
 
 import pytest
+import trio
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.settlement import Failed, Retry
@@ -50,6 +52,8 @@ async def test_followers_are_told_what_is_kept_whoever_else_writes(
                 open_sqlite_store(
                     path,
                     limits=ROOMY,
+                    now=time.time,
+                    run_sync=trio.to_thread.run_sync,
                     new_id=lambda: f"job-{chance.getrandbits(64)}",
                     new_token=lambda: f"token-{chance.getrandbits(64)}",
                 )

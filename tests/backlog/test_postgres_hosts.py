@@ -16,7 +16,7 @@ from streamwarm.backlog.queries import load_migrations
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
-from tests.worlds.backlog import OpenStore, claim_one, done, numbered, photo, push_one, start, view
+from tests.worlds.backlog import OVER_SOCKETS, OpenStore, claim_one, done, numbered, photo, push_one, start, view
 from tests.worlds.postgres import PostgresServer
 
 ROOMY = StoreBounds(max_pending=50_000)
@@ -196,6 +196,7 @@ async def test_what_a_store_in_another_schema_tells_is_not_taken_for_ones_own(
         new_id=numbered("job-"),
         new_token=numbered("token-"),
         poll_s=NEVER,
+        **OVER_SOCKETS,
     )
     async with (
         open_postgres(poll_s=NEVER) as mine,

@@ -14,7 +14,18 @@ from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Event, State
-from tests.worlds.backlog import LIMITS, OpenStore, claim_one, done, numbered, photo, push_one, start, view
+from tests.worlds.backlog import (
+    LIMITS,
+    OVER_SOCKETS,
+    OpenStore,
+    claim_one,
+    done,
+    numbered,
+    photo,
+    push_one,
+    start,
+    view,
+)
 from tests.worlds.cutting_proxy import Cut, cutting_proxy
 from tests.worlds.postgres import PostgresServer
 
@@ -78,7 +89,7 @@ async def test_a_write_whose_commit_was_not_answered_takes_place_once(
     postgres_server: PostgresServer, cut: Cut
 ) -> None:
     url = postgres_server.new_schema()
-    more = {"limits": LIMITS, "new_id": numbered("job-"), "new_token": numbered("token-")}
+    more = {**OVER_SOCKETS, "limits": LIMITS, "new_id": numbered("job-"), "new_token": numbered("token-")}
     with trio.fail_after(DEADLINE_S):
         async with cutting_proxy(postgres_server, url) as proxy, open_postgres_store(proxy.url, **more) as store:
             proxy.cut = cut
@@ -99,7 +110,8 @@ async def test_a_commit_that_is_never_answered_is_refused_in_time_and_not_made_t
     postgres_server: PostgresServer,
 ) -> None:
     url = postgres_server.new_schema()
-    more = {"limits": LIMITS, "new_id": numbered("job-"), "new_token": numbered("token-"), "doubt_limit_s": 0.0}
+    more = {**OVER_SOCKETS, "limits": LIMITS, "new_id": numbered("job-"), "new_token": numbered("token-")}
+    more["doubt_limit_s"] = 0.0
     with trio.fail_after(DEADLINE_S):
         async with cutting_proxy(postgres_server, url) as proxy, open_postgres_store(proxy.url, **more) as store:
             proxy.cut = Cut.AFTER_COMMIT

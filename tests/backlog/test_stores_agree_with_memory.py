@@ -19,7 +19,7 @@ from streamwarm.backlog.settlement import Done, Failed, Release, Retry
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Filter, Store
 from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
-from tests.worlds.backlog import LOST, TIMED_OUT, Clock, numbered
+from tests.worlds.backlog import LOST, OVER_SOCKETS, TIMED_OUT, Clock, numbered
 from tests.worlds.postgres import PostgresServer
 
 LIMITS = StoreBounds(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)
@@ -159,4 +159,4 @@ async def test_sqlite_and_memory_tell_users_the_same(first: Call, sequence: list
 async def test_postgres_and_memory_tell_users_the_same(
     postgres_server: PostgresServer, first: Call, sequence: list[Call]
 ) -> None:
-    await agree(partial(open_postgres_store, postgres_server.new_schema()), [first, *sequence])
+    await agree(partial(open_postgres_store, postgres_server.new_schema(), **OVER_SOCKETS), [first, *sequence])

@@ -18,7 +18,7 @@ from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.model import Kind, NewJob, QueuedJob
-from tests.worlds.backlog import Clock, numbered, photo
+from tests.worlds.backlog import OVER_SOCKETS, Clock, numbered, photo
 from tests.worlds.naive_queue import NaiveQueue
 from tests.worlds.postgres import PostgresServer
 
@@ -95,7 +95,7 @@ async def test_so_it_does_when_postgres_holds_the_rest(
     postgres_server: PostgresServer, jobs: list[Arrival], waits: list[float], max_queue: int
 ) -> None:
     clock = Clock()
-    async with open_postgres_store(postgres_server.new_schema(), **parts(clock)) as store:
+    async with open_postgres_store(postgres_server.new_schema(), **OVER_SOCKETS, **parts(clock)) as store:
         await hand_out_all(store, clock, jobs, waits, max_queue)
 
 

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
+from random import random
 
 import httpx
 import pytest
@@ -221,7 +222,7 @@ async def test_an_empty_object_is_refused_before_a_byte_is_uploaded() -> None:
 async def test_a_bucket_that_cannot_be_reached_is_tried_again() -> None:
     bucket = Bucket("http://127.0.0.1:9", "media", "auto", "id", CANARY)
     async with pooled_client() as client:
-        source = R2Source(client, bucket, signing_keys=SigningKeys(), now=lambda: NOW)
+        source = R2Source(client, bucket, signing_keys=SigningKeys(), now=lambda: NOW, uniform=random)
         with pytest.raises(SourceError) as caught:
             async with source.open_object("media/a.mp4"):
                 pass

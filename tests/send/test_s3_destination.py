@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +86,20 @@ def test_both_keys_are_secrets() -> None:
     assert "canary" not in repr(settings())
 
 
+def destination(made: Any, client: httpx.AsyncClient) -> S3Destination:
+    return S3Destination("backup", made, client, now=time.time, new_token=lambda: "a-name")
+
+
 def test_a_job_that_can_have_no_name_there_is_refused_at_push() -> None:
     client = httpx.AsyncClient(verify=NO_TLS)
-    by_digest = S3Destination("backup", settings(key="{sha256}"), client)
+    by_digest = destination(settings(key="{sha256}"), client)
     with pytest.raises(InvalidJob, match="sha256"):
         by_digest.check_job(JOB)
     by_digest.check_job(evolve(JOB, sha256="ab" * 32))
-    prefixed = S3Destination("backup", settings(key="copies/{r2_key}"), client)
+    prefixed = destination(settings(key="copies/{r2_key}"), client)
     with pytest.raises(InvalidJob, match="1030 bytes"):
         prefixed.check_job(evolve(JOB, r2_key="k" * 1023))
-    plain = S3Destination("backup", settings(), client)
+    plain = destination(settings(), client)
     with pytest.raises(InvalidJob, match="notes"):
         plain.check_job(evolve(JOB, r2_key=f"{TRACES}x"))
     with pytest.raises(InvalidOptions, match=r"options\.caption"):

@@ -17,6 +17,7 @@ from attrs import define, evolve, field
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from streamwarm.accept.auth import Auth
+from streamwarm.accept.clients import open_listeners
 from streamwarm.accept.http.gate import HttpApp, RequestLimits
 from streamwarm.accept.http.routes import HttpHooks, build_app
 from streamwarm.accept.http.server import HttpLimits, serve_http
@@ -104,6 +105,7 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
     async with (
         open_memory_store(
             limits=StoreBounds(max_pending=max_pending),
+            now=time.time,
             new_id=lambda: f"job-{next(ids)}",
             new_token=lambda: f"token-{next(tokens)}",
         ) as store,
@@ -158,7 +160,7 @@ async def open_websocket_service(
                 world.intake,
                 world.feed,
                 host="127.0.0.1",
-                port=0,
+                listeners=await open_listeners("127.0.0.1", 0),
                 auth=auth or Auth(),
                 observe=world.observe,
                 shutdown=world.shutdown,
@@ -212,7 +214,7 @@ async def open_http_service(
             await serve_http(
                 app,
                 host="127.0.0.1",
-                port=0,
+                listeners=await open_listeners("127.0.0.1", 0),
                 observe=world.observe,
                 shutdown=world.shutdown,
                 limits=limits,

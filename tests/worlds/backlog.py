@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import secrets
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import trio
 from attrs import define
 
 from streamwarm.backlog.core.bounds import StoreBounds
@@ -16,6 +19,12 @@ from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Claim, Job, Kind, NewJob, SeenObject
 
 LIMITS = StoreBounds(max_pending=20, max_attempts=3)
+
+IN_THREADS = {"run_sync": trio.to_thread.run_sync}
+"""A store that blocks does so in real threads."""
+
+OVER_SOCKETS = {**IN_THREADS, "monotonic": time.monotonic, "new_name": secrets.token_hex}
+"""What PostgreSQL's store needs, too: it waits for a real server."""
 
 
 @define

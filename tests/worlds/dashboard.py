@@ -22,6 +22,7 @@ import trio
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import BotApiEmulator, Fault
 from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.settings.schema import AuthSettings, QueueSettings
 from streamwarm.watch.events import AttemptSucceeded, BytesMoved, Direction, Observation, UnexpectedError
@@ -96,8 +97,9 @@ async def _serve(store: ObjectStore, folder: Path, started: Queue[Any]) -> None:
             settings_for(store, folder / "busy.db", tables, queue=QueueSettings(max_attempts=2)),
             auth=AuthSettings(tokens=[TOKEN]),
         )
-        busy = await nursery.start(partial(run_service, guarded, Shutdown(), observe))
-        idle = await nursery.start(partial(run_service, plain, Shutdown(), observe))
+        serve = partial(run_service, observe=observe, machine=real_machine(), make_history=past_hour)
+        busy = await nursery.start(partial(serve, guarded, Shutdown()))
+        idle = await nursery.start(partial(serve, plain, Shutdown()))
         where = (busy.http.rstrip("/"), idle.http.rstrip("/"), emulator, unexpected)
         started.put((Live(*where, store, trio.lowlevel.current_trio_token()), nursery.cancel_scope))
 

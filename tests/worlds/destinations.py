@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from random import random
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -146,7 +147,8 @@ async def place(
             return pools[-1]
 
         configured = settings_types.parse_destinations({"place": far.table})
-        destinations = await stack.enter_async_context(registry.open_destinations(configured, open_pool))
+        opened = registry.open_destinations(configured, open_pool, now=time.time, token_hex=secrets.token_hex)
+        destinations = await stack.enter_async_context(opened)
         destination: Any = destinations["place"]
         destination.answer_timeout_s = answer_timeout_s
         hidden = settings_types.secrets_in(configured)
@@ -209,7 +211,7 @@ async def _s3(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncI
     road.applies = _uploads_an_object
     prefix = f"{secrets.token_hex(4)}/"
     async with open_client(connections=4, ssl_context=NO_TLS) as client, serving(road):
-        bucket = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time)
+        bucket = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time, uniform=random)
 
         async def holds() -> Held:
             held = []

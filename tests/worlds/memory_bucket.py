@@ -137,7 +137,7 @@ async def cache_rig(
 ) -> AsyncIterator[CacheRig]:
     """A cache over a bucket; at the end nothing of it may be left: no connection, no file, no folder."""
     folder, observed = make_private_folder(parent), list[Observation]()
-    limits = {"max_entries": max_entries, "max_bytes": max_bytes}
+    limits = {"max_entries": max_entries, "max_bytes": max_bytes, "run_sync": trio.to_thread.run_sync}
     async with open_cache(bucket, folder=folder, ttl_s=ttl_s, eager=eager, observe=observed.append, **limits) as cache:
         rig = CacheRig(cache, bucket, folder, observed)
         yield rig

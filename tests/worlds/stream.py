@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -168,7 +169,7 @@ async def world(
         told = TelegramSettings(
             token=SecretStr(TOKEN), chats=(CHAT,), base_url=base_url or emulator.base_url, **(telegram or {})
         )
-        destination = TelegramDestination("mybot", told, destination_pool)
+        destination = TelegramDestination("mybot", told, destination_pool, make_boundary=partial(secrets.token_hex, 16))
         destination.answer_timeout_s = answer_timeout_s
         yield World(bucket_rig, emulator, destination, source_pool, destination_pool, body_timeout_s)
         nursery.cancel_scope.cancel()

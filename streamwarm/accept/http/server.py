@@ -11,6 +11,7 @@ Private parts of hypercorn that this file and `connection.py` touch are listed i
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 import trio
@@ -21,7 +22,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp
 
-from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
+from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.http.connection import Http1Connection, Requests, abort_when_idle
 from streamwarm.watch.events import ConnectionRefused, Observer
 
@@ -40,22 +41,16 @@ async def serve_http(
     app: ASGIApp,
     *,
     host: str,
-    port: int,
+    listeners: Sequence[Listener],
     observe: Observer,
     shutdown: trio.Event,
     limits: HttpLimits | None = None,
-    listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`, then finish the requests under way within `graceful_s`; hands back
-    `http://HOST:PORT/`.
-
-    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
-    listened on.
+    `http://HOST:PORT/`. `listeners` are those of `host`; they are closed at the end.
     """
     limits = limits or HttpLimits()
-    if listeners is None:
-        listeners = await open_listeners(host, port)
     bound = listeners[0].socket.getsockname()[1]
     server = _Server(app, observe, limits)
     clients = ClientServer(

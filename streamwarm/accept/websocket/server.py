@@ -8,13 +8,15 @@ the connection's reader to be running, so a farewell is said before anything is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import trio
 from attrs import field, frozen
 from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.auth import Auth
-from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
+from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.session import Heartbeat, Session
 from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
@@ -55,22 +57,17 @@ async def serve_websocket(
     feed: Feed,
     *,
     host: str,
-    port: int,
+    listeners: Sequence[Listener],
     auth: Auth,
     observe: Observer,
     shutdown: trio.Event,
     limits: WebsocketLimits | None = None,
-    listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`, then close every connection with 1001; hands back the bound `ws://HOST:PORT/`.
-
-    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
-    listened on.
+    `listeners` are those of `host`; they are closed at the end.
     """
     limits = limits or WebsocketLimits()
-    if listeners is None:
-        listeners = await open_listeners(host, port)
     bound = listeners[0].socket.getsockname()[1]
     door = _Door(intake, feed, auth=auth, observe=observe, limits=limits)
     clients = ClientServer(

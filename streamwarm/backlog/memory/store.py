@@ -5,7 +5,6 @@ It uses no thread and never waits, so it is as deterministic as its scheduler.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
@@ -24,14 +23,14 @@ from streamwarm.backlog.transactional import CommitSignal, Operation, T, Transac
 async def open_memory_store(
     *,
     limits: StoreBounds,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float],
     new_id: Callable[[], str],
     new_token: Callable[[], str],
 ) -> AsyncIterator[Store]:
     """A fresh, empty store. `now` gives Unix seconds."""
     commits = CommitSignal()
     transactions = _InPlace(MemoryTables(), commits, now)
-    yield TransactionalStore(transactions, commits, limits, new_id, new_token, poll_s=inf, now=now)
+    yield TransactionalStore(transactions, commits, limits, new_id, new_token, inf, now, process=new_token())
 
 
 @define(eq=False)

@@ -9,7 +9,6 @@ the write took place. If it has another one, it never will.
 from __future__ import annotations
 
 import itertools
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from streamwarm.backlog.postgres.server import PgConnection, describe
 from streamwarm.backlog.postgres.tables import PostgresTables
 from streamwarm.backlog.transactional import Operation
 from streamwarm.errors import StoreUnavailable
+from streamwarm.threads import RunSync
 
 DOUBT_LIMIT_S = 40.0
 """How long a writer tries to find out about a commit that was not answered. Its caller waits longer than that."""
@@ -95,6 +95,8 @@ class Writer:
     queries: Mapping[str, str]
     observe_now: Callable[[float], None]
     announce: Callable[[int], None]
+    new_name: Callable[[], str]
+    run_sync: RunSync
     doubt_limit_s: float = DOUBT_LIMIT_S
 
     async def commit_group(self, operations: Sequence[Operation[Any]]) -> Sequence[Result]:
@@ -113,12 +115,12 @@ class Writer:
         return results
 
     async def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Result]:
-        token = secrets.token_hex()
+        token = self.new_name()
         doubtful: Committed | None = None
         give_up_at = trio.current_time() + self.doubt_limit_s
         for tried in itertools.count(1):
             try:
-                committed = await trio.to_thread.run_sync(self._attempt, operations, token, doubtful)
+                committed = await self.run_sync(self._attempt, operations, token, doubtful)
                 break
             except _Lost as lost:
                 doubtful = lost.committed or doubtful
@@ -134,7 +136,7 @@ class Writer:
                     f"{failure}. The connection was lost during the commit: the write may have taken place"
                 )
             await trio.sleep(_PAUSE_S)
-            await trio.to_thread.run_sync(self.pool.check)  # what broke one connection broke the idle ones too
+            await self.run_sync(self.pool.check)  # what broke one connection broke the idle ones too
         self.observe_now(committed.now)
         if committed.last_seq is not None:
             self.announce(committed.last_seq)

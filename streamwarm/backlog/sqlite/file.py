@@ -81,7 +81,7 @@ def configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def migrate(path: str, connect: Connect = connect) -> int:
+def migrate(path: str, now: Callable[[], float], connect: Connect = connect) -> int:
     """Bring the file's schema up to date, creating the file if need be; returns the schema's version.
 
     Several processes may do this at once: each migration is a transaction of its own, and the second process finds it
@@ -93,7 +93,7 @@ def migrate(path: str, connect: Connect = connect) -> int:
         )
         migrations = load_migrations("sqlite")
         for version, script in migrations:
-            _apply(connection, version, script)
+            _apply(connection, version, script, now)
         (found,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
     newest = migrations[-1][0]
     if found > newest:
@@ -140,27 +140,26 @@ def describe(path: str, error: sqlite3.Error) -> str:
 def _enter_wal(connection: sqlite3.Connection) -> None:
     """Switch the file to WAL. SQLite does not wait for this lock, so processes that open a new file at once have to try
     again."""
-    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
+    for tries_left in range(int(BUSY_TIMEOUT_S / _WAL_RETRY_S), -1, -1):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
-            if not busy or time.monotonic() > give_up_at:
+            if not (busy and tries_left):
                 raise
             time.sleep(_WAL_RETRY_S)
         else:
             return
 
 
-def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
+def _apply(connection: sqlite3.Connection, version: int, script: str, now: Callable[[], float]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         applied = connection.execute("SELECT 1 FROM schema_migrations WHERE version = ?", (version,)).fetchone()
         if applied is None:
             for statement in _statements(script):
                 connection.execute(statement)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, time.time()))
+            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, now()))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

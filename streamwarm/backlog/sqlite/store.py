@@ -8,7 +8,6 @@ and see the last commit; in WAL mode neither side waits for the other.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -26,9 +25,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Event
-
-RunSync = Callable[..., Any]
-"""`trio.to_thread.run_sync`, or something that stands in for it in a simulation."""
+from streamwarm.threads import RunSync
 
 READERS = 2
 """Connections for reads. While one reads a long list, the dispatcher must be able to read the queue in the other."""
@@ -49,17 +46,17 @@ async def open_sqlite_store(
     path: str,
     *,
     limits: StoreBounds,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float],
     new_id: Callable[[], str],
     new_token: Callable[[], str],
-    run_sync: RunSync = trio.to_thread.run_sync,
+    run_sync: RunSync,
     connect: Connect = connect,
 ) -> AsyncIterator[Store]:
     """Open the store in the file at `path`; create or migrate it if need be. `now` gives Unix seconds.
 
     On leaving, pending writes are committed first. Raises `StoreUnavailable` if the file cannot be opened.
     """
-    await run_sync(migrate, path, connect)
+    await run_sync(migrate, path, now, connect)
     async with AsyncExitStack() as stack:
         queries = load_queries("sqlite")
         open_tables = partial(_open_tables, stack, path, connect, queries, run_sync)
@@ -79,7 +76,7 @@ async def open_sqlite_store(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             try:
-                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S, now)
+                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S, now, new_token())
             finally:
                 writer.close()
 

@@ -30,6 +30,7 @@ from attrs import define, field
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
 from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource
+from streamwarm.threads import RunSync
 from streamwarm.watch.events import Observer, UnexpectedError
 
 AHEAD_BYTES = 8 * 1024 * 1024
@@ -54,6 +55,7 @@ class SharedDownload:
     r2_key: str
     _source: ResumableSource
     _folder: Path
+    _run_sync: RunSync
     _admit: Callable[[SharedDownload, ObjectInfo], bool]
     _on_closed: Callable[[SharedDownload], None]
     _observe: Observer
@@ -151,7 +153,7 @@ class SharedDownload:
         async with self._source.open_object(self.r2_key) as opened:
             if not self._admit(self, opened.info):
                 return
-            file = self._file = await NamelessFile.open(self._folder)
+            file = self._file = await NamelessFile.open(self._folder, self._run_sync)
             self.info = opened.info
             self.opened.set()
             await self._pour(opened.pieces(), file, opened.info.bytes)

@@ -19,6 +19,8 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from streamwarm.threads import RunSync
+
 READ_BYTES = 256 * 1024
 """A piece as the bucket's connections give it, too (`net/stream.py`)."""
 
@@ -38,12 +40,13 @@ class NamelessFile:
     """Appended to by one task, read at any offset by others. All of it raises `OSError` where the disk fails."""
 
     _file: FileIO
+    _run_sync: RunSync
     size_bytes: int = field(default=0, init=False)
     _digest: Any = field(factory=hashlib.sha256, init=False, repr=False)
 
     @classmethod
-    async def open(cls, folder: Path) -> NamelessFile:
-        return cls(await trio.to_thread.run_sync(_open_nameless, folder))
+    async def open(cls, folder: Path, run_sync: RunSync) -> NamelessFile:
+        return cls(await run_sync(_open_nameless, folder), run_sync)
 
     @property
     def sha256(self) -> str:
@@ -51,7 +54,7 @@ class NamelessFile:
         return str(self._digest.hexdigest())
 
     async def append(self, block: bytes | bytearray) -> None:
-        await trio.to_thread.run_sync(self._append, block)
+        await self._run_sync(self._append, block)
 
     def _append(self, block: bytes | bytearray) -> None:
         with memoryview(block) as view:
@@ -65,7 +68,7 @@ class NamelessFile:
         """At least one byte from `offset` on, unless the file ends there."""
         piece = _read_cached(self._file.fileno(), offset, max_bytes)
         if piece is None:
-            return await trio.to_thread.run_sync(os.pread, self._file.fileno(), max_bytes, offset)
+            return await self._run_sync(os.pread, self._file.fileno(), max_bytes, offset)
         await trio.lowlevel.checkpoint()
         return piece
 

@@ -27,6 +27,7 @@ from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
 from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SignedUrl, Source, SourceObject
+from streamwarm.threads import RunSync
 from streamwarm.watch.events import Observer, unobserved
 
 SWEEP_EVERY_S = 5.0
@@ -59,6 +60,7 @@ class CachedSource(Source):
     _recent: RecentKeys
     _ttl_s: float
     _eager: bool
+    _run_sync: RunSync
     _observe: Observer
     _hits: int = field(default=0, init=False)
     _misses: int = field(default=0, init=False)
@@ -148,7 +150,9 @@ class CachedSource(Source):
         return not download.is_dead and (now.etag, now.bytes) == (known.etag, known.bytes)
 
     def _begin(self, r2_key: str) -> CacheReader:
-        download = SharedDownload(r2_key, self._source, self._folder, self._admit, self._give_back, self._observe)
+        download = SharedDownload(
+            r2_key, self._source, self._folder, self._run_sync, self._admit, self._give_back, self._observe
+        )
         self._index.add(download)
         reader = download.join(origin=Origin.STREAM)
         self._nursery.start_soon(self._run, download)
@@ -200,6 +204,7 @@ async def open_cache(
     max_entries: int,
     max_bytes: int,
     eager: bool,
+    run_sync: RunSync,
     observe: Observer = unobserved,
 ) -> AsyncIterator[CachedSource]:
     """A cache with its files in `folder` (`make_private_folder`), empty at first and gone at the end, with the folder.
@@ -209,7 +214,7 @@ async def open_cache(
     try:
         async with trio.open_nursery() as nursery:
             index = CacheIndex[SharedDownload](max_entries, max_bytes)
-            cache = CachedSource(source, folder, nursery, index, RecentKeys(ttl_s), ttl_s, eager, observe)
+            cache = CachedSource(source, folder, nursery, index, RecentKeys(ttl_s), ttl_s, eager, run_sync, observe)
             nursery.start_soon(cache.run_sweeper)
             try:
                 yield cache

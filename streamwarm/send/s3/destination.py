@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Literal
@@ -34,8 +32,8 @@ class S3Destination:
         settings: S3Settings,
         client: httpx.AsyncClient,
         *,
-        now: Callable[[], float] = time.time,
-        new_token: Callable[[], str] = lambda: secrets.token_hex(8),
+        now: Callable[[], float],
+        new_token: Callable[[], str],
     ) -> None:
         self.name = name
         self.answer_timeout_s = COMPLETE_S

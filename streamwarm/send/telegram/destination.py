@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Literal
@@ -40,7 +39,7 @@ class TelegramDestination:
         settings: TelegramSettings,
         client: httpx.AsyncClient,
         *,
-        make_boundary: Callable[[], str] = lambda: secrets.token_hex(16),
+        make_boundary: Callable[[], str],
     ) -> None:
         self.name = name
         self.on_unknown: Literal["retry", "hold"] = "hold" if settings.on_unknown == "hold" else "retry"

@@ -7,11 +7,13 @@ objects at a time in one process. What the service adds around them (store, disp
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import time
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from random import random
 from typing import Any
 
 import trio
@@ -36,7 +38,7 @@ async def copy(job: dict[str, Any]) -> None:
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(open_client(ca_file=ca_file)) for _ in range(2)]
         bucket = Bucket(source_side["url"], source_side["bucket"], "auto", job["access_key_id"], job["secret"])
-        source = R2Source(opened[0], bucket, signing_keys=SigningKeys(), now=time.time)
+        source = R2Source(opened[0], bucket, signing_keys=SigningKeys(), now=time.time, uniform=random)
         settings = S3Settings(
             endpoint_url=sink_side["url"],
             bucket=sink_side["bucket"],
@@ -44,7 +46,7 @@ async def copy(job: dict[str, Any]) -> None:
             secret_access_key=SecretStr(job["secret"]),
             **({"part_bytes": job["part_bytes"]} if job["part_bytes"] else {}),
         )
-        sink = S3Destination("copy", settings, opened[1])
+        sink = S3Destination("copy", settings, opened[1], now=time.time, new_token=partial(secrets.token_hex, 8))
         keys = [item.r2_key async for item in source.list_objects()]
         give, take = trio.open_memory_channel[str](0)
         async with trio.open_nursery() as nursery, give:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import random
 from typing import Any
 
 import trio
@@ -29,9 +30,9 @@ async def open_engine(job: dict[str, Any]) -> AsyncIterator[Callable[[], Awaitab
     ca_file = Path(job["ca_file"]) if job["ca_file"] else None
     bucket = Bucket(job["source"], "bucket", "auto", "key-id", "secret")
     async with open_client(ca_file=ca_file) as from_client, open_client(ca_file=ca_file) as to_client:
-        source = R2Source(from_client, bucket, signing_keys=SigningKeys(), now=time.time)
+        source = R2Source(from_client, bucket, signing_keys=SigningKeys(), now=time.time, uniform=random)
         settings = HttpSettings(url=f"{job['sink']}/object", allow_private=True)
-        sink = HttpDestination("sink", settings, to_client)
+        sink = HttpDestination("sink", settings, to_client, now=time.time)
 
         async def relay() -> None:
             claim = Claim(_job(str(job["bytes"])), Lease("benchmark", ""))
