@@ -15,14 +15,14 @@ import socket
 import struct
 import sys
 
-import httpcore2
+from streamwarm.net.backend import Stream
 
 _INFO_BYTES = 128
 _BYTES_ACKED_AT = 120
 """`tcpi_bytes_acked` in Linux's `struct tcp_info` (linux/tcp.h), there since Linux 4.1."""
 
 
-def acknowledged_bytes(stream: httpcore2.AsyncNetworkStream) -> int | None:
+def acknowledged_bytes(stream: Stream) -> int | None:
     """Bytes acknowledged since the connection was opened; None where the system does not tell."""
     connected = stream.get_extra_info("socket")
     if sys.platform != "linux" or not isinstance(connected, socket.socket):

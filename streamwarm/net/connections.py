@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import ssl
 
-import httpcore2
 import httpx
 import trio
 from attrs import define, field, frozen
 
-from streamwarm.net.translate import translated
+from streamwarm.net.backend import Backend, Stream
 
 
 @frozen
@@ -36,7 +35,7 @@ class Connection:
     """`idle_since` is trio's clock when it was last given back."""
 
     origin: Origin
-    stream: httpcore2.AsyncNetworkStream
+    stream: Stream
     idle_since: float = 0.0
 
 
@@ -48,7 +47,7 @@ class Connections:
     limit: int
     keepalive_s: float
     _ssl_context: ssl.SSLContext
-    _backend: httpcore2.AsyncNetworkBackend
+    _backend: Backend
     _slots: trio.Semaphore = field(init=False)
     _idle: list[Connection] = field(factory=list, init=False)
     _closed: bool = field(default=False, init=False)
@@ -110,16 +109,15 @@ class Connections:
     async def _open(self, origin: Origin, within_s: float) -> Connection:
         """Connect and shake hands, in `within_s` seconds together."""
         deadline = trio.current_time() + within_s
-        with translated:
-            stream = await self._backend.connect_tcp(origin.host, origin.port, within_s)
-            if origin.scheme == "http":
-                return Connection(origin, stream)
-            try:
-                left_s = max(0.0, deadline - trio.current_time())
-                return Connection(origin, await stream.start_tls(self._ssl_context, origin.host, left_s))
-            except BaseException:
-                await close(stream)
-                raise
+        stream = await self._backend.connect_tcp(origin.host, origin.port, within_s)
+        if origin.scheme == "http":
+            return Connection(origin, stream)
+        try:
+            left_s = max(0.0, deadline - trio.current_time())
+            return Connection(origin, await stream.start_tls(self._ssl_context, origin.host, left_s))
+        except BaseException:
+            await close(stream)
+            raise
 
     async def give_back(self, connection: Connection, *, reusable: bool) -> None:
         """Free the slot, and keep the connection for another request or close it."""
@@ -138,7 +136,7 @@ class Connections:
             await close(connection.stream)
 
 
-async def close(stream: httpcore2.AsyncNetworkStream) -> None:
+async def close(stream: Stream) -> None:
     """Close without waiting for the peer. The scope is over before it begins, so its shield holds nothing up:
     it only keeps an outer cancellation from stopping a round of closing half-way."""
     with trio.CancelScope(shield=True, deadline=-float("inf")):

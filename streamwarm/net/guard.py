@@ -9,52 +9,42 @@ TLS is not affected: the certificate is verified for the name, which the connect
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 
-import httpcore2
+import httpx
 import trio
 from attrs import define, field
 
 from streamwarm.addresses import why_not_public
 from streamwarm.errors import DestinationError, ErrorCode
-from streamwarm.net.stream import SocketOption, TCPBackend
+from streamwarm.net.backend import Backend, PlainStream
+from streamwarm.net.stream import TCPBackend
 
 MOST_ADDRESSES = 8
 """Of one name. Each gets its share of the time to connect; a name with hundreds must not make that too short."""
 
 
 @define(eq=False)
-class GuardedBackend(httpcore2.AsyncNetworkBackend):
+class GuardedBackend:
     """Opens connections to public addresses only."""
 
-    _tcp: httpcore2.AsyncNetworkBackend = field(factory=TCPBackend)
+    _tcp: Backend = field(factory=TCPBackend)
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None) -> PlainStream:  # noqa: ASYNC109
         """Resolve `host` and connect to its first public address that answers, within `timeout` seconds in all.
 
         Raises `DestinationError` where it has none; `ConnectError`, `ConnectTimeout`.
         """
         deadline = trio.current_time() + (float("inf") if timeout is None else timeout)
         addresses = _public(host, await _resolve(host, port, deadline))
-        failed: httpcore2.ConnectError | httpcore2.ConnectTimeout | None = None
+        failed: httpx.ConnectError | httpx.ConnectTimeout | None = None
         for index, address in enumerate(addresses):
             share_s = (deadline - trio.current_time()) / (len(addresses) - index)
             within_s = None if timeout is None else max(0.0, share_s)
             try:
-                return await self._tcp.connect_tcp(address, port, within_s, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                return await self._tcp.connect_tcp(address, port, within_s)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failed = error
-        raise failed or httpcore2.ConnectError(f"no connection to {host}:{port}")
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
+        raise failed or httpx.ConnectError(f"no connection to {host}:{port}")
 
 
 async def _resolve(host: str, port: int, deadline: float) -> list[str]:
@@ -63,9 +53,9 @@ async def _resolve(host: str, port: int, deadline: float) -> list[str]:
         with trio.fail_at(deadline):
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except trio.TooSlowError:
-        raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
+        raise httpx.ConnectTimeout(f"{host} was not resolved in time") from None
     except (OSError, UnicodeError) as error:
-        raise httpcore2.ConnectError(f"{host} can't be resolved: {error}") from error
+        raise httpx.ConnectError(f"{host} can't be resolved: {error}") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

@@ -22,12 +22,12 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequen
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 
 import h11
-import httpcore2
 import httpx
 import trio
 from attrs import define, field, frozen
 
 from streamwarm.net.acknowledged import acknowledged_bytes
+from streamwarm.net.backend import Stream
 from streamwarm.net.stream import READ_BYTES
 from streamwarm.net.translate import translated
 
@@ -67,7 +67,7 @@ class Exchange:
     Raises httpx's `TransportError`s throughout; what the request's body iterator raises passes through.
     """
 
-    _stream: httpcore2.AsyncNetworkStream
+    _stream: Stream
     _limits: Limits
     _h11: h11.Connection = field(init=False)
     _expected: int | None = field(default=None, init=False)
@@ -138,9 +138,8 @@ class Exchange:
     async def _write(self, parts: Sequence[bytes], early: h11.Response | None) -> h11.Response | None:
         """Send. If the far side does not take it but has said why, return that answer."""
         try:
-            with translated:
-                for part in parts:
-                    await self._stream.write(part, self._limits.write_s)
+            for part in parts:
+                await self._stream.write(part, self._limits.write_s)
         except (httpx.WriteError, httpx.WriteTimeout):
             last_words = await self._last_words() if early is None else None
             if not _refuses(last_words):
@@ -158,8 +157,7 @@ class Exchange:
         """The final answer's head, if it has come. TLS session tickets, too, make a socket readable."""
         while self._stream.get_extra_info("is_readable"):
             try:
-                with translated:
-                    data = await self._stream.read(READ_BYTES, 0)
+                data = await self._stream.read(READ_BYTES, 0)
             except httpx.ReadTimeout:
                 return None
             if answer := self._parse_head(data):
@@ -169,8 +167,7 @@ class Exchange:
     async def _read_head(self, within_s: float | None) -> h11.Response:
         with trio.move_on_after(float("inf") if within_s is None else within_s):
             while True:
-                with translated:
-                    data = await self._stream.read(READ_BYTES, None)
+                data = await self._stream.read(READ_BYTES, None)
                 if answer := self._parse_head(data):
                     return answer
         raise httpx.ReadTimeout(f"the far side did not answer within {within_s:g} s")
@@ -212,8 +209,7 @@ class Exchange:
         if self._leading:
             piece, self._leading = self._leading[: self._expected], b""
         else:
-            with translated:
-                piece = await self._stream.read(min(READ_BYTES, self._expected - self._received), self._limits.read_s)
+            piece = await self._stream.read(min(READ_BYTES, self._expected - self._received), self._limits.read_s)
         if not piece:
             raise httpx.RemoteProtocolError(
                 f"the far side closed the connection after {self._received} of {self._expected} bytes"

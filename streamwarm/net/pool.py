@@ -13,11 +13,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpcore2
 import httpx
 from attrs import frozen
 
 from streamwarm import __version__
+from streamwarm.net.backend import Backend
 from streamwarm.net.connections import Connections
 from streamwarm.net.stream import TCPBackend
 from streamwarm.net.tls import client_context
@@ -135,7 +135,7 @@ def open_client(
     body_timeout_s: float = 60.0,
     ca_file: Path | None = None,
     ssl_context: ssl.SSLContext | None = None,
-    network_backend: httpcore2.AsyncNetworkBackend | None = None,
+    network_backend: Backend | None = None,
 ) -> PooledClient:
     """Open the client; `async with` or `aclose()` closes it and its connections.
 

@@ -17,16 +17,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
-import httpcore2
+import httpx
 import trio
 from attrs import define, field
 
 from streamwarm.net.tls import Scratch, TLSStream
-
-SocketOption: TypeAlias = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 READ_BYTES = 256 * 1024
 """The most one read takes: sixteen TLS records, enough to spread the cost of a trip through trio and httpx
@@ -38,7 +36,7 @@ stops reading would otherwise hold a worker for the whole of `body_timeout_s`.""
 
 
 @define(eq=False)
-class TCPStream(httpcore2.AsyncNetworkStream):
+class TCPStream:
     """A connected TCP socket. One task reads or writes at a time, as HTTP/1.1 does."""
 
     _socket: socket.socket
@@ -55,7 +53,7 @@ class TCPStream(httpcore2.AsyncNetworkStream):
                 await self._wait_readable(timeout)
                 waited = True
             except OSError as error:
-                raise httpcore2.ReadError(_reason(error)) from error
+                raise httpx.ReadError(_reason(error)) from error
             else:
                 if not waited:
                     await trio.lowlevel.cancel_shielded_checkpoint()
@@ -73,7 +71,7 @@ class TCPStream(httpcore2.AsyncNetworkStream):
             except BlockingIOError:
                 await self._wait_readable(within_s)
             except OSError as error:
-                raise httpcore2.ReadError(_reason(error)) from error
+                raise httpx.ReadError(_reason(error)) from error
 
     def receive_now(self, target: memoryview) -> int | None:
         """Fill `target` with what is there, without waiting; 0 at the end or where the connection is broken, None where
@@ -105,7 +103,7 @@ class TCPStream(httpcore2.AsyncNetworkStream):
             except BlockingIOError:
                 await self._wait_writable(answered, within_s)
             except OSError as error:
-                raise httpcore2.WriteError(_reason(error)) from error
+                raise httpx.WriteError(_reason(error)) from error
 
     async def _wait_readable(self, within_s: float | None) -> None:
         try:
@@ -117,8 +115,8 @@ class TCPStream(httpcore2.AsyncNetworkStream):
                 await trio.lowlevel.wait_readable(self._socket)
                 return
         except trio.ClosedResourceError as error:
-            raise httpcore2.ReadError("the connection was closed while it was being read") from error
-        raise httpcore2.ReadTimeout(f"the far side sent nothing for {within_s:g} s")
+            raise httpx.ReadError("the connection was closed while it was being read") from error
+        raise httpx.ReadTimeout(f"the far side sent nothing for {within_s:g} s")
 
     async def _wait_writable(self, answered: Callable[[], bool], within_s: float | None) -> None:
         deadline = float("inf") if within_s is None else trio.current_time() + within_s
@@ -127,12 +125,12 @@ class TCPStream(httpcore2.AsyncNetworkStream):
                 try:
                     await trio.lowlevel.wait_writable(self._socket)
                 except trio.ClosedResourceError as error:
-                    raise httpcore2.WriteError("the connection was closed while it was being written") from error
+                    raise httpx.WriteError("the connection was closed while it was being written") from error
             if not look.cancelled_caught:
                 return
             if answered():
-                raise httpcore2.WriteError("the far side takes no more, and has answered or gone")
-        raise httpcore2.WriteTimeout(f"the far side took nothing for {within_s:g} s")
+                raise httpx.WriteError("the far side takes no more, and has answered or gone")
+        raise httpx.WriteTimeout(f"the far side took nothing for {within_s:g} s")
 
     async def aclose(self) -> None:
         """Close at once; a task waiting on the socket gets an error. Closing twice is harmless."""
@@ -146,7 +144,7 @@ class TCPStream(httpcore2.AsyncNetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore2.AsyncNetworkStream:
+    ) -> TLSStream:
         """Shake hands and return the encrypted stream, which owns this one from now on.
 
         `timeout` bounds the whole handshake. Raises `ConnectError`, `ConnectTimeout`; then the caller closes.
@@ -156,7 +154,7 @@ class TCPStream(httpcore2.AsyncNetworkStream):
             with trio.fail_after(float("inf") if timeout is None else timeout):
                 await stream.do_handshake()
         except trio.TooSlowError:
-            raise httpcore2.ConnectTimeout(f"no TLS handshake within {timeout:.3g} s") from None
+            raise httpx.ConnectTimeout(f"no TLS handshake within {timeout:.3g} s") from None
         return stream
 
     def get_extra_info(self, info: str) -> Any:
@@ -178,39 +176,27 @@ class TCPStream(httpcore2.AsyncNetworkStream):
 
 
 @define(eq=False)
-class TCPBackend(httpcore2.AsyncNetworkBackend):
+class TCPBackend:
     """Opens connections. `scratch` is shared by all of them (see the theory above)."""
 
     _scratch: Scratch = field(factory=lambda: Scratch.of(READ_BYTES))
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None) -> TCPStream:  # noqa: ASYNC109
         """Resolve `host` and connect to the first address that answers, within `timeout` seconds in all.
 
         Raises `ConnectError`, `ConnectTimeout`.
         """
         try:
             with trio.fail_after(float("inf") if timeout is None else timeout):
-                opened = await trio.open_tcp_stream(host, port, local_address=local_address)
+                opened = await trio.open_tcp_stream(host, port)
         except trio.TooSlowError:
-            raise httpcore2.ConnectTimeout(f"no connection to {host}:{port} within {timeout:g} s") from None
+            raise httpx.ConnectTimeout(f"no connection to {host}:{port} within {timeout:g} s") from None
         except OSError as error:
-            raise httpcore2.ConnectError(f"no connection to {host}:{port}: {_reason(error)}") from error
+            raise httpx.ConnectError(f"no connection to {host}:{port}: {_reason(error)}") from error
         # trio has set TCP_NODELAY: a request's last small write must not wait for an acknowledgement.
         connected = socket.socket(fileno=opened.socket.detach())
         connected.setblocking(False)
-        for option in socket_options or ():
-            connected.setsockopt(*option)
         return TCPStream(connected, self._scratch)
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
 
 
 def _reason(error: OSError) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import httpcore2
+import httpx
 import trio
 from attrs import define, frozen
 
@@ -85,7 +85,7 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 @define(eq=False)
-class TLSStream(httpcore2.AsyncNetworkStream):
+class TLSStream:
     """An encrypted connection over another, which it owns. One task reads or writes at a time."""
 
     _raw: RawStream
@@ -116,9 +116,9 @@ class TLSStream(httpcore2.AsyncNetworkStream):
                     await self._flush(None)
                     return
         except (ssl.SSLError, ssl.CertificateError) as error:
-            raise httpcore2.ConnectError(f"the TLS handshake failed: {error}") from error
-        except (httpcore2.ReadError, httpcore2.WriteError) as error:
-            raise httpcore2.ConnectError(f"the TLS handshake was cut: {error}") from error
+            raise httpx.ConnectError(f"the TLS handshake failed: {error}") from error
+        except (httpx.ReadError, httpx.WriteError) as error:
+            raise httpx.ConnectError(f"the TLS handshake was cut: {error}") from error
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Up to `max_bytes` of plaintext; `b""` after the peer's `close_notify`.
@@ -160,7 +160,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         except ssl.SSLZeroReturnError:
             self._more, self._ended = False, True
         except ssl.SSLError as error:
-            raise httpcore2.ReadError(f"the TLS connection broke: {error.reason or error}") from error
+            raise httpx.ReadError(f"the TLS connection broke: {error.reason or error}") from error
         return bytes(plain[:filled])
 
     async def write(self, buffer: bytes | memoryview, timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -171,7 +171,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
             try:
                 rest = rest[self._tls.write(rest[:WRITE_BYTES]) :]
             except ssl.SSLError as error:
-                raise httpcore2.WriteError(f"the TLS connection broke: {error.reason or error}") from error
+                raise httpx.WriteError(f"the TLS connection broke: {error.reason or error}") from error
             await self._raw.write_unless(self._has_answer, self._outgoing.read(), timeout)
 
     async def _feed(self, within_s: float | None) -> None:
@@ -196,7 +196,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         self._incoming.write(self._scratch.wire[:count])
         try:
             self._unread += self._decrypt(len(self._scratch.plain))
-        except httpcore2.ReadError:
+        except httpx.ReadError:
             return True
         return bool(self._unread) or self._ended
 

@@ -7,13 +7,13 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import httpcore2
 import httpx
 import pytest
 import trio
 from attrs import define, field
 
 from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.net.backend import Stream
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import open_client
 from streamwarm.net.stream import TCPBackend
@@ -38,17 +38,17 @@ class Names(trio.abc.HostnameResolver):
 
 
 @define(eq=False)
-class Routed(httpcore2.AsyncNetworkBackend):
+class Routed:
     """A network in which the listed addresses are reached at a far side of the test, and no other exists."""
 
     ports: dict[str, int]
     dialled: list[str] = field(factory=list)
     _tcp: TCPBackend = field(factory=TCPBackend)
 
-    async def connect_tcp(self, host: str, port: int, *arguments: Any, **named: Any) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *arguments: Any, **named: Any) -> Stream:
         self.dialled.append(host)
         if host not in self.ports:
-            raise httpcore2.ConnectError("no route to it")
+            raise httpx.ConnectError("no route to it")
         return await self._tcp.connect_tcp("127.0.0.1", self.ports[host], *arguments, **named)
 
 

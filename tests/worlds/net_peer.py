@@ -5,10 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable
 
-import httpcore2
+import httpx
 import trio
 from attrs import define, field
 from trio.testing import memory_stream_pair
+
+from streamwarm.net.backend import Stream
 
 Handler = Callable[["Peer"], Awaitable[None]]
 
@@ -90,7 +92,7 @@ class FarSide:
 
 
 @define(eq=False)
-class MemoryStream(httpcore2.AsyncNetworkStream):
+class MemoryStream:
     _stream: trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
@@ -98,7 +100,7 @@ class MemoryStream(httpcore2.AsyncNetworkStream):
             with trio.fail_after(float("inf") if timeout is None else timeout):
                 return bytes(await self._stream.receive_some(max_bytes))
         except trio.TooSlowError:
-            raise httpcore2.ReadTimeout("nothing came") from None
+            raise httpx.ReadTimeout("nothing came") from None
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         await self._stream.send_all(buffer)
@@ -111,7 +113,7 @@ class MemoryStream(httpcore2.AsyncNetworkStream):
 
 
 @define(eq=False)
-class MemoryNetwork(httpcore2.AsyncNetworkBackend):
+class MemoryNetwork:
     """Connects to a far side without sockets, so that virtual time sees every wait."""
 
     side: FarSide
@@ -121,7 +123,7 @@ class MemoryNetwork(httpcore2.AsyncNetworkBackend):
     def to(cls, handler: Handler, nursery: trio.Nursery) -> MemoryNetwork:
         return cls(FarSide(handler), nursery)
 
-    async def connect_tcp(self, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, *_: object, **__: object) -> Stream:
         ours, theirs = memory_stream_pair()
         await trio.lowlevel.checkpoint()
         self._nursery.start_soon(self.side.serve_connection, theirs)
