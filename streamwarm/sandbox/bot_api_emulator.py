@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import httpcore2
+import httpx
 import trio
 
 from streamwarm.model import Kind
@@ -44,10 +44,10 @@ class _HangupError(Exception):
 class BotApiEmulator:
     """A running emulator."""
 
-    def __init__(self, telegram: Telegram, pool: httpcore2.AsyncConnectionPool, *, latency_s: float) -> None:
+    def __init__(self, telegram: Telegram, client: httpx.AsyncClient, *, latency_s: float) -> None:
         self._latency_s = latency_s
         self._telegram = telegram
-        self._pool = pool
+        self._client = client
         self._faults = FaultPlan()
         self.traffic = Traffic()
         self.base_url = ""
@@ -184,7 +184,7 @@ class BotApiEmulator:
         self._telegram.chat_of(form.fields)
         media = self._telegram.find_media(bot, kind, form)
         if isinstance(media, MediaUrl):
-            fetched = await fetch_url(self._pool, media.url, kind)
+            fetched = await fetch_url(self._client, media.url, kind)
             media = self._telegram.uploaded(kind_fetched(kind, fetched), fetched, form.fields, origin="url")
         returned_as = fault.kind if fault is not None and fault.fault is FaultKind.RETURNED_AS else None
         message = self._telegram.send_media(bot, method, media, form.fields, returned_as=returned_as)
