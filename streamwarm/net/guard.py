@@ -14,8 +14,8 @@ import httpx
 import trio
 from attrs import define, field
 
-from streamwarm.addresses import why_not_public
 from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.net.addresses import why_not_public
 from streamwarm.net.backend import Backend, PlainStream
 from streamwarm.net.stream import TCPBackend
 

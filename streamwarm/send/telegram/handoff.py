@@ -10,9 +10,9 @@ import html
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from streamwarm.addresses import why_not_public
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
+from streamwarm.net.addresses import why_not_public
 from streamwarm.send.destination import Media
 from streamwarm.send.telegram.bot_api import MB
 

@@ -1,4 +1,4 @@
-"""Which network addresses are public. Pure: text in, a reason out; `net/guard.py` asks it before it dials.
+"""Which network addresses are public. Pure: text in, a reason out; `guard.py` calls it before it connects.
 
 `ipaddress.is_global` alone will not do: it calls multicast global, and every form in which IPv6 carries an IPv4 address
 (NAT64, 6to4, IPv4-compatible), so that `64:ff9b::7f00:1` or `2002:7f00:1::` would lead to 127.0.0.1 on a host with a
