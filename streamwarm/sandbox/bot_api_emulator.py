@@ -12,8 +12,9 @@ import trio
 
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api_control import Traffic, answer_control
+from streamwarm.sandbox.bot_api_media import MediaUrl, find_media, uploaded
 from streamwarm.sandbox.bot_api_messages import Bot
-from streamwarm.sandbox.bot_api_methods import SEND_METHODS, Delivery, MediaUrl, Telegram, chat_id_of
+from streamwarm.sandbox.bot_api_methods import SEND_METHODS, Delivery, Telegram, chat_id_of
 from streamwarm.sandbox.bot_api_replies import (
     BotApiError,
     Reply,
@@ -182,10 +183,12 @@ class BotApiEmulator:
             return success(self._telegram.call(bot, method, form))
         await trio.sleep(self._telegram.hold_back_s(bot, form))
         self._telegram.chat_of(form.fields)
-        media = self._telegram.find_media(bot, kind, form)
+        strict_images = self._telegram.strict_images
+        media = find_media(bot, kind, form, strict_images=strict_images)
         if isinstance(media, MediaUrl):
             fetched = await fetch_url(self._client, media.url, kind)
-            media = self._telegram.uploaded(kind_fetched(kind, fetched), fetched, form.fields, origin="url")
+            kind = kind_fetched(kind, fetched)
+            media = uploaded(kind, fetched, form.fields, origin="url", strict_images=strict_images)
         returned_as = fault.kind if fault is not None and fault.fault is FaultKind.RETURNED_AS else None
         message = self._telegram.send_media(bot, method, media, form.fields, returned_as=returned_as)
         return success(message)

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from streamwarm.model import Kind
-from streamwarm.sandbox.bot_api_methods import MIB
+from streamwarm.sandbox.bot_api_media import MIB
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request
 from streamwarm.sandbox.form_reader import FileDigest, UploadedFile
 
