@@ -27,6 +27,7 @@ from streamwarm.fetch.answers import Head, error_of
 from streamwarm.fetch.pace import Pace
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.s3.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
+from streamwarm.settings.checks import BadValue, check_endpoint
 
 MAX_ERROR_BYTES = 64 * 1024
 """S3's error documents are under 1 KiB; a proxy's page is read no further than this for its `<Code>`."""
@@ -34,15 +35,11 @@ MAX_ERROR_BYTES = 64 * 1024
 _HEADER_WORD = re.compile(r"[!-~]{1,256}", re.ASCII)
 
 
-def _check_endpoint(_: object, __: Attribute[str], value: str) -> None:
+def _check_endpoint_url(instance: object, attribute: Attribute[str], value: str) -> None:
     try:
-        url = httpx.URL(value)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"endpoint_url is not a URL: {error}") from None
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
-        raise ValueError("endpoint_url must be https://HOST or http://HOST:PORT, without a user name")
-    if url.raw_path != b"/" or url.fragment:
-        raise ValueError("endpoint_url must end after the host: give the bucket as r2.bucket, not in the URL")
+        check_endpoint(instance, attribute, value)
+    except BadValue as error:
+        raise ValueError(f"{attribute.name} {error}") from None
 
 
 def _check_header_word(_: object, attribute: Attribute[str], value: str) -> None:
@@ -57,7 +54,7 @@ class Bucket:
     Raises `ValueError` for an endpoint with a path, and for words that can't stand in a header.
     """
 
-    endpoint_url: str = field(validator=_check_endpoint)
+    endpoint_url: str = field(validator=_check_endpoint_url)
     bucket: str = field(validator=_check_header_word)
     region: str = field(validator=_check_header_word)
     access_key_id: str = field(validator=_check_header_word)

@@ -101,14 +101,15 @@ class ObjectStore:
 async def serve_object_store(
     settings: ObjectStoreSettings,
     *,
+    weed: str | None = None,
     task_status: trio.TaskStatus[ObjectStore] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run the server until cancelled; start it with `nursery.start`, which returns the `ObjectStore` once it
-    answers.
+    """Run the server until cancelled; start it with `nursery.start`, which returns the `ObjectStore` once it answers.
 
-    Raises `ObjectStoreError` if SeaweedFS is not installed, does not get ready in a minute, or dies.
+    `weed` is the path of SeaweedFS's program; by default it is looked for. Raises `ObjectStoreError` if SeaweedFS is
+    not installed, is not ready within a minute, or dies.
     """
-    weed = find_weed()
+    weed = weed or find_weed()
     with _data_dir(settings.data_dir) as data_dir:
         for _ in range(STARTS):
             if await _serve_once(weed, settings, data_dir, task_status):

@@ -61,6 +61,10 @@ class Rates:
 
 UNLIMITED = Rates()
 
+UNAUTHORIZED_PAUSE_S = 300.0
+"""How often a destination tries again once its credentials were refused: the cause lasts until a person sets new ones
+and restarts the service, so a shorter pause only repeats the refusal."""
+
 
 @frozen
 class Media:

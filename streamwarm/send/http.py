@@ -14,7 +14,7 @@ import httpx
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import JsonObject, NewJob
 from streamwarm.retry import parse_retry_after
-from streamwarm.send.destination import Body, Media
+from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S, Body, Media
 from streamwarm.send.exchange import Answer, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
 from streamwarm.settings.http import HttpSettings
@@ -24,9 +24,6 @@ ANSWER_TIMEOUT_S = 300.0
 
 ANSWER_BYTES = 64 * 1024
 """Read of an answer's body, for its words where it refuses; a longer one costs the connection."""
-
-UNAUTHORIZED_PAUSE_S = 300.0
-"""A refused credential is tried again this often: mending it takes a person, and a restart that reads the new one."""
 
 RATE_LIMITED_S = 1.0
 """After a 429 that does not say how long to stay away."""

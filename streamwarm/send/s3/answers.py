@@ -14,9 +14,7 @@ from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.retry import parse_retry_after
 from streamwarm.s3.bounds import MIB, MOST_PARTS
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
-
-UNAUTHORIZED_PAUSE_S = 300.0
-"""A refused key is tried again this often: mending it takes a person, and a restart that reads the new one."""
+from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S
 
 RATE_LIMITED_S = 2.0
 """After a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write a second to one key."""

@@ -59,11 +59,12 @@ MOST_SWEPT = 1000
 
 @define(eq=False)
 class Multipart:
-    """Multipart uploads of one destination. `new_token` gives a name that no other trace has."""
+    """Multipart uploads of one destination. `new_token` returns a name that no other trace has."""
 
     client: S3Client
     destination: str
     new_token: Callable[[], str]
+    begin_s: float = BEGIN_S
 
     async def upload(self, job_id: str, key: str, headers: Mapping[str, str], sizes: list[int], body: Body) -> str:
         """Upload the object in parts of these sizes and return its ETag.
@@ -84,11 +85,11 @@ class Multipart:
     async def _begun(self, job_id: str, key: str, headers: Mapping[str, str]) -> AsyncIterator[str]:
         """A new upload's id. The upload is aborted unless the block comes to its end; then its trace goes."""
         try:
-            with trio.fail_after(BEGIN_S, shield=True):
+            with trio.fail_after(self.begin_s, shield=True):
                 name, trace = await self._begin(job_id, key, headers)
         except trio.TooSlowError:
             raise DestinationError(
-                ErrorCode.TIMEOUT, f"the bucket did not begin an upload within {BEGIN_S:g} s"
+                ErrorCode.TIMEOUT, f"the bucket did not begin an upload within {self.begin_s:g} s"
             ) from None
         try:
             yield trace.upload_id

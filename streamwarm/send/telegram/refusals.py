@@ -16,6 +16,7 @@ from typing import Any
 from attrs import frozen
 
 from streamwarm.errors import LONGEST_WAIT_S, DestinationError, ErrorCode, LaneMoved
+from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S
 
 
 class Outcome(StrEnum):
@@ -42,9 +43,6 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     """Not in the table, in the words of Telegram's core, which may pass: another attempt, with back-off."""
 
-
-UNAUTHORIZED_PAUSE_S = 300.0
-"""A revoked token is tried again this often: mending it takes a person, and a restart that reads the new one."""
 
 CHAT_ASIDE_S = 3600.0
 """A chat that is set aside is tried again this often, with a whole upload each time; a person who has mended it says so
