@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import trio
@@ -128,3 +128,18 @@ class MemoryNetwork:
         await trio.lowlevel.checkpoint()
         self._nursery.start_soon(self.side.serve_connection, theirs)
         return MemoryStream(ours)
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    """A body that comes in these pieces."""
+    for part in parts:
+        yield part
+
+
+async def echo(peer: Peer) -> None:
+    """Answer every request with its own body."""
+    while True:
+        head, body = await peer.request()
+        if not head:
+            return
+        await peer.answer(body)
