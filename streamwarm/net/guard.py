@@ -1,9 +1,9 @@
-"""Keeps a client to public addresses: names are resolved here, once, and what is dialled is the address that was
+"""Restricts a client to public addresses: a name is resolved once, and the client connects to the address that was
 checked.
 
-Theory. A check of the name alone is worth nothing: whoever owns the name decides what it resolves to, and may answer
-differently the second time (DNS rebinding). So between the check and the connection there must be no second look-up.
-TLS is not affected: the certificate is verified for the name, which the connection keeps beside its stream.
+Theory. Checking the name alone is worthless: its owner decides what it resolves to, and may answer differently the
+second time (DNS rebinding). So there must be no second look-up between the check and the connection. TLS is not
+affected: the certificate is verified for the name, which the connection keeps beside its stream.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamwarm.net.backend import Backend, PlainStream
 from streamwarm.net.stream import TCPBackend
 
 MOST_ADDRESSES = 8
-"""Of one name. Each gets its share of the time to connect; a name with hundreds must not make that too short."""
+"""Addresses tried per name. They share the connect time-out; hundreds would leave each too little."""
 
 
 @define(eq=False)
@@ -32,7 +32,7 @@ class GuardedBackend:
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None) -> PlainStream:  # noqa: ASYNC109
         """Resolve `host` and connect to its first public address that answers, within `timeout` seconds in all.
 
-        Raises `DestinationError` where it has none; `ConnectError`, `ConnectTimeout`.
+        Raises `DestinationError` if it has no public address, `httpx.ConnectError`, `httpx.ConnectTimeout`.
         """
         deadline = trio.current_time() + (float("inf") if timeout is None else timeout)
         addresses = _public(host, await _resolve(host, port, deadline))
@@ -48,7 +48,7 @@ class GuardedBackend:
 
 
 async def _resolve(host: str, port: int, deadline: float) -> list[str]:
-    """The addresses of `host`, each once, in the resolver's order: never empty."""
+    """Return the addresses of `host`, each once, in the resolver's order. The list is never empty."""
     try:
         with trio.fail_at(deadline):
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -66,7 +66,7 @@ def _public(host: str, addresses: list[str]) -> list[str]:
         what = f"{host} is" if addresses == [host] else f"{host} resolves to {addresses[0]},"
         raise DestinationError(
             ErrorCode.DESTINATION_REFUSED,
-            f"{what} {reasons[0]}, and this destination may be at public addresses only; "
-            "set its allow_private = true if that is meant",
+            f"{what} {reasons[0]}, and this destination may use public addresses only; "
+            "if that address is intended, set the destination's allow_private = true",
         )
     return public[:MOST_ADDRESSES]

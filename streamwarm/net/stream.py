@@ -1,16 +1,17 @@
 """TCP for the HTTP client: non-blocking sockets, driven directly.
 
-Theory. trio's own `SocketStream` costs a Python-level wrapper and a fresh allocation per call, and its
-`SSLStream` hands out one TLS record (16 KiB) per call; at hundreds of MB/s that is where the time goes. Here
-a socket is tried first and waited for only when the kernel has nothing, and a time limit is armed only around
-a wait, so that it means "seconds without a byte" and costs nothing while bytes flow.
+Theory. trio's own `SocketStream` costs a Python-level wrapper and a fresh allocation per call, and its `SSLStream`
+returns one TLS record (16 KiB) per call. At hundreds of MB/s that is where the time goes. Here a socket is tried first,
+and waited for only if the kernel has nothing. A time limit is armed only around a wait, so it means "seconds without a
+byte" and costs nothing while bytes flow.
 
-Cancellation. Every method can be cancelled before it touches the socket and not between touching it and returning, so
+Cancellation. Every method can be cancelled before it touches the socket, but not between touching it and returning. So
 a cancelled read has taken nothing from the kernel. `receive_into` does not even let another task run in between, so one
-scratch buffer can serve every connection: what it put there is still there when its caller goes on.
+scratch buffer can serve every connection: its contents are still there when its caller continues.
 
-Turns. A turn of the event loop costs as much as the system call around which it is taken. A read is one, and by waiting
-where it has to wait; a write that the kernel takes at once is none, as there is a read between any two of them.
+Turns. A turn of the event loop costs as much as the system call it surrounds. A read takes one turn: by waiting if it
+has to wait, else by a checkpoint. A write that the kernel takes at once takes none, because there is a read between any
+two of them.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from attrs import define, field
 from streamwarm.net.tls import Scratch, TLSStream
 
 READ_BYTES = 256 * 1024
-"""The most one read takes: sixteen TLS records, enough to spread the cost of a trip through trio and httpx
-thin. Five transfers hold a few of these at a time, far below the 80 MB that the process is to stay under."""
+"""The most that one read returns: sixteen TLS records, enough to make the cost of a trip through trio and httpx small.
+Five transfers hold a few of these at a time, far below the 80 MB that the process must stay under."""
 
 LOOK_EVERY_S = 1.0
-"""While the far side takes nothing, it is asked this often whether it has said why: a server that refuses an upload and
-stops reading would otherwise hold a worker for the whole of `body_timeout_s`."""
+"""How often a blocked write checks whether the peer has answered. Without this check, a server that refuses an upload
+and stops reading would block a worker for the whole of `body_timeout_s`."""
 
 
 @define(eq=False)
@@ -43,7 +44,10 @@ class TCPStream:
     _scratch: Scratch
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """Up to `max_bytes`; `b""` at the end. `timeout` in seconds. Raises `ReadError`, `ReadTimeout`."""
+        """Return up to `max_bytes`, or `b""` at the end. `timeout`: seconds without a byte.
+
+        Raises `httpx.ReadError`, `httpx.ReadTimeout`.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
         waited = False
         while True:
@@ -60,9 +64,9 @@ class TCPStream:
                 return data
 
     async def receive_into(self, target: memoryview, within_s: float | None) -> int:
-        """Fill `target` with what has arrived and return how many bytes that was; 0 at the end.
+        """Fill `target` with what has arrived and return the number of bytes; 0 at the end.
 
-        No other task runs between the arrival of bytes in `target` and the return.
+        No other task runs between the arrival of bytes in `target` and the return. Raises as `read` does.
         """
         await trio.lowlevel.checkpoint()
         while True:
@@ -74,8 +78,10 @@ class TCPStream:
                 raise httpx.ReadError(_reason(error)) from error
 
     def receive_now(self, target: memoryview) -> int | None:
-        """Fill `target` with what is there, without waiting; 0 at the end or where the connection is broken, None where
-        nothing has come."""
+        """Fill `target` without waiting and return the number of bytes.
+
+        Returns 0 at the end or if the connection is broken, None if nothing has arrived.
+        """
         try:
             return self._socket.recv_into(target)
         except BlockingIOError:
@@ -84,17 +90,17 @@ class TCPStream:
             return 0
 
     async def write(self, buffer: bytes | memoryview, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Hand all of `buffer` to the kernel. `timeout`: seconds in which it takes no byte.
+        """Hand all of `buffer` to the kernel. `timeout`: seconds without a byte.
 
-        Raises `WriteError`, `WriteTimeout`; then, and when cancelled, a part may have been sent.
+        Raises `httpx.WriteError`, `httpx.WriteTimeout`. If it raises or is cancelled, a part may have been sent.
         """
         await self.write_unless(self._is_readable, buffer, timeout)
 
     async def write_unless(
         self, answered: Callable[[], bool], buffer: bytes | memoryview, within_s: float | None
     ) -> None:
-        """`write`, given up with `WriteError` where the far side takes nothing and `answered` tells that it has spoken
-        or gone."""
+        """Write as `write` does, but give up with `WriteError` if the peer takes nothing and `answered()` is true: it
+        has sent something or closed."""
         await trio.lowlevel.checkpoint_if_cancelled()
         rest = memoryview(buffer)
         while rest:
@@ -116,7 +122,7 @@ class TCPStream:
                 return
         except trio.ClosedResourceError as error:
             raise httpx.ReadError("the connection was closed while it was being read") from error
-        raise httpx.ReadTimeout(f"the far side sent nothing for {within_s:g} s")
+        raise httpx.ReadTimeout(f"the peer sent nothing for {within_s:g} s")
 
     async def _wait_writable(self, answered: Callable[[], bool], within_s: float | None) -> None:
         deadline = float("inf") if within_s is None else trio.current_time() + within_s
@@ -129,11 +135,11 @@ class TCPStream:
             if not look.cancelled_caught:
                 return
             if answered():
-                raise httpx.WriteError("the far side takes no more, and has answered or gone")
-        raise httpx.WriteTimeout(f"the far side took nothing for {within_s:g} s")
+                raise httpx.WriteError("the peer takes no more bytes and has answered or closed")
+        raise httpx.WriteTimeout(f"the peer took nothing for {within_s:g} s")
 
     async def aclose(self) -> None:
-        """Close at once; a task waiting on the socket gets an error. Closing twice is harmless."""
+        """Close at once. A task that waits on the socket gets an error. Closing twice is harmless."""
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
@@ -147,7 +153,8 @@ class TCPStream:
     ) -> TLSStream:
         """Shake hands and return the encrypted stream, which owns this one from now on.
 
-        `timeout` bounds the whole handshake. Raises `ConnectError`, `ConnectTimeout`; then the caller closes.
+        `timeout` bounds the whole handshake. Raises `httpx.ConnectError`, `httpx.ConnectTimeout`; the caller must then
+        close this stream.
         """
         stream = TLSStream.over(self, ssl_context, server_hostname, self._scratch)
         try:
@@ -165,7 +172,7 @@ class TCPStream:
         return None
 
     def _is_readable(self) -> bool:
-        """Whether a read would return at once: on an idle connection, whether the peer has closed it."""
+        """Whether a read would return at once. On an idle connection this means that the peer has closed it."""
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -177,14 +184,14 @@ class TCPStream:
 
 @define(eq=False)
 class TCPBackend:
-    """Opens connections. `scratch` is shared by all of them (see the theory above)."""
+    """Opens connections, which share `scratch` (see the theory above)."""
 
     _scratch: Scratch = field(factory=lambda: Scratch.of(READ_BYTES))
 
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None) -> TCPStream:  # noqa: ASYNC109
         """Resolve `host` and connect to the first address that answers, within `timeout` seconds in all.
 
-        Raises `ConnectError`, `ConnectTimeout`.
+        Raises `httpx.ConnectError`, `httpx.ConnectTimeout`.
         """
         try:
             with trio.fail_after(float("inf") if timeout is None else timeout):
@@ -200,7 +207,7 @@ class TCPBackend:
 
 
 def _reason(error: OSError) -> str:
-    """What the system said. trio tells only that every address failed, and keeps the reasons as the cause."""
+    """The system's reason. trio's error says only that every address failed, and has the reasons as its cause."""
     if isinstance(error.__cause__, ExceptionGroup):
         return ", ".join(
             dict.fromkeys(_reason(each) for each in error.__cause__.exceptions if isinstance(each, OSError))

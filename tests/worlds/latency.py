@@ -1,4 +1,4 @@
-"""A network on which the far side's goodbye arrives too late to be noticed before a request is sent."""
+"""A network on which the server's goodbye arrives too late to be noticed before a request is sent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from streamwarm.net.stream import TCPBackend
 
 @define(eq=False)
 class Network:
-    """Real TCP on which a small request is on its way in full before anything comes back, as over a long distance: the
-    far side's goodbye to an idle connection is seen only by whoever reads. It breaks before a write that begins with
-    `cut_before`."""
+    """Real TCP on which a small request is sent in full before anything comes back, as over a long distance.
+
+    The server's goodbye to an idle connection is seen only by a read. The connection breaks before a write that begins
+    with `cut_before`.
+    """
 
     _cut_before: bytes | None = None
     _tcp: TCPBackend = field(factory=TCPBackend)

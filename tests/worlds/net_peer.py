@@ -1,4 +1,4 @@
-"""Far sides for the client: scripted ones over loopback or TLS, and in-memory ones for virtual time."""
+"""Servers for the client: scripted ones over loopback or TLS, and in-memory ones for virtual time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Peer:
 
 
 @define(eq=False)
-class FarSide:
+class Server:
     """A server; `open` counts its connections that are open now, `opened` those that ever were."""
 
     handler: Handler
@@ -114,14 +114,14 @@ class MemoryStream:
 
 @define(eq=False)
 class MemoryNetwork:
-    """Connects to a far side without sockets, so that virtual time sees every wait."""
+    """Connects to a server without sockets, so that virtual time sees every wait."""
 
-    side: FarSide
+    side: Server
     _nursery: trio.Nursery
 
     @classmethod
     def to(cls, handler: Handler, nursery: trio.Nursery) -> MemoryNetwork:
-        return cls(FarSide(handler), nursery)
+        return cls(Server(handler), nursery)
 
     async def connect_tcp(self, *_: object, **__: object) -> Stream:
         ours, theirs = memory_stream_pair()
