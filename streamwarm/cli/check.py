@@ -16,7 +16,7 @@ import trio
 from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, read_settings
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
-from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
+from streamwarm.send.checks import Finding, Tell, check_handoff, check_s3, check_telegram
 from streamwarm.service.open import open_pool, open_source, prove_store, secrets_in_settings
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
@@ -72,11 +72,11 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
     proofs: list[tuple[str, _Proof]] = []
     for name, destination in settings.destinations.items():
         if isinstance(destination, TelegramSettings):
-            proofs.append((name, partial(prove_telegram, name, destination, client)))
+            proofs.append((name, partial(check_telegram, name, destination, client)))
             if destination.handoff == "auto":
                 proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
         elif isinstance(destination, S3Settings):
-            proofs.append((name, partial(prove_s3, name, destination, client)))
+            proofs.append((name, partial(check_s3, name, destination, client)))
         else:
             proofs.append((name, partial(_unproven, name)))
     if not proofs:
@@ -85,7 +85,7 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
 
 
 async def _handoff(settings: Settings, name: str, destination: TelegramSettings, tell: Tell) -> None:
-    tell(prove_handoff(name, destination, settings.r2.resolved_endpoint or ""))
+    tell(check_handoff(name, destination, settings.r2.resolved_endpoint or ""))
 
 
 async def _unproven(name: str, tell: Tell) -> None:
