@@ -272,14 +272,14 @@ def _rate_limited(said: str, seconds: Any, header: str | None) -> DestinationErr
     if not is_given and header and header.isascii() and header.isdigit():
         seconds = int(header[:10])
     wait_s = float(min(seconds, LONGEST_WAIT_S)) if type(seconds) in {int, float} and seconds > 0 else 1.0
-    is_chats_own = is_given and wait_s <= CHAT_WINDOW_S  # without `parameters` it is a proxy's
+    is_chat_limit = is_given and wait_s <= CHAT_WINDOW_S  # without `parameters` it is a proxy's
     return DestinationError(
         ErrorCode.RATE_LIMITED,
         said,
         retry_after_s=wait_s,
         counts=False,
-        pauses_lane=is_chats_own,
-        pauses_destination=not is_chats_own,
+        pauses_lane=is_chat_limit,
+        pauses_destination=not is_chat_limit,
     )
 
 
