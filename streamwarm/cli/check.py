@@ -15,7 +15,7 @@ import trio
 from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, read_settings
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
-from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
+from streamwarm.send.checks import Finding, Tell, check_handoff, check_s3, check_telegram
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.service.machine import Machine, real_machine
 from streamwarm.service.open import check_store, open_pool, open_source, secrets_in_settings
@@ -74,12 +74,12 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: 
     proofs: list[tuple[str, _Proof]] = []
     for name, destination in settings.destinations.items():
         if isinstance(destination, TelegramSettings):
-            proofs.append((name, partial(prove_telegram, name, destination, client)))
+            proofs.append((name, partial(check_telegram, name, destination, client)))
             if destination.handoff == "auto":
                 proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
         elif isinstance(destination, S3Settings):
             bucket = S3Destination(name, destination, client, now=machine.now, new_token=machine.new_token)
-            proofs.append((name, partial(prove_s3, name, destination, bucket)))
+            proofs.append((name, partial(check_s3, name, destination, bucket)))
         else:
             proofs.append((name, partial(_unproven, name)))
     if not proofs:
@@ -88,7 +88,7 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: 
 
 
 async def _handoff(settings: Settings, name: str, destination: TelegramSettings, tell: Tell) -> None:
-    tell(prove_handoff(name, destination, settings.r2.resolved_endpoint or ""))
+    tell(check_handoff(name, destination, settings.r2.resolved_endpoint or ""))
 
 
 async def _unproven(name: str, tell: Tell) -> None:

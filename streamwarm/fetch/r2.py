@@ -28,7 +28,7 @@ _OK_OR_PARTIAL = frozenset({200, 206})
 class R2Source(ResumableSource):
     """Reads, lists and checks one bucket. Raises `SourceError` and nothing else.
 
-    `client` is shared and stays open; `now` gives Unix seconds; `uniform` gives jitter in [0, 1).
+    `client` is shared and stays open; `now` returns Unix seconds; `uniform` returns jitter in [0, 1).
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class R2Source(ResumableSource):
 
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
-        """Open the object of exactly this name; its bytes come as stored, over as many connections as it
-        takes. `sha256` changes nothing here."""
+        """Open the object of exactly this name. Its bytes come as stored, over as many connections as that takes.
+
+        `sha256` is ignored here.
+        """
         answer = await self._bucket.ask("GET", _named(r2_key), expect=_OK)
         try:
             info = await self._describe(r2_key, answer.head)
@@ -62,7 +64,7 @@ class R2Source(ResumableSource):
 
     @asynccontextmanager
     async def open_rest(self, info: ObjectInfo, offset: int) -> AsyncIterator[SourceObject]:
-        """Open the object of `info`, which has a strong ETag, from byte `offset` on, which is before its end."""
+        """Open the object of `info` from byte `offset` on. It has a strong ETag, and `offset` is before its end."""
         answer = await self._reopen(info, offset)
         try:
             check_continuation(answer.head, info, offset)
@@ -83,13 +85,13 @@ class R2Source(ResumableSource):
             await source_object.aclose()
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
-        """What a HEAD tells: size (0 is possible here), ETag, type, stored encoding."""
+        """Return size (0 is possible here), ETag, type and stored encoding, from a HEAD."""
         async with self._bucket.asking("HEAD", _named(r2_key), expect=_OK) as answer:
             head = answer.head
         if head.length_bytes is None:
             raise SourceError(
                 ErrorCode.SOURCE_REFUSED,
-                f"the server does not tell the size of {r2_key!r}; check r2.endpoint_url",
+                f"the server does not report the size of {r2_key!r}; check r2.endpoint_url",
             )
         return head.info(r2_key, head.length_bytes)
 
@@ -97,16 +99,15 @@ class R2Source(ResumableSource):
         return self._bucket.sign_url(_named(r2_key), expires_s=expires_s)
 
     def list_objects(self, prefix: str = "") -> AsyncIterator[ListedObject]:
-        """Every object whose key starts with `prefix`, in the bucket's order, a page of 1000 at a time.
+        """List every object whose key starts with `prefix`, in the bucket's order, in pages of 1000.
 
-        Holds no connection between items, so it may be left at any point.
+        No connection is held between items, so a reader may stop at any point.
         """
         _check_text(prefix, "prefix")
         return _Listing(partial(self._list_page, prefix))
 
     async def check(self) -> None:
-        """Return if the bucket can be listed with these credentials; raise `SourceError` with the remedy if
-        not."""
+        """Check that the bucket can be listed with these credentials. Raises `SourceError` with the remedy if not."""
         await self._list_page("", None, max_keys=1)
 
     async def _list_page(self, prefix: str, token: str | None, *, max_keys: int = 1000) -> ListPage:
@@ -126,10 +127,10 @@ class R2Source(ResumableSource):
         return await self._bucket.ask("GET", info.r2_key, expect=_OK_OR_PARTIAL, headers=headers)
 
     async def _describe(self, r2_key: str, head: Head) -> ObjectInfo:
-        """The object's exact size and encoding, from HEAD where GET's own head does not settle them.
+        """Return the object's exact size and encoding, from a HEAD if the GET's own head does not settle them.
 
-        An encoding counts as stored, and is handed out as it is, only if HEAD names the same one and the same
-        size; anything else was made on the way, and is refused.
+        An encoding counts as stored, and is passed on as it is, only if HEAD names the same one and the same size.
+        Otherwise it was applied on the way, and the object is refused.
         """
         if head.length_bytes is not None and head.content_encoding is None:
             return _not_empty(head.info(r2_key, head.length_bytes))
@@ -149,7 +150,7 @@ class R2Source(ResumableSource):
 
 @define(eq=False)
 class _Listing:
-    """Walks the pages of a listing; a class, so that leaving it early leaves no generator behind."""
+    """Iterates over the pages of a listing. A class, so that stopping early leaves no generator behind."""
 
     _fetch_page: Callable[[str | None], Awaitable[ListPage]]
     _objects: deque[ListedObject] = field(factory=deque, init=False)
@@ -175,7 +176,7 @@ class _Listing:
 
 
 def _named(r2_key: str) -> str:
-    """The key, if an object can have it. Raises `SourceError` before anything is asked for."""
+    """Return the key if an object can have it; else raise `SourceError` before anything is sent."""
     if not r2_key:
         # An empty key would address the bucket itself.
         raise SourceError(ErrorCode.SOURCE_NOT_FOUND, "the key is empty, and no object has an empty name")

@@ -12,11 +12,11 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-import httpcore2
 import trio
 from attrs import frozen
 
 from streamwarm.accept.clients import Listener, open_listeners
+from streamwarm.net.backend import Backend
 from streamwarm.net.guard import resolve
 from streamwarm.net.stream import TCPBackend
 from streamwarm.threads import RunSync
@@ -36,7 +36,7 @@ class Machine:
     random: Callable[[], float]
     token_hex: Callable[[int], str]
     run_sync: RunSync
-    network: httpcore2.AsyncNetworkBackend
+    network: Backend
     resolve: Callable[[str, int], Awaitable[Sequence[str]]]
     listen: Callable[[str, int], Awaitable[Sequence[Listener]]]
 

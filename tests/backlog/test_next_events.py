@@ -40,7 +40,14 @@ def open_counted(poll_s: float) -> tuple[TransactionalStore, CountedTransactions
     commits = CommitSignal()
     transactions = CountedTransactions(commits)
     store = TransactionalStore(
-        transactions, commits, StoreBounds(), numbered("job-"), numbered("token-"), poll_s=poll_s, now=lambda: 0.0
+        transactions,
+        commits,
+        StoreBounds(),
+        numbered("job-"),
+        numbered("token-"),
+        poll_s=poll_s,
+        now=lambda: 0.0,
+        process="p",
     )
     return store, transactions
 

@@ -258,7 +258,7 @@ async def test_an_object_keeps_its_type_and_its_encoding(
 
 
 async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
-    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    object_store: ObjectStore, tmp_path: Path
 ) -> None:
     async with s3_bucket(object_store, tmp_path, BODY) as p:
         p.road.applies = lambda request: TRACES.encode() in request.target and request.method == b"PUT"
@@ -269,7 +269,7 @@ async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
         assert TRACES in finished.error.message
         assert await p.is_untouched()
 
-        monkeypatch.setattr("streamwarm.send.s3.multipart.BEGIN_S", 0.3)
+        p.destination._multipart.begin_s = 0.3  # type: ignore[attr-defined]
         p.road.applies = lambda request: b"?uploads" in request.target
         p.road.faults.append(Fault(0, stays=True))
         with trio.fail_after(30):

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import h11
-import httpcore2
 import httpx
 import trio
 from attrs import Factory, define
@@ -26,6 +25,7 @@ from attrs import Factory, define
 from streamwarm.backlog.settlement import Done
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job
+from streamwarm.net.backend import Backend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
@@ -130,7 +130,7 @@ async def place(
     *,
     body_timeout_s: float = 10.0,
     answer_timeout_s: float = 10.0,
-    backend: httpcore2.AsyncNetworkBackend | None = None,
+    backend: Backend | None = None,
 ) -> AsyncIterator[Place]:
     """Everything of one kind of destination, gone at the end. `backend` carries the destination's connections."""
     async with AsyncExitStack() as stack:

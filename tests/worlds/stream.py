@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import httpcore2
 import trio
 from attrs import define, evolve, field, frozen
 
@@ -19,6 +18,7 @@ from streamwarm.backlog.shared_limits import PauseEffect
 from streamwarm.errors import DestinationError, JobError
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
+from streamwarm.net.backend import Backend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.send.destination import Destination
@@ -149,7 +149,7 @@ async def world(
     *,
     body_timeout_s: float = 10.0,
     answer_timeout_s: float = 10.0,
-    backend: httpcore2.AsyncNetworkBackend | None = None,
+    backend: Backend | None = None,
     telegram: Mapping[str, Any] | None = None,
     base_url: str | None = None,
     **emulator_settings: Any,
