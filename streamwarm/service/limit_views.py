@@ -81,7 +81,7 @@ def _per_minute(quota: Quota) -> float:
 
 def pause_view(pause: Pause | None) -> JsonObject | None:
     """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named, or, where
-    it is `fixable`, when a user resumes it because they have fixed its cause."""
+    it is `mendable`, when a person says that they have mended the reason."""
     if pause is None:
         return None
     view: JsonObject = {
