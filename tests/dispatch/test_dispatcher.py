@@ -23,9 +23,9 @@ async def test_a_small_photo_pushed_last_is_sent_first(autojump_clock: MockClock
         assert (await w.next_job()).r2_key == "film.mp4"
 
 
-@pytest.mark.parametrize(("waited_s", "told"), [(59.0, []), (60.5, [2]), (601.0, [2])])
+@pytest.mark.parametrize(("waited_s", "reported"), [(59.0, []), (60.5, [2]), (601.0, [2])])
 async def test_jobs_whose_score_changed_with_their_age_are_told(
-    waited_s: float, told: list[int], autojump_clock: MockClock
+    waited_s: float, reported: list[int], autojump_clock: MockClock
 ) -> None:
     async with world() as w:
         for key in ("1.bin", "2.bin", "3.bin"):
@@ -33,7 +33,7 @@ async def test_jobs_whose_score_changed_with_their_age_are_told(
         await w.next_job()
         await trio.sleep(waited_s)
         await w.next_job()
-        assert [o.jobs for o in w.observed if isinstance(o, QueueReordered)] == told
+        assert [o.jobs for o in w.observed if isinstance(o, QueueReordered)] == reported
 
 
 async def test_a_worker_that_waits_gets_a_job_as_soon_as_it_is_pushed(autojump_clock: MockClock) -> None:

@@ -87,8 +87,8 @@ async def test_a_store_that_comes_back_gets_every_outcome_once(autojump_clock: M
 async def test_a_service_stops_though_the_store_is_away_for_good(autojump_clock: MockClock) -> None:
     async with memory_store() as store:
         claims = await claimed(store)
-        away = FailingStore(store, failures={"settle": NEVER})
-        async with open_completer(away, now=now, observe=lambda _: None) as completer:
+        unavailable = FailingStore(store, failures={"settle": NEVER})
+        async with open_completer(unavailable, now=now, observe=lambda _: None) as completer:
             await completer.finish(done(claims[0]))
             stopped_at = trio.current_time()
         assert trio.current_time() - stopped_at == pytest.approx(DRAIN_S)

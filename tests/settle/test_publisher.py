@@ -92,7 +92,7 @@ async def test_a_client_that_comes_back_to_a_host_that_lags_hears_nothing_twice(
         async with trio.open_nursery() as nursery:
             await nursery.start(lagging.run)
             nursery.cancel_scope.cancel()
-        await push(store, 2)  # told by another host, and seen by the client there
+        await push(store, 2)  # published by another host, and seen by the client there
         assert (await lagging.cursor(PUSH - 3), await lagging.cursor(None)) == (PUSH - 3, PUSH)
         assert await lagging.cursor(2 * PUSH) == 2 * PUSH
         assert await lagging.after(2 * PUSH) == []

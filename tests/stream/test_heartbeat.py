@@ -64,7 +64,7 @@ Deliver = Callable[[Media, Body], Awaitable[dict[str, Any]]]
 
 @define
 class Far:
-    """A destination that delivers as it is told to."""
+    """A destination that delivers by the function it is given."""
 
     deliver: Deliver
     name: str = "bot"
