@@ -19,7 +19,7 @@ from attrs import define, field
 
 from streamwarm.errors import SettingsError
 
-_PIECE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 """What must be taken within one send deadline: a client on a slow line lives, one that does not read is
 found."""
 
@@ -60,16 +60,16 @@ class ClientStream(trio.abc.HalfCloseableStream):
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             if is_alone:
-                view = view[self._sent_at_once(view) :]
-            for start in range(0, len(view), _PIECE_BYTES):
-                await self._send_piece(view[start : start + _PIECE_BYTES])
+                view = view[self._send_nowait(view) :]
+            for start in range(0, len(view), _CHUNK_BYTES):
+                await self._send_chunk(view[start : start + _CHUNK_BYTES])
             complete = True
         finally:
             self.is_sending = False
             if not complete:
                 self.abort()
 
-    def _sent_at_once(self, data: memoryview) -> int:
+    def _send_nowait(self, data: memoryview) -> int:
         """How much the kernel takes without a wait. As a rule that is all, and then there is no deadline to set and no
         turn of the event loop to take, which cost more than the system call itself."""
         try:
@@ -77,7 +77,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         except OSError:  # full, or at its end: what follows waits, or tells
             return 0
 
-    async def _send_piece(self, piece: memoryview) -> None:
+    async def _send_chunk(self, piece: memoryview) -> None:
         with trio.move_on_after(self._send_within_s):
             await self._inner.send_all(piece)
             return
@@ -117,16 +117,16 @@ class ClientStream(trio.abc.HalfCloseableStream):
                 if self._is_reading:
                     await self._read_to_end.wait()
                 else:
-                    await self._drop_the_rest()
+                    await self._discard_input()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass  # the client is gone, another task closed first, or one still waits for the client to read
         finally:
             await self._inner.aclose()
 
-    async def _drop_the_rest(self) -> None:
+    async def _discard_input(self) -> None:
         self._is_reading = True
         try:
-            while await self._inner.receive_some(_PIECE_BYTES):
+            while await self._inner.receive_some(_CHUNK_BYTES):
                 pass
         finally:
             self._is_reading = False
@@ -165,13 +165,13 @@ def bracketed(host: str) -> str:
 class ClientServer:
     """Runs `handle` for every client; `report` is called when a connection is over.
 
-    At the end, `farewell` is run, and `farewell_s` later whoever is still there is cut off.
+    At the end, `farewell` is run, and `graceful_s` later whoever is still there is cut off.
     """
 
     handle: Callable[[ClientStream], Awaitable[None]]
     report: Callable[[ClientStream], None]
-    farewell: Callable[[], Awaitable[None]]
-    farewell_s: float
+    close_clients: Callable[[], Awaitable[None]]
+    graceful_s: float
     send_within_s: float
     _clients: set[ClientStream] = field(factory=set, init=False)
 
@@ -203,9 +203,9 @@ class ClientServer:
         try:
             await shutdown.wait()
             accepting.cancel()
-            deadline = trio.current_time() + self.farewell_s
+            deadline = trio.current_time() + self.graceful_s
             with trio.move_on_at(deadline):
-                await self.farewell()
+                await self.close_clients()
             await trio.sleep_until(deadline)
         finally:
             # Also where this whole server is cancelled: a send under a foreign shield would not notice.

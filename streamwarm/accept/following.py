@@ -12,7 +12,7 @@ from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Event, Progress
 from streamwarm.settle.feed import Feed
 
-EVENTS_AT_ONCE = 100
+MAX_EVENTS = 100
 """Events read in one go: what a lagging client holds of our memory, some fifty kilobytes."""
 
 PROGRESS_EVERY_S = 1.0
@@ -25,20 +25,20 @@ _STORE_RETRY_S = 1.0
 async def read_events(feed: Feed, cursor: int) -> list[Event]:
     """The next events after `cursor`: none if there is none yet, or, after a while, if the store does not answer."""
     try:
-        return await feed.after(cursor, limit=EVENTS_AT_ONCE)
+        return await feed.after(cursor, limit=MAX_EVENTS)
     except StoreUnavailable:
         await trio.sleep(_STORE_RETRY_S)
         return []
 
 
 @define
-class ProgressNews:
+class ProgressChanges:
     """What one follower has not been told of the board of progress; bounded by the jobs that are on it."""
 
     _feed: Feed
     _told: dict[str, Progress] = field(factory=dict, init=False)
 
-    def since_last(self, is_wanted: Callable[[str], bool]) -> Iterator[Progress]:
+    def unsent(self, is_wanted: Callable[[str], bool]) -> Iterator[Progress]:
         """What has moved since it was yielded last, of the jobs that `is_wanted`. The caller may wait between two:
         progress must not follow the event that ended its job."""
         for progress in list(self._feed.progress.values()):

@@ -12,9 +12,9 @@ import trio
 from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
 from streamwarm.accept.wire.views import job_view, page_view, record_view
-from streamwarm.backlog.store import Action, Pushed, Refused, Store
+from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.send.destination import Destination
@@ -158,7 +158,7 @@ class Intake:
             self._on_retried()
         return {"matched": batch.matched, "changed": len(batch.jobs), "next": batch.next}
 
-    async def pause(self, request: Pause) -> JsonObject:
+    async def pause(self, request: PauseSending) -> JsonObject:
         """The stats after it. Transfers that run are finished. Raises `FieldError` for a time that has passed."""
         if request.until is not None and request.until <= self._now():
             raise FieldError("until has passed already; give a time to come, or leave it out")
@@ -170,7 +170,7 @@ class Intake:
         self._observe(PausedByUser(request.destination, request.until))
         return await self.stats()
 
-    async def resume(self, request: Resume) -> JsonObject:
+    async def resume(self, request: ResumeSending) -> JsonObject:
         """The stats after it. A destination that has left the settings can be resumed while its pause is kept."""
         name = request.destination
         with self._store_guarded("resume"):
@@ -204,7 +204,7 @@ class Intake:
             answer = outcome[index]
             if isinstance(answer, Pushed) and not answer.duplicate:
                 self._observe(JobAdded(answer.id, job.destination, job.kind, job.r2_key))
-        full = sum(isinstance(answer, Refused) and answer.code == "queue_full" for answer in outcome.values())
+        full = sum(isinstance(answer, Refused) and answer.code is RefusalCode.QUEUE_FULL for answer in outcome.values())
         if full:
             self._observe(QueueFull(full, self._max_pending))
         pushed = (answer for answer in outcome.values() if isinstance(answer, Pushed))
@@ -236,7 +236,7 @@ def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
 
 def _refused_view(index: int, answer: Refused) -> JsonObject:
     view: dict[str, Any] = {"index": index, "code": answer.code, "message": answer.message}
-    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code == "queue_full" else {})
+    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code is RefusalCode.QUEUE_FULL else {})
 
 
 def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
@@ -253,6 +253,6 @@ def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
                 "duplicate": answer.duplicate,
             }
             accepted.append(item if answer.result is None else item | {"result": answer.result})
-    if rejected and not accepted and all(item["code"] == "queue_full" for item in rejected):
+    if rejected and not accepted and all(item["code"] is RefusalCode.QUEUE_FULL for item in rejected):
         raise CallRefusedError(Reason.QUEUE_FULL, rejected[0]["message"], retry_after_s=RETRY_AFTER_S)
     return {"accepted": accepted, "rejected": rejected}

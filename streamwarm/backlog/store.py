@@ -46,11 +46,22 @@ class Pushed:
     queued: QueuedJob | None = field(default=None, eq=False, repr=False)
 
 
+class RefusalCode(StrEnum):
+    """Why a pushed job is refused (contract, section 5). The store itself gives the first two."""
+
+    ID_CONFLICT = "id_conflict"
+    QUEUE_FULL = "queue_full"
+    INVALID_JOB = "invalid_job"
+    INVALID_OPTIONS = "invalid_options"
+    UNKNOWN_DESTINATION = "unknown_destination"
+    UNKNOWN_KIND = "unknown_kind"
+
+
 @frozen
 class Refused:
-    """A job the store would not take: `id_conflict` or `queue_full` (contract, section 5)."""
+    """A pushed job that is not stored, with a reason for the client."""
 
-    code: str
+    code: RefusalCode
     message: str
 
 

@@ -143,7 +143,7 @@ async def _stats() -> JsonObject:
 
 
 QUICK = WebsocketLimits(
-    handshake_s=5.0, send_within_s=5.0, farewell_s=3.0, heartbeat=Heartbeat(every_s=20.0, pong_within_s=20.0)
+    handshake_s=5.0, send_within_s=5.0, graceful_s=3.0, heartbeat=Heartbeat(every_s=20.0, pong_within_s=20.0)
 )
 
 

@@ -64,7 +64,7 @@ async def _send_problem(protocol: H11Protocol, status: int) -> None:
     await protocol._send_h11_event(h11.EndOfMessage())
 
 
-async def abort_when_idle(stream: ClientStream, requests: Requests, idle_s: float) -> None:
+async def abort_when_idle(stream: ClientStream, requests: RequestTracker, idle_s: float) -> None:
     """End a connection on which no request was under way for `idle_s`.
 
     hypercorn's own idle time forgets some: a websocket upgrade that it refuses stays open for ever. Bytes do not
@@ -78,7 +78,7 @@ async def abort_when_idle(stream: ClientStream, requests: Requests, idle_s: floa
     stream.abort()
 
 
-class Requests:
+class RequestTracker:
     """One connection's requests on their way to the application; takes in what is left of a body once the answer
     begins.
 

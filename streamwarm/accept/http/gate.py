@@ -66,13 +66,13 @@ class HttpApp:
             headers = Headers(scope=scope)
             hosts = [named["host"]] if named else headers.getlist("host")
             token = self._auth.token_used(headers.getlist("authorization"))
-            refusal = self._haste(scope, token) or self._refusal(scope, headers, hosts, token)
+            refusal = self._rate_limited(scope, token) or self._refusal(scope, headers, hosts, token)
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _haste(self, scope: Scope, token: int | None) -> Response | None:
+    def _rate_limited(self, scope: Scope, token: int | None) -> Response | None:
         """The refusal of a client that asks too often. Who guesses at tokens uses up an allowance that is its own."""
         if scope["path"] in _OPEN_PATHS:
             return None

@@ -193,7 +193,7 @@ class _Api:
         raise self._cold(request)
 
     def _cold(self, request: Request) -> HTTPException:
-        destination = _piece(request, "destination")
+        destination = _path_param(request, "destination")
         if destination not in self._intake.destinations:
             names = ", ".join(sorted(self._intake.destinations)) or "none"
             return HTTPException(404, f"no destination is called {shown(destination)}; configured: {names}")
@@ -243,7 +243,7 @@ def _json_object(body: bytes) -> Mapping[str, object]:
     return value
 
 
-def _piece(request: Request, name: str) -> str:
+def _path_param(request: Request, name: str) -> str:
     """A piece of the path, percent-decoded once. Undecodable bytes cannot name anything R2 or we hold."""
     raw: str = request.path_params[name]
     try:
@@ -253,14 +253,14 @@ def _piece(request: Request, name: str) -> str:
 
 
 def _job_id(request: Request) -> str:
-    return ID.check("id", _piece(request, "id"))
+    return ID.check("id", _path_param(request, "id"))
 
 
 def _lookups(request: Request) -> list[Lookup]:
     """Where to look, in order: 64 hexadecimal digits may be a digest, and are a legal key as well."""
-    destination = _piece(request, "destination")
-    reference = check_key("r2_key", _piece(request, "sha256_or_key"))
-    kind = Kind(KIND.check("kind", _piece(request, "kind")))
+    destination = _path_param(request, "destination")
+    reference = check_key("r2_key", _path_param(request, "sha256_or_key"))
+    kind = Kind(KIND.check("kind", _path_param(request, "kind")))
     by_key = Lookup(destination, kind, r2_key=reference)
     if is_sha256(reference):
         return [Lookup(destination, kind, sha256=reference.lower()), by_key]

@@ -22,7 +22,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp
 
 from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
-from streamwarm.accept.http.connection import Http1Connection, Requests, abort_when_idle
+from streamwarm.accept.http.connection import Http1Connection, RequestTracker, abort_when_idle
 from streamwarm.watch.events import ConnectionRefused, Observer
 
 
@@ -61,8 +61,8 @@ async def serve_http(
     clients = ClientServer(
         handle=server.receive,
         report=server.report,
-        farewell=server.farewell,
-        farewell_s=limits.graceful_s,
+        close_clients=server.close_clients,
+        graceful_s=limits.graceful_s,
         send_within_s=limits.send_within_s,
     )
     url = f"http://{bracketed(host)}:{bound}/"
@@ -89,7 +89,7 @@ class _Server:
             self._clients -= 1
 
     async def _answer(self, stream: ClientStream) -> None:
-        requests = Requests(self._app)
+        requests = RequestTracker(self._app)
         app = ASGIWrapper(cast(ASGIFramework, requests))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(abort_when_idle, stream, requests, 2 * self._limits.idle_s)
@@ -97,7 +97,7 @@ class _Server:
             await Http1Connection(app, self._config, self._context, ConnectionState({}), cast(Any, stream))
             nursery.cancel_scope.cancel()
 
-    async def farewell(self) -> None:
+    async def close_clients(self) -> None:
         """Idle connections close at once, the others after their answer."""
         await self._context.terminated.set()
 

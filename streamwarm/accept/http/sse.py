@@ -13,7 +13,7 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
+from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.http.problems import Problem
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import MAX_INTEGER, json_text
@@ -94,7 +94,7 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
-        news = ProgressNews(self._feed)
+        news = ProgressChanges(self._feed)
         await _write(send, opening_message(self._cursor))
         written_at = sampled_at = trio.current_time()
         while True:
@@ -103,7 +103,7 @@ class EventStream(Response):
             events = await read_events(self._feed, self._cursor)
             text = "".join(map(event_message, events))
             if trio.current_time() - sampled_at >= PROGRESS_EVERY_S:
-                text += "".join(map(progress_message, news.since_last(lambda _: True)))
+                text += "".join(map(progress_message, news.unsent(lambda _: True)))
                 sampled_at = trio.current_time()
             if not text and trio.current_time() - written_at >= KEEP_ALIVE_S:
                 text = ": keep-alive\n\n"

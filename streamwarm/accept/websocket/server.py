@@ -44,7 +44,7 @@ class WebsocketLimits:
     max_handshakes: int = 256
     handshake_s: float = 10.0
     send_within_s: float = 10.0
-    farewell_s: float = 5.0
+    graceful_s: float = 5.0
     requests_per_s: float = 1000.0
     requests_burst: float = 2000.0
     heartbeat: Heartbeat = field(factory=Heartbeat)
@@ -72,12 +72,12 @@ async def serve_websocket(
     if listeners is None:
         listeners = await open_listeners(host, port)
     bound = listeners[0].socket.getsockname()[1]
-    door = _Door(intake, feed, auth=auth, observe=observe, limits=limits)
+    acceptor = _Acceptor(intake, feed, auth=auth, observe=observe, limits=limits)
     clients = ClientServer(
-        handle=door.receive,
-        report=door.report,
-        farewell=door.farewell,
-        farewell_s=limits.farewell_s,
+        handle=acceptor.receive,
+        report=acceptor.report,
+        close_clients=acceptor.close_clients,
+        graceful_s=limits.graceful_s,
         send_within_s=limits.send_within_s,
     )
     url = f"ws://{bracketed(host)}:{bound}/"
@@ -91,7 +91,7 @@ class _Rejection:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class _Door:
+class _Acceptor:
     def __init__(self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits) -> None:
         self._intake = intake
         self._feed = feed
@@ -108,13 +108,13 @@ class _Door:
             if request is not None:
                 rejection = self._rejection(request)
                 if rejection is None:
-                    await self._converse(request, stream)
+                    await self._run_session(request, stream)
                 else:
                     stream.fault = rejection.reason
                     await _reject(request, rejection)
             nursery.cancel_scope.cancel()
 
-    async def farewell(self) -> None:
+    async def close_clients(self) -> None:
         async with trio.open_nursery() as nursery:
             for connection in self._clients.values():
                 nursery.start_soon(connection.aclose, 1001, "the service is shutting down")
@@ -169,7 +169,7 @@ class _Door:
             return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
         return None
 
-    async def _converse(self, request: WebSocketRequest, stream: ClientStream) -> None:
+    async def _run_session(self, request: WebSocketRequest, stream: ClientStream) -> None:
         offered = SUBPROTOCOL in request.proposed_subprotocols
         connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
         self._clients[stream] = connection

@@ -19,7 +19,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.clients import ClientStream
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
+from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.watching import Watching
 from streamwarm.accept.wire.fields import FieldError
@@ -30,7 +30,7 @@ from streamwarm.accept.wire.jsonrpc import (
     MAX_MESSAGE_BYTES,
     NO_REPLY,
     Call,
-    Errand,
+    InvalidRequest,
     Message,
     RpcError,
     decode,
@@ -43,19 +43,19 @@ from streamwarm.accept.wire.jsonrpc import (
 )
 from streamwarm.accept.wire.refusals import CallRefusedError, too_often
 from streamwarm.accept.wire.requests import (
-    Cancel,
+    CancelJob,
     ChangeJobs,
-    Find,
-    Forget,
-    Get,
+    FindRecord,
+    ForgetRecord,
+    GetJob,
     ListJobs,
-    Pause,
-    Push,
+    PauseSending,
+    PushJobs,
     Request,
-    Resume,
-    Retry,
-    Unwatch,
-    Watch,
+    ResumeSending,
+    RetryJob,
+    UnwatchJobs,
+    WatchJobs,
 )
 from streamwarm.accept.wire.table import MAX_WATCHED
 from streamwarm.model import Event, JsonObject, State
@@ -109,7 +109,7 @@ class Session:
                 nursery.start_soon(self._follow_events)
                 nursery.start_soon(self._sample_progress)
                 nursery.start_soon(self._ping)
-                nursery.start_soon(self._tell_of_drain)
+                nursery.start_soon(self._announce_drain)
                 await self._answer_requests()
         except* ConnectionClosed:
             pass  # how every session ends: whichever task noticed it first
@@ -127,18 +127,18 @@ class Session:
     async def _answer(self, message: Message) -> None:
         replies = []
         for item in message.items:
-            reply = await self._carry_out(item)
+            reply = await self._execute(item)
             if item.id is not NO_REPLY:
                 replies.append(reply)
         text = encode_replies(message, replies)
         if text is not None:
             await self._connection.send_message(text)
 
-    async def _carry_out(self, item: Call | Errand) -> JsonObject:
+    async def _execute(self, item: Call | InvalidRequest) -> JsonObject:
         wait_s = self._allowance.take(trio.current_time())
         if wait_s is not None:
             return error_reply(item.id, RpcError.of(too_often(wait_s)))
-        if isinstance(item, Errand):
+        if isinstance(item, InvalidRequest):
             return error_reply(item.id, item.error)
         try:
             return result_reply(item.id, await self._result(item.request))
@@ -155,34 +155,34 @@ class Session:
 
     async def _result(self, request: Request) -> JsonObject | None:
         match request:
-            case Push():
+            case PushJobs():
                 return await self._push(request)
-            case Get(job_id):
+            case GetJob(job_id):
                 return await self._intake.get(job_id)
-            case Find(lookup):
+            case FindRecord(lookup):
                 return await self._intake.find(lookup)
             case ListJobs():
                 return await self._intake.list_jobs(request)
-            case Cancel(job_id):
+            case CancelJob(job_id):
                 return await self._intake.cancel(job_id)
-            case Retry(job_id):
+            case RetryJob(job_id):
                 return await self._intake.retry(job_id)
-            case Forget(lookup):
+            case ForgetRecord(lookup):
                 return await self._intake.forget(lookup)
             case ChangeJobs():
                 return await self._intake.change_jobs(request)
-            case Watch(ids, since):
+            case WatchJobs(ids, since):
                 return await self._watch(ids, since)
-            case Unwatch():
+            case UnwatchJobs():
                 self._set_watching(None)
                 return {}
-            case Pause():
+            case PauseSending():
                 return await self._intake.pause(request)
-            case Resume():
+            case ResumeSending():
                 return await self._intake.resume(request)
         return await self._intake.stats()
 
-    async def _push(self, request: Push) -> JsonObject:
+    async def _push(self, request: PushJobs) -> JsonObject:
         if not request.watch:
             return await self._intake.push(request.jobs)
         self._check_room(len(request.jobs))
@@ -237,19 +237,19 @@ class Session:
                     await self._connection.send_message(event_text(event))
 
     async def _sample_progress(self) -> None:
-        news = ProgressNews(self._feed)
+        news = ProgressChanges(self._feed)
         while True:
             await self._has_watch.wait()
             await trio.sleep(PROGRESS_EVERY_S)
             if self._stream.is_sending:
                 continue
-            for progress in news.since_last(self._is_watched):
+            for progress in news.unsent(self._is_watched):
                 await self._connection.send_message(progress_text(progress))
 
     def _is_watched(self, job_id: str) -> bool:
         return self._watching is not None and self._watching.includes(job_id)
 
-    async def _tell_of_drain(self) -> None:
+    async def _announce_drain(self) -> None:
         """A client that knows can push elsewhere, or wait, before it is refused."""
         within_s = await self._intake.draining()
         await self._connection.send_message(draining_text(within_s))
@@ -270,7 +270,7 @@ class Session:
 _INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; the service's log has more")
 
 _REFUSED_BINARY = Message(
-    (Errand(None, RpcError(INVALID_REQUEST, "binary frames are not taken; send JSON in text frames")),)
+    (InvalidRequest(None, RpcError(INVALID_REQUEST, "binary frames are not taken; send JSON in text frames")),)
 )
 
 

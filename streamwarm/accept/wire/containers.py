@@ -8,6 +8,7 @@ from typing import Any
 from attrs import field, frozen
 
 from streamwarm.accept.wire.fields import Field, FieldError
+from streamwarm.backlog.store import RefusalCode
 from streamwarm.model import JsonObject
 
 MAX_OPTIONS_BYTES = 16 * 1024
@@ -61,4 +62,4 @@ class Options(Field):
 
 
 def _bad_options(message: str) -> FieldError:
-    return FieldError(message, code="invalid_options")
+    return FieldError(message, code=RefusalCode.INVALID_OPTIONS)

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import frozen
 
 from streamwarm.accept.wire.json_text import MAX_INTEGER
+from streamwarm.backlog.store import RefusalCode
 from streamwarm.model import MAX_KEY_BYTES, JsonObject
 
 MAX_ID_CHARACTERS = 128
@@ -37,7 +38,7 @@ class FieldError(ValueError):
     `code` is the contract's code for a job that is refused because of it.
     """
 
-    def __init__(self, message: str, *, code: str = "invalid_job") -> None:
+    def __init__(self, message: str, *, code: RefusalCode = RefusalCode.INVALID_JOB) -> None:
         super().__init__(message)
         self.code = code
 
@@ -132,7 +133,7 @@ class Word(Field):
     """One of the words of an enum. `code` is that of a job with another word."""
 
     words: type[StrEnum]
-    code: str = "invalid_job"
+    code: RefusalCode = RefusalCode.INVALID_JOB
 
     def check(self, name: str, value: object) -> StrEnum:
         if not isinstance(value, str):

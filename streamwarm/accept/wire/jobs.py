@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.table import NEW_JOB
-from streamwarm.backlog.store import Refused
+from streamwarm.backlog.store import RefusalCode, Refused
 from streamwarm.errors import InvalidJob, InvalidOptions
 from streamwarm.model import NewJob
 from streamwarm.send.destination import Destination
@@ -34,7 +34,7 @@ def _parse(raw: object, destinations: Mapping[str, Destination]) -> NewJob:
     try:
         destination.check_job(job)
     except InvalidOptions as error:
-        raise FieldError(str(error), code="invalid_options") from None
+        raise FieldError(str(error), code=RefusalCode.INVALID_OPTIONS) from None
     except InvalidJob as error:
         raise FieldError(str(error)) from None
     return job
@@ -44,5 +44,5 @@ def _destination(name: str, destinations: Mapping[str, Destination]) -> Destinat
     if name not in destinations:
         known = ", ".join(sorted(destinations)) or "none"
         message = f"no destination is called {shown(name)}; configured: {known}"
-        raise FieldError(message, code="unknown_destination")
+        raise FieldError(message, code=RefusalCode.UNKNOWN_DESTINATION)
     return destinations[name]

@@ -2,7 +2,7 @@
 back.
 
 A message holds one request or a batch of them. `decode` never raises: what is wrong with a message, or
-with one request of a batch, becomes an `Errand` that is answered with an error, and the others go on. A
+with one request of a batch, becomes an `InvalidRequest` that is answered with an error, and the others go on. A
 request without an `id` is a notification: it is carried out and never answered, not even with an error.
 Results are answered in the order of the requests, so a batch's reply is an array in the same order.
 """
@@ -73,7 +73,7 @@ class Call:
 
 
 @frozen
-class Errand:
+class InvalidRequest:
     """A request that cannot: its answer is known already."""
 
     id: RequestId
@@ -84,7 +84,7 @@ class Errand:
 class Message:
     """What one text held, in order. `is_batch` decides whether the reply is an array."""
 
-    items: Sequence[Call | Errand]
+    items: Sequence[Call | InvalidRequest]
     is_batch: bool = False
 
 
@@ -139,10 +139,10 @@ def _notification(method: str, params: JsonObject) -> str:
 
 
 def _refused(code: int, message: str) -> Message:
-    return Message((Errand(None, RpcError(code, message)),))
+    return Message((InvalidRequest(None, RpcError(code, message)),))
 
 
-def _decode_request(value: object) -> Call | Errand:
+def _decode_request(value: object) -> Call | InvalidRequest:
     request_id: RequestId = None
     try:
         members = _object(value)
@@ -151,14 +151,14 @@ def _decode_request(value: object) -> Call | Errand:
     except FieldError as error:
         # The specification has an invalid request answered even where no id could be read from it.
         answer_to = None if request_id is NO_REPLY else request_id
-        return Errand(answer_to, RpcError(INVALID_REQUEST, f"invalid request: {error}"))
+        return InvalidRequest(answer_to, RpcError(INVALID_REQUEST, f"invalid request: {error}"))
     if method not in METHODS:
         message = f"there is no method {shown(method)}; methods: {', '.join(METHODS)}"
-        return Errand(request_id, RpcError(METHOD_NOT_FOUND, message))
+        return InvalidRequest(request_id, RpcError(METHOD_NOT_FOUND, message))
     try:
         return Call(request_id, parse_request(method, params))
     except FieldError as error:
-        return Errand(request_id, RpcError(INVALID_PARAMS, f"{method}: {error}"))
+        return InvalidRequest(request_id, RpcError(INVALID_PARAMS, f"{method}: {error}"))
 
 
 def _object(value: object) -> dict[str, Any]:

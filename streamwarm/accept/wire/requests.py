@@ -40,7 +40,7 @@ class Lookup:
 
 
 @frozen
-class Push:
+class PushJobs:
     """`jobs` are as they came: each is judged on its own. `watch`: send the accepted jobs' events here."""
 
     jobs: Sequence[object]
@@ -48,12 +48,12 @@ class Push:
 
 
 @frozen
-class Get:
+class GetJob:
     id: str
 
 
 @frozen
-class Find:
+class FindRecord:
     lookup: Lookup
 
 
@@ -65,22 +65,22 @@ class ListJobs:
 
 
 @frozen
-class Cancel:
+class CancelJob:
     id: str
 
 
 @frozen
-class Retry:
+class RetryJob:
     id: str
 
 
 @frozen
-class Forget:
+class ForgetRecord:
     lookup: Lookup
 
 
 @frozen
-class Watch:
+class WatchJobs:
     """`ids` None: every job. `since`: replay what came after it; None: from now on."""
 
     ids: tuple[str, ...] | None = None
@@ -88,7 +88,7 @@ class Watch:
 
 
 @frozen
-class Unwatch:
+class UnwatchJobs:
     pass
 
 
@@ -104,7 +104,7 @@ class ChangeJobs:
 
 
 @frozen
-class Pause:
+class PauseSending:
     """`destination` None: the whole service. `until` (Unix seconds) None: until it is resumed."""
 
     destination: str | None = None
@@ -112,16 +112,31 @@ class Pause:
 
 
 @frozen
-class Resume:
+class ResumeSending:
     destination: str | None = None
 
 
 @frozen
-class Stats:
+class GetStats:
     pass
 
 
-Request = Push | Get | Find | ListJobs | Cancel | Retry | Forget | ChangeJobs | Watch | Unwatch | Pause | Resume | Stats
+Request = (
+    PushJobs
+    | GetJob
+    | FindRecord
+    | ListJobs
+    | CancelJob
+    | RetryJob
+    | ForgetRecord
+    | ChangeJobs
+    | WatchJobs
+    | UnwatchJobs
+    | PauseSending
+    | ResumeSending
+    | GetStats
+)
+"""A method with its checked params."""
 
 
 def parse_request(method: str, params: object) -> Request:
@@ -133,8 +148,8 @@ def parse_request(method: str, params: object) -> Request:
     return _PARSERS[method](params)
 
 
-def parse_push(params: Mapping[str, Any]) -> Push:
-    return Push(**PUSH.read(params))
+def parse_push(params: Mapping[str, Any]) -> PushJobs:
+    return PushJobs(**PUSH.read(params))
 
 
 def parse_list(params: Mapping[str, Any]) -> ListJobs:
@@ -150,18 +165,18 @@ def parse_change(action: Action, params: Mapping[str, Any]) -> ChangeJobs:
     return ChangeJobs(action, None, which, values["limit"], values["after"])
 
 
-def parse_pause(params: Mapping[str, Any]) -> Pause:
-    return Pause(**PAUSE.read(params))
+def parse_pause(params: Mapping[str, Any]) -> PauseSending:
+    return PauseSending(**PAUSE.read(params))
 
 
-def parse_resume(params: Mapping[str, Any]) -> Resume:
+def parse_resume(params: Mapping[str, Any]) -> ResumeSending:
     """A resume takes effect at once, so its `until` is checked and dropped."""
-    return Resume(RESUME.read(params)["destination"])
+    return ResumeSending(RESUME.read(params)["destination"])
 
 
-def _watch(params: Mapping[str, Any]) -> Watch:
+def _watch(params: Mapping[str, Any]) -> WatchJobs:
     values = WATCH.read(params)
-    return Watch(None if values["ids"] is None else tuple(values["ids"]), values["since"])
+    return WatchJobs(None if values["ids"] is None else tuple(values["ids"]), values["since"])
 
 
 def _id(params: Mapping[str, Any]) -> str:
@@ -175,18 +190,18 @@ def _lookup(params: Mapping[str, Any]) -> Lookup:
 
 _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Request]] = {
     "push": parse_push,
-    "get": lambda params: Get(_id(params)),
-    "find": lambda params: Find(_lookup(params)),
+    "get": lambda params: GetJob(_id(params)),
+    "find": lambda params: FindRecord(_lookup(params)),
     "list": parse_list,
-    "cancel": lambda params: Cancel(_id(params)),
-    "retry": lambda params: Retry(_id(params)),
-    "forget": lambda params: Forget(_lookup(params)),
+    "cancel": lambda params: CancelJob(_id(params)),
+    "retry": lambda params: RetryJob(_id(params)),
+    "forget": lambda params: ForgetRecord(_lookup(params)),
     **{f"{action}_jobs": partial(parse_change, action) for action in Action},
     "watch": _watch,
-    "unwatch": lambda params: Unwatch(**NOTHING.read(params)),
+    "unwatch": lambda params: UnwatchJobs(**NOTHING.read(params)),
     "pause": parse_pause,
     "resume": parse_resume,
-    "stats": lambda params: Stats(**NOTHING.read(params)),
+    "stats": lambda params: GetStats(**NOTHING.read(params)),
 }
 
 METHODS = tuple(_PARSERS)

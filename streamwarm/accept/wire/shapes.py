@@ -80,7 +80,7 @@ class Shape:
 
 
 @frozen
-class Either:
+class EitherShape:
     """One of two shapes: `given` if the field `by` is there and not null, else `otherwise`."""
 
     by: str

@@ -13,8 +13,8 @@ from attrs import evolve
 
 from streamwarm.accept.wire.containers import Array, Options
 from streamwarm.accept.wire.fields import Digest, Field, Flag, Id, Key, Text, Time, Whole, Word
-from streamwarm.accept.wire.shapes import Either, GivenRule, Shape
-from streamwarm.backlog.store import Action
+from streamwarm.accept.wire.shapes import EitherShape, GivenRule, Shape
+from streamwarm.backlog.store import Action, RefusalCode
 from streamwarm.model import MAX_KEY_BYTES, Kind, State
 
 MAX_JOBS = 10_000
@@ -28,7 +28,7 @@ MAX_LIMIT = 500
 """Jobs on one page: about half a megabyte."""
 
 ID = Id(component="Id", required=True)
-KIND = Word(words=Kind, code="unknown_kind", component="Kind", required=True)
+KIND = Word(words=Kind, code=RefusalCode.UNKNOWN_KIND, component="Kind", required=True)
 STATE = Word(words=State, component="State")
 DIGEST = Digest(component="Sha256")
 NAME = Text()
@@ -88,7 +88,7 @@ LIST = Shape(
     }
 )
 
-CHANGE_JOBS = Either(
+CHANGE_JOBS = EitherShape(
     "ids",
     given=Shape({"ids": Array(items=ID, at_most=MAX_LIMIT, of="job ids", required=True)}, what="params with ids"),
     otherwise=Shape(
@@ -119,7 +119,7 @@ RESUME = Shape(
 )
 """The contract gives it the params of `pause`."""
 
-PARAMS: Mapping[str, Shape | Either] = {
+PARAMS: Mapping[str, Shape | EitherShape] = {
     "push": PUSH,
     "get": BY_ID,
     "find": LOOKUP,
@@ -136,7 +136,7 @@ PARAMS: Mapping[str, Shape | Either] = {
 }
 """The params of each method."""
 
-COMPONENTS: Mapping[str, Field | Shape | Either] = {
+COMPONENTS: Mapping[str, Field | Shape | EitherShape] = {
     one.component: one for one in (ID, KIND, STATE, DIGEST, NEW_JOB, PUSH, CHANGE_JOBS, PAUSE, RESUME)
 }
 """What both documents describe once and refer to by name."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field, frozen
 
 from streamwarm.backlog.core.transitions import StoredJob, arrived, requeued
-from streamwarm.backlog.store import Pushed, Refused
+from streamwarm.backlog.store import Pushed, RefusalCode, Refused
 from streamwarm.model import Job, JsonObject, MediaKey, NewJob, State, WarmRecord
 
 
@@ -56,7 +56,7 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], known: Known, *, now: 
             plan.answers.append(_as_it_is(owner.job))
             continue
         elif len(plan.added) >= known.room:
-            plan.answers.append(Refused("queue_full", "the backlog is full; push this job again later"))
+            plan.answers.append(Refused(RefusalCode.QUEUE_FULL, "the backlog is full; push this job again later"))
             continue
         else:
             stored = arrived(new, seq=known.last_seq + len(plan.added) + 1, job_id=job_id, now=now)
@@ -89,4 +89,4 @@ def _as_it_is(job: Job) -> Pushed:
 
 def _id_conflict(job_id: str) -> Refused:
     message = f"job {job_id!r} is stored with other content; push this job under another id, or without one"
-    return Refused("id_conflict", message)
+    return Refused(RefusalCode.ID_CONFLICT, message)
