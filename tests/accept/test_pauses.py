@@ -50,8 +50,8 @@ async def test_an_operator_pauses_and_resumes_over_both_interfaces() -> None:
 @pytest.mark.parametrize(
     ("params", "named"),
     [
-        ({"until": 1.0}, "passed"),
-        ({"until": "2001-01-01T00:00:00Z"}, "passed"),
+        ({"until": 1.0}, "in the past"),
+        ({"until": "2001-01-01T00:00:00Z"}, "in the past"),
         ({"until": "tomorrow"}, "RFC 3339"),
         ({"until": "2030-01-01"}, "RFC 3339"),
         ({"until": "2030-01-01T00:00:00"}, "RFC 3339"),

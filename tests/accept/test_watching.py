@@ -26,7 +26,7 @@ def event(seq: int, job_id: str, state: State = State.RUNNING) -> Event:
 
 
 def told(watching: Watching, events: list[Event]) -> list[int]:
-    return [one.seq for one in events if one.seq > watching.cursor and watching.pass_by(one)]
+    return [one.seq for one in events if one.seq > watching.cursor and watching.advance(one)]
 
 
 async def ids_told(client: Any, count: int) -> list[str]:

@@ -1,9 +1,9 @@
-"""The websocket: who is let in, how many, and how they are sent away. What they say is `session.py`.
+"""The websocket server: which clients are let in, how many, and how they are closed. `session.py` talks to them.
 
-trio-websocket is used through `wrap_server_stream` alone, one task a connection, inside the guard of
-`clients.py`. Its corners that show here: a malformed handshake leaves `wrap_server_stream` waiting for a
-request that never comes, so it is raced against the end of the stream and a deadline; and `aclose` needs
-the connection's reader to be running, so a farewell is said before anything is cancelled.
+Of trio-websocket it uses only `wrap_server_stream`, one task per connection, inside the guard of `clients.py`. Two of
+its quirks show here. After a malformed handshake `wrap_server_stream` waits for a request that never comes, so it is
+raced against the end of the stream and a deadline. And `aclose` needs the connection's reader task, so connections are
+closed before anything is cancelled.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from streamwarm.watch.events import (
 )
 
 _MESSAGES_WAITING = 1
-"""Messages read while one is answered: a client that sends faster than it is answered is held back by TCP."""
+"""Messages read while one is answered. If a client sends faster, TCP flow control slows it down."""
 
 
 @frozen
 class WebsocketLimits:
-    """How much of the service strangers may take.
+    """How much of the service its clients may use. Times are seconds.
 
-    Of connections whose handshake is not finished, the oldest of more than `max_handshakes` is closed: a
-    hundred silent ones do not keep an honest one out, whose handshake takes milliseconds. A client that asks more often
-    than `requests_per_s` in the long run, far above what waiting for answers allows, is told so (`rate_limited`).
+    `max_handshakes`: unfinished handshakes. If there are more, the oldest connection is closed, so that silent
+    connections keep out no client, whose handshake takes milliseconds. `requests_per_s`, `requests_burst`: beyond them
+    a client gets `rate_limited`; a client that waits for its replies stays far below.
     """
 
     max_clients: int = 1000
@@ -63,10 +63,10 @@ async def serve_websocket(
     listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`, then close every connection with 1001; hands back the bound `ws://HOST:PORT/`.
+    """Serve until `shutdown`, then close every connection with 1001. Reports its `ws://HOST:PORT/` to `task_status`.
 
-    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
-    listened on.
+    Port 0 picks a free port. Opens its own listeners unless `listeners` are given. Raises `SettingsError` if the
+    address cannot be listened on.
     """
     limits = limits or WebsocketLimits()
     if listeners is None:
@@ -92,6 +92,8 @@ class _Rejection:
 
 
 class _Acceptor:
+    """Checks each handshake, and runs a `Session` for every client that is let in."""
+
     def __init__(self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits) -> None:
         self._intake = intake
         self._feed = feed
@@ -102,7 +104,7 @@ class _Acceptor:
         self._clients: dict[ClientStream, WebSocketConnection] = {}
 
     async def receive(self, stream: ClientStream) -> None:
-        """One connection, from its first byte to its last."""
+        """Handle one connection, from its first byte to its last."""
         async with trio.open_nursery() as nursery:
             request = await self._handshake(stream, nursery)
             if request is not None:
@@ -123,13 +125,12 @@ class _Acceptor:
         if self._clients.pop(stream, None) is not None:
             self._observe(ClientDisconnected(stream.fault or "closed"))
             if stream.failure is not None:
-                self._observe(UnexpectedError("a websocket client's conversation", stream.failure))
+                self._observe(UnexpectedError("serving a websocket client", stream.failure))
         elif stream.fault is not None:
             self._observe(ConnectionRefused(stream.fault))
 
     async def _handshake(self, stream: ClientStream, nursery: trio.Nursery) -> WebSocketRequest | None:
-        """The client's upgrade request, or None if none came; `nursery` gets the task that reads the
-        connection."""
+        """The client's upgrade request, or None if none came. The task that reads the connection runs in `nursery`."""
         request: WebSocketRequest | None = None
         with trio.move_on_after(self._limits.handshake_s) as scope:
             self._make_room_for(scope, stream)
@@ -161,10 +162,10 @@ class _Acceptor:
         if request.path.partition("?")[0] != "/":
             return _Rejection(404, "no such path; the websocket is at /")
         if not self._auth.allows_origin(_values(sent, b"origin")):
-            return _Rejection(403, "a web page of a foreign origin; allow it in auth.origins")
+            return _Rejection(403, "the page's origin is not allowed; add it to auth.origins")
         if not self._auth.admits(_values(sent, b"authorization")):
             challenge = (b"WWW-Authenticate", b'Bearer realm="streamwarm"')
-            return _Rejection(401, "send Authorization: Bearer TOKEN with a token of auth.tokens", (challenge,))
+            return _Rejection(401, "send Authorization: Bearer TOKEN with one of auth.tokens", (challenge,))
         if len(self._clients) >= self._limits.max_clients:
             return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
         return None

@@ -1,6 +1,6 @@
-"""What a client may ask for, and how the params of each method become it (contract, section 5).
+"""A client's requests as values, and how each method's params are parsed (contract, section 5). Pure.
 
-Both interfaces use this. `table.py` holds the fields and their rules.
+Both interfaces use this. `table.py` has the fields and their rules.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from streamwarm.model import Kind
 
 @frozen
 class Lookup:
-    """A warm record by its destination, kind and exactly one of digest and key."""
+    """Names a warm record: by destination, kind, and exactly one of digest and key."""
 
     destination: str
     kind: Kind
@@ -41,7 +41,7 @@ class Lookup:
 
 @frozen
 class PushJobs:
-    """`jobs` are as they came: each is judged on its own. `watch`: send the accepted jobs' events here."""
+    """`jobs` are unchecked; each is checked on its own later. `watch`: send this client the accepted jobs' events."""
 
     jobs: Sequence[object]
     watch: bool = True
@@ -81,7 +81,7 @@ class ForgetRecord:
 
 @frozen
 class WatchJobs:
-    """`ids` None: every job. `since`: replay what came after it; None: from now on."""
+    """`ids` None means every job. `since`: replay the events after this `seq`; None means from now on."""
 
     ids: tuple[str, ...] | None = None
     since: int | None = None
@@ -94,7 +94,7 @@ class UnwatchJobs:
 
 @frozen
 class ChangeJobs:
-    """`ids`, or a page of those that match `which`."""
+    """Change the jobs in `ids`, or one page of the jobs that match `which`."""
 
     action: Action
     ids: tuple[str, ...] | None = None
@@ -105,7 +105,7 @@ class ChangeJobs:
 
 @frozen
 class PauseSending:
-    """`destination` None: the whole service. `until` (Unix seconds) None: until it is resumed."""
+    """`destination` None means the whole service. `until` (Unix seconds) None means until it is resumed."""
 
     destination: str | None = None
     until: float | None = None
@@ -140,9 +140,9 @@ Request = (
 
 
 def parse_request(method: str, params: object) -> Request:
-    """The request that `method` and `params` make. Raises `FieldError`, or `KeyError` if there is no such method."""
+    """The request for `method` and `params`. Raises `FieldError`, or `KeyError` if there is no such method."""
     if params == []:
-        params = {}  # empty positional params are the same as none
+        params = {}  # empty positional params mean no params
     if not isinstance(params, dict):
         raise FieldError("params must be an object of named params")
     return _PARSERS[method](params)
@@ -170,7 +170,7 @@ def parse_pause(params: Mapping[str, Any]) -> PauseSending:
 
 
 def parse_resume(params: Mapping[str, Any]) -> ResumeSending:
-    """A resume takes effect at once, so its `until` is checked and dropped."""
+    """Parse a resume. It takes effect at once, so `until` is checked and dropped."""
     return ResumeSending(RESUME.read(params)["destination"])
 
 
