@@ -12,7 +12,13 @@ import httpx
 import pytest
 
 from streamwarm.watch.events import PausedByUser, ResumedByUser
-from tests.worlds.accept import Client, World, api, open_client, open_http_service, open_websocket_service, open_world
+from tests.worlds.accept import (
+    World,
+    open_http_service,
+    open_websocket_service,
+    open_world,
+)
+from tests.worlds.accept_clients import Client, api, open_client
 
 STATS = {"queue": {"queued": 0}}
 

@@ -12,13 +12,8 @@ from streamwarm.accept.websocket.watching import Watching
 from streamwarm.accept.wire.refusals import too_often
 from streamwarm.accept.wire.requests import parse_list
 from streamwarm.model import Event, Kind, State
-from tests.worlds.accept import (
-    job,
-    open_client,
-    open_websocket_service,
-    open_world,
-    quick,
-)
+from tests.worlds.accept import job, open_websocket_service, open_world, quick
+from tests.worlds.accept_clients import open_client
 
 
 def event(seq: int, job_id: str, state: State = State.RUNNING) -> Event:

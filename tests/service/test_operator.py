@@ -291,7 +291,7 @@ async def test_a_name_that_is_not_utf_8_is_refused_in_words(
     ("words", "told"),
     [
         (("stauts",), "Did you mean 'status'?"),
-        (("status", "--url", "http://127.0.0.1:8788"), "goes with --http-url"),
+        (("status", "--url", "http://127.0.0.1:8788"), "use --http-url"),
         (("status", "--url", "ws://[::1"), "ws://HOST:8787/"),
         (("status", "--http-url", "http://"), "http://HOST:8788/"),
     ],
