@@ -1,4 +1,4 @@
-"""`streamwarm check`: proves the configuration against the real systems."""
+"""`streamwarm check`: checks the settings against the real systems."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ from streamwarm.settings.telegram import TelegramSettings
 from streamwarm.watch.redact import make_redactor
 
 WITHIN_S = 30.0
-"""How long one system may take to be proven; what is slower is broken to a bot as well."""
+"""How long one system's check may take, in seconds. A slower system would be useless to a bot as well."""
 
 SKEW_S = 300.0
-"""S3 refuses signatures that are 15 minutes off (RequestTimeTooSkewed); a clock that is 5 off is on its way there."""
+"""How wrong this machine's clock may be, in seconds. S3 refuses signatures that are 15 minutes off
+(RequestTimeTooSkewed); a clock that is 5 minutes off will get there."""
 
 _Proof = Callable[[Tell], Awaitable[None]]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one finding a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one finding per line, as JSON.")
 @config_option
 @exits
 def check(as_json: bool, config: Path | None) -> None:
-    """Prove the settings against the real systems: store, bucket, clock, bots and their chats.
+    """Check the settings against the real systems: store, bucket, clock, bots and their chats.
 
     Sends nothing and changes nothing. Exit 0 if all is well, 1 if a check failed.
     """
@@ -53,7 +54,7 @@ def check(as_json: bool, config: Path | None) -> None:
 
 
 async def _findings(settings: Settings) -> list[Finding]:
-    """In the order of the proofs, which run at the same time."""
+    """Run all checks at the same time. The findings are in a fixed order."""
     machine = real_machine()
     async with open_pool(settings.pool, machine) as client:
         proofs: list[tuple[str, _Proof]] = [
@@ -92,7 +93,7 @@ async def _handoff(settings: Settings, name: str, destination: TelegramSettings,
 
 
 async def _unproven(name: str, tell: Tell) -> None:
-    tell(Finding(name, True, "its settings are sound; nothing is sent there before a job is"))
+    tell(Finding(name, True, "its settings are valid; nothing is sent there until a job is"))
 
 
 async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) -> None:
@@ -126,13 +127,13 @@ async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine
         return
     try:
         async with client.stream("GET", endpoint) as response:
-            told = response.headers.get("date")
+            date = response.headers.get("date")
     except (httpx.HTTPError, httpx.InvalidURL):
-        return  # the bucket's own line says so
+        return  # the finding about the bucket reports it
     try:
-        skew_s = machine.now() - parsedate_to_datetime(told or "").timestamp()
+        skew_s = machine.now() - parsedate_to_datetime(date or "").timestamp()
     except ValueError:
-        tell(Finding("clock", True, "the bucket's server does not tell its time"))
+        tell(Finding("clock", True, "the bucket's server sends no time to compare with"))
         return
     ok = abs(skew_s) <= SKEW_S
     detail = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the bucket's"

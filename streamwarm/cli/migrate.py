@@ -1,4 +1,4 @@
-"""`streamwarm migrate`: brings the store's schema up to date."""
+"""`streamwarm migrate`: updates the store's schema."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from streamwarm.service.open import migrate_store
 @config_option
 @exits
 def migrate(store: str | None, as_json: bool, config: Path | None) -> None:
-    """Apply schema migrations to the store, creating it if need be.
+    """Apply schema migrations to the store, and create it if needed.
 
-    `serve` does the same when it starts. Safe when several start at once, and beside a running service.
+    `serve` does the same when it starts. Safe if several start at once, and while the service runs.
     """
     settings = read_settings(config, {"store.url": store}, destinations=False)
     version = trio.run(migrate_store, settings, real_machine())

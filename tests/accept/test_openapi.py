@@ -23,7 +23,8 @@ from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.watch.events import Observation, UnexpectedError
-from tests.worlds.accept import api, make_app, open_http_service, open_world
+from tests.worlds.accept import make_app, open_http_service, open_world
+from tests.worlds.accept_clients import api
 
 API = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """What programs use; the other routes are pages for people."""
