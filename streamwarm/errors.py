@@ -1,8 +1,8 @@
-"""One small tree of failures. Each member says whose fault it was, whether to try again, and when.
+"""The failures of streamwarm as one small tree. Each says whose fault it was, whether to try again, and when.
 
-Foreign exceptions (httpx, h11, ssl, OSError, sqlite3) are translated into this tree where they enter: `fetch` raises
-`SourceError`, `send` raises `DestinationError`, `backlog` raises `StoreUnavailable`. Nothing above those folders
-catches a foreign exception.
+Exceptions of libraries (httpx, h11, ssl, OSError, sqlite3) are translated into this tree where they enter. `fetch`
+raises `SourceError`, `send` raises `DestinationError`, and `backlog` raises `StoreUnavailable`. Code above those
+folders catches no library's exception.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attrs import frozen
 
 
 class ErrorCode(StrEnum):
-    """The closed list of `error.code` (contract, section 5)."""
+    """Every `error.code` there is (contract, section 5)."""
 
     SOURCE_NOT_FOUND = "source_not_found"
     SOURCE_EMPTY = "source_empty"
@@ -45,16 +45,17 @@ PERMANENT = frozenset(
         ErrorCode.DESTINATION_REFUSED,
     }
 )
-"""Codes that another attempt cannot mend, unless the raiser knows better."""
+"""Codes that another attempt cannot fix. The code that raises the error may decide otherwise (`permanent`)."""
 
 
 LONGEST_WAIT_S = 86_400.0
-"""However long a far side asks us to stay away, we ask again within a day: the number is a stranger's."""
+"""The longest wait that a peer may ask for, in seconds. The number comes from outside: without a bound, one wrong
+`Retry-After` would stop a destination for years."""
 
 
 @frozen
 class JobError:
-    """A failure as stored and shown: `{"code", "message", "permanent"}`. The message never holds a secret."""
+    """A failure as stored and shown: `{"code", "message", "permanent"}`. The message contains no secret."""
 
     code: ErrorCode
     message: str
@@ -62,11 +63,11 @@ class JobError:
 
 
 class AttemptError(Exception):
-    """An attempt failed for a reason we can name.
+    """An attempt failed for a known reason.
 
-    `permanent`: another attempt cannot succeed; by default what `PERMANENT` says of the code.
-    `retry_after_s`: the far side said how long to stay away; None leaves it to the back-off.
-    `counts`: False where the attempt was not used up (a 429, a revoked token).
+    `permanent`: another attempt cannot succeed. The default follows `PERMANENT`.
+    `retry_after_s`: how long the peer asked us to wait, in seconds; None leaves it to the back-off.
+    `counts`: False if the attempt does not count against `max_attempts` (a 429, a revoked token).
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class AttemptError(Exception):
         self.counts = counts
 
     def reword(self, message: str) -> None:
-        """Tell the same in other words, so that the old ones are found nowhere any more."""
+        """Replace the message everywhere in this error, so that no traceback shows the old one."""
         self.message = message
         self.args = (message,)
 
@@ -95,14 +96,14 @@ class AttemptError(Exception):
 
 
 class SourceError(AttemptError):
-    """The object could not be read as it should be: R2's fault, or the object's."""
+    """The object could not be read. R2 or the object is at fault."""
 
 
 class DestinationError(AttemptError):
-    """The destination would not or could not take the object.
+    """The destination refused the object or could not take it.
 
-    `pauses_destination`: nothing else may be sent there before `retry_after_s` has passed, or, where that is None,
-    before somebody resumes it (a revoked token). `pauses_lane`: the same of the lane alone that it was sent to.
+    `pauses_destination`: nothing may be sent to the destination until `retry_after_s` has passed. If that is None, it
+    is paused until a user resumes it (a revoked token). `pauses_lane`: the same for the attempt's lane alone.
     """
 
     def __init__(
@@ -126,10 +127,10 @@ class DestinationError(AttemptError):
 
 
 class LaneMoved(DestinationError):
-    """The lane is reached at another address by now: the attempt is repeated there at once, and is not used up."""
+    """The lane has a new address. The attempt is repeated there at once and does not count."""
 
     def __init__(self, message: str, address: str, *, retry_after_s: float) -> None:
-        """`retry_after_s`: how long the lane is out where it is not even there."""
+        """`retry_after_s`: how long the lane is set aside, in seconds, if the new address fails too."""
         super().__init__(
             ErrorCode.CHAT_UNAVAILABLE, message, retry_after_s=retry_after_s, counts=False, pauses_lane=True
         )
@@ -137,27 +138,27 @@ class LaneMoved(DestinationError):
 
 
 class StaleConnection(DestinationError):
-    """The connection was gone before it took a byte, as a kept-alive one may be: worth one fresh try at once."""
+    """The peer closed a kept-alive connection before it took a byte. Worth one retry at once on a new connection."""
 
     def __init__(self, message: str) -> None:
         super().__init__(ErrorCode.DESTINATION_UNAVAILABLE, message)
 
 
 class StoreUnavailable(Exception):
-    """The store did not take a write or answer a read; nothing of that call is committed."""
+    """The store failed to write or to answer. Nothing of that call is committed."""
 
 
 class StoreLocked(StoreUnavailable):
-    """Another service holds this store; the message names it and the remedy."""
+    """Another service has this store open. The message names it and the remedy."""
 
 
 class SettingsError(Exception):
-    """The configuration is wrong; the message names the file, the key, the problem and what is allowed."""
+    """The configuration is wrong. The message names the file, the key, the problem and what is allowed."""
 
 
 class InvalidJob(ValueError):
-    """A job does not fit its destination; the message says why and what is allowed."""
+    """The destination cannot take this job. The message says why and what is allowed."""
 
 
 class InvalidOptions(InvalidJob):
-    """A job's `options` do not fit its destination; the message names the option and what is allowed."""
+    """The destination cannot take this job's `options`. The message names the option and what is allowed."""

@@ -1,7 +1,7 @@
-"""The words of the contract as values: kinds, states, jobs, events, warm records.
+"""The contract's terms as values: kinds, states, jobs, events, warm records.
 
-Everything here is immutable and knows nothing of networks, stores or clocks. Times are Unix seconds (float, UTC);
-they become RFC 3339 text only at the edges (`accept`).
+Pure and immutable: no network, no store, no clock. Times are Unix seconds (float, UTC). Only `accept` turns them into
+RFC 3339 text.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from streamwarm.errors import JobError
 JsonObject = Mapping[str, Any]
 
 MAX_KEY_BYTES = 1024
-"""The longest object name in UTF-8, for R2 and S3 alike.
+"""The longest object key, in bytes of UTF-8. R2 and S3 have the same limit.
 
 Sources: https://developers.cloudflare.com/r2/platform/limits/ and S3's "Creating object key names".
 """
 
 
 class Kind(StrEnum):
-    """What Telegram takes a file for; it decides the method, the limits and which `file_id` comes back."""
+    """The kind of media Telegram stores a file as. It decides the method, the size limits and the `file_id`."""
 
     PHOTO = "photo"
     VIDEO = "video"
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a job stands; `lifecycle.py` has the table of changes."""
+    """The state of a job. `backlog/core/lifecycle.py` lists the allowed changes."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -49,9 +49,9 @@ class State(StrEnum):
 
 @frozen
 class MediaKey:
-    """What makes two jobs the same work: `(destination, kind, reference)`.
+    """Identifies the work of a job: `(destination, kind, reference)`. Jobs with equal keys are the same work.
 
-    `reference` is `sha256:<64 hex>` where the job names a digest, else `key:<r2_key>`: one text column, one index.
+    `reference` is `sha256:<64 hex>` if the job has a digest, else `key:<r2_key>`. One text column needs one index.
     """
 
     destination: str
@@ -65,9 +65,10 @@ class MediaKey:
 
 @frozen
 class NewJob:
-    """A job as pushed and validated, before the store has seen it.
+    """A pushed job after validation, before it is stored.
 
-    `id` is the client's own or None; `bytes` is the client's hint, None if unknown; `sha256` is lower-case hex.
+    `id` is the client's choice or None. `bytes` is the size the client expects, None if unknown. `sha256` is
+    lower-case hex.
     """
 
     destination: str
@@ -87,8 +88,8 @@ class NewJob:
 class Job:
     """A stored job as users see it (`get`, `list`).
 
-    `seq` is the order of arrival. `attempt` counts claims, less those given back. `possible_duplicate` is set once an
-    attempt's answer was lost, or its worker was, and the job was sent again.
+    `seq` is the order of arrival. `attempt` counts claims except released ones. `possible_duplicate` is set if an
+    attempt's answer or worker was lost and the job was sent again.
     """
 
     seq: int
@@ -115,7 +116,7 @@ class Job:
 
 @frozen
 class QueuedJob:
-    """As much of a queued job as ordering needs; the dispatcher holds these, never whole jobs."""
+    """The fields of a queued job that ordering needs. The dispatcher keeps these in memory, never whole jobs."""
 
     seq: int
     id: str
@@ -127,7 +128,7 @@ class QueuedJob:
 
 @frozen
 class Lease:
-    """The right to finish one attempt: every write that ends it carries the token (decision 6)."""
+    """The right to finish one attempt. Every write that ends the attempt carries the token (decision 6)."""
 
     job_id: str
     token: str
@@ -135,10 +136,10 @@ class Lease:
 
 @frozen
 class Lane:
-    """Where inside its destination a job is sent to: for a bot, one of its warm-up chats.
+    """A destination's sub-queue with a budget of its own. For a bot, a lane is one of its warm-up chats.
 
-    `name` is the lane as configured, and what its budget is kept by; `address` is what it is reached by now (a group
-    that was upgraded has another id).
+    `name` is the configured name; the budget is kept under it. `address` is the current one: an upgraded group has a
+    new id.
     """
 
     name: str
@@ -147,8 +148,8 @@ class Lane:
 
 @frozen
 class Claim:
-    """A job that a worker holds, with the lease it holds it by, and the lane that was reserved for it, if its
-    destination has any."""
+    """A job claimed for a worker, with its lease. `lane` is the one reserved for it, None if the destination has
+    no lanes."""
 
     job: Job
     lease: Lease
@@ -157,9 +158,9 @@ class Claim:
 
 @frozen
 class WarmRecord:
-    """What a bot asks for before it sends: the reference that a destination answered with.
+    """The reference that a destination returned for an object. A bot looks it up before it sends.
 
-    `sha256` is that of the bytes that were delivered; None where the destination fetched them by itself.
+    `sha256` is the digest of the delivered bytes, None if the destination fetched the object by itself.
     """
 
     destination: str
@@ -174,7 +175,7 @@ class WarmRecord:
 
 @frozen
 class SeenObject:
-    """What was last seen of an object, kept in `media_store`. `sha256` is lower-case hex, None where none was read."""
+    """The last known metadata of an object, kept in `media_store`. `sha256` is lower-case hex, None if not read."""
 
     r2_key: str
     bytes: int
@@ -185,7 +186,7 @@ class SeenObject:
 
 @frozen
 class Event:
-    """One change of state, numbered by the store in the order of commit."""
+    """One change of a job's state. The store numbers events (`seq`) in the order of commit."""
 
     seq: int
     id: str
@@ -202,7 +203,7 @@ class Event:
 
 @frozen
 class Progress:
-    """How far an attempt has come. `total` is None until the object's size is known. Never stored."""
+    """The progress of a running attempt, in bytes. `total` is None until the object's size is known. Never stored."""
 
     id: str
     bytes_in: int

@@ -1,4 +1,4 @@
-"""The seed's score: which queued job goes first (contract, section 4). Pure: waiting time is passed in."""
+"""The score of a queued job; the highest goes first (contract, section 4). Pure: waiting time is passed in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from streamwarm.model import Kind
 
 BASE = 100
 
-# (below this many bytes, points); first match wins, so ascending. KB = 1000 bytes, as in the contract.
+# (size below this many bytes, points), ascending: the first match wins. A KB is 1000 bytes, as in the contract.
 _SIZE_POINTS = ((100_000, 50), (1_000_000, 30), (5_000_000, 10))
 _LARGE_BYTES = 20_000_000
 _LARGE_POINTS = -20
@@ -20,24 +20,24 @@ STALE_POINTS = -5
 
 
 def base_score(kind: Kind, size_bytes: int | None) -> int:
-    """The part of the score that never changes; an unknown size earns nothing."""
+    """The part of the score that never changes. An unknown size adds nothing."""
     return BASE + _KIND_POINTS.get(kind, 0) + _size_points(size_bytes)
 
 
 def age_points(waited_s: float) -> int:
-    """The part that changes as a job waits: twice, at `FRESH_S` and after `STALE_S`."""
+    """The part that changes while a job waits: at `FRESH_S` and after `STALE_S`."""
     if waited_s < FRESH_S:
         return FRESH_POINTS
     return STALE_POINTS if waited_s > STALE_S else 0
 
 
 def score(kind: Kind, size_bytes: int | None, waited_s: float) -> int:
-    """The whole score; higher goes first, ties by arrival."""
+    """The whole score. The highest goes first; equal scores go in order of arrival."""
     return base_score(kind, size_bytes) + age_points(waited_s)
 
 
 def next_change_s(waited_s: float) -> float | None:
-    """The waiting time at which the score changes next, None once it is final."""
+    """The waiting time (seconds) at which the score changes next; None once it is final."""
     if waited_s < FRESH_S:
         return FRESH_S
     return STALE_S if waited_s <= STALE_S else None

@@ -1,4 +1,4 @@
-"""When to try again: a pure function of the error, the attempt and a random number."""
+"""When to retry. Pure: functions of the error, the attempt, a random number and the time."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from email.utils import parsedate_to_datetime
 from streamwarm.errors import LONGEST_WAIT_S, AttemptError
 
 BASE_S = 1.0
-"""The first wait. R2's SlowDown and Telegram's 5xx usually clear within a second or two."""
+"""The first wait, in seconds. R2's SlowDown and Telegram's 5xx usually pass within a second or two."""
 
 CEILING_S = 300.0
-"""The longest wait between attempts: beyond five minutes a person watching would take the job for stuck."""
+"""The longest wait between attempts, in seconds. After more than five minutes a user would think the job is stuck."""
 
 
 def backoff_s(attempt: int, random: float) -> float:
-    """Seconds to wait after failed attempt number `attempt` (from 1), exponential with full jitter's upper half.
+    """Seconds to wait after failed attempt number `attempt` (from 1): exponential back-off with equal jitter.
 
-    `random` is uniform in [0, 1). The wait is between half and all of `BASE_S * 2**(attempt-1)`, at most
-    `CEILING_S`: some spread always, so that jobs that failed together do not come back together, and never so
-    little that the far side has had no rest (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/,
-    "equal jitter").
+    `random` is uniform in [0, 1). The wait is between half and all of `BASE_S * 2**(attempt-1)`, at most `CEILING_S`.
+    The random half spreads jobs that failed together. The fixed half always gives the peer some rest.
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ ("equal jitter").
     """
     full = min(CEILING_S, BASE_S * 2.0 ** min(attempt - 1, 30))
     return full / 2 + random * full / 2
 
 
 def retry_at(error: AttemptError, *, attempt: int, max_attempts: int, now: float, random: float) -> float | None:
-    """When the next attempt may start (Unix seconds), or None if there is to be none.
+    """When the next attempt may start (Unix seconds), or None if there is none.
 
-    What the far side asked for (`retry_after_s`) is obeyed as a minimum. An error that does not count is retried
-    whatever the number of attempts.
+    The wait is never shorter than the peer asked for (`retry_after_s`). An error that does not count is retried however
+    many attempts there were.
     """
     if error.permanent or (error.counts and attempt >= max_attempts):
         return None
@@ -39,7 +38,10 @@ def retry_at(error: AttemptError, *, attempt: int, max_attempts: int, now: float
 
 
 def parse_retry_after(text: str | None, *, now: float) -> float | None:
-    """Seconds to stay away, from either form of `Retry-After` (RFC 9110, section 10.2.3), at most a day."""
+    """Seconds to wait, from either form of `Retry-After` (RFC 9110, section 10.2.3); at most a day.
+
+    Returns None if the header is missing or malformed. `now` is Unix seconds.
+    """
     if text is None:
         return None
     text = text.strip()

@@ -1,4 +1,4 @@
-"""How often one client may ask: token buckets. Pure: the time is passed in (seconds of a clock that never jumps)."""
+"""How often a client may ask: token buckets. Pure: the time is passed in (seconds, monotonic)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 @define
 class Allowance:
-    """`burst` requests at once, and `per_s` a second in the long run."""
+    """A token bucket: `burst` requests at once, and `per_s` requests per second in the long run."""
 
     per_s: float
     burst: float
@@ -20,7 +20,7 @@ class Allowance:
         self._left = self.burst
 
     def take(self, now: float, cost: float = 1.0) -> float | None:
-        """None, and `cost` requests are used up; or how many seconds until there are as many."""
+        """Use up `cost` requests and return None. If too few are left, return the seconds until there are enough."""
         if self._at is not None:
             self._left = min(self.burst, self._left + (now - self._at) * self.per_s)
         self._at = now
@@ -32,8 +32,8 @@ class Allowance:
 
 @frozen
 class Allowances:
-    """One for each client, made when it first asks. Of more than `max_clients` the one that asked longest ago is
-    forgotten, and has its whole allowance again: memory is bounded whoever asks."""
+    """An `Allowance` per client. To bound memory, at most `max_clients` are kept: the client that asked longest ago is
+    forgotten, and starts with a full one again."""
 
     per_s: float
     burst: float
@@ -41,9 +41,9 @@ class Allowances:
     _by_client: dict[Hashable, Allowance] = field(factory=dict, init=False)
 
     def take(self, client: Hashable, now: float, cost: float = 1.0) -> float | None:
-        """As `Allowance.take`."""
+        """`Allowance.take` for this client."""
         allowance = self._by_client.pop(client, None) or Allowance(self.per_s, self.burst)
-        self._by_client[client] = allowance  # the dict's order is that of the last request
+        self._by_client[client] = allowance  # moves it to the end: the dict is ordered by last request
         if len(self._by_client) > self.max_clients:
             del self._by_client[next(iter(self._by_client))]
         return allowance.take(now, cost)

@@ -1,8 +1,7 @@
-"""Who may speak to the service: bearer tokens, and which web pages may make a browser speak for them.
+"""Who may use the service: clients with a bearer token, and browsers on pages of an allowed origin.
 
-A browser sends its page's `Origin` with every websocket handshake and lets any page open one, so a page on
-the internet could drive a service on its reader's own machine. Programs send no `Origin` and are let
-through by token.
+A browser lets any page open a websocket, and sends the page's `Origin` with the handshake. Without a check, a page on
+the internet could control a service on its reader's own machine. Programs send no `Origin`; their token lets them in.
 """
 
 from __future__ import annotations
@@ -32,20 +31,25 @@ def _origins(origins: Iterable[str]) -> frozenset[str]:
 
 @frozen
 class Auth:
-    """`tokens`: any one of them is good, none set lets everybody in. `origins`: web pages that may connect.
+    """`tokens`: a client must send one of them; if there are none, every client is let in. `origins`: pages that may
+    connect.
 
-    Only digests of the tokens are kept: they compare in a time that depends on no token's length or content.
+    Only digests of the tokens are kept. Comparing digests takes the same time for every token, so the time reveals
+    nothing.
     """
 
     tokens: tuple[bytes, ...] = field(default=(), converter=_digests, repr=False)
     origins: frozenset[str] = field(default=frozenset(), converter=_origins)
 
     def admits(self, authorization: Iterable[str | bytes]) -> bool:
-        """Whether the request's `Authorization` headers hold exactly one `Bearer TOKEN` that is good."""
+        """True if the `Authorization` headers are exactly one `Bearer TOKEN` with a valid token."""
         return self.token_used(authorization) is not None
 
     def token_used(self, authorization: Iterable[str | bytes]) -> int | None:
-        """Which of `tokens` a request that may come in has sent (0 where none is asked for), or None if it may not."""
+        """The index in `tokens` of the token that the request sent; None if the request must be refused.
+
+        Returns 0 if no tokens are configured.
+        """
         if not self.tokens:
             return 0
         headers = [value.encode("latin-1") if isinstance(value, str) else value for value in authorization]
@@ -55,17 +59,17 @@ class Auth:
         return matches.index(True) if scheme.lower() == b"bearer" and any(matches) else None
 
     def allows_origin(self, origins: Iterable[str | bytes], *, own: Iterable[str] = ()) -> bool:
-        """Whether the request's `Origin` headers are none, or one that is listed, or one of the service's
-        `own`."""
+        """True if the request has no `Origin` header, or exactly one that is in `origins` or in the service's `own`."""
         sent = [value.decode("latin-1") if isinstance(value, bytes) else value for value in origins]
         return not sent or (len(sent) == 1 and sent[0].lower() in self.origins | frozenset(own))
 
     def allows_host(self, hosts: Iterable[str], *, bound: str) -> bool:
-        """Whether the request's `Host` headers are none, or one that names this service, which listens at `bound`.
+        """True if the request has no `Host` header, or exactly one that names this service, which listens at `bound`.
 
-        A page whose name was rebound to 127.0.0.1 is of the same origin to its browser, which then sends no `Origin`
-        with what it reads; its own name in `Host` gives it away. An address cannot be rebound, nor can the names of
-        loopback; other names are those in `origins`. Where a token is asked for, such a page has none.
+        This stops DNS rebinding: a page's name is made to resolve to 127.0.0.1, the browser treats the service as the
+        page's own origin, and sends no `Origin` when it reads. The page's name in `Host` reveals it. Addresses and
+        the names of loopback cannot be rebound. Other names must be in `origins`. If tokens are configured, every host
+        is allowed, because such a page has no token.
         """
         sent = list(hosts)
         if self.tokens or not sent:
@@ -91,9 +95,9 @@ def _is_address(host: str) -> bool:
 
 
 def own_origins(http_url: str) -> tuple[str, ...]:
-    """The origins under which a browser sees the service at `http_url`: on loopback, by each of its names.
+    """The origins that a browser sends from the service's own pages at `http_url`. On loopback, one per name of it.
 
-    A service that is bound to every address is reached by names it cannot know; those go into `auth.origins`.
+    A service that listens on every address cannot know its names; the user adds them to `auth.origins`.
     """
     parts = urlsplit(http_url)
     host = parts.hostname or ""

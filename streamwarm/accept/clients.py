@@ -1,43 +1,87 @@
-"""Connections from strangers: each in a task of its own that cannot hurt the others, each with an end.
+"""Connections from untrusted clients. Each runs in its own task, cannot harm the others, and always ends.
 
-Both interfaces stand on this. A client may send garbage, stop reading, stop sending or vanish, and the
-libraries above (trio-websocket, hypercorn) each have a place where that raises through everything or waits
-for ever: a `Host` header of byte 0xff raises out of wsproto; a send to a client that never reads blocks,
-in hypercorn under a shield. So the guard is here, below them: an exception ends one connection, and
-`ClientStream` bounds every send.
+Both interfaces (websocket and HTTP) use this. A client may send garbage, stop reading, stop sending or vanish. In
+trio-websocket and hypercorn, each of these can raise through the whole server or wait for ever: a `Host` header with
+byte 0xff raises out of wsproto, and hypercorn sends under a shield, so a client that never reads blocks it. So the
+guard is below both libraries: an exception ends one connection, and `ClientStream` bounds every send.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any, Protocol, cast
 
 import trio
 from attrs import define, field
 
 from streamwarm.errors import SettingsError
 
-_PIECE_BYTES = 64 * 1024
-"""What must be taken within one send deadline: a client on a slow line lives, one that does not read is
-found."""
+_CHUNK_BYTES = 64 * 1024
+"""How much a client must read within one send deadline. Small enough for a slow network; a client that reads nothing
+misses it."""
 
 _LINGER_S = 1.0
-"""How long a closed connection is read on. Closing a socket with unread bytes resets it, and a reset
-overtakes the last words: a client that sends too much would never read why it was cut off."""
+"""How long to read on after our last byte. Closing a socket with unread input sends a reset, and a reset discards what
+the client has not read yet: a client that sends too much would never learn why it was cut off."""
+
+
+class Socket(Protocol):
+    """What is used of a connection's or a listener's socket. Without a file descriptor, `fileno` returns -1."""
+
+    @property
+    def family(self) -> int: ...
+
+    def fileno(self) -> int: ...
+
+    def getsockname(self) -> Any: ...
+
+    def getpeername(self) -> Any: ...
+
+    def close(self) -> None:
+        """Close at once and wake every task that waits for it."""
+        ...
+
+
+class Connection(Protocol):
+    """An accepted connection. `trio.SocketStream` is one, and says what each method does."""
+
+    @property
+    def socket(self) -> Socket: ...
+
+    async def send_all(self, data: memoryview) -> None: ...
+
+    async def wait_send_all_might_not_block(self) -> None: ...
+
+    async def send_eof(self) -> None: ...
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Listener(Protocol):
+    """Accepts connections. `trio.SocketListener` is one."""
+
+    @property
+    def socket(self) -> Socket: ...
+
+    async def accept(self) -> Connection: ...
+
+    async def aclose(self) -> None: ...
 
 
 class ClientStream(trio.abc.HalfCloseableStream):
-    """A client's connection whose every send ends within `send_within_s` a piece; then the connection is
-    over.
+    """A client's connection on which no send waits for ever: it has `send_within_s` per chunk of 64 KiB.
 
-    A send that was cancelled half-way is the end too: the next one would start in the middle of a frame.
-    `is_sending` while a send waits for the client; `fault` says why the connection failed, if it did, and
-    `failure` what was raised, if that was not expected; `ended` is set once nothing more will be read.
+    If that time passes, or if a send is cancelled half-way, the connection is aborted: the next send would start in the
+    middle of a frame. `is_sending`: a send is waiting for the client. `fault`: why the connection failed, else None.
+    `failure`: the unexpected exception that ended it, else None. `ended` is set when nothing more will be read.
     """
 
-    def __init__(self, inner: trio.SocketStream, *, send_within_s: float) -> None:
+    def __init__(self, inner: Connection, *, send_within_s: float) -> None:
         self._inner = inner
         self._send_within_s = send_within_s
         self.is_sending = False
@@ -49,8 +93,8 @@ class ClientStream(trio.abc.HalfCloseableStream):
         self._read_to_end = trio.Event()
 
     @property
-    def socket(self) -> trio.socket.SocketType:
-        """What hypercorn asks for the addresses of both ends."""
+    def socket(self) -> Socket:
+        """hypercorn reads both ends' addresses from it."""
         return self._inner.socket
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -60,26 +104,29 @@ class ClientStream(trio.abc.HalfCloseableStream):
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             if is_alone:
-                view = view[self._sent_at_once(view) :]
-            for start in range(0, len(view), _PIECE_BYTES):
-                await self._send_piece(view[start : start + _PIECE_BYTES])
+                view = view[self._send_nowait(view) :]
+            for start in range(0, len(view), _CHUNK_BYTES):
+                await self._send_chunk(view[start : start + _CHUNK_BYTES])
             complete = True
         finally:
             self.is_sending = False
             if not complete:
                 self.abort()
 
-    def _sent_at_once(self, data: memoryview) -> int:
-        """How much the kernel takes without a wait. As a rule that is all, and then there is no deadline to set and no
-        turn of the event loop to take, which cost more than the system call itself."""
+    def _send_nowait(self, data: memoryview) -> int:
+        """Send what the kernel takes without blocking, and return how many bytes that was.
+
+        Nearly always that is everything. A deadline and a pass through the event loop would cost more than the system
+        call.
+        """
         try:
             return os.write(self._inner.socket.fileno(), data)
-        except OSError:  # full, or at its end: what follows waits, or tells
+        except OSError:  # the buffer is full, or the peer is gone: the regular send below waits or raises
             return 0
 
-    async def _send_piece(self, piece: memoryview) -> None:
+    async def _send_chunk(self, chunk: memoryview) -> None:
         with trio.move_on_after(self._send_within_s):
-            await self._inner.send_all(piece)
+            await self._inner.send_all(chunk)
             return
         self.fault = self.fault or f"did not read for {self._send_within_s:g} s"
         raise trio.BrokenResourceError(self.fault)
@@ -91,7 +138,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         await self._inner.send_eof()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = b""
+        data: bytes | bytearray = b""
         self._is_reading = True
         try:
             data = await self._inner.receive_some(max_bytes)
@@ -105,9 +152,9 @@ class ClientStream(trio.abc.HalfCloseableStream):
         return data
 
     async def aclose(self) -> None:
-        """Say that nothing more comes, let what is under way arrive for a moment, and close.
+        """Send end-of-stream, read and discard input for at most `_LINGER_S`, and close.
 
-        Where another task reads, it goes on reading, and what it reads is dropped.
+        If another task is reading, it goes on, and what it reads is discarded.
         """
         self._is_closing = True
         self.ended.set()
@@ -117,79 +164,78 @@ class ClientStream(trio.abc.HalfCloseableStream):
                 if self._is_reading:
                     await self._read_to_end.wait()
                 else:
-                    await self._drop_the_rest()
+                    await self._discard_input()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            pass  # the client is gone, another task closed first, or one still waits for the client to read
+            pass  # the client is gone, another task closed first, or another task is still sending
         finally:
             await self._inner.aclose()
 
-    async def _drop_the_rest(self) -> None:
+    async def _discard_input(self) -> None:
         self._is_reading = True
         try:
-            while await self._inner.receive_some(_PIECE_BYTES):
+            while await self._inner.receive_some(_CHUNK_BYTES):
                 pass
         finally:
             self._is_reading = False
             self._read_to_end.set()
 
     def abort(self) -> None:
-        """End the connection at once, from any task: whoever waits on it, under a shield or not, is woken."""
+        """Close the socket at once, from any task. Tasks that wait on it wake up, even those under a shield."""
         self.ended.set()
         self._inner.socket.close()
 
 
-async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
-    """Listen on every address of `host`, or, for port 0, on the first of them with the port it was given.
+async def open_listeners(host: str, port: int) -> Sequence[trio.SocketListener]:
+    """Listen on every address of `host`. For port 0, listen on the first address only, on a free port.
 
-    Raises `SettingsError` naming the address if that cannot be.
+    Raises `SettingsError`, which names the address, if it cannot be listened on.
     """
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
         reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
-        remedy = "stop what listens there, or choose another address (--listen, --http)"
+        remedy = "stop the program that listens there, or choose another address (--listen, --http)"
         raise SettingsError(f"cannot listen on {host}:{port}: {reason}; {remedy}") from error
     if port == 0:
-        for surplus in listeners[1:]:
-            await surplus.aclose()
+        for extra in listeners[1:]:
+            await extra.aclose()
         listeners = listeners[:1]
     return listeners
 
 
 def bracketed(host: str) -> str:
-    """`host` as a URL writes it."""
+    """`host` as it is written in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 @define(eq=False)
 class ClientServer:
-    """Runs `handle` for every client; `report` is called when a connection is over.
+    """Runs `handle` for every client, and calls `report` when its connection has ended.
 
-    At the end, `farewell` is run, and `farewell_s` later whoever is still there is cut off.
+    At shutdown it runs `close_clients`, and aborts the connections that are left after `graceful_s`.
     """
 
     handle: Callable[[ClientStream], Awaitable[None]]
     report: Callable[[ClientStream], None]
-    farewell: Callable[[], Awaitable[None]]
-    farewell_s: float
+    close_clients: Callable[[], Awaitable[None]]
+    graceful_s: float
     send_within_s: float
     _clients: set[ClientStream] = field(factory=set, init=False)
 
-    async def serve(
-        self, listeners: list[trio.SocketListener], *, shutdown: trio.Event, started: Callable[[], None]
-    ) -> None:
-        """Accept clients until `shutdown`, then none; returns once the last connection is over."""
+    async def serve(self, listeners: Sequence[Listener], *, shutdown: trio.Event, started: Callable[[], None]) -> None:
+        """Accept clients until `shutdown`. Returns when the last connection has ended."""
         async with trio.open_nursery() as outer:
             async with trio.open_nursery() as connections:
                 with trio.CancelScope() as accepting:
                     outer.start_soon(self._end, shutdown, accepting, connections.cancel_scope)
-                    accept = partial(trio.serve_listeners, self._guard, listeners, handler_nursery=connections)
+                    serve = cast(Any, trio.serve_listeners)  # its types ask for trio's own listeners
+                    accept = partial(serve, self._guard, listeners, handler_nursery=connections)
                     async with trio.open_nursery() as acceptor:
                         await acceptor.start(accept)
                         started()
             outer.cancel_scope.cancel()
 
-    async def _guard(self, inner: trio.SocketStream) -> None:
+    async def _guard(self, inner: Connection) -> None:
         stream = ClientStream(inner, send_within_s=self.send_within_s)
         self._clients.add(stream)
         try:
@@ -203,19 +249,19 @@ class ClientServer:
         try:
             await shutdown.wait()
             accepting.cancel()
-            deadline = trio.current_time() + self.farewell_s
+            deadline = trio.current_time() + self.graceful_s
             with trio.move_on_at(deadline):
-                await self.farewell()
+                await self.close_clients()
             await trio.sleep_until(deadline)
         finally:
-            # Also where this whole server is cancelled: a send under a foreign shield would not notice.
+            # Abort them even if this whole server is cancelled: hypercorn's shielded sends would not notice.
             for stream in list(self._clients):
                 stream.abort()
             connections.cancel()
 
 
 async def _contain(handle: Callable[[ClientStream], Awaitable[None]], stream: ClientStream) -> None:
-    """Run `handle`; what it raises ends this connection and no other. Cancellation passes."""
+    """Run `handle`. An exception ends this connection and no other. Cancellation passes through."""
     try:
         await handle(stream)
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -226,8 +272,7 @@ async def _contain(handle: Callable[[ClientStream], Awaitable[None]], stream: Cl
 
 
 def _innermost(error: BaseException) -> str:
-    """The name of the first exception that is not a group; never its text, which may quote what a client
-    sent."""
+    """The name of the first exception that is not a group. Not its text, which may quote what a client sent."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return type(error).__name__

@@ -1,5 +1,8 @@
-"""How both interfaces follow the feed, for the websocket's notifications and for server-sent events: what is read at a
-time, how often, and what is left out."""
+"""Following the feed, for the websocket's notifications and for server-sent events.
+
+Both interfaces run one loop: `Feed.wait`, then `read_events`, then send. Each keeps its own cursor, because they move
+it differently: a watch may change the websocket's at any time.
+"""
 
 from __future__ import annotations
 
@@ -12,40 +15,43 @@ from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Event, Progress
 from streamwarm.settle.feed import Feed
 
-EVENTS_AT_ONCE = 100
-"""Events read in one go: what a lagging client holds of our memory, some fifty kilobytes."""
+MAX_EVENTS = 100
+"""Events per read. It bounds the memory of a client that lags: about 50 kB."""
 
 PROGRESS_EVERY_S = 1.0
-"""Contract, section 5: at most one a second per job."""
+"""Seconds between two progress notifications of a job (contract, section 5)."""
 
 _STORE_RETRY_S = 1.0
-"""Between readings of a store that does not answer."""
+"""Seconds between two reads of a store that is unavailable."""
 
 
 async def read_events(feed: Feed, cursor: int) -> list[Event]:
-    """The next events after `cursor`: none if there is none yet, or, after a while, if the store does not answer."""
+    """The next events after `cursor`, at most `MAX_EVENTS`. Empty if there is none yet.
+
+    If the store is unavailable, sleeps for a moment and returns an empty list; the caller reads again.
+    """
     try:
-        return await feed.after(cursor, limit=EVENTS_AT_ONCE)
+        return await feed.after(cursor, limit=MAX_EVENTS)
     except StoreUnavailable:
         await trio.sleep(_STORE_RETRY_S)
         return []
 
 
 @define
-class ProgressNews:
-    """What one follower has not been told of the board of progress; bounded by the jobs that are on it."""
+class ProgressChanges:
+    """Remembers the progress that one follower was sent, to send only what changed. Bounded by the running jobs."""
 
     _feed: Feed
-    _told: dict[str, Progress] = field(factory=dict, init=False)
+    _sent: dict[str, Progress] = field(factory=dict, init=False)
 
-    def since_last(self, is_wanted: Callable[[str], bool]) -> Iterator[Progress]:
-        """What has moved since it was yielded last, of the jobs that `is_wanted`. The caller may wait between two:
-        progress must not follow the event that ended its job."""
+    def unsent(self, is_wanted: Callable[[str], bool]) -> Iterator[Progress]:
+        """Yield the progress of every wanted job that has changed since it was last yielded."""
         for progress in list(self._feed.progress.values()):
-            if self._told.get(progress.id) == progress or not is_wanted(progress.id):
+            if self._sent.get(progress.id) == progress or not is_wanted(progress.id):
                 continue
+            # The caller may wait between two items. Progress must not follow the event that ended its job.
             if progress.id in self._feed.progress:
-                self._told[progress.id] = progress
+                self._sent[progress.id] = progress
                 yield progress
         running = self._feed.progress
-        self._told = {job_id: told for job_id, told in self._told.items() if job_id in running}
+        self._sent = {job_id: sent for job_id, sent in self._sent.items() if job_id in running}

@@ -1,5 +1,4 @@
-"""What can be asked of streamwarm, once, for the websocket and for HTTP alike: their code only carries it
-in and out."""
+"""The service's use cases, once for both interfaces. The websocket and HTTP only decode requests and encode replies."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ import trio
 from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
 from streamwarm.accept.wire.views import job_view, page_view, record_view
-from streamwarm.backlog.store import Action, Pushed, Refused, Store
+from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.send.destination import Destination
@@ -29,21 +28,21 @@ from streamwarm.watch.events import (
 )
 
 RETRY_AFTER_S = 5.0
-"""When to push again after `queue_full`: long enough that a full backlog has room again, short for a
-loader."""
+"""Seconds to wait before pushing again after `queue_full`. Long enough for a full backlog to have room again, and short
+for a bulk import."""
 
 _JOBS_BETWEEN_CHECKPOINTS = 500
-"""Checking a job takes some ten microseconds: no push holds up the transfers for more than a few
-milliseconds."""
+"""Jobs checked without a checkpoint. One takes about ten microseconds, so a push blocks transfers for a few
+milliseconds at most."""
 
 
 class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
-    `stats` answers `stats`. `on_pushed` takes the jobs that a push queued, after their commit; `on_retried` is called
-    after a commit that queued ended jobs again. `on_cancelled` ends the job's attempt, if one runs here; `on_pauses`
-    makes the service follow the pauses and resumes in the store. `now` is the store's clock (Unix seconds).
-    After `drain`, pushes are refused.
+    `stats` returns the reply of `stats`. `on_pushed` gets the jobs that a push queued, after their commit.
+    `on_retried` is called after a commit that queued ended jobs again. `on_cancelled` ends the job's attempt if it runs
+    in this process. `on_pauses` makes the service read the pauses in the store. `now` is the store's clock (Unix
+    seconds). After `drain`, pushes are refused.
     """
 
     def __init__(
@@ -75,38 +74,38 @@ class Intake:
 
     @property
     def destinations(self) -> Collection[str]:
-        """The names of those that are configured."""
+        """The names of the configured destinations."""
         return self._destinations.keys()
 
     def drain(self, within_s: float) -> None:
-        """The service is to stop within that time: take no more jobs, and tell who is connected."""
+        """Refuse pushes from now on, and wake `draining`. The service stops within that many seconds."""
         self._drain_within_s = within_s
         self._drain.set()
 
     async def draining(self) -> float:
-        """Return once the service drains, with the time that it has."""
+        """Wait until the service drains. Returns the seconds that it has left."""
         await self._drain.wait()
         return self._drain_within_s
 
     async def push(self, jobs: Sequence[object]) -> JsonObject:
-        """Store what can be stored and say for each job what became of it, in the contract's shape.
+        """Store the valid jobs and return what became of each, in the contract's shape.
 
-        Both lists are in the order of the push and carry each job's `index` in it. A push of which nothing
-        was accepted, and every job only because the backlog is full, is refused as a whole (`queue_full`),
-        so that a client needs to look in one place to know that it must wait.
+        Both lists of the reply are in the order of the push, and every item has the job's `index` in it. If every job
+        was refused because the backlog is full, the push is refused as a whole (`queue_full`). So a client has one
+        place that says it must wait.
         """
         if self._drain.is_set():
-            raise CallRefusedError(Reason.DRAINING, "the service is shutting down; push again once it is back")
-        verdicts = await self._check(jobs)
-        new = {index: verdict for index, verdict in enumerate(verdicts) if isinstance(verdict, NewJob)}
+            raise CallRefusedError(Reason.DRAINING, "the service is shutting down; push again after it has restarted")
+        checked = await self._check(jobs)
+        new = {index: job for index, job in enumerate(checked) if isinstance(job, NewJob)}
         with self._store_guarded("push"):
-            answers = await self._store.push(list(new.values())) if new else []
-        outcome: dict[int, Pushed | Refused] = {
-            index: verdict for index, verdict in enumerate(verdicts) if isinstance(verdict, Refused)
+            pushed = await self._store.push(list(new.values())) if new else []
+        results: dict[int, Pushed | Refused] = {
+            index: refused for index, refused in enumerate(checked) if isinstance(refused, Refused)
         }
-        outcome |= zip(new, answers, strict=True)
-        self._announce(new, outcome)
-        return _push_view(outcome)
+        results |= zip(new, pushed, strict=True)
+        self._announce(new, results)
+        return _push_view(results)
 
     async def get(self, job_id: str) -> JsonObject:
         with self._store_guarded("get"):
@@ -123,7 +122,7 @@ class Intake:
         return None if record is None else record_view(record)
 
     async def forget(self, lookup: Lookup) -> JsonObject:
-        """`{"forgotten": false}` if there was no record: to forget twice is no error."""
+        """Drop the warm record. Returns `{"forgotten": false}` if there was none; that is not an error."""
         with self._store_guarded("forget"):
             forgotten = await self._store.forget(
                 lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key
@@ -145,7 +144,8 @@ class Intake:
         return _view_or_not_found(job_id, job)
 
     async def change_jobs(self, request: ChangeJobs) -> JsonObject:
-        """One bounded batch: `{"matched", "changed", "next"}`, where `next` is the `after` of the following one."""
+        """Change one bounded batch of jobs. Returns `{"matched", "changed", "next"}`; `next` is the next batch's
+        `after`."""
         action = request.action
         with self._store_guarded(f"{action}_jobs"):
             if request.ids is not None:
@@ -158,10 +158,10 @@ class Intake:
             self._on_retried()
         return {"matched": batch.matched, "changed": len(batch.jobs), "next": batch.next}
 
-    async def pause(self, request: Pause) -> JsonObject:
-        """The stats after it. Transfers that run are finished. Raises `FieldError` for a time that has passed."""
+    async def pause(self, request: PauseSending) -> JsonObject:
+        """Pause and return the stats. Running transfers are finished. Raises `FieldError` if `until` is in the past."""
         if request.until is not None and request.until <= self._now():
-            raise FieldError("until has passed already; give a time to come, or leave it out")
+            raise FieldError("until is in the past; give a future time, or leave it out")
         if request.destination is not None and request.destination not in self._destinations:
             raise self._no_destination(request.destination)
         with self._store_guarded("pause"):
@@ -170,8 +170,9 @@ class Intake:
         self._observe(PausedByUser(request.destination, request.until))
         return await self.stats()
 
-    async def resume(self, request: Resume) -> JsonObject:
-        """The stats after it. A destination that has left the settings can be resumed while its pause is kept."""
+    async def resume(self, request: ResumeSending) -> JsonObject:
+        """Resume and return the stats. A destination that is no longer configured can be resumed while the store has a
+        pause for it."""
         name = request.destination
         with self._store_guarded("resume"):
             kept = {pause.destination for pause in (await self._store.shared_limits()).pauses}
@@ -187,28 +188,28 @@ class Intake:
             return await self._stats()
 
     async def _check(self, jobs: Sequence[object]) -> list[NewJob | Refused]:
-        verdicts = []
+        checked = []
         for index, raw in enumerate(jobs):
             if index % _JOBS_BETWEEN_CHECKPOINTS == 0:
                 await trio.lowlevel.checkpoint()
-            verdicts.append(parse_job(raw, self._destinations))
-        return verdicts
+            checked.append(parse_job(raw, self._destinations))
+        return checked
 
     def _cancelled(self, jobs: Sequence[Job]) -> None:
         for job in (job for job in jobs if job.state is State.CANCELLED):
             self._on_cancelled(job.id)
             self._observe(JobCancelled(job.id, job.destination, job.kind))
 
-    def _announce(self, new: Mapping[int, NewJob], outcome: Mapping[int, Pushed | Refused]) -> None:
+    def _announce(self, new: Mapping[int, NewJob], results: Mapping[int, Pushed | Refused]) -> None:
         for index, job in new.items():
-            answer = outcome[index]
-            if isinstance(answer, Pushed) and not answer.duplicate:
-                self._observe(JobAdded(answer.id, job.destination, job.kind, job.r2_key))
-        full = sum(isinstance(answer, Refused) and answer.code == "queue_full" for answer in outcome.values())
+            result = results[index]
+            if isinstance(result, Pushed) and not result.duplicate:
+                self._observe(JobAdded(result.id, job.destination, job.kind, job.r2_key))
+        full = sum(isinstance(result, Refused) and result.code is RefusalCode.QUEUE_FULL for result in results.values())
         if full:
             self._observe(QueueFull(full, self._max_pending))
-        pushed = (answer for answer in outcome.values() if isinstance(answer, Pushed))
-        if queued := [answer.queued for answer in pushed if answer.queued is not None]:
+        pushed = (result for result in results.values() if isinstance(result, Pushed))
+        if queued := [result.queued for result in pushed if result.queued is not None]:
             self._on_pushed(queued)
 
     def _no_destination(self, name: str) -> CallRefusedError:
@@ -217,14 +218,15 @@ class Intake:
 
     @contextmanager
     def _store_guarded(self, method: str) -> Iterator[None]:
-        """The store's own message goes to the log alone: it may tell of files and hosts."""
+        """Turn `StoreUnavailable` into a refusal. The store's own message goes only to the log: it may name files and
+        hosts."""
         try:
             yield
         except StoreUnavailable as error:
             self._observe(StoreTrouble(f"accept.{method}", str(error)))
             raise CallRefusedError(
                 Reason.STORE_UNAVAILABLE,
-                f"{method}: the store does not answer or take writes; try again shortly, a repeat does no harm",
+                f"{method}: the store is unavailable; try again shortly (repeating the call is safe)",
             ) from error
 
 
@@ -236,7 +238,7 @@ def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
 
 def _refused_view(index: int, answer: Refused) -> JsonObject:
     view: dict[str, Any] = {"index": index, "code": answer.code, "message": answer.message}
-    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code == "queue_full" else {})
+    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code is RefusalCode.QUEUE_FULL else {})
 
 
 def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
@@ -253,6 +255,6 @@ def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
                 "duplicate": answer.duplicate,
             }
             accepted.append(item if answer.result is None else item | {"result": answer.result})
-    if rejected and not accepted and all(item["code"] == "queue_full" for item in rejected):
+    if rejected and not accepted and all(item["code"] is RefusalCode.QUEUE_FULL for item in rejected):
         raise CallRefusedError(Reason.QUEUE_FULL, rejected[0]["message"], retry_after_s=RETRY_AFTER_S)
     return {"accepted": accepted, "rejected": rejected}

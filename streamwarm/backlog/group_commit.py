@@ -1,11 +1,11 @@
 """One writer that commits for many callers at once.
 
-A commit costs a sync of the disk, whatever is in it, so the writer takes everything that is pending, runs
-each operation in the same transaction, and answers all of them after the one commit (decision 7). While it
-syncs, the next group gathers: the slower the disk, the larger the groups, with no timer anywhere.
+A commit costs one sync of the disk, however much is in it. So the writer takes everything that is pending, runs each
+operation in the same transaction, and answers all of them after the one commit (decision 7). While it syncs, the next
+group gathers. The slower the disk, the larger the groups; there is no timer.
 
-A caller that is cancelled before its group starts withdraws its operation. One that is cancelled later waits
-for the commit, so that it never leaves behind a claim that nobody knows of.
+If a caller is cancelled before its group starts, its operation is withdrawn. If it is cancelled later, it waits for the
+commit. So it never leaves behind a claim that nobody knows of.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from streamwarm.errors import StoreUnavailable
 Op = TypeVar("Op")
 
 GROUP_MAX = 128
-"""Operations in one commit. Beyond a hundred the sync is well shared already, and a larger group only delays
-its first member's answer."""
+"""Operations in one commit. A hundred share the sync well enough, and a larger group only delays the answer to its
+first member."""
 
 GATHER_TURNS = 3
-"""Turns of the event loop before a group is closed: when an attempt ends, its outcome comes first and the claim of the
-next job one or two turns later, and both can share a sync. Microseconds where nothing else runs."""
+"""Turns of the event loop before a group is closed. When an attempt ends, its settlement comes first and the claim of
+the next job one or two turns later; so both share a sync. It takes microseconds if nothing else runs."""
 
 QUEUE_MAX = 1_024
-"""Operations that may wait for the next group; beyond it callers wait to enter."""
+"""Operations that may wait for the next group. Further callers wait until one has left."""
 
 COMMIT_LIMIT_S = 60.0
-"""How long a caller waits for a commit that has started. A disk that has not synced within a minute is
-broken; the caller is told so and the writer's thread is left to the kernel."""
+"""How long a caller waits for a commit that has started. A disk that has not synced within a minute is broken: the
+caller gets `StoreUnavailable`, and the writer's thread is left to the kernel."""
 
 
 @frozen
-class Outcome:
-    """How an operation of a committed group ended: its value, or the error that undid it alone."""
+class Result:
+    """How one operation of a committed group ended: its value, or the error that undid this operation alone."""
 
     value: Any = None
     error: Exception | None = None
@@ -50,23 +50,23 @@ class _Write(Generic[Op]):
     started: trio.Event = field(factory=trio.Event)
     finished: trio.Event = field(factory=trio.Event)
     withdrawn: bool = False
-    outcome: Outcome = Outcome()
+    result: Result = Result()
 
-    def finish(self, outcome: Outcome) -> None:
-        self.outcome = outcome
+    def finish(self, result: Result) -> None:
+        self.result = result
         self.finished.set()
 
 
 class GroupCommit(Generic[Op]):
-    """`commit_group` commits operations together and tells how each ended, or raises `StoreUnavailable` if
-    the commit as a whole failed."""
+    """`commit_group` commits operations together and returns one result for each, in order. It raises
+    `StoreUnavailable` if the commit as a whole failed."""
 
-    def __init__(self, commit_group: Callable[[Sequence[Op]], Awaitable[Sequence[Outcome]]]) -> None:
+    def __init__(self, commit_group: Callable[[Sequence[Op]], Awaitable[Sequence[Result]]]) -> None:
         self._commit_group = commit_group
         self._queue, self._pending = trio.open_memory_channel[_Write[Op]](QUEUE_MAX)
 
     async def submit(self, operation: Op) -> Any:
-        """The operation's value, once it is committed. Raises what undid it, or `StoreUnavailable`."""
+        """Returns the operation's value once it is committed. Raises the error that undid it, or `StoreUnavailable`."""
         write = _Write(operation)
         try:
             await self._queue.send(write)
@@ -83,12 +83,12 @@ class GroupCommit(Generic[Op]):
             raise StoreUnavailable(
                 f"the disk has not synced a commit for {COMMIT_LIMIT_S:.0f} s; check the volume of the store"
             )
-        if write.outcome.error is not None:
-            raise write.outcome.error
-        return write.outcome.value
+        if write.result.error is not None:
+            raise write.result.error
+        return write.result.value
 
     async def run(self) -> None:
-        """Commit group after group until `close`, then what is still pending, and return."""
+        """Commit group after group until `close` is called, then what is still pending, and return."""
         async with self._pending:
             async for first in self._pending:
                 for _ in range(GATHER_TURNS):
@@ -98,7 +98,7 @@ class GroupCommit(Generic[Op]):
                     await self._commit(group)
 
     def close(self) -> None:
-        """Take no more operations."""
+        """Refuse further operations: `submit` raises `StoreUnavailable` from now on."""
         self._queue.close()
 
     def _gather(self, first: _Write[Op]) -> list[_Write[Op]]:
@@ -114,9 +114,9 @@ class GroupCommit(Generic[Op]):
         for write in group:
             write.started.set()
         try:
-            outcomes = await self._commit_group([write.operation for write in group])
+            results = await self._commit_group([write.operation for write in group])
         except StoreUnavailable as error:
-            # An exception gathers a traceback where it is raised, so each caller gets one of its own.
-            outcomes = [Outcome(error=type(error)(str(error))) for _ in group]
-        for write, outcome in zip(group, outcomes, strict=True):
-            write.finish(outcome)
+            # Each caller gets an exception of its own: where it is raised, a traceback is added to it.
+            results = [Result(error=type(error)(str(error))) for _ in group]
+        for write, result in zip(group, results, strict=True):
+            write.finish(result)

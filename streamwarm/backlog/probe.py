@@ -1,7 +1,8 @@
-"""Whether a store takes writes, told soon also where the store itself is slow to say no.
+"""Finds out whether a store takes writes, and answers soon even if the store itself does not.
 
-A write waits for whoever holds the store (a locked SQLite file: 10 s), and rightly so; who asks whether to send work
-here wants to know before. So one task makes the write, and those who ask wait for its answer as long as they care to.
+A write waits for whatever locks the store (up to 10 s for a SQLite file), as it should. A load balancer that asks
+whether to send work here needs an answer sooner. So one task makes the write, and each caller waits for its result
+only as long as it wants to.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
 
 ANSWER_WITHIN_S = 2.0
-"""Kubernetes gives a probe 1 s unless told otherwise, load balancers 2 to 5; a healthy store takes milliseconds."""
+"""How long a caller waits, in seconds. By default, load balancers give a check 2 to 5 s and Kubernetes gives it 1 s. A
+healthy store takes milliseconds."""
 
 
 @define(eq=False)
 class Probe:
-    """`run` is its one task; any number may ask, and one write answers all that wait for it."""
+    """`run` is its one task. Any number of callers may ask, and one write answers all that wait for it."""
 
     _store: Store
     _reason: str | None = None
@@ -26,7 +28,7 @@ class Probe:
     _answered: trio.Event = field(factory=trio.Event)
 
     async def why_not(self) -> str | None:
-        """None where the store has just taken a write, else the reason; after `ANSWER_WITHIN_S` at the latest."""
+        """Returns None if the store has just taken a write, else the reason; after `ANSWER_WITHIN_S` at the latest."""
         self._asked.set()
         with trio.move_on_after(ANSWER_WITHIN_S):
             await self._answered.wait()

@@ -1,4 +1,7 @@
-"""The SQL of a database, as files: named queries, each under a line `-- name: <name>`, and numbered migrations."""
+"""The SQL of a database, read from its folder `sql/`.
+
+Numbered files (`0001_initial.sql`) are migrations. The others have named queries, each under a line `-- name: <name>`.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,15 @@ _HEAD = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 def load_queries(database: str) -> dict[str, str]:
     """The queries for `database` (`sqlite` or `postgres`), by name."""
-    text = (BACKLOG / database / "sql" / "queries.sql").read_text(encoding="utf-8")
-    _, *parts = _HEAD.split(text)
-    return {name: query.strip() for name, query in zip(parts[::2], parts[1::2], strict=True)}
+    queries: dict[str, str] = {}
+    for file in (BACKLOG / database / "sql").iterdir():
+        if not _MIGRATION.fullmatch(file.name):
+            _, *parts = _HEAD.split(file.read_text(encoding="utf-8"))
+            queries |= {name: query.strip() for name, query in zip(parts[::2], parts[1::2], strict=True)}
+    return queries
 
 
 def load_migrations(database: str) -> list[tuple[int, str]]:
-    """The scripts for `database` by number, in order."""
+    """The migrations for `database`, by number, in order."""
     named = ((_MIGRATION.fullmatch(file.name), file) for file in (BACKLOG / database / "sql").iterdir())
     return sorted((int(match[1]), file.read_text(encoding="utf-8")) for match, file in named if match)

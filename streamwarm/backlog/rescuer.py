@@ -1,8 +1,8 @@
-"""Keeps the backlog moving when nobody else does: wakes jobs whose retry is due, takes back those whose
-worker was lost, and forgets what ended long ago.
+"""Keeps the backlog moving: wakes jobs whose retry is due, rescues jobs whose worker was lost, and deletes what ended
+long ago.
 
-Three duties, a task each, all of the same shape: do it, sleep, again. A store that fails is reported and
-asked again with back-off; it never ends the service.
+Each of the three duties has a task, which does it, sleeps, and repeats. If the store fails, that is reported and the
+duty is tried again with back-off. It never ends the service.
 """
 
 from __future__ import annotations
@@ -18,27 +18,30 @@ from streamwarm.retry import backoff_s
 from streamwarm.watch.events import AttemptFailed, Observer, StoreTrouble, unobserved
 
 WAKE_EVERY_S = 1.0
-"""The longest sleep between two looks at what is due: a job that begins to wait is noticed within it."""
+"""The longest sleep in seconds between two checks for due jobs. A job that starts to wait is noticed within it."""
 
 RESCUE_EVERY_S = 5.0
-"""A lost job must be claimable within 10 s of its lease's end (fault 18); this leaves half of that for the
-store."""
+"""Seconds between two rescues. A lost job must be claimable within 10 s of its lease's end (fault 18); half of that is
+left for the store."""
 
 PRUNE_EVERY_S = 3_600.0
-"""The longest sleep between two looks at what ended long ago."""
+"""The longest sleep in seconds between two prunes."""
 
 _PRUNE_EVERY_AT_LEAST_S = 5.0
-"""However short a time ended jobs are kept: a look costs two index reads and a transaction."""
+"""The shortest sleep between two prunes, even if ended jobs are kept for less: each costs a transaction."""
 
 _BACKOFF_STEPS = 3
-"""Failures after which the wait grows no more (to 4 s at most), so that a rescue is never late for long."""
+"""Failures in a row after which the wait stops growing. It is 4 s at most, so that no rescue is late for long."""
 
 _Duty = Callable[[], Awaitable[float]]
-"""Does one round and returns how many seconds to sleep before the next."""
+"""Does one round and returns the seconds to sleep before the next."""
 
 
 def prune_interval_s(keep_s: float) -> float:
-    """How often to look for what was kept for `keep_s`: it is gone a tenth of that later, or a few seconds."""
+    """Seconds between two prunes if ended jobs are kept for `keep_s`.
+
+    They are deleted at most a tenth of that, or a few seconds, too late.
+    """
     return min(PRUNE_EVERY_S, max(_PRUNE_EVERY_AT_LEAST_S, keep_s / 10))
 
 
@@ -54,10 +57,12 @@ async def run_rescuer(
     prune_every_s: float = PRUNE_EVERY_S,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run until cancelled. `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1),
-    `interval_s` the time between two rescues, `prune_every_s` between two prunes; `on_queued` is called when
-    jobs became `queued`. `before_rescue` renews this process's own leases: one that was suspended must not rescue
-    what it still runs."""
+    """Run until cancelled.
+
+    `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1). `interval_s` is the time between two
+    rescues, `prune_every_s` that between two prunes. `on_queued` is called when jobs became `queued`. `before_rescue`
+    renews this process's own leases: a process that was suspended must not rescue what it still runs.
+    """
     async with trio.open_nursery() as nursery:
         for where, duty in (
             ("wake", partial(_wake, store, now, on_queued)),
@@ -98,15 +103,15 @@ async def _rescue(
 ) -> float:
     await before_rescue()
     rescued = await store.rescue()
-    tell_set_aside(rescued, observe)
+    report_abandoned(rescued, observe)
     if rescued.queued:
         on_queued()
     return interval_s
 
 
-def tell_set_aside(rescued: Rescued, observe: Observer) -> None:
-    """Jobs that ended because their worker was lost: no worker can tell of them."""
-    for job in rescued.set_aside:
+def report_abandoned(rescued: Rescued, observe: Observer) -> None:
+    """Report jobs that ended because their worker was lost: no worker can report them."""
+    for job in rescued.abandoned:
         if (error := job.error) is not None:
             observe(
                 AttemptFailed(

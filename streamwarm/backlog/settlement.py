@@ -1,18 +1,18 @@
-"""How an attempt ended: what a worker has to say of it, for `Store.settle` to write down."""
+"""How an attempt ended, as the worker reports it for `Store.settle` to record."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from streamwarm.backlog.shared_limits import Silence
+from streamwarm.backlog.shared_limits import Cooldown
 from streamwarm.errors import JobError
 from streamwarm.model import JsonObject, Lease, SeenObject, State
 
 
 @frozen
 class Done:
-    """The attempt succeeded: the job ends `done`, its media key becomes warm, and what was seen of the object is
-    remembered in `media_store`, in one transaction."""
+    """The attempt succeeded. In one transaction the job becomes `done`, its media key becomes warm, and `media_store`
+    records what was seen of the object."""
 
     lease: Lease
     result: JsonObject
@@ -21,7 +21,8 @@ class Done:
 
 @frozen
 class Failed:
-    """The attempt failed for good: the job ends `state`, `failed` or (answer lost, policy `hold`) `unknown`."""
+    """The attempt failed and none follows. The job becomes `state`: `failed`, or `unknown` if the answer was lost and
+    the policy is `hold`."""
 
     lease: Lease
     error: JobError
@@ -30,10 +31,10 @@ class Failed:
 
 @frozen
 class Retry:
-    """The attempt failed and another follows at `retry_at` (Unix seconds): the job goes to `waiting`.
+    """The attempt failed and another follows at `retry_at` (Unix seconds). The job becomes `waiting`.
 
-    `counts` False gives the attempt number back. `possible_duplicate` marks the job where the answer was lost. The
-    `silence` that the destination asked for is told to all processes, even where the lease was lost.
+    If `counts` is False, the attempt is not counted. `possible_duplicate` marks the job: the answer was lost. The
+    `cooldown` that the destination asked for is stored for all processes, even if the lease was lost.
     """
 
     lease: Lease
@@ -41,12 +42,12 @@ class Retry:
     retry_at: float
     counts: bool = True
     possible_duplicate: bool = False
-    silence: Silence | None = None
+    cooldown: Cooldown | None = None
 
 
 @frozen
 class Release:
-    """The attempt was interrupted (shutdown): the job is `queued` again at once, with its attempt number given back."""
+    """The attempt was interrupted (shutdown). The job becomes `queued` at once, and the attempt is not counted."""
 
     lease: Lease
 

@@ -1,4 +1,4 @@
-"""What the processes of one store tell each other of its destinations, so that together they behave as one would."""
+"""What the processes of one store share about its destinations, so that together they behave as one process would."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen
 class UserPause:
-    """A person's order to send nothing to `destination` (None: to none) before `until` (Unix seconds; None: before they
+    """A user's order to send nothing to `destination` (None: to any) until `until` (Unix seconds; None: until they
     resume it)."""
 
     destination: str | None
@@ -19,8 +19,8 @@ class UserPause:
 
 @frozen
 class MovedLane:
-    """A lane of a destination that is reached at another address than the configuration says: a group that was upgraded
-    to a supergroup has a new id, for good."""
+    """A lane whose address differs from the settings: a group that was upgraded to a supergroup has a new id, for
+    good."""
 
     destination: str
     lane: str
@@ -28,8 +28,8 @@ class MovedLane:
 
 
 @frozen
-class Silence:
-    """A destination, or only that `lane` of it, has asked for silence until then (Unix seconds): a 429."""
+class Cooldown:
+    """A 429: nothing is sent to the destination, or only to that `lane` of it, until `until` (Unix seconds)."""
 
     destination: str
     lane: str | None
@@ -41,21 +41,24 @@ class Silence:
 class SharedLimits:
     """All that is in force at one moment.
 
-    `mended` counts for each destination how often a person has said that it may be tried again; `processes` are those
-    that share the budgets, the one that reads this among them.
+    `resumes` counts how often users have resumed each destination: if a count grows, the destination's faults are
+    cleared. `processes` share the budgets; the one that reads this is among them.
     """
 
     pauses: Sequence[UserPause]
-    mended: Mapping[str, int]
+    resumes: Mapping[str, int]
     moved_lanes: Sequence[MovedLane]
-    silences: Sequence[Silence]
+    cooldowns: Sequence[Cooldown]
     processes: int
 
 
 @frozen
-class Obeyed:
-    """What an attempt that was answered with a pause is to do: wait for it itself, or not (another lane takes the job,
-    or it stays in the queue until somebody has mended its lane), and tell the other processes of a silence."""
+class PauseEffect:
+    """What follows for an attempt that a destination answered with a pause.
+
+    `job_waits`: the job itself waits for the end of the pause. If False, it stays in the queue: another lane takes it,
+    or it waits there until its lane's fault is cleared. `cooldown` is what the other processes have to respect.
+    """
 
     job_waits: bool
-    silence: Silence | None = None
+    cooldown: Cooldown | None = None

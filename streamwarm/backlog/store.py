@@ -1,8 +1,8 @@
-"""What every store does: keep jobs, hand them out under a lease, and tell what changed, in order.
+"""What every store does: keep jobs, give them out under a lease, and report what changed, in order.
 
 A method that writes returns only after its write is durable (decision 7). Every method raises `StoreUnavailable` if
-the store cannot be reached or cannot write; then nothing of that call is committed. Times are the store's own
-(decision: leases follow the store's clock), so no method takes `now`.
+the store cannot be reached or cannot write; nothing of that call is committed then. Times are Unix seconds of the
+store's own clock (decision: leases follow it), so no method takes `now`.
 
 One conformance suite (`tests/backlog/`) runs over every implementation.
 """
@@ -35,8 +35,8 @@ from streamwarm.model import (
 class Pushed:
     """What became of one job of a push.
 
-    `duplicate`: no new work was made; the id, state and result are those of the job or warm record that was there.
-    `queued` is the job as the dispatcher orders it if this push queued it, else None.
+    If it is a `duplicate`, no new work was made: id, state and result are those of the job or warm record that was
+    found. `queued` is the job as the dispatcher orders it, or None if this push did not queue it.
     """
 
     id: str
@@ -46,17 +46,28 @@ class Pushed:
     queued: QueuedJob | None = field(default=None, eq=False, repr=False)
 
 
+class RefusalCode(StrEnum):
+    """Why a pushed job is refused (contract, section 5). The store itself gives the first two."""
+
+    ID_CONFLICT = "id_conflict"
+    QUEUE_FULL = "queue_full"
+    INVALID_JOB = "invalid_job"
+    INVALID_OPTIONS = "invalid_options"
+    UNKNOWN_DESTINATION = "unknown_destination"
+    UNKNOWN_KIND = "unknown_kind"
+
+
 @frozen
 class Refused:
-    """A job the store would not take: `id_conflict` or `queue_full` (contract, section 5)."""
+    """A pushed job that is not stored, with a reason for the client."""
 
-    code: str
+    code: RefusalCode
     message: str
 
 
 @frozen
 class Filter:
-    """Which jobs; None means any."""
+    """Selects jobs. None means any."""
 
     state: State | None = None
     destination: str | None = None
@@ -74,10 +85,11 @@ class Page:
 
 
 class Action(StrEnum):
-    """What can be done to many jobs at once; to each as the method of that name does it, but for `FORGET`.
+    """What can be done to many jobs at once.
 
-    `FORGET` drops what is kept of a job that has ended: of a done one its warm record, so that the next push warms
-    again; a failed, unknown or cancelled one is deleted. A job that is under way is left as it is.
+    `RETRY` and `CANCEL` do to each what the method of that name does. `FORGET` drops the warm record of a done job, so
+    that the next push warms again. It deletes a failed, unknown or cancelled job. A job in any other state is not
+    changed.
     """
 
     RETRY = "retry"
@@ -87,21 +99,20 @@ class Action(StrEnum):
 
 @frozen
 class Changed:
-    """What became of a batch: `jobs` are those that were changed (as they are now; forgotten ones as they were), of
-    `matched` that were looked at. `next` is the `after` of the following batch, or None."""
+    """What became of a batch.
+
+    `jobs` are those that were changed, as they are now; forgotten ones as they were. `matched` counts all that were
+    considered. `next` is the `after` of the following batch, or None.
+    """
 
     jobs: Sequence[Job]
     matched: int
     next: int | None = None
 
-    @property
-    def ids(self) -> list[str]:
-        return [job.id for job in self.jobs]
-
 
 @frozen
 class Counts:
-    """The backlog at a glance. `oldest_queued_at` is None when nothing is queued."""
+    """How many jobs there are. `oldest_queued_at` (Unix seconds) is None if nothing is queued."""
 
     by_state: dict[State, int]
     by_destination: dict[str, dict[State, int]]
@@ -110,7 +121,7 @@ class Counts:
 
 @frozen
 class Due:
-    """What `wake_due` did: how many jobs became `queued`, and when it should be called next (None: nothing waits)."""
+    """What `wake_due` did: how many jobs became `queued`, and when it has to be called next (None: nothing waits)."""
 
     woken: int
     next_at: float | None
@@ -118,60 +129,75 @@ class Due:
 
 @frozen
 class Rescued:
-    """What became of jobs whose worker was lost: so many are `queued` again, and those `set_aside` (as they are now)
-    have ended."""
+    """What became of lost workers' jobs: how many are `queued` again; `abandoned` ones are `failed` or `unknown`."""
 
     queued: int
-    set_aside: tuple[Job, ...] = ()
+    abandoned: tuple[Job, ...] = ()
 
 
 class Store(Protocol):
-    """A durable backlog. Implementations: `sqlite.py`, `postgres.py`, `memory.py`."""
+    """A durable backlog. Implementations: `sqlite/`, `postgres/`, `memory/`."""
 
     def now(self) -> float:
-        """The store's time (Unix seconds), as nearly as this process knows it without asking."""
+        """The store's time (Unix seconds), as exactly as this process knows it without asking the store."""
         ...
 
     async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
-        """Store jobs, all in one transaction; one answer a job, in order. One bad job never refuses the others.
+        """Store jobs in one transaction. Returns one answer per job, in order; a bad job does not refuse the others.
 
-        In this order: the same `id` with the same content returns that job (and queues it again if it was `done` and
-        its warm record has been forgotten since); with other content it is `id_conflict`; a warm media key answers
-        with its record; a live one (`lifecycle.LIVE`) with its job; beyond `max_pending` jobs that are queued, waiting
-        or running, `queue_full`; else the job is stored as `queued`. Jobs of one push see each other.
+        The first rule that applies decides:
+
+        - The `id` is stored with the same content: returns that job. If it was `done` and its warm record has been
+          forgotten since, it is queued again.
+        - The `id` is stored with other content: `id_conflict`.
+        - The media key is warm: returns its record.
+        - The media key has a live job (`lifecycle.LIVE`): returns that job.
+        - `max_pending` jobs are queued, waiting or running: `queue_full`.
+        - Otherwise the job is stored as `queued`.
+
+        Jobs of one push see each other.
         """
         ...
 
     async def get(self, job_id: str) -> Job | None: ...
 
-    async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page: ...
+    async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page:
+        """Up to `limit` matching jobs, newest first, that follow the page whose `next` is `after`."""
+        ...
 
     async def find(
         self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
     ) -> WarmRecord | None:
-        """The ready record for exactly this media key, else the newest one of the same destination and kind whose
-        object had that digest or that key: a bot may look up by either, whichever the job was pushed with."""
+        """The warm record of exactly this media key.
+
+        If there is none, returns the newest record of the same destination and kind whose object had that digest or
+        that name. So a bot may ask by either, whichever the job was pushed with. Raises `ValueError` if neither is
+        given.
+        """
         ...
 
     async def forget(
         self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
     ) -> bool:
-        """Drop every record that `find` could answer with, so that the next push warms again; False if none was."""
+        """Drop every record that `find` could return, so that the next push warms again.
+
+        Returns False if there was none.
+        """
         ...
 
     async def cancel(self, job_id: str) -> Job | None:
-        """Cancel a live job (its lease, if any, becomes void); a job that has ended is returned as it is."""
+        """Cancel a live job; its lease becomes void. A job that has ended is returned unchanged."""
         ...
 
     async def retry(self, job_id: str) -> Job | None:
-        """Queue a failed, unknown or cancelled job again with attempt 0; any other is returned as it is.
+        """Queue a failed, unknown or cancelled job again with attempt 0. Any other job is returned unchanged.
 
-        If another live job owns the media key by now, or it is warm, the job stays as it is.
+        If another live job owns the media key by now, or the key is warm, the job is not changed either.
         """
         ...
 
     async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:
-        """Do it to these jobs, in one transaction; `matched` counts those that exist."""
+        """Do it to these jobs, in one transaction. `matched` counts those that exist."""
         ...
 
     async def change_all(self, action: Action, which: Filter, *, limit: int, after: int | None = None) -> Changed:
@@ -179,10 +205,10 @@ class Store(Protocol):
         ...
 
     async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
-        """The best `limit` queued jobs, best first: those that waited `max_wait_s`, then by the seed's score, ties by
-        arrival (contract, section 4).
+        """The best `limit` queued jobs, best first.
 
-        Each destination has a fair share of the places, so that the best of every one is among them; those in
+        Jobs that waited `max_wait_s` come first, then the others by score; ties go by arrival (contract, section 4).
+        Each destination has a fair share of the `limit`, so the best job of every one is among them. Destinations in
         `without` (paused ones) are left out.
         """
         ...
@@ -190,23 +216,26 @@ class Store(Protocol):
     async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:
         """Make queued jobs `running`, each under a new lease of `lease_s`, and count the attempt.
 
-        Jobs that are not `queued` any more are left out; in the place of `job_ids[i]` then comes the first of
-        `spares[i]` that is, so that whoever shares the store with others need not ask again.
+        If `job_ids[i]` is no longer `queued`, the first of `spares[i]` that is takes its place. So a process that
+        shares the store with others need not ask again. If there is none, the job is left out.
         """
         ...
 
     async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
-        """Extend leases by `lease_s`; returns those that are lost (expired and rescued, or cancelled)."""
+        """Extend leases by `lease_s`. Returns those that are lost: expired and rescued, or cancelled."""
         ...
 
     async def note_departure(self, lease: Lease, *, departed: bool = True) -> bool:
-        """The last bytes of this attempt are about to leave, and its job is to be held if the answer is lost: with this
-        process too (`rescue`). False where the lease was lost; then they must not leave. `departed` False takes it
-        back: the answer has come, and the far side has not taken them."""
+        """Record that this attempt is about to send its last bytes, so that `rescue` moves the job to `unknown` if the
+        process dies before the answer.
+
+        Returns False if the lease is lost; the caller must then not send them. `departed=False` clears the record: the
+        destination answered that it took nothing.
+        """
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """End attempts. False where the lease was lost: that one changed nothing (fault 20)."""
+        """End attempts. Returns False for each whose lease was lost; that one changed nothing (fault 20)."""
         ...
 
     async def wake_due(self) -> Due:
@@ -214,50 +243,58 @@ class Store(Protocol):
         ...
 
     async def rescue(self, *, everything: bool = False) -> Rescued:
-        """Queue jobs whose lease ran out; those whose departure was noted become `unknown` with `delivery_unknown`, and
-        else those at `max_attempts` `failed` with `worker_lost`.
+        """Queue jobs whose lease ran out.
 
-        `everything`: the caller owns the store alone and no attempt can be alive (start after a crash).
+        If a job's departure was noted, it becomes `unknown` with `delivery_unknown` instead. Otherwise, if it is at
+        `max_attempts`, it becomes `failed` with `worker_lost`. `everything` takes all running jobs: the caller owns the
+        store alone and no attempt can be alive (the start after a crash).
         """
         ...
 
     async def prune(self) -> int:
-        """Delete jobs that ended longer ago than they are kept, and events older than any job; warm records stay."""
+        """Delete jobs whose time to be kept is over, and their events; warm records stay. Returns how many jobs."""
         ...
 
-    async def events_after(self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None) -> list[Event]:
-        """Committed events with a higher `seq`, in order."""
+    async def events_after(self, seq: int, *, limit: int) -> list[Event]:
+        """Up to `limit` committed events with a higher `seq`, in order."""
         ...
 
     async def last_seq(self) -> int:
         """The newest event's `seq`, 0 if there is none."""
         ...
 
-    async def wait_for_event(self, seq: int) -> None:
-        """Return once an event with a higher `seq` is committed."""
+    async def next_events(self, seq: int, *, limit: int) -> list[Event]:
+        """Wait until an event with a higher `seq` is committed, by any process. Returns up to `limit`, in order.
+
+        The list is never empty. To follow the store, call it again with the last event's `seq`.
+        """
         ...
 
     async def counts(self) -> Counts: ...
 
     async def pause(self, destination: str | None, until: float | None) -> None:
-        """Record a person's pause of one destination, or of the whole service (None); a second one replaces the
-        first."""
+        """Record a user's pause of one destination, or of the whole service (None). It replaces an earlier one of the
+        same destination. `until`: see `UserPause`."""
         ...
 
     async def resume(self, destination: str | None) -> None:
-        """Drop exactly that pause: resuming the whole service leaves a destination's own pause, and the other way
-        round. A destination counts as mended, whether or not it was paused."""
+        """Drop exactly that pause. Resuming the whole service leaves a destination's own pause, and vice versa.
+
+        A destination's resume is counted even if it was not paused: it clears the destination's faults.
+        """
         ...
 
     async def move_lane(self, moved: MovedLane) -> None:
-        """Remember it, in place of an earlier address of the same lane."""
+        """Record the lane's new address. It replaces an earlier one."""
         ...
 
     async def shared_limits(self) -> SharedLimits:
-        """Say that this process is alive, and read what all of them have left word of: each list in the order of its
-        names, the whole service's pause first."""
+        """Record that this process is alive, and read what all processes have recorded.
+
+        Each list is in the order of its names; the whole service's pause comes first.
+        """
         ...
 
     async def check_writable(self) -> None:
-        """Raise `StoreUnavailable` unless a write would be taken now."""
+        """Raise `StoreUnavailable` if the store does not take a write now."""
         ...

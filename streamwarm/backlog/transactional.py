@@ -1,13 +1,12 @@
-"""`Store` over transactions: each method is one operation, handed to whatever runs transactions.
+"""`Store` over transactions: each method is one operation, given to what runs transactions.
 
-Ids and lease tokens are drawn here, outside the transaction, so that an operation is a function of its rows
-and the time it is given.
+Ids and lease tokens are drawn here, outside the transaction. So an operation is a function of its rows and the time
+it is given.
 """
 
 from __future__ import annotations
 
 import math
-import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice, repeat
@@ -37,55 +36,63 @@ from streamwarm.model import (
 T = TypeVar("T")
 
 Operation = Callable[[Tables, float], T]
-"""Something to do in one transaction, given the tables and the store's time (Unix seconds)."""
+"""What to do in one transaction, given the tables and the store's time (Unix seconds)."""
 
 SWEEP_JOBS = 1_000
-"""How many jobs a sweep (wake, rescue, prune) changes in one transaction: about 50 ms of SQLite, so that a
-push waits no longer than that behind a sweep of a hundred thousand."""
+"""How many jobs a sweep (wake, rescue, prune) changes in one transaction. That takes SQLite about 50 ms, so a push
+waits no longer than that behind a sweep of a hundred thousand."""
 
 
 class Transactions(Protocol):
-    """Runs operations. Raises `StoreUnavailable`; then nothing of the operation is committed."""
+    """Runs operations. If a method raises `StoreUnavailable`, nothing of the operation is committed."""
 
     async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
-        """Run it in a transaction and return once that is durable. `makes_live`: it calls `hold_keys`."""
+        """Run it in a transaction and return once that is durable. `makes_live`: it calls `lock_media_keys`."""
         ...
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run it on a snapshot; it must write nothing."""
+        """Run it on a snapshot. It must not write."""
         ...
 
 
 KEPT_EVENTS = 512
-"""How many of the events that were committed here are kept: whoever follows asks for them at once."""
+"""How many of the events that this process committed last are kept in memory: the publisher asks for them at once."""
 
 
 @define(eq=False)
 class CommitSignal:
-    """Tells those who wait for events that one was committed, and of this process which, so that they need not be read
-    back: a trip to a thread, and rows to parse, for each commit."""
+    """Wakes those that wait for events once one is committed.
+
+    It keeps the last events that this process committed, if they are known. So no commit costs a trip to a thread and
+    rows to parse.
+    """
 
     last_seq: int = 0
     changed: trio.Event = field(factory=trio.Event)
-    _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT_EVENTS))  # without a gap
+    _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT_EVENTS))  # their numbers have no gap
 
     def announce(self, seq: int, events: Sequence[Event] = ()) -> None:
-        """The newest committed event is `seq`; the last ones up to it are `events`, where they are known."""
+        """The newest committed event is `seq`. If `events` are given, they are the last ones up to it."""
         if events:
             if self._recent and self._recent[-1].seq + 1 != events[0].seq:
-                self._recent.clear()  # those in between are another process's
+                self._recent.clear()  # another process committed those in between
             self._recent.extend(events)
         if seq > self.last_seq:
             self.last_seq = seq
             self.changed.set()
             self.changed = trio.Event()
 
+    async def wait(self, seq: int) -> None:
+        """Return once an event after `seq` has been announced. If one already was, does not yield to the event loop."""
+        while self.last_seq <= seq:
+            await self.changed.wait()
+
     def forget(self) -> None:
-        """Events were deleted here: only the store knows which are left."""
+        """Forget the events: some were deleted, and only the store knows which are left."""
         self._recent.clear()
 
     def after(self, seq: int, limit: int) -> list[Event]:
-        """Up to `limit` events that follow `seq` without a gap; none where only the store knows."""
+        """Up to `limit` events that follow `seq` without a gap. Empty if only the store knows them."""
         first = self._recent[0].seq if self._recent else math.inf
         if seq + 1 < first:
             return []
@@ -95,7 +102,8 @@ class CommitSignal:
 
 @define(eq=False)
 class TransactionalStore:
-    """A `Store`. `poll_s`: how often to look for events that another process committed."""
+    """A `Store`. `poll_s`: how often to read the events that other processes committed. `process` names this process
+    among those that share the store."""
 
     _transactions: Transactions
     _commits: CommitSignal
@@ -104,7 +112,7 @@ class TransactionalStore:
     _new_token: Callable[[], str]
     _poll_s: float
     _now: Callable[[], float]
-    _process: str = field(factory=secrets.token_hex)
+    _process: str
 
     def now(self) -> float:
         return self._now()
@@ -116,25 +124,25 @@ class TransactionalStore:
         )
 
     async def get(self, job_id: str) -> Job | None:
-        found = await self._transactions.read(lambda tables, _: tables.jobs_by_id({job_id}))
+        found = await self._transactions.read(lambda tables, _: tables.jobs.by_id({job_id}))
         return found[job_id].job if job_id in found else None
 
     async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page:
         return await self._transactions.read(
-            lambda tables, _: operations.list_jobs(tables, which, limit=limit, after=after)
+            lambda tables, _: operations.list_jobs(tables.jobs, which, limit=limit, after=after)
         )
 
     async def find(
         self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
     ) -> WarmRecord | None:
         query = _media_query(destination, kind, sha256, r2_key)
-        return await self._transactions.read(lambda tables, _: tables.find_record(query))
+        return await self._transactions.read(lambda tables, _: tables.media.find(query))
 
     async def forget(
         self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
     ) -> bool:
         query = _media_query(destination, kind, sha256, r2_key)
-        return await self._transactions.write(lambda tables, _: tables.delete_records(query)) > 0
+        return await self._transactions.write(lambda tables, _: tables.media.delete_records(query)) > 0
 
     async def cancel(self, job_id: str) -> Job | None:
         return await self._transactions.write(lambda tables, now: bulk.change_one(tables, now, Action.CANCEL, job_id))
@@ -157,7 +165,7 @@ class TransactionalStore:
 
     async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
         return await self._transactions.read(
-            lambda tables, now: operations.queued(tables, now, limit, self._limits.max_wait_s, without)
+            lambda tables, now: operations.queued(tables.jobs, now, limit, self._limits.max_wait_s, without)
         )
 
     async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:
@@ -169,78 +177,83 @@ class TransactionalStore:
 
     async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
         return await self._transactions.write(
-            lambda tables, now: operations.renew(tables, now, leases, self._limits.lease_s)
+            lambda tables, now: operations.renew(tables.jobs, now, leases, self._limits.lease_s)
         )
 
     async def note_departure(self, lease: Lease, *, departed: bool = True) -> bool:
-        return await self._transactions.write(lambda tables, _: operations.note_departure(tables, lease, departed))
+        return await self._transactions.write(lambda tables, _: operations.note_departure(tables.jobs, lease, departed))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return await self._transactions.write(lambda tables, now: operations.settle(tables, now, settlements))
 
     async def wake_due(self) -> Due:
-        """A store where nothing is due is only read: this is asked every second."""
+        """Writes only if a job is due: this is called every second."""
         due_now = await self._transactions.read(
-            lambda tables, now: (at := tables.next_due_at()) is not None and at <= now
+            lambda tables, now: (at := tables.jobs.next_due_at()) is not None and at <= now
         )
         woken = 0
         while due_now:
             due = await self._transactions.write(lambda tables, now: operations.wake_due(tables, now, SWEEP_JOBS))
             woken += due.woken
             due_now = due.woken == SWEEP_JOBS
-        return Due(woken, await self._transactions.read(lambda tables, _: tables.next_due_at()))
+        return Due(woken, await self._transactions.read(lambda tables, _: tables.jobs.next_due_at()))
 
     async def rescue(self, *, everything: bool = False) -> Rescued:
         swept = await self._sweep(
             lambda tables, now: operations.rescue(tables, now, self._limits, everything=everything, limit=SWEEP_JOBS),
-            lambda batch: batch.queued + len(batch.set_aside),
+            lambda batch: batch.queued + len(batch.abandoned),
         )
-        return Rescued(sum(batch.queued for batch in swept), tuple(job for batch in swept for job in batch.set_aside))
+        return Rescued(sum(batch.queued for batch in swept), tuple(job for batch in swept for job in batch.abandoned))
 
     async def prune(self) -> int:
         return sum(
             await self._sweep(lambda tables, now: operations.prune(tables, now, self._limits, SWEEP_JOBS), lambda n: n)
         )
 
-    async def events_after(self, seq: int, *, limit: int, job_ids: Sequence[str] | None = None) -> list[Event]:
-        if job_ids is None and (recent := self._commits.after(seq, limit)):
+    async def events_after(self, seq: int, *, limit: int) -> list[Event]:
+        if recent := self._commits.after(seq, limit):
             await trio.lowlevel.checkpoint()
             return recent
-        wanted = None if job_ids is None else set(job_ids)
-        return await self._transactions.read(lambda tables, _: tables.events_after(seq, limit, wanted))
+        return await self._transactions.read(lambda tables, _: tables.jobs.events_after(seq, limit))
 
     async def last_seq(self) -> int:
-        return await self._transactions.read(lambda tables, _: tables.last_event_seq())
+        return await self._transactions.read(lambda tables, _: tables.jobs.last_event_seq())
 
-    async def wait_for_event(self, seq: int) -> None:
-        while self._commits.last_seq <= seq:
-            changed = self._commits.changed
+    async def next_events(self, seq: int, *, limit: int) -> list[Event]:
+        known_seq = seq
+        while True:
             with trio.move_on_after(self._poll_s):
-                await changed.wait()
-                continue
-            if await self.last_seq() > seq:
-                return
+                await self._commits.wait(known_seq)
+            # If its events have been deleted since, a commit leaves nothing to read. Then only a newer one counts.
+            known_seq = max(seq, self._commits.last_seq)
+            if events := await self.events_after(seq, limit=limit):
+                return events
 
     async def counts(self) -> Counts:
-        return await self._transactions.read(lambda tables, _: tables.counts())
+        return await self._transactions.read(lambda tables, _: tables.jobs.counts())
 
     async def pause(self, destination: str | None, until: float | None) -> None:
-        await self._transactions.write(lambda tables, now: tables.put_pause(UserPause(destination, until, now)))
+        await self._transactions.write(lambda tables, now: tables.shared.put_pause(UserPause(destination, until, now)))
 
     async def resume(self, destination: str | None) -> None:
-        await self._transactions.write(lambda tables, _: operations.resume(tables, destination))
+        await self._transactions.write(lambda tables, _: operations.resume(tables.shared, destination))
 
     async def move_lane(self, moved: MovedLane) -> None:
-        await self._transactions.write(lambda tables, _: tables.put_moved_lane(moved))
+        await self._transactions.write(lambda tables, _: tables.shared.put_moved_lane(moved))
 
     async def shared_limits(self) -> SharedLimits:
-        return await self._transactions.write(lambda tables, now: operations.shared_limits(tables, now, self._process))
+        return await self._transactions.write(
+            lambda tables, now: operations.shared_limits(tables.shared, now, self._process)
+        )
 
     async def check_writable(self) -> None:
-        await self._transactions.write(lambda tables, now: tables.probe(now))
+        await self._transactions.write(lambda tables, now: tables.shared.probe(now))
 
     async def _sweep(self, operation: Operation[T], changed: Callable[[T], int]) -> list[T]:
-        """Repeat a bounded sweep, a transaction each, until it has `changed` less than it may; what each came to."""
+        """Repeat a bounded sweep, one transaction each, until it has `changed` less than it may.
+
+        Returns the result of each.
+        """
         swept: list[T] = []
         while not swept or changed(swept[-1]) >= SWEEP_JOBS:
             swept.append(await self._transactions.write(operation))

@@ -25,27 +25,27 @@ _COMMANDS: Mapping[str, str] = {
     "find": "Print the recorded reference of a warm object.",
     "status": "Show the queue, the workers and the destinations, once or live.",
     "jobs": "List jobs; retry, cancel or forget them.",
-    "check": "Prove the settings against the real systems.",
+    "check": "Check the settings against the real systems.",
     "migrate": "Bring the store's schema up to date.",
     "pause": "Send nothing for a while, anywhere or to one destination.",
     "resume": "End a pause.",
 }
 
 
-class _ReaderGone(Exception):
-    """A `BrokenPipeError` under another name: click would make exit code 1 of it, which says that a job failed."""
+class _OutputClosed(Exception):
+    """A `BrokenPipeError` under another name. click would exit with code 1 for it, which means that a job failed."""
 
 
 @contextmanager
-def _telling_that_the_reader_is_gone() -> Iterator[None]:
+def _broken_pipe_renamed() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as exc:
-        raise _ReaderGone from exc
+        raise _OutputClosed from exc
 
 
 class _Commands(click.Group):
-    """Imports a command's code only when it is asked for: `find` need not wait for the service's libraries."""
+    """Imports a command's code only when it is run, so that `find` does not wait for the service's libraries."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -57,11 +57,11 @@ class _Commands(click.Group):
         return command
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
-        with _telling_that_the_reader_is_gone():
+        with _broken_pipe_renamed():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _telling_that_the_reader_is_gone():
+        with _broken_pipe_renamed():
             return super().invoke(ctx)
 
     def resolve_command(
@@ -78,9 +78,9 @@ class _Commands(click.Group):
 
 
 def main() -> None:
-    """The console script: whatever interrupts it, it exits 130 and says so in one line."""
+    """The console script. If it is interrupted, it prints one line and exits with 130."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal of another age (ISO 8859-1) has no arrow, and a key may hold anything: shown as \\u2192, not fatal.
+        # An old terminal (ISO 8859-1) has no arrow, and a key may contain anything. Print \\u2192 instead of failing.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # Not standalone: click would answer Ctrl-C with "Aborted!" and exit 1.
@@ -91,15 +91,16 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("streamwarm: interrupted", err=True)
         sys.exit(130)
-    except _ReaderGone:
-        # Whoever read us has enough, as `head` does. End as the shell's own tools do, by the signal Python ignores.
+    except _OutputClosed:
+        # The program that reads our output has closed it, as `head` does. End by SIGPIPE, as the shell's own tools do;
+        # Python ignores that signal by default.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)
     except OSError as exc:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         click.echo(f"streamwarm: cannot write: {exc.strerror}", err=True)
-        # What the buffer still holds would fail at the interpreter's last flush, too: said twice, and exit 120.
+        # The buffered rest would fail again when the interpreter flushes it: a second message, and exit code 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
 
@@ -107,4 +108,4 @@ def main() -> None:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="streamwarm")
 def command_line() -> None:
-    """Warm media for Telegram bots: stream objects from Cloudflare R2 to where they are needed, ahead of time."""
+    """Warm media for Telegram bots: stream objects from Cloudflare R2 to their destinations ahead of time."""

@@ -1,9 +1,8 @@
-"""`streamwarm check`: proves the configuration against the real systems."""
+"""`streamwarm check`: checks the settings against the real systems."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -16,28 +15,31 @@ from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, 
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.retry import parse_http_date
-from streamwarm.send.checks import Finding, Tell, prove_handoff, prove_s3, prove_telegram
-from streamwarm.service.open import open_pool, open_source, prove_store, secrets_in_settings
+from streamwarm.send.checks import Finding, Tell, check_handoff, check_s3, check_telegram
+from streamwarm.send.s3.destination import S3Destination
+from streamwarm.service.machine import Machine, real_machine
+from streamwarm.service.open import check_store, open_pool, open_source, secrets_in_settings
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
 from streamwarm.settings.telegram import TelegramSettings
 from streamwarm.watch.redact import make_redactor
 
 WITHIN_S = 30.0
-"""How long one system may take to be proven; what is slower is broken to a bot as well."""
+"""How long one system's check may take, in seconds. A slower system would be useless to a bot as well."""
 
 SKEW_S = 300.0
-"""S3 refuses signatures that are 15 minutes off (RequestTimeTooSkewed); a clock that is 5 off is on its way there."""
+"""How wrong this machine's clock may be, in seconds. S3 refuses signatures that are 15 minutes off
+(RequestTimeTooSkewed); a clock that is 5 minutes off will get there."""
 
 _Proof = Callable[[Tell], Awaitable[None]]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one finding a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one finding per line, as JSON.")
 @config_option
 @exits
 def check(as_json: bool, config: Path | None) -> None:
-    """Prove the settings against the real systems: store, bucket, clock, bots and their chats.
+    """Check the settings against the real systems: store, bucket, clock, bots and their chats.
 
     Sends nothing and changes nothing. Exit 0 if all is well, 1 if a check failed.
     """
@@ -52,13 +54,14 @@ def check(as_json: bool, config: Path | None) -> None:
 
 
 async def _findings(settings: Settings) -> list[Finding]:
-    """In the order of the proofs, which run at the same time."""
-    async with open_pool(settings.pool) as client:
+    """Run all checks at the same time. The findings are in a fixed order."""
+    machine = real_machine()
+    async with open_pool(settings.pool, machine) as client:
         proofs: list[tuple[str, _Proof]] = [
-            ("store", partial(_store, settings)),
-            ("bucket", partial(_bucket, settings)),
-            ("clock", partial(_clock, settings, client)),
-            *_destination_proofs(settings, client),
+            ("store", partial(_store, settings, machine)),
+            ("bucket", partial(_bucket, settings, machine)),
+            ("clock", partial(_clock, settings, client, machine)),
+            *_destination_proofs(settings, client, machine),
         ]
         results: dict[str, list[Finding]] = {}
         async with trio.open_nursery() as nursery:
@@ -68,15 +71,16 @@ async def _findings(settings: Settings) -> list[Finding]:
     return [Finding(f.what, f.ok, redact(f.detail)) for what, _ in proofs for f in results[what]]
 
 
-def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[tuple[str, _Proof]]:
+def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: Machine) -> list[tuple[str, _Proof]]:
     proofs: list[tuple[str, _Proof]] = []
     for name, destination in settings.destinations.items():
         if isinstance(destination, TelegramSettings):
-            proofs.append((name, partial(prove_telegram, name, destination, client)))
+            proofs.append((name, partial(check_telegram, name, destination, client)))
             if destination.handoff == "auto":
                 proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
         elif isinstance(destination, S3Settings):
-            proofs.append((name, partial(prove_s3, name, destination, client)))
+            bucket = S3Destination(name, destination, client, now=machine.now, new_token=machine.new_token)
+            proofs.append((name, partial(check_s3, name, destination, bucket)))
         else:
             proofs.append((name, partial(_unproven, name)))
     if not proofs:
@@ -85,11 +89,11 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient) -> list[t
 
 
 async def _handoff(settings: Settings, name: str, destination: TelegramSettings, tell: Tell) -> None:
-    tell(prove_handoff(name, destination, settings.r2.resolved_endpoint or ""))
+    tell(check_handoff(name, destination, settings.r2.resolved_endpoint or ""))
 
 
 async def _unproven(name: str, tell: Tell) -> None:
-    tell(Finding(name, True, "its settings are sound; nothing is sent there before a job is"))
+    tell(Finding(name, True, "its settings are valid; nothing is sent there until a job is"))
 
 
 async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) -> None:
@@ -100,16 +104,16 @@ async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) ->
         found.append(Finding(what, False, f"no answer within {WITHIN_S:g} s; check the address and the network"))
 
 
-async def _store(settings: Settings, tell: Tell) -> None:
+async def _store(settings: Settings, machine: Machine, tell: Tell) -> None:
     try:
-        tell(Finding("store", True, await prove_store(settings)))
+        tell(Finding("store", True, await check_store(settings, machine)))
     except (StoreUnavailable, SettingsError) as exc:
         tell(Finding("store", False, str(exc)))
 
 
-async def _bucket(settings: Settings, tell: Tell) -> None:
+async def _bucket(settings: Settings, machine: Machine, tell: Tell) -> None:
     try:
-        async with open_source(settings) as source:
+        async with open_source(settings, machine) as source:
             await source.check()
     except (SourceError, SettingsError) as exc:
         tell(Finding("bucket", False, str(exc)))
@@ -117,20 +121,20 @@ async def _bucket(settings: Settings, tell: Tell) -> None:
         tell(Finding("bucket", True, f"{settings.r2.bucket} at {settings.r2.resolved_endpoint} can be listed"))
 
 
-async def _clock(settings: Settings, client: httpx.AsyncClient, tell: Tell) -> None:
+async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, tell: Tell) -> None:
     endpoint = settings.r2.resolved_endpoint
     if endpoint is None:
         return
     try:
         async with client.stream("GET", endpoint) as response:
-            told = response.headers.get("date")
+            date = response.headers.get("date")
     except (httpx.HTTPError, httpx.InvalidURL):
-        return  # the bucket's own line says so
-    at = parse_http_date(told or "")
+        return  # the finding about the bucket reports it
+    at = parse_http_date(date or "")
     if at is None:
-        tell(Finding("clock", True, "the bucket's server does not tell its time"))
+        tell(Finding("clock", True, "the bucket's server sends no time to compare with"))
         return
-    skew_s = time.time() - at
+    skew_s = machine.now() - at
     ok = abs(skew_s) <= SKEW_S
     detail = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the bucket's"
     tell(Finding("clock", ok, detail if ok else f"{detail}: its signatures will be refused; run a time service (NTP)"))

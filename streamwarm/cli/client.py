@@ -1,4 +1,4 @@
-"""The websocket client behind the commands: JSON-RPC calls, and the notifications that follow."""
+"""The commands' websocket client: JSON-RPC calls, and the notifications that the service sends."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ import wsproto.utilities
 from attrs import define, field
 
 CONNECT_TIMEOUT_S = 10.0
-GOODBYE_S = 1.0
+CLOSE_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 120.0
-"""The longest a reply may take: a push waits for a disk's fsync behind other pushes, never for a transfer."""
+"""The longest wait for a reply. A push waits for the disk's fsync behind other pushes, never for a transfer."""
 
 REPLY_BYTES = 16 << 20
-"""Replies may be larger than what the server takes in: a page of jobs with their results."""
+"""The largest reply. It may be larger than a request: a page of jobs has their results."""
 
 NOTIFICATIONS = 1024
+"""Notifications that are buffered. If more are unread, replies wait."""
 
 
 class Unreachable(Exception):
-    """The service cannot be reached, refused the connection, or went away; the message says what to do."""
+    """The service cannot be reached, refused the connection, or closed it. The message says what to do."""
 
 
 class CallError(Exception):
@@ -40,7 +41,7 @@ class CallError(Exception):
 
 @define
 class Client:
-    """A connection to a running service; open it with `connect`. Notifications must be read, or replies wait."""
+    """A connection to a running service, opened by `connect`. Its notifications must be read, or replies wait."""
 
     notifications: trio.MemoryReceiveChannel[Mapping[str, Any]]
     _socket: trio_websocket.WebSocketConnection
@@ -70,7 +71,7 @@ class Client:
         return reply["result"]
 
     async def _read(self) -> None:
-        """Sort what comes in until the connection ends; then whoever waits for a reply learns of it."""
+        """Pass replies and notifications on until the connection ends; then wake the calls that wait for a reply."""
         with self._notify:
             try:
                 while True:
@@ -86,9 +87,9 @@ class Client:
 
 @asynccontextmanager
 async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
-    """A client inside this block. Raises `Unreachable`."""
+    """Open a client for this block. Raises `Unreachable`."""
     is_closing = False
-    # The stream is ours, and closed by us: the websocket leaves it open when its reader is cancelled first.
+    # We open and close the stream ourselves: the websocket leaves it open if its reader is cancelled first.
     async with await _open_stream(url) as stream:
         try:
             async with trio.open_nursery() as nursery:
@@ -98,15 +99,15 @@ async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
                 nursery.start_soon(client._read)
                 yield client
                 is_closing = True
-                with trio.move_on_after(GOODBYE_S):
+                with trio.move_on_after(CLOSE_TIMEOUT_S):
                     await socket.aclose()
                 nursery.cancel_scope.cancel()
         except* trio_websocket.ConnectionRejected as refused:
-            # The websocket's own reader raises it too, past whoever waits for the handshake.
+            # The websocket's reader task raises it too, not only the call that waits for the handshake.
             status = next(e.status_code for e in _flatten(refused))
             raise Unreachable(refusal(url, status, "websocket (serve.listen)")) from None
         except* wsproto.utilities.LocalProtocolError:
-            # A ping crossed our goodbye: trio-websocket answers it all the same, which wsproto refuses.
+            # A ping arrived after our close frame. trio-websocket answers it anyway, which wsproto refuses.
             if not is_closing:
                 raise
 
@@ -147,13 +148,13 @@ async def _shake_hands(
 
 
 def _no_service(url: str) -> Unreachable:
-    return Unreachable(f"no service answers at {url}; start one with `streamwarm serve`, or name another with --url")
+    return Unreachable(f"no service answers at {url}; start one with `streamwarm serve`, or give another with --url")
 
 
 def refusal(url: str, status: int, expected: str) -> str:
-    """What to say of an HTTP status that is not the service's answer."""
+    """The message for an HTTP status that is not the service's answer."""
     if status == 401:
-        return f"{url} wants a token; give one of its auth.tokens with --token or STREAMWARM_TOKEN"
+        return f"{url} needs a token; give one of its auth.tokens with --token or STREAMWARM_TOKEN"
     return f"{url} refused the connection with HTTP {status}; is it the service's {expected}?"
 
 
@@ -164,4 +165,4 @@ def _flatten(group: BaseExceptionGroup[Any]) -> Iterator[Any]:
 
 def _gone(socket: trio_websocket.WebSocketConnection) -> Unreachable:
     reason = socket.closed.reason if socket.closed and socket.closed.reason else "no reason given"
-    return Unreachable(f"the service closed the connection ({reason}); what it acknowledged is stored and goes on")
+    return Unreachable(f"the service closed the connection ({reason}); the jobs it acknowledged are stored and go on")

@@ -1,4 +1,4 @@
-"""What the commands share: options, settings, and one way from an exception to an exit code."""
+"""Shared by all commands: options, settings, and the mapping of exceptions to exit codes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def exits(command: F) -> F:
-    """Turn what a command raises into a message and the contract's exit code."""
+    """Decorate a command: an exception becomes a message and the contract's exit code."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -60,8 +60,10 @@ def exits(command: F) -> F:
 
 
 def _innermost(exc: BaseException) -> BaseException:
-    """Nurseries wrap what one task raised in a group; the first that tells something is what the user needs. An
-    interruption goes before what it brought about elsewhere, such as a connection that ended."""
+    """The exception that the user needs to see, out of the groups that nurseries make.
+
+    A `KeyboardInterrupt` comes first: it caused the other errors, such as a closed connection. Otherwise the first one.
+    """
     while isinstance(exc, BaseExceptionGroup):
         exc = (exc.subgroup(KeyboardInterrupt) or exc).exceptions[0]
     return exc
@@ -79,11 +81,11 @@ def _exit_for(exc: BaseException) -> NoReturn:
     if isinstance(exc, Unreachable | StoreUnavailable):
         fail(str(exc), UNREACHABLE)
     if isinstance(exc, SourceError):
-        fail(f"the bucket: {exc}; `streamwarm check` tells more", FAILED)
+        fail(f"the bucket: {exc}; run `streamwarm check` for details", FAILED)
     if isinstance(exc, CallError):
         fail(f"the service refused: {exc}", FAILED)
     if isinstance(exc, KeyboardInterrupt):
         fail("interrupted", INTERRUPTED)
-    if isinstance(exc, UnicodeEncodeError):  # a word of the command line
-        fail("what was given is not UTF-8 text; the service takes nothing else", USAGE)
+    if isinstance(exc, UnicodeEncodeError):  # an argument of the command line
+        fail("an argument is not UTF-8 text; the service accepts nothing else", USAGE)
     raise exc

@@ -1,4 +1,4 @@
-"""Asks the bucket for the content type of objects whose name does not tell their kind."""
+"""Asks the bucket for the content type of objects whose name does not show their kind."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from streamwarm.errors import SourceError
 from streamwarm.fetch.source import ObjectInfo
 
 AT_ONCE = 16
-"""HEAD requests at a time: a third of the pool, so that a library without extensions takes seconds, not minutes."""
+"""HEAD requests at a time: a third of the pool. A library without file extensions takes seconds, not minutes."""
 
 CHUNK_JOBS = 256
+"""Jobs that are looked up together, and held in memory meanwhile."""
 
 
 class Bucket(Protocol):
+    """The part of a bucket that is needed here. Raises `SourceError`."""
+
     async def head_object(self, r2_key: str) -> ObjectInfo: ...
 
 
 async def with_kinds(jobs: AsyncIterator[JsonJob], bucket: Bucket) -> AsyncGenerator[JsonJob, None]:
-    """The jobs in their order; those that say no kind, and whose name tells none, with the kind of their content type.
+    """Yield the jobs in order. If a job has no kind and its name shows none, add the kind of its content type.
 
-    An object that cannot be asked about is left as it is: its job will tell why, by its own error.
+    If the bucket cannot answer for an object, its job stays as it is: the job's own error will say why.
     """
     chunk: list[JsonJob] = []
     async for job in jobs:

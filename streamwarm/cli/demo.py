@@ -1,4 +1,4 @@
-"""`streamwarm demo`: the whole of it on real input, checked byte for byte."""
+"""`streamwarm demo`: the whole service on real input, with every delivered byte checked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from streamwarm.settings.schema import AuthSettings, LogSettings, Settings, Stor
 def demo(keep: bool, as_json: bool, config: Path | None) -> None:
     """Start a sandbox and the service, warm a small library, and check every delivered byte.
 
-    The library has every kind and one object over 100 MB. Exit 0 only if every job ended done and every digest agrees.
+    The library has every kind and one object over 100 MB. Exit 0 only if every job is done and every digest matches.
     """
     settings = read_settings(config)
     sys.exit(OK if trio.run(_demo, settings, keep, as_json) else FAILED)
@@ -66,8 +66,10 @@ async def _demo(settings: Settings, keep: bool, as_json: bool) -> bool:
 
 
 def _demo_settings(settings: Settings, folder: Path) -> Settings:
-    """The user's settings, on free ports of loopback and without tokens, which neither the demo's own client nor a look
-    at the dashboard needs there; with a store of its own and a log that leaves the screen alone."""
+    """The user's settings with free ports on loopback, no tokens, a store of its own and a quiet log.
+
+    Neither the demo's client nor the dashboard needs a token on loopback.
+    """
     listen = attrs.evolve(
         settings.serve,
         listen=settings.serve.listen._replace(host="127.0.0.1", port=0),
@@ -111,7 +113,7 @@ async def _warm(url: str, library: Sequence[MadeObject], as_json: bool) -> Follo
 
 
 def _wrong_deliveries(library: Sequence[MadeObject], sandbox: Sandbox) -> list[str]:
-    """The keys whose delivered bytes are not the object's, as the far side counted and hashed them."""
+    """The keys whose delivered bytes differ from the object, by the emulator's own count and digest."""
     delivered = {(d.sha256, d.bytes) for d in sandbox.bot_api.deliveries}
     return [made.r2_key for made in library if (made.sha256(), made.size_bytes) not in delivered]
 
@@ -133,7 +135,7 @@ def _summarise(
         return
     click.echo(
         f"{following.ok} of {len(library)} jobs done, {_megabytes(library)} MB in {seconds:.1f} s; "
-        f"{summary['digests_checked']} of {len(library)} digests agree with what was delivered"
+        f"{summary['digests_checked']} of {len(library)} digests match the delivered bytes"
     )
     for key in wrong:
         click.echo(f"WRONG BYTES: {key}", err=True)

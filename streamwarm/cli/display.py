@@ -1,4 +1,4 @@
-"""What `push` and `demo` show: bars on a terminal, plain lines in a pipe, JSON lines for programs."""
+"""The displays of `push` and `demo`: bars on a terminal, plain lines in a pipe, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEY_WIDTH = 36
 
 @contextmanager
 def open_display(*, as_json: bool, console: Console | None = None) -> Iterator[Display]:
-    """The display that fits where the output goes."""
+    """The display that fits the output: JSON, a terminal or a pipe."""
     console = console or Console()
     if as_json:
         yield JsonLines()
@@ -43,7 +43,7 @@ def open_display(*, as_json: bool, console: Console | None = None) -> Iterator[D
 
 @define
 class JsonLines:
-    """One result line a job, when it has ended."""
+    """One line per job, when it has ended."""
 
     def added(self, count: int) -> None: ...
 
@@ -59,7 +59,7 @@ class JsonLines:
 
 @define
 class PlainLines:
-    """One line when a job ends or is to be tried again."""
+    """One line when a job ends or waits for a retry."""
 
     _count: int = 0
     _ended: int = 0
@@ -81,7 +81,7 @@ class PlainLines:
 
 @define
 class Bars:
-    """A bar for each job that is being streamed, and one for all of them."""
+    """A bar per streamed job, and one for the whole push."""
 
     _console: Console
     _jobs: Progress
@@ -118,7 +118,7 @@ class Bars:
 
 
 class _Columns(Progress):
-    """Bars of two sorts in one display: bytes for jobs, a count for the whole."""
+    """Two types of bars in one display: bytes for the jobs, a count for the whole push."""
 
     def get_renderables(self) -> Iterator[Any]:
         jobs = [task for task in self.tasks if task.fields.get("job")]
@@ -140,7 +140,7 @@ _WHOLE_COLUMNS = (TextColumn("{task.description}"), BarColumn(bar_width=24), Mof
 
 
 def _describe(job: Mapping[str, Any]) -> str:
-    """One line about a job: what became of it, and why."""
+    """One line about a job: its state, its reference, and why it failed."""
     words = [str(job["state"]), str(job.get("r2_key")), "→", str(job.get("destination"))]
     result, error = job.get("result"), job.get("error")
     if job.get("duplicate") and job["state"] == "done":
@@ -156,6 +156,6 @@ def _describe(job: Mapping[str, Any]) -> str:
 
 
 def _short(key: str) -> str:
-    """The key's end, which tells objects apart, in a column's width."""
+    """The end of the key, cut to a column's width. Objects usually differ at the end."""
     shown = printable(key)
     return escape(shown if len(shown) <= KEY_WIDTH else "…" + shown[1 - KEY_WIDTH :])

@@ -1,4 +1,4 @@
-"""What to do about a job that failed, by its error code: the column "means" of docs/protocol.md as a remedy."""
+"""What to do about a failed job, by its error code. docs/protocol.md explains the codes. Pure."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ REMEDIES: Mapping[ErrorCode, str] = {
     ErrorCode.SOURCE_EMPTY: "upload the object again: it has no bytes",
     ErrorCode.SOURCE_REFUSED: "run `streamwarm check`, and store the object without Content-Encoding",
     ErrorCode.SOURCE_CHANGED: "retry it: the object was replaced while it was streamed",
-    ErrorCode.SOURCE_TRUNCATED: "retry it: the object broke off more often than is continued",
-    ErrorCode.SOURCE_UNAVAILABLE: "retry it once the bucket answers; `streamwarm check` tells",
+    ErrorCode.SOURCE_TRUNCATED: "retry it: the download broke off too often",
+    ErrorCode.SOURCE_UNAVAILABLE: "retry it once the bucket answers; check it with `streamwarm check`",
     ErrorCode.SHA256_MISMATCH: "push it with the digest of what the bucket holds, or upload the right object",
     ErrorCode.TOO_LARGE: "send a smaller object, or use a local Bot API server (local_server = true: 2000 MB)",
-    ErrorCode.BAD_PHOTO: "push it as a document, or resize it: Telegram takes no such photo",
+    ErrorCode.BAD_PHOTO: "push it as a document, or resize it: Telegram does not accept this photo",
     ErrorCode.DESTINATION_REFUSED: "read the message: the destination will refuse it again",
-    ErrorCode.CHAT_UNAVAILABLE: "add the bot to the warm-up chat, or name another in chats; `streamwarm check` tells",
-    ErrorCode.UNAUTHORIZED: "set the bot's token anew and restart the service",
-    ErrorCode.RATE_LIMITED: "wait: it is tried again by itself; several chats raise what one bot may send",
-    ErrorCode.TIMEOUT: "retry it; if that repeats, look at the network or raise pool.body_timeout_s",
-    ErrorCode.DESTINATION_UNAVAILABLE: "retry it once the destination answers; `streamwarm check` tells",
-    ErrorCode.WORKER_LOST: "read the service's log: the process died under this job; then retry it",
+    ErrorCode.CHAT_UNAVAILABLE: "add the bot to the warm-up chat, or add another to chats; see `streamwarm check`",
+    ErrorCode.UNAUTHORIZED: "set the bot's new token and restart the service",
+    ErrorCode.RATE_LIMITED: "wait: it is retried by itself; a bot with several chats may send more",
+    ErrorCode.TIMEOUT: "retry it; if it happens again, check the network or raise pool.body_timeout_s",
+    ErrorCode.DESTINATION_UNAVAILABLE: "retry it once the destination answers; check it with `streamwarm check`",
+    ErrorCode.WORKER_LOST: "read the service's log: the process died while it ran this job; then retry it",
     ErrorCode.DELIVERY_UNKNOWN: "look into the warm-up chat: retry it if the file is not there, else cancel it",
 }
 
 
 def remedy(code: str) -> str:
-    """What to do about the code; a newer service may have codes that this one does not know."""
+    """What to do about `code`. A newer service may have codes that are unknown here."""
     known = frozenset(ErrorCode)
     return REMEDIES[ErrorCode(code)] if code in known else "read the message"

@@ -1,4 +1,4 @@
-"""`streamwarm find`: the recorded reference, or exit 1."""
+"""`streamwarm find`: prints the recorded reference, or exits with 1."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def find(destination: str, kind: str, sha256_or_key: str, service: Service, as_j
 
 
 async def _find(service: Service, destination: str, kind: str, sha256_or_key: str) -> tuple[Any, Collection[str]]:
-    """The record, and where it is cold, the destinations that there are."""
+    """The record or None, and if it is None, the names of the service's destinations."""
     about = {"destination": destination, "kind": kind}
     async with open_caller(service) as client:
         record = None

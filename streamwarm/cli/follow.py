@@ -1,4 +1,4 @@
-"""Follows pushed jobs to their end, from the events and progress that the service sends. No I/O but the display's."""
+"""Follows pushed jobs to their end, from the service's events and progress. Does no I/O except through the display."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENDED = frozenset({"done", "failed", "unknown", "cancelled"})
 
 
 class Display(Protocol):
-    """What a person sees meanwhile. Implementations: `display.py`."""
+    """Shows the progress of a push to the user. Implementations: `display.py`."""
 
     def added(self, count: int) -> None: ...
 
@@ -26,14 +26,14 @@ class Display(Protocol):
 
 @define
 class Following:
-    """The jobs of one push: which are open, and how the others ended.
+    """The jobs of one push: which are still open, and how many ended well (`ok`) or not (`failed`).
 
-    Several jobs of a push may share an id, when they name the same media: they end together.
+    Several jobs of a push share an id if they name the same media. They end together.
     """
 
     display: Display
     _open: dict[str, list[dict[str, Any]]] = field(factory=dict)
-    # The end of a job that is not known yet: a fast job's event may be read before the reply that names it.
+    # The last events of jobs that are not known yet: a fast job's event may be read before the reply that names it.
     _early: dict[str, tuple[str, Mapping[str, Any]]] = field(factory=dict)
     ok: int = 0
     failed: int = 0
@@ -43,29 +43,30 @@ class Following:
         return sum(map(len, self._open.values()))
 
     def accepted(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """The service took a job to follow; it may have ended long ago."""
+        """The service accepted a job that is followed. A duplicate may have ended long ago."""
         entry = {**_about(job), "id": answer["id"], "state": answer["state"], "duplicate": answer["duplicate"]}
         self.display.added(1)
         if answer["state"] in ENDED:
             self._end({**entry, **_only(answer, "result", "error")})
         else:
             self._open.setdefault(answer["id"], []).append(entry)
-            if answer["id"] in self._early:  # kept until the batch is answered: another job may share the id
+            if answer["id"] in self._early:  # not removed yet: another job of this batch may share the id
                 self.notified(*self._early[answer["id"]])
 
-    def left_alone(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """The service took a job that is not to be followed: that is all there is to tell."""
+    def accepted_unwatched(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """The service accepted a job that is not followed. It counts as ok."""
         self.display.added(1)
         self.ok += 1
         self.display.ended({**_about(job), **_only(answer, "id", "state", "duplicate", "result")})
 
     def rejected(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """The service refused a job. It counts as failed."""
         error = {"code": answer["code"], "message": answer["message"], "permanent": True}
         self.display.added(1)
         self._end({**_about(job), "state": "rejected", "error": error})
 
     def notified(self, method: str, params: Mapping[str, Any]) -> None:
-        """A notification; others than `event` and `progress` tell nothing of a job."""
+        """The service sent a notification. All but `event` and `progress` are ignored."""
         if method not in {"event", "progress"}:
             return
         entries = self._open.get(params["id"])
@@ -84,7 +85,7 @@ class Following:
             self.display.retrying({**entries[0], **params})
 
     def batch_answered(self) -> None:
-        """Every job of a push is known now: events of others are nobody's."""
+        """Every job of the batch is known now, so the events of unknown jobs can be dropped."""
         self._early.clear()
 
     def _end(self, job: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The contract's methods over HTTP, for a service of which only the HTTP API can be reached."""
+"""Calls the contract's methods over HTTP, if only the service's HTTP API can be reached."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from streamwarm.cli.client import (
     refusal,
 )
 
-SILENCE_S = 60.0
-"""The service's stream of events says something at least every 15 s."""
+EVENTS_READ_TIMEOUT_S = 60.0
+"""The longest silence on the stream of events. The service writes at least every 15 s."""
 
 _RPC_CODES = {f"urn:streamwarm:error:{reason.text}": reason.rpc_code for reason in Reason}
-"""The websocket's code of each problem: callers need not know which way they were answered."""
+"""The JSON-RPC code of each problem type, so that callers handle both interfaces alike."""
 
 
 @asynccontextmanager
 async def open_http_caller(url: str, token: str | None) -> AsyncIterator[HttpCaller]:
-    """A caller inside this block; it connects when it is asked."""
+    """Open a caller for this block. It connects at its first call."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     timeout = httpx.Timeout(REPLY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False) as client:
@@ -40,7 +40,7 @@ async def open_http_caller(url: str, token: str | None) -> AsyncIterator[HttpCal
 
 @asynccontextmanager
 async def open_http_client(url: str, token: str | None) -> AsyncIterator[HttpClient]:
-    """A client inside this block that hears of every job. Raises `Unreachable`."""
+    """Open a client for this block that gets every job's notifications. Raises `Unreachable`."""
     async with open_http_caller(url, token) as caller, trio.open_nursery() as nursery:
         notify, notifications = trio.open_memory_channel[Mapping[str, Any]](NOTIFICATIONS)
         await nursery.start(caller.follow, notify)
@@ -50,7 +50,7 @@ async def open_http_client(url: str, token: str | None) -> AsyncIterator[HttpCli
 
 @frozen
 class HttpClient:
-    """What `push` needs of a connection; `notifications` are those of all jobs."""
+    """The `Follower` that `push` needs. `notifications` has those of all jobs, not only the pushed ones."""
 
     notifications: trio.MemoryReceiveChannel[Mapping[str, Any]]
     _caller: HttpCaller
@@ -61,14 +61,14 @@ class HttpClient:
 
 @frozen
 class HttpCaller:
-    """`call` as the websocket's client has it."""
+    """Has the same `call` as the websocket's client."""
 
     url: str
     _client: httpx.AsyncClient
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Any:
         verb, path, query, body = _request(method, params)
-        # As ASCII: half a surrogate pair, which a word of the command line may hold, is for the service to refuse.
+        # ASCII can encode half a surrogate pair, which an argument may contain: the service refuses it.
         content = None if body is None else json.dumps(body)
         headers = {} if body is None else {"content-type": "application/json"}
         try:
@@ -88,9 +88,11 @@ class HttpCaller:
         notify: trio.MemorySendChannel[Mapping[str, Any]],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Pass on the service's events from now on; the channel is closed when they end. Raises `Unreachable` before
-        the first."""
-        timeout = httpx.Timeout(SILENCE_S, connect=CONNECT_TIMEOUT_S)
+        """Send the service's notifications to `notify` until they end; then close it.
+
+        Raises `Unreachable` if the stream cannot be opened.
+        """
+        timeout = httpx.Timeout(EVENTS_READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         is_open = False
         try:
             async with notify, self._client.stream("GET", "/v1/events", timeout=timeout) as answer:
@@ -111,7 +113,7 @@ class HttpCaller:
 
     def _no_service(self) -> Unreachable:
         return Unreachable(
-            f"no service answers at {self.url}; start one with `streamwarm serve`, or name another with --http-url"
+            f"no service answers at {self.url}; start one with `streamwarm serve`, or give another with --http-url"
         )
 
 
@@ -124,7 +126,7 @@ def _refused(url: str, method: str, status: int, problem: Any) -> Any:
 
 
 def _request(method: str, params: Mapping[str, Any]) -> tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]:
-    """Verb, path, query and body of a method."""
+    """The HTTP method, path, query and body of a call."""
     if method == "stats":
         return "GET", "/v1/stats", None, None
     if method == "find":

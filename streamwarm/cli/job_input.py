@@ -1,4 +1,4 @@
-"""Where `push` gets its jobs: keys as arguments, JSON lines, or a listing of the bucket."""
+"""Reads the jobs of `push`: keys as arguments, JSON lines, or a listing of the bucket."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ JsonJob = dict[str, Any]
 
 @frozen
 class Defaults:
-    """What jobs get that do not say it themselves. `kind` None means: guess it from the key."""
+    """Values for jobs that have none of their own. `kind` None means: guess it from the key."""
 
     destination: str | None
     kind: str | None
 
     def apply(self, job: JsonJob) -> JsonJob:
-        """The job, completed. A line of a file may override the flags; a listing cannot."""
+        """The job with its missing fields filled in. A line of a file may override the flags."""
         key = job.get("r2_key")
         filled = dict(job)
         if self.destination is not None:
@@ -36,13 +36,13 @@ class Defaults:
 
 
 def jobs_from_arguments(arguments: Sequence[str], stdin: TextIO | None) -> Iterator[JsonJob]:
-    """Jobs named on the command line. `-` reads JSON lines from stdin; a single `*.jsonl` is a file of them.
+    """The jobs named on the command line. `-` reads JSON lines from stdin; a single `*.jsonl` is a file of them.
 
-    Raises `click.UsageError` where there is no such file: it would otherwise be looked for in the bucket.
+    Raises `click.UsageError` if there is no such file. It would otherwise be taken for a key in the bucket.
     """
     if list(arguments) == ["-"]:
         if stdin is None:
-            raise click.UsageError("standard input is closed; name the jobs' file, or pipe them in")
+            raise click.UsageError("standard input is closed; give a file of jobs, or pipe them in")
         yield from jobs_from_lines(stdin, "standard input")
     elif len(arguments) == 1 and arguments[0].endswith(".jsonl"):
         try:
@@ -59,9 +59,9 @@ def jobs_from_arguments(arguments: Sequence[str], stdin: TextIO | None) -> Itera
 
 
 def jobs_from_lines(lines: Iterable[str], name: str) -> Iterator[JsonJob]:
-    """One job an object a line; blank lines are skipped. A line that is a JSON string is taken for a key.
+    """One job per line, as a JSON object; a JSON string is taken as a key. Blank lines are skipped.
 
-    Raises `click.UsageError` that names the line.
+    Raises `click.UsageError`, which names the line.
     """
     try:
         for number, line in enumerate(lines, 1):
@@ -75,7 +75,7 @@ def _job_of(line: str, where: str) -> JsonJob:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        raise click.UsageError(f"{where}: is not JSON; write one job an object a line") from None
+        raise click.UsageError(f"{where}: is not JSON; write one JSON object per line, one per job") from None
     if isinstance(value, str):
         return {"r2_key": value}
     if not isinstance(value, dict):
@@ -84,14 +84,17 @@ def _job_of(line: str, where: str) -> JsonJob:
 
 
 async def jobs_from_listing(listing: AsyncIterator[ListedObject]) -> AsyncGenerator[JsonJob, None]:
-    """A job for every object that a bucket lists; "folders" (empty objects whose key ends in /) are left out."""
+    """A job per listed object. "Folders" (empty objects whose key ends in /) are left out."""
     async for listed in listing:
         if not (listed.bytes == 0 and listed.r2_key.endswith("/")):
             yield {"r2_key": listed.r2_key} | ({} if listed.bytes is None else {"bytes": listed.bytes})
 
 
 def choose_destination(wanted: str | None, known: Iterable[str]) -> str | None:
-    """The `--destination`, or the only one that the service has; None leaves it to the jobs."""
+    """The `--destination`, else the service's only one. None means that each job must name its own.
+
+    Raises `SettingsError` if the service has no destination of that name.
+    """
     names = sorted(known)
     if wanted is None and len(names) == 1:
         return names[0]

@@ -1,4 +1,4 @@
-"""`streamwarm jobs`: list jobs; retry, cancel or forget them singly or by filter."""
+"""`streamwarm jobs`: lists jobs, and retries, cancels or forgets them by id or by filter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADINGS = ("id", "state", "destination", "kind", "key", "attempt", "updated", "
 
 @frozen
 class Selection:
-    """Which jobs: `ids`, or all that have this `state` (any of `states`) and `destination`."""
+    """Which jobs: those in `ids`, or else all with this `state` and `destination` (None: any)."""
 
     ids: tuple[str, ...]
     state: str | None
@@ -42,7 +42,7 @@ def _filter_options(command: F) -> F:
 
 @click.group(invoke_without_command=True)
 @_filter_options
-@click.option("--limit", "-n", default=100, type=click.IntRange(0), help="At most so many, newest first; 0: all.")
+@click.option("--limit", "-n", default=100, type=click.IntRange(0), help="Maximum number, newest first; 0: all.")
 @client_options
 @click.pass_context
 def jobs(ctx: click.Context, /, **options: Any) -> None:
@@ -52,7 +52,7 @@ def jobs(ctx: click.Context, /, **options: Any) -> None:
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(_list, **options)
-    else:  # what stands before the subcommand holds for it too
+    else:  # options before the subcommand apply to it too
         given = {name: value for name, value in options.items() if value is not None and value is not False}
         ctx.default_map = {ctx.invoked_subcommand: given}
 
@@ -61,11 +61,11 @@ def jobs(ctx: click.Context, /, **options: Any) -> None:
 def _list(state: str | None, destination: str | None, limit: int, service: Service, as_json: bool) -> None:
     more = trio.run(_print_jobs, service, Selection((), state, destination), limit, as_json)
     if more and not as_json:
-        click.echo(f"and more; --limit 0 shows all, --state and --destination fewer (shown: {limit})", err=True)
+        click.echo(f"there are more than {limit}; --limit 0 shows all, --state and --destination filter", err=True)
 
 
 async def _print_jobs(service: Service, selection: Selection, limit: int, as_json: bool) -> bool:
-    """Whether there were more."""
+    """Print up to `limit` jobs (0: all). Returns True if there are more."""
     left, after = limit, None
     async with open_caller(service) as caller:
         while True:
@@ -99,7 +99,7 @@ def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
 @click.argument("job_id", metavar="ID")
 @client_command
 def show(job_id: str, service: Service, as_json: bool) -> None:
-    """All that is known of one job, and what to do about it."""
+    """Show all details of a job, and what to do if it failed."""
     job = trio.run(_call, service, "get", {"id": job_id})
     if as_json:
         print_json(job)
@@ -113,8 +113,8 @@ def show(job_id: str, service: Service, as_json: bool) -> None:
         click.echo(f"what to do: {remedy(error['code'])}")
 
 
-def _bulk_command(name: str, told: str, states: tuple[State, ...], text: str) -> None:
-    """`states` are those that --all means."""
+def _bulk_command(name: str, past_tense: str, states: tuple[State, ...], text: str) -> None:
+    """Add the command `name`. `--all` selects jobs in any of `states`."""
 
     @jobs.command(name, help=text)
     @click.argument("ids", nargs=-1, metavar="[ID]...")
@@ -125,18 +125,18 @@ def _bulk_command(name: str, told: str, states: tuple[State, ...], text: str) ->
         ids: tuple[str, ...], state: str | None, destination: str | None, every: bool, service: Service, as_json: bool
     ) -> None:
         if bool(ids) == bool(every or state or destination) or (every and state):
-            raise click.UsageError("name either job ids, or --state and --destination, or --all")
+            raise click.UsageError("give either job ids, or --state and --destination, or --all")
         wanted = [s.value for s in states] if every else [state]
         selections = [Selection(ids, one, destination) for one in wanted]
         total = trio.run(_change, service, f"{name}_jobs", selections)
         if as_json:
             print_json(total)
         else:
-            click.echo(f"{told} {total['changed']} of {total['matched']} jobs")
+            click.echo(f"{past_tense} {total['changed']} of {total['matched']} jobs")
             if total["changed"] < total["matched"]:
-                click.echo(f"the others were not in a state to {name}; `streamwarm jobs show ID` tells", err=True)
+                click.echo(f"{name} was not possible in the others' state; see `streamwarm jobs show ID`", err=True)
         if ids and total["matched"] < len(set(ids)):
-            fail(f"{len(set(ids)) - total['matched']} of these ids are of no job (any more)", FAILED)
+            fail(f"{len(set(ids)) - total['matched']} of these ids match no job (any more)", FAILED)
         sys.exit(OK if total["changed"] or not ids else FAILED)
 
 
@@ -174,7 +174,7 @@ _bulk_command(
     "retry",
     "retried",
     (State.FAILED, State.UNKNOWN),
-    "Queue jobs again that failed, are unknown or were cancelled, with all their attempts.",
+    "Queue failed, unknown or cancelled jobs again, with all their attempts.",
 )
 _bulk_command(
     "cancel",
@@ -186,6 +186,6 @@ _bulk_command(
     "forget",
     "forgot",
     (State.FAILED, State.UNKNOWN, State.CANCELLED),
-    "Drop what is kept of ended jobs: of done ones the warm record, so that the next push warms again; failed, unknown "
-    "and cancelled ones are deleted.",
+    "Forget ended jobs: done jobs lose their warm record, so that the next push warms again; failed, unknown and "
+    "cancelled jobs are deleted.",
 )

@@ -1,4 +1,4 @@
-"""Which kind an object is, guessed from its name and content type. Pure; `--kind` overrides it."""
+"""Guesses an object's kind from its name and content type. Pure. `--kind` overrides it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import mimetypes
 
 from streamwarm.model import Kind
 
-# Telegram plays these as what they are; every other file is a document. A .gif or silent .mp4 is an animation to it,
-# and only .ogg with Opus is a voice message, which a name cannot tell from music: audio is the safe guess.
+# Telegram shows these as media; every other file is a document. It shows a .gif or a silent .mp4 as an animation. An
+# .ogg is a voice message only if it contains Opus, which its name does not show: audio is the safe guess.
 _BY_EXTENSION = {
     ".jpg": Kind.PHOTO,
     ".jpeg": Kind.PHOTO,
@@ -28,7 +28,7 @@ _BY_MAJOR_TYPE = {"video": Kind.VIDEO, "audio": Kind.AUDIO}
 
 
 def kind_by_name(r2_key: str) -> Kind | None:
-    """What the name's extension says, None if it says nothing."""
+    """The kind by the name's extension, None if that is unknown."""
     name = r2_key.rpartition("/")[2]
     dot = name.rfind(".")
     extension = name[dot:].lower() if dot >= 0 else ""
@@ -39,7 +39,7 @@ def kind_by_name(r2_key: str) -> Kind | None:
 
 
 def guess_kind(r2_key: str, content_type: str | None = None) -> Kind:
-    """By extension, then by content type, else a document, which takes anything."""
+    """The kind by extension, then by content type, else a document, which can be any file."""
     return kind_by_name(r2_key) or _by_type(content_type or "")
 
 

@@ -1,4 +1,4 @@
-"""`streamwarm migrate`: brings the store's schema up to date."""
+"""`streamwarm migrate`: updates the store's schema."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 import trio
 
 from streamwarm.cli.common import config_option, exits, print_json, read_settings
+from streamwarm.service.machine import real_machine
 from streamwarm.service.open import migrate_store
 
 
@@ -17,12 +18,12 @@ from streamwarm.service.open import migrate_store
 @config_option
 @exits
 def migrate(store: str | None, as_json: bool, config: Path | None) -> None:
-    """Apply schema migrations to the store, creating it if need be.
+    """Apply schema migrations to the store, and create it if needed.
 
-    `serve` does the same when it starts. Safe when several start at once, and beside a running service.
+    `serve` does the same when it starts. Safe if several start at once, and while the service runs.
     """
     settings = read_settings(config, {"store.url": store}, destinations=False)
-    version = trio.run(migrate_store, settings)
+    version = trio.run(migrate_store, settings, real_machine())
     if as_json:
         print_json({"schema_version": version})
     else:

@@ -1,4 +1,4 @@
-"""`streamwarm pause`: send nothing for a while, anywhere or to one destination."""
+"""`streamwarm pause`: sends nothing for a while, to one destination or to any."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from streamwarm.cli.times import BadTime, format_time, parse_future, parse_time,
 @click.option("--until", metavar="TIME", help="10m, 2h30m, 2026-01-02T18:00:00Z or Unix seconds (default: resume).")
 @client_command
 def pause(destination: str | None, until: str | None, service: Service, as_json: bool) -> None:
-    """Send nothing to DESTINATION, or with none given to any, until TIME or until it is resumed.
+    """Send nothing to DESTINATION (default: to any), until TIME or until it is resumed.
 
-    Transfers that run are finished; pushes are still taken. A pause outlives the service.
+    Running transfers are finished, and pushes are still accepted. A pause survives a restart of the service.
     """
     _until(until, time.time())
     change_pauses(service, "pause", destination, until=until, as_json=as_json)
@@ -31,7 +31,7 @@ def pause(destination: str | None, until: str | None, service: Service, as_json:
 def change_pauses(
     service: Service, method: str, destination: str | None, *, until: str | None = None, as_json: bool
 ) -> None:
-    """Call `pause` or `resume` and print how things stand now."""
+    """Call `pause` or `resume` and print the pauses that are in force now."""
     stats = trio.run(_call, service, method, destination, until)
     if as_json:
         print_json(stats)
@@ -41,23 +41,23 @@ def change_pauses(
 
 
 def pause_lines(stats: dict[str, Any]) -> list[str]:
-    """A line about each pause in force."""
+    """One line per pause in force."""
     paused = [("the whole service", stats.get("paused"))]
     paused += [(name, view.get("paused")) for name, view in sorted(stats["destinations"].items())]
-    return [f"{who}: paused until {format_time(p['until'])} ({p['reason']})" for who, p in paused if p]
+    return [f"{what}: paused until {format_time(p['until'])} ({p['reason']})" for what, p in paused if p]
 
 
 async def _call(service: Service, method: str, destination: str | None, until: str | None) -> Any:
     params = {} if destination is None else {"destination": destination}
     async with open_caller(service) as caller:
-        if until is not None:  # by the service's clock: this machine's may be wrong
+        if until is not None:  # relative to the service's clock: this machine's may be wrong
             stats = await caller.call("stats", {})
             params |= _until(until, datetime.fromisoformat(stats["at"]).timestamp(), parse_future)
         return await caller.call(method, params)
 
 
 def _until(text: str | None, now: float, parse: Callable[[str, float], float] = parse_time) -> dict[str, str]:
-    """The parameter, if there is one."""
+    """The params' `until`, if it was given. Raises `click.BadParameter`."""
     try:
         return {} if text is None else {"until": rfc3339(parse(text, now))}
     except BadTime as exc:

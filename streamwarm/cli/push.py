@@ -1,4 +1,4 @@
-"""`streamwarm push`: jobs over the websocket, followed to their end."""
+"""`streamwarm push`: pushes jobs and follows them to their end."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from streamwarm.settings.schema import Settings
 
 BATCH_JOBS = 500
 BATCH_BYTES = 512 * 1024
-"""A frame may have 1 MiB; half of it leaves room for the envelope and for keys that JSON must escape."""
+"""The size of a batch as JSON. A frame may have 1 MiB; half of it leaves room for the envelope and for escaped keys."""
 
 QUEUE_FULL, RATE_LIMITED = -32001, -32005
 FULL_S = 5.0
-"""How long to wait when the backlog is full and the service does not say."""
+"""How long to wait if the backlog is full and the service does not say how long."""
 
 
 @frozen
@@ -49,7 +49,7 @@ class PushRequest:
 
 @click.command()
 @click.argument("keys", nargs=-1, metavar="[KEY... | FILE.jsonl | -]")
-@click.option("--destination", "-d", help="Where to (default: the service's only one, or what the jobs say).")
+@click.option("--destination", "-d", help="Destination (default: each job's own, or the service's only one).")
 @click.option("--kind", "-k", type=click.Choice([k.value for k in Kind]), help="Default: guessed from the key.")
 @click.option("--prefix", help="Push every object of the bucket under this prefix.")
 @click.option("--wait/--no-wait", default=True, help="Follow the jobs until all have ended (default), or not.")
@@ -68,7 +68,7 @@ def push(
     Exit 0 if every job was accepted and, unless --no-wait, ended done; 1 if any failed.
     """
     if bool(keys) == (prefix is not None):
-        raise click.UsageError("name either object keys, a file of jobs or -, or a --prefix")
+        raise click.UsageError("give either object keys, a file of jobs, - or a --prefix")
     request = PushRequest(keys, prefix, destination, kind, wait)
     is_interrupted = False
     with open_display(as_json=as_json) as display:
@@ -81,13 +81,13 @@ def push(
                 raise
     if is_interrupted:
         left = following.open_count
-        go_on = f"; {left} jobs that the service took go on: `streamwarm jobs` lists them, `jobs cancel` ends them"
+        go_on = f"; {left} accepted jobs go on: `streamwarm jobs` lists them, `jobs cancel` cancels them"
         fail(f"interrupted{go_on if left else ''}", INTERRUPTED)
     sys.exit(FAILED if following.failed else 0)
 
 
 async def _push(service: Service, request: PushRequest, following: Following) -> None:
-    """Push what is asked for, and follow it to its end."""
+    """Push the requested jobs and follow them to their end."""
     async with open_follower(service) as client:
         stats = await client.call("stats", {})
         defaults = Defaults(choose_destination(request.destination, stats["destinations"]), request.kind)
@@ -103,7 +103,7 @@ async def _push(service: Service, request: PushRequest, following: Following) ->
 
 @asynccontextmanager
 async def follow_to_end(client: Follower, following: Following) -> AsyncIterator[None]:
-    """Push inside this block; it is left when every job that is followed has ended. Raises `Unreachable`."""
+    """Push inside this block. Its exit waits until every followed job has ended. Raises `Unreachable`."""
     pushed, ended = trio.Event(), trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_listen, client, following, pushed, ended)
@@ -120,21 +120,22 @@ async def _listen(client: Follower, following: Following, pushed: trio.Event, en
         if pushed.is_set() and not following.open_count:
             ended.set()
     raise Unreachable(
-        "the service went away before every job had ended; what it acknowledged is stored: push again to follow it"
+        "the connection ended before every job had; the acknowledged jobs are stored: push again to follow them"
     )
 
 
 async def _jobs(settings: Settings, request: PushRequest) -> AsyncGenerator[JsonJob, None]:
-    """The jobs as they are named; where the bucket can be asked, with the kinds that names do not tell."""
+    """The requested jobs. If the bucket can be asked, jobs whose name does not show a kind get one."""
     if request.prefix is None and (request.kind is not None or settings.r2.missing()):
         async with aclosing(_named_jobs(request.arguments)) as jobs:
             async for job in jobs:
                 yield job
         return
-    from streamwarm.cli.content_type import with_kinds  # only who asks the bucket needs its code
+    from streamwarm.cli.content_type import with_kinds  # imported only if the bucket is asked
+    from streamwarm.service.machine import real_machine
     from streamwarm.service.open import open_source
 
-    async with open_source(settings) as source:
+    async with open_source(settings, real_machine()) as source:
         listed = None if request.prefix is None else jobs_from_listing(source.list_objects(request.prefix))
         async with aclosing(listed or _named_jobs(request.arguments)) as jobs:
             asked = jobs if request.kind is not None else with_kinds(jobs, source)
@@ -145,7 +146,7 @@ async def _jobs(settings: Settings, request: PushRequest) -> AsyncGenerator[Json
 
 async def _named_jobs(arguments: tuple[str, ...]) -> AsyncGenerator[JsonJob, None]:
     jobs = jobs_from_arguments(arguments, sys.stdin)
-    # In a thread, since standard input may be a pipe that is written to slowly.
+    # Read in a thread: standard input may be a slow pipe.
     while some := await trio.to_thread.run_sync(lambda: list(islice(jobs, BATCH_JOBS)), abandon_on_cancel=True):
         for job in some:
             yield job
@@ -167,8 +168,8 @@ async def _batches(jobs: AsyncIterator[JsonJob], defaults: Defaults) -> AsyncIte
 
 
 async def push_batch(client: Follower, batch: list[JsonJob], following: Following, *, watch: bool) -> None:
-    """Push until every job was taken or rejected; while the backlog is full, or others have used up what this address
-    may ask, wait and push the rest again."""
+    """Push until every job is accepted or rejected. If the backlog is full or the client is rate limited, wait and push
+    the rest again."""
     pending = batch
     while pending:
         try:
@@ -179,7 +180,7 @@ async def push_batch(client: Follower, batch: list[JsonJob], following: Followin
             await trio.sleep(exc.data.get("retry_after_s", FULL_S))
             continue
         for answer in reply["accepted"]:
-            take = following.accepted if watch else following.left_alone
+            take = following.accepted if watch else following.accepted_unwatched
             take(pending[answer["index"]], answer)
         full = [answer for answer in reply["rejected"] if answer["code"] == "queue_full"]
         for answer in reply["rejected"]:

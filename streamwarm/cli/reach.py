@@ -1,4 +1,4 @@
-"""How the client commands find a running service: by the settings, or by what the command line says."""
+"""How the client commands reach a running service: by the command line's options, else by the settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamwarm.settings.schema import Address, Settings
 
 @frozen
 class Service:
-    """Where a running service is, as far as the command line and the settings tell. `token` None: none is needed."""
+    """The addresses of a running service, from the command line and the settings. `token` None: none is sent."""
 
     settings: Settings
     url: str | None = None
@@ -31,26 +31,26 @@ class Service:
 
     @property
     def websocket(self) -> str:
-        """Its websocket. Raises `SettingsError` if that cannot be known."""
+        """The websocket's URL. Raises `SettingsError` if it is unknown."""
         return self.url or f"ws://{_known(self.settings.serve.listen, 'serve.listen', '--url')}/"
 
     @property
     def http(self) -> str:
-        """Its HTTP API, without a slash at the end. Raises `SettingsError` if that cannot be known."""
+        """The HTTP API's URL, without a slash at the end. Raises `SettingsError` if it is unknown."""
         return self.http_url or f"http://{_known(self.settings.serve.http, 'serve.http', '--http-url')}"
 
 
 class Caller(Protocol):
-    """Carries out one method of the contract's section 5. Raises `CallError` or `Unreachable`."""
+    """Calls the methods of the contract's section 5. Raises `CallError` or `Unreachable`."""
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Any: ...
 
 
 @asynccontextmanager
 async def open_caller(service: Service) -> AsyncIterator[Caller]:
-    """The websocket, or HTTP where only `--http-url` says where the service is. Raises `Unreachable`."""
+    """Open a caller over the websocket, or over HTTP if only `--http-url` was given. Raises `Unreachable`."""
     if service.http_url is not None and service.url is None:
-        from streamwarm.cli.http_client import open_http_caller  # httpx is slow to import, and seldom needed here
+        from streamwarm.cli.http_client import open_http_caller  # httpx is slow to import and seldom needed
 
         async with open_http_caller(service.http, service.token) as caller:
             yield caller
@@ -60,7 +60,7 @@ async def open_caller(service: Service) -> AsyncIterator[Caller]:
 
 
 class Follower(Caller, Protocol):
-    """A caller that also hears of jobs; the notifications must be read, or calls wait."""
+    """A caller that also gets jobs' notifications. They must be read, or calls wait."""
 
     @property
     def notifications(self) -> trio.MemoryReceiveChannel[Mapping[str, Any]]: ...
@@ -68,7 +68,7 @@ class Follower(Caller, Protocol):
 
 @asynccontextmanager
 async def open_follower(service: Service) -> AsyncIterator[Follower]:
-    """As `open_caller`. Raises `Unreachable`."""
+    """Open a follower over the websocket, or over HTTP if only `--http-url` was given. Raises `Unreachable`."""
     if service.http_url is not None and service.url is None:
         from streamwarm.cli.http_client import open_http_client
 
@@ -80,9 +80,9 @@ async def open_follower(service: Service) -> AsyncIterator[Follower]:
 
 
 def client_options(command: F) -> F:
-    """`--config`, `--url`, `--http-url`, `--token` and `--json`, as they come from the command line."""
+    """Add `--config`, `--url`, `--http-url`, `--token` and `--json` to a command."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print data as JSON, one value a line."),
+        click.option("--json", "as_json", is_flag=True, help="Print data as JSON, one value per line."),
         click.option("--token", envvar="STREAMWARM_TOKEN", help="Bearer token (default: the first of auth.tokens)."),
         click.option(
             "--http-url", envvar="STREAMWARM_HTTP_URL", help="HTTP API of the service (default: from serve.http)."
@@ -95,7 +95,7 @@ def client_options(command: F) -> F:
 
 
 def client_command(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options above; the command gets a `Service` as `service`, and `as_json`."""
+    """Add the client options to a command; it gets a `Service` as `service`, and `as_json`."""
 
     @client_options
     @exits
@@ -119,7 +119,7 @@ def _checked(url: str | None, flag: str, schemes: tuple[str, ...]) -> str | None
     if url is None:
         return None
     if not url.startswith(schemes):
-        other = "; a websocket goes with --url" if flag == "--http-url" else "; an HTTP address goes with --http-url"
+        other = "; for a websocket use --url" if flag == "--http-url" else "; for an HTTP address use --http-url"
         raise SettingsError(f"{flag}: must start with {' or '.join(schemes)}{other}")
     try:
         parts = urlsplit(url)
@@ -128,18 +128,18 @@ def _checked(url: str | None, flag: str, schemes: tuple[str, ...]) -> str | None
         is_complete = False
     if not is_complete:
         port = 8788 if flag == "--http-url" else 8787
-        raise SettingsError(f"{flag}: names no host, or no port that there is; give {schemes[0]}HOST:{port}/")
+        raise SettingsError(f"{flag}: has no host, or an invalid port; give {schemes[0]}HOST:{port}/")
     return url.rstrip("/") if flag == "--http-url" else url
 
 
 def _known(address: Address, setting: str, flag: str) -> str:
     if address.port == 0:
-        raise SettingsError(f"{setting} has port 0, so the service's port is not known here; name it with {flag}")
+        raise SettingsError(f"{setting} has port 0, so the service's port is not known here; give it with {flag}")
     return str(address._replace(host=_dialable(address.host)))
 
 
 def _dialable(host: str) -> str:
-    """A service that listens on every address is reached on loopback."""
+    """The host to connect to. A service that listens on every address is reached on loopback."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

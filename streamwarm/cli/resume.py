@@ -1,4 +1,4 @@
-"""`streamwarm resume`: end a pause."""
+"""`streamwarm resume`: ends a pause."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from streamwarm.cli.reach import Service, client_command
 @click.argument("destination", required=False)
 @client_command
 def resume(destination: str | None, service: Service, as_json: bool) -> None:
-    """End the pause of DESTINATION, or with none given that of the whole service.
+    """End the pause of DESTINATION (default: of the whole service).
 
-    A destination's own pause (Telegram's 429) stays until the time that it named.
+    A cooldown that the destination asked for (Telegram's 429) lasts until its own time.
     """
     change_pauses(service, "resume", destination, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Runs the service under a command: settings to log lines, signals to shutdown, exceptions to the caller."""
+"""Runs the service for a command: logs by the settings, shuts down at signals, and passes exceptions on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 import trio
 
 from streamwarm.service.log import logger_for
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.settings.schema import Settings
@@ -18,19 +19,19 @@ from streamwarm.watch.events import Observer
 
 @asynccontextmanager
 async def running_service(settings: Settings, observe: Observer) -> AsyncIterator[Endpoints]:
-    """A service inside this block; on the way out it drains."""
+    """Run a service for this block; it drains at the exit."""
     shutdown = Shutdown()
     async with trio.open_nursery() as nursery:
-        endpoints: Endpoints = await nursery.start(partial(run_service, settings, shutdown, observe))
+        endpoints: Endpoints = await nursery.start(partial(run_service, settings, shutdown, observe, real_machine()))
         yield endpoints
         shutdown.signal()
 
 
 async def serve_until_signalled(settings: Settings) -> bool:
-    """Serve until SIGTERM or SIGINT; a second one ends it at once. True if it was SIGINT."""
+    """Serve until SIGTERM or SIGINT; a second signal ends it at once. Returns True if SIGINT came."""
     shutdown = Shutdown()
     interrupted = False
-    # What is in place again once the receiver is closed: a SIGTERM while the process ends must not undo its exit code.
+    # This handler is back in place once the receiver is closed: a SIGTERM at exit must not change the exit code.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -49,12 +50,12 @@ async def serve_until_signalled(settings: Settings) -> bool:
 
 async def _serve(settings: Settings, shutdown: Shutdown) -> None:
     if settings.serve.processes == 1:
-        await run_service(settings, shutdown, logger_for(settings))
+        await run_service(settings, shutdown, logger_for(settings), real_machine())
         return
     # Imported here: a service of one process has no need of it.
     from streamwarm.processes.supervisor import supervise
 
-    await supervise(settings, shutdown, logger_for(settings))
+    await supervise(settings, shutdown, logger_for(settings), real_machine())
 
 
 async def until_signalled() -> None:

@@ -1,4 +1,4 @@
-"""`streamwarm sandbox`: a bucket and a bot to try things on, until Ctrl-C."""
+"""`streamwarm sandbox`: runs a bucket and a bot to try things on, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from streamwarm.sandbox.sandbox import open_sandbox
 @config_option
 @exits
 def sandbox(config: Path | None) -> None:
-    """Run a real S3 server (SeaweedFS) in R2's place and a Bot API emulator, on loopback, until Ctrl-C.
+    """Run a real S3 server (SeaweedFS) instead of R2 and a Bot API emulator, on loopback, until Ctrl-C.
 
-    Prints a ready streamwarm.toml. What is put into its bucket is gone when it stops.
+    Prints a complete streamwarm.toml. The bucket's objects are deleted when it stops.
     """
     if config is not None:
-        read_settings(config)  # nothing in it is the sandbox's, but what is named must be right
+        read_settings(config)  # the sandbox uses none of them, but a file that was given must be valid
     trio.run(_sandbox)
 
 
 async def _sandbox() -> None:
     async with open_sandbox() as running:
-        click.echo("# streamwarm.toml: a sandbox on loopback, until this command is stopped")
+        click.echo("# streamwarm.toml for the sandbox; valid until this command is stopped")
         click.echo(running.as_toml())
         await until_signalled()

@@ -1,4 +1,4 @@
-"""`streamwarm serve`: the service, until it is told to stop."""
+"""`streamwarm serve`: runs the service until a signal stops it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamwarm.settings.schema import Settings, StoreSettings
 @click.option("--workers", type=int, help="Transfers at a time (queue.workers).")
 @click.option("--processes", type=int, help="Processes (serve.processes).")
 @click.option("--store", metavar="URL", help="sqlite:///PATH, postgresql://… or memory: (store.url).")
-@click.option("--sandbox", is_flag=True, help="Start a sandbox too and use its bucket and bot, and a throw-away store.")
+@click.option("--sandbox", is_flag=True, help="Also start a sandbox; use its bucket and bot, and a temporary store.")
 @config_option
 @exits
 def serve(
@@ -36,7 +36,7 @@ def serve(
 ) -> None:
     """Run the service: intake, backlog, dispatcher, workers, HTTP.
 
-    SIGTERM or Ctrl-C drains: running transfers have serve.drain_s to finish. A second one ends it at once.
+    SIGTERM or Ctrl-C drains: running transfers have serve.drain_s to finish. A second signal ends it at once.
     """
     flags = {
         "serve.listen": listen,
@@ -55,15 +55,17 @@ def serve(
 
 
 def _allow_many_connections() -> None:
-    """The listeners' own limits come to some 1,800 clients; a shell's usual limit is 1,024 open files."""
+    """Raise the limit of open files. The listeners allow some 1,800 clients; a shell usually allows 1,024 files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve_with_sandbox(settings: Settings, keep_store: bool) -> bool:
-    """Unless `--store` says so, never with the store in the settings: a real backlog must not be warmed at an
-    emulator and called done."""
-    # Imported here: who serves a real bucket has no need of the sandbox's code in memory.
+    """Serve with a sandbox, and with a temporary store unless `--store` was given (`keep_store`).
+
+    An emulator must not mark the jobs of a real backlog as done.
+    """
+    # Imported here, so that a real service does not load the sandbox's code.
     from streamwarm.sandbox.sandbox import open_sandbox
 
     with tempfile.TemporaryDirectory(prefix="streamwarm-sandbox-") as folder:

@@ -1,4 +1,4 @@
-"""`streamwarm status`: queue, workers, destinations and limits, once or live."""
+"""`streamwarm status`: shows the queue, the workers and the destinations with their budgets, once or live."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ KEY_WIDTH = 40
 
 @click.command()
 @click.option("--watch", "-w", is_flag=True, help="Keep it live until Ctrl-C.")
-@click.option("--every", "every_s", type=click.FloatRange(0.2), default=EVERY_S, help="Seconds between two looks.")
+@click.option("--every", "every_s", type=click.FloatRange(0.2), default=EVERY_S, help="Refresh interval in seconds.")
 @client_command
 def status(watch: bool, every_s: float, service: Service, as_json: bool) -> None:
-    """Show the queue, what the workers stream, the destinations with their limits and pauses.
+    """Show the queue, the workers' streams, and the destinations with their budgets and pauses.
 
-    With --watch it stays live; in a pipe it prints anew at each look, with --json one line a look.
+    With --watch it refreshes until Ctrl-C. In a pipe it prints everything at each refresh, with --json as one line.
     """
     console = Console()
     if watch and console.is_terminal and not as_json:
@@ -60,19 +60,19 @@ async def _live(service: Service, console: Console, every_s: float) -> None:
 
 
 def render(stats: Mapping[str, Any]) -> RenderableType:
-    """The live view of one answer of `stats`."""
+    """The live view of one reply of `stats`."""
     streams = Table(box=None, pad_edge=False, expand=False)
     for heading in ("#", "streaming", "to", "", "done", "rate"):
         streams.add_column(heading, no_wrap=True)
     for stream in stats["workers"]["streams"]:
         streams.add_row(*_stream_cells(stream))
     lines = [escape(printable(line)) for line in (queue_line(stats), workers_line(stats))]
-    places = [
+    destinations = [
         escape(printable(line))
         for name, view in sorted(stats["destinations"].items())
         for line in (destination_line(name, view), *limit_lines(view))
     ]
-    return Group(*lines, "", streams, "", *places)
+    return Group(*lines, "", streams, "", *destinations)
 
 
 def _stream_cells(stream: Mapping[str, Any]) -> tuple[RenderableType, ...]:

@@ -1,4 +1,4 @@
-"""The answer of `stats` as lines of text. Pure."""
+"""Formats the reply of `stats` as lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def status_lines(stats: Mapping[str, Any]) -> list[str]:
-    """All of it, a line a thing."""
+    """The whole reply: one line per queue, stream, destination, and so on."""
     lines = [queue_line(stats), workers_line(stats)]
     lines += [_stream_line(stream) for stream in stats["workers"]["streams"]]
     for name, view in sorted(stats["destinations"].items()):
@@ -40,7 +40,7 @@ def destination_line(name: str, view: Mapping[str, Any]) -> str:
 
 
 def limit_lines(view: Mapping[str, Any]) -> list[str]:
-    """A destination's rate and what would raise it, and each chat that is silent or set aside."""
+    """A destination's rate, each of its chats that is paused or set aside, and a hint that would raise the rate."""
     lines = []
     if limits := view.get("limits"):
         chats = f", {limits['chats']} chats" if limits["chats"] > 1 else ""
@@ -54,7 +54,7 @@ def limit_lines(view: Mapping[str, Any]) -> list[str]:
 
 
 def bytes_text(count: float) -> str:
-    """Three digits and a decimal unit."""
+    """A size in decimal units, such as `1.5 MB`."""
     for unit in _UNITS[:-1]:
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -63,7 +63,7 @@ def bytes_text(count: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """The two largest units: `45s`, `3m20s`, `2h05m`, `3d04h`."""
+    """A duration in its two largest units: `45s`, `3m20s`, `2h05m`, `3d04h`."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole}s"

@@ -1,5 +1,5 @@
-"""Rows for people and for pipes: a table on a terminal (a block a row on a narrow one), tab-separated lines without a
-heading elsewhere."""
+"""Prints rows: as a table on a terminal, as one block per row on a narrow one, and tab-separated without headings in a
+pipe."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Row = Sequence[str]
 
 GAP = 2
 SENTENCE_WIDTH = 32
-"""What the last column, which may hold sentences, needs to be read; squeezed into less it is a letter or two a line."""
+"""The least width of the last column, in characters. It may contain sentences, which are unreadable in less."""
 
 
 def print_table(headings: Row, rows: Sequence[Row], console: Console | None = None) -> None:
-    """A pipe gets every cell whole: nothing is cut to a width, no colour, one row a line."""
+    """Print the rows. In a pipe every cell is printed whole and without colour, one row per line."""
     console = console or Console()
     if not console.is_terminal:
         for row in rows:
@@ -44,7 +44,7 @@ def _width_needed(rows: Sequence[Row]) -> int:
 
 
 def _print_blocks(headings: Row, rows: Sequence[Row], console: Console) -> None:
-    """A bare number is told with its heading; the last cell goes below."""
+    """One block per row. A number is printed with its heading; the last cell is on a line of its own."""
     for *cells, last in rows:
         named = [
             f"{heading} {cell}" if cell.isdigit() else cell
@@ -57,5 +57,5 @@ def _print_blocks(headings: Row, rows: Sequence[Row], console: Console) -> None:
 
 
 def printable(cell: str) -> str:
-    """An object's name may hold line breaks, tabs, and what a terminal obeys: none of it reaches one."""
+    """The text with control characters escaped. A key may contain line breaks, tabs and terminal control sequences."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cell)

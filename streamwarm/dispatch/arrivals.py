@@ -18,7 +18,7 @@ from attrs import define, field
 from streamwarm.model import QueuedJob
 
 IDS_KEPT = 4_096
-"""Ids kept of each kind: as many events as the publisher keeps. An event follows its push within milliseconds."""
+"""Ids kept of each kind, as many as the publisher keeps events. An event follows its push within milliseconds."""
 
 
 @define
@@ -62,7 +62,7 @@ class Arrivals:
         return room
 
     def is_news(self, job_id: str) -> bool:
-        """Whether the event of this queued job orders a read of the store; False if the job was offered here."""
+        """Note the event of a queued job. Returns True if the store must be read, False if the job was offered here."""
         if self._offered.discard(job_id):
             return False
         self._announced.add(job_id)

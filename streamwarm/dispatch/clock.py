@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
 from attrs import define
@@ -17,8 +16,8 @@ class SteadyClock:
     minute was full silent for that hour. It follows the wall clock forward, so a suspended machine wakes up on time.
     """
 
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
     _offset_s: float = -math.inf
 
     def __call__(self) -> float:

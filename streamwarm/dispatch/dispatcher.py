@@ -18,11 +18,11 @@ import trio
 from attrs import define, field
 
 from streamwarm.backlog.settlement import Release
-from streamwarm.backlog.shared_limits import MovedLane, Obeyed, Silence
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, PauseEffect
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.arrivals import Arrivals
 from streamwarm.dispatch.claims import Chosen, in_lanes, passed_over, spares_for
-from streamwarm.dispatch.departures import Departures
+from streamwarm.dispatch.departure_turns import DepartureTurns
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
@@ -31,25 +31,25 @@ from streamwarm.model import Claim, Lane, QueuedJob
 from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
-"""How often the store is asked though nobody woke us: jobs that other processes pushed or whose retry came due."""
+"""How often the store is read even if nothing woke the dispatcher, in seconds: for jobs that other processes pushed."""
 
 REFRESH_S = 0.1
-"""While there are jobs at hand, new pushes are looked at this often: at most ten reads a second, however many come."""
+"""How often the store is read for new pushes while there are loaded jobs: at most ten reads a second."""
 
 REFRESH_SHARE = 10
-"""A read is followed by this many times its own duration without one. It costs 4 ms of CPU with four destinations and
-84 ms with a thousand; a busy service never spends more than a tenth of its time on looking."""
+"""A read is followed by this many times its own duration without one, so reading takes at most a tenth of the time.
+It costs 4 ms of CPU with four destinations and 84 ms with a thousand."""
 
 TROUBLE_S = 1.0
 """The pause after the store failed."""
 
-GIVE_BACK_S = 5.0
-"""How long a stopped dispatcher may take to finish a claim, and to give back what no worker has yet."""
+RELEASE_S = 5.0
+"""How long a stopped dispatcher may take, in seconds, to finish a claim, and to release claims that no worker has."""
 
 
 @define
 class Dispatcher:
-    """One task (`run`), and what others may call: `offer`, `idle`, `wake`, `pause`, `depart`, `ended`.
+    """One task (`run`), and what others call: `offer`, `idle`, `wake`, `pause`, `depart`, `ended`, `move_lane`.
 
     `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`).
     """
@@ -61,35 +61,35 @@ class Dispatcher:
     now: Callable[[], float]
     steady_now: Callable[[], float]
     observe: Observer
-    departures: Departures = field(init=False)
+    _turns: DepartureTurns = field(init=False)
     _idle: trio.Semaphore = field(factory=lambda: trio.Semaphore(0))
     _changed: trio.Event = field(factory=trio.Event)
     _arrivals: Arrivals = field(init=False)
-    _news: bool = True
+    _stale: bool = True  # the store may hold better jobs than the loaded ones
     _refreshed_at: float = float("-inf")
     _refresh_s: float = REFRESH_S
-    _taken: bool = False  # something of what was read last
-    _left_out: frozenset[str] = frozenset()  # the paused destinations, whose jobs would only take up room
+    _taken: bool = False  # a job was taken since the last read
+    _left_out: frozenset[str] = frozenset()  # paused destinations: loaded, their jobs would only take up room
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     claiming: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self.departures = Departures(self.limits, self.steady_now, self._budget_changed)
+        self._turns = DepartureTurns(self.limits, self.steady_now, self._budget_changed)
         self._arrivals = Arrivals(self.queue.max_queue)
 
     def idle(self) -> None:
-        """A worker can take one more job."""
+        """Note that a worker can take one more job."""
         self._idle.release()
 
     def wake(self) -> None:
-        """There may be new jobs, or a pause has changed."""
-        self._news = True
+        """Note that there may be new jobs, or that a pause has changed."""
+        self._stale = True
         self._changed.set()
-        self.departures.changed()
+        self._turns.changed()
 
     def offer(self, jobs: Sequence[QueuedJob]) -> None:
-        """Take jobs that a push of this process has just committed. Those that find no room stay in the store."""
-        self._news |= not self._arrivals.offer(jobs)
+        """Take jobs that a push of this process has just committed. Those that do not fit stay in the store."""
+        self._stale |= not self._arrivals.offer(jobs)
         self._changed.set()
 
     def note_queued(self, job_id: str) -> None:
@@ -97,37 +97,40 @@ class Dispatcher:
         if self._arrivals.is_news(job_id):
             self.wake()
 
-    def pause(self, claim: Claim, error: DestinationError) -> Obeyed:
+    def pause(self, claim: Claim, error: DestinationError) -> PauseEffect:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
         destination, for_s = claim.job.destination, error.retry_after_s
         now = self.steady_now()
         limited = error.code is ErrorCode.RATE_LIMITED
-        pause = Pause(None if for_s is None else now + for_s, error.message, mendable=not limited)
+        pause = Pause(None if for_s is None else now + for_s, error.message, fixable=not limited)
         lane = None if error.pauses_destination else claim.lane
         if lane is None:
             self.limits.pause(destination, pause)
         elif not limited:
             self.limits.set_lane_aside(destination, lane.name, pause)
         elif self.limits.cool_down_lane(destination, lane.name, pause, now):
-            lane = None  # taken for the whole destination's
+            lane = None  # the whole destination cools down
         self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
         self.wake()  # its loaded jobs must make room for others
         job_waits = lane is None or (limited and destination in self.limits.active(now))
         if not limited or for_s is None:
-            return Obeyed(job_waits)
-        return Obeyed(job_waits, Silence(destination, lane.name if lane else None, self.now() + for_s, error.message))
+            return PauseEffect(job_waits)
+        cooldown = Cooldown(destination, lane.name if lane else None, self.now() + for_s, error.message)
+        return PauseEffect(job_waits, cooldown)
 
     async def depart(self, claim: Claim, size_bytes: int) -> float:
-        """Wait until the attempt may send its last bytes; returns when that was. Raises `DestinationError`."""
-        return await self.departures.depart(claim, size_bytes)
+        """Wait until the attempt may send its last bytes. Returns when that was. Raises `DestinationError`."""
+        return await self._turns.depart(claim, size_bytes)
 
     def ended(self, claim: Claim, departed_at: float | None) -> None:
-        """The attempt is over, and its place is free again or counted. Called once for every claim handed out."""
+        """Free the place of an attempt that is over, or count it. Called once for every claim handed out."""
         self._end(claim.job.destination, claim.lane, departed_at)
 
     async def move_lane(self, claim: Claim, address: str) -> None:
-        """The claim's lane is reached at `address` from now on, and after a restart. Where the store cannot take that
-        now, the far side will say it again."""
+        """Reach the claim's lane at `address` from now on, and after a restart.
+
+        If the store is unavailable, the move is not stored; the destination will report it again.
+        """
         if claim.lane is None:
             return
         destination, lane = claim.job.destination, claim.lane.name
@@ -139,7 +142,7 @@ class Dispatcher:
             self.observe(StoreTrouble("remembering a chat's new id", str(exc)))
 
     def stop(self) -> None:
-        """Claim no more. Workers finish what they have and then find the channel closed."""
+        """Stop claiming. Workers finish what they have and then find the channel closed."""
         self.claiming = False
         self._scope.cancel()
 
@@ -155,19 +158,19 @@ class Dispatcher:
                     claims = await self._claim(chosen)
                 except StoreUnavailable as exc:
                     self.observe(StoreTrouble("claiming jobs", str(exc)))
-                    self._release(max(1, len(chosen)))
+                    self._return_permits(max(1, len(chosen)))
                     await trio.sleep(TROUBLE_S)
                     continue
                 if len(claims) < len(chosen):
-                    self._news = True  # others claim from this store: what is held of it is out of date
-                self._release(len(chosen) - len(claims))
+                    self._stale = True  # other processes claim from this store too
+                self._return_permits(len(chosen) - len(claims))
                 await self._hand_out(claims)
 
     async def _choose(self, chosen: list[Chosen]) -> None:
-        """The best job, waited for, and one more for each further worker that is idle by then."""
+        """Wait for the best job; add it to `chosen`, and one more for each further worker that is idle by then."""
         await self._refresh_if_due()
         while (first := self._pop()) is None:
-            self._news |= self.queue.more and self._taken  # loaded jobs wait for budgets; the store has others
+            self._stale |= self.queue.more and self._taken  # loaded jobs wait for budgets; the store has others
             await self._sleep_until_something_changes()
             await self._refresh_if_due()
         chosen.append(first)
@@ -176,22 +179,22 @@ class Dispatcher:
             chosen.append(another)
 
     def _pop(self) -> Chosen | None:
-        """The best job that may go now, with a place in its destination's budget."""
+        """Take the best job that may go now, and reserve a place in its destination's budget."""
         now, steady_now = self.now(), self.steady_now()
-        self._tell_reordered(self.queue.reorder(now))
+        self._observe_reordered(self.queue.reorder(now))
         job = self.queue.pop_best(now, lambda name: self.limits.free_at(name) - steady_now + now)
         if job is None:
             return None
         self._taken = True
         return Chosen(job, self.limits.reserve(job.destination, steady_now))
 
-    def _tell_reordered(self, changed: int) -> None:
+    def _observe_reordered(self, changed: int) -> None:
         if changed:
             self.observe(QueueReordered(changed))
 
     def _end(self, destination: str, lane: Lane | None, departed_at: float | None) -> None:
         self.limits.end(destination, lane, departed_at, self.steady_now())
-        self.departures.changed()
+        self._turns.changed()
         self._budget_changed(destination)
 
     def _budget_changed(self, destination: str) -> None:
@@ -202,55 +205,55 @@ class Dispatcher:
         self._load_arrivals()
         now = trio.current_time()
         pauses_changed = self.limits.active(self.steady_now()).keys() != self._left_out
-        due = pauses_changed or now >= self._refreshed_at + (self._refresh_s if self._news else POLL_S)
-        running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._news)
+        due = pauses_changed or now >= self._refreshed_at + (self._refresh_s if self._stale else POLL_S)
+        running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._stale)
         if due or running_low:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        self._news = self._taken = False  # before the read: a push that comes during it is not missed
+        self._stale = self._taken = False  # before the read: a push that comes during it is not missed
         self._refreshed_at = trio.current_time()
         left_out = frozenset(self.limits.active(self.steady_now()))
         jobs = await self.store.queued(self.queue.max_queue, without=left_out)
         took_s = trio.current_time() - self._refreshed_at
         self._refresh_s = min(max(REFRESH_S, REFRESH_SHARE * took_s), POLL_S)
         self._left_out = left_out
-        self._tell_reordered(self.queue.replace(jobs, self.now()))
-        self._load_arrivals()  # those of the read are known by now; the others were committed after it
+        self._observe_reordered(self.queue.replace(jobs, self.now()))
+        self._load_arrivals()  # those that the read returned are loaded already; the others came after it
 
     def _load_arrivals(self) -> None:
         """Load the jobs that were offered. Those of paused destinations stay in the store until the pause ends."""
         now = self.now()
         for job in self._arrivals.drain():
             if job.destination not in self._left_out and not self.queue.add(job, now):
-                self._news = True
+                self._stale = True
 
     async def _sleep_until_something_changes(self) -> None:
-        """Until a budget or the queue may have changed. News wait for their turn to be read."""
+        """Sleep until a budget or the queue may have changed, or the store may be read again."""
         self._changed = trio.Event()
         now = self.steady_now()
         wait_s = POLL_S
         if (free_at := self.limits.next_change_at(now)) is not None:
             wait_s = min(wait_s, free_at - now)
-        if self._news:
+        if self._stale:
             read_again_at = self._refreshed_at + self._refresh_s if self.queue else -math.inf
             wait_s = min(wait_s, max(0.0, read_again_at - trio.current_time()))
         with trio.move_on_after(wait_s):
             await self._changed.wait()
 
     async def _claim(self, chosen: list[Chosen]) -> list[Claim]:
-        """The claims of the jobs that could be claimed. The others' places in the budget are free again."""
-        # One that is alone with its store needs no spares.
+        """Claim the chosen jobs. Returns the claims; places in the budget that got none are free again."""
+        # Spares are for jobs that another process was faster to take.
         spares = spares_for(chosen, self.queue) if self.limits.processes > 1 else {}
         claimed: list[Claim] = []
         try:
-            # Shielded, or a stop in mid-commit would leave claims that nobody knows of until their leases run out.
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S) as scope:
+            # Shielded: a stop in mid-commit would leave claims that no process holds until their leases run out.
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + RELEASE_S) as scope:
                 claimed = await self.store.claim(
                     [one.job.id for one in chosen], spares=[spares.get(one.job.destination, ()) for one in chosen]
                 )
             if scope.cancelled_caught:
-                raise StoreUnavailable(f"the store did not take a claim within {GIVE_BACK_S:g} s")
+                raise StoreUnavailable(f"the store did not take a claim within {RELEASE_S:g} s")
             self.queue.drop(passed_over(chosen, spares, claimed))
         finally:
             claims, without = in_lanes(chosen, claimed)
@@ -258,7 +261,7 @@ class Dispatcher:
                 self._end(one.job.destination, one.lane, None)
         return claims
 
-    def _release(self, permits: int) -> None:
+    def _return_permits(self, permits: int) -> None:
         for _ in range(permits):
             self._idle.release()
 
@@ -267,24 +270,24 @@ class Dispatcher:
             try:
                 await self._send(claim)
             except BaseException:
-                await self._give_back(claims[number:])
+                await self._release_claims(claims[number:])
                 raise
 
     async def _send(self, claim: Claim) -> None:
         """Hand the claim to a worker. One is nearly always waiting, so try without blocking: `send` would yield to
         the event loop once per claim and delay the rest."""
-        await trio.lowlevel.checkpoint_if_cancelled()  # a stop in mid-commit: the claim goes back
+        await trio.lowlevel.checkpoint_if_cancelled()  # a stop in mid-commit: the claim is released
         try:
             self.claims.send_nowait(claim)
         except trio.WouldBlock:
             await self.claims.send(claim)
 
-    async def _give_back(self, claims: list[Claim]) -> None:
-        """Stopped between claim and worker: give back what nobody has; where the store is away, leases run out."""
+    async def _release_claims(self, claims: list[Claim]) -> None:
+        """Release claims that no worker has. If the store is unavailable, their leases run out."""
         for claim in claims:
             self.ended(claim, None)
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + GIVE_BACK_S):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + RELEASE_S):
             try:
                 await self.store.settle([Release(claim.lease) for claim in claims])
             except StoreUnavailable as exc:
-                self.observe(StoreTrouble("giving claims back", str(exc)))
+                self.observe(StoreTrouble("releasing claims", str(exc)))

@@ -1,10 +1,10 @@
-"""Keeps the limits of this process those of its store, where every process that shares it leaves word: what people have
-paused and mended, where lanes have moved, where a 429 asked for silence, and how many processes there are.
+"""Follows the limits that the processes of one store share: users' pauses and resumes, moved lanes, cooldowns after a
+429, and how many processes there are.
 
-Of every budget each takes its equal share, so that together they stay inside it. All of them draw from one queue, so
-equal shares are near to what each can use, and none has to ask another before each message. Who joins counts itself
-before it sends anything; the others count it within `POLL_S`, and until then the budget may be passed by one share. Who
-is gone is counted for as long as what it sent.
+Each process uses an equal share of every budget, so that together they keep it. All of them draw from one queue, so
+equal shares are close to what each can use, and none has to ask another before each message. A process that joins
+counts itself before it sends anything. The others count it within `FOLLOW_EVERY_S`; until then the budget may be
+exceeded by one share. A process that is gone is counted as long as what it sent counts.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
 from streamwarm.watch.events import Observer, StoreTrouble
 
-POLL_S = 2.0
-"""How soon is obeyed here what was left word of at another process. Ten processes ask five times a second together."""
+FOLLOW_EVERY_S = 2.0
+"""How often the shared limits are read, in seconds: how late this process follows another one at most. Ten processes
+together read five times a second."""
 
 READ_S = 0.5
-"""What a reading of the store takes where it is busy."""
+"""How long one read takes if the store is busy, in seconds."""
 
 
 @define
 class LimitsFollower:
-    """`least`: so many processes there are for certain. `now` is the store's clock, `steady_now` that of the limits;
-    `wake` tells the dispatcher that they have changed."""
+    """Applies the shared limits to `limits`.
+
+    `least`: there are at least so many processes. `now` is the store's clock, `steady_now` that of the limits. `wake`
+    is called when they have changed.
+    """
 
     store: Store
     limits: Limits
@@ -41,58 +45,60 @@ class LimitsFollower:
     steady_now: Callable[[], float]
     wake: Callable[[], None]
     observe: Observer
-    _mended: Mapping[str, int] = field(factory=dict)
-    _counted_at: dict[int, float] = field(factory=dict)  # when there were last so many processes
+    _resumes: Mapping[str, int] = field(factory=dict)
+    _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
     _turn: trio.Lock = field(factory=trio.Lock)
-    _news: trio.Event = field(factory=trio.Event)
+    _changed: trio.Event = field(factory=trio.Event)
 
-    def look(self) -> None:
-        """There is word of another process: do not wait for the next poll."""
-        self._news.set()
+    def refresh_soon(self) -> None:
+        """Another process has changed something: do not wait for the next poll."""
+        self._changed.set()
 
     async def refresh(self) -> None:
-        """Obey what the store says now. Raises `StoreUnavailable`.
+        """Apply what the store holds now. Raises `StoreUnavailable`.
 
-        One reading after another: an answer that was long under way must not undo what was read after it.
+        Reads take turns: an answer that was long under way must not undo what a later read has found.
         """
         async with self._turn:
-            if self._obey(await self.store.shared_limits()):
+            if self._apply(await self.store.shared_limits()):
                 self.wake()
 
     async def refresh_everywhere(self) -> None:
-        """`refresh`; where others share the store, it returns once they have had the time to look as well, so that
-        who ordered a pause may go by the answer."""
+        """`refresh`, and wait until other processes have had time to read too, if there are any.
+
+        So a user who ordered a pause can rely on the answer. Raises `StoreUnavailable`.
+        """
         await self.refresh()
         if self.limits.processes > 1:
-            await trio.sleep(POLL_S + READ_S)
+            await trio.sleep(FOLLOW_EVERY_S + READ_S)
 
     async def follow(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep up with the store until cancelled; returns from `start` once the first reading is obeyed.
+        """Follow the store until cancelled; `start` returns once the first read is applied.
 
-        Raises `StoreUnavailable` if that fails; later failures leave the limits as they were.
+        Raises `StoreUnavailable` if that one fails; later failures leave the limits as they were.
         """
         await self.refresh()
         task_status.started()
         while True:
-            with trio.move_on_after(POLL_S):
-                await self._news.wait()
-            self._news = trio.Event()  # before the read: word that comes during it is not missed
+            with trio.move_on_after(FOLLOW_EVERY_S):
+                await self._changed.wait()
+            self._changed = trio.Event()  # before the read: what changes during it is not missed
             try:
                 await self.refresh()
             except StoreUnavailable as exc:
                 self.observe(StoreTrouble("reading what the processes share", str(exc)))
 
-    def _obey(self, shared: SharedLimits) -> bool:
-        """Whether anything of it is news."""
-        # In whole seconds: the two clocks are read one after the other, and differ for certain only where the store's
-        # was set back.
+    def _apply(self, shared: SharedLimits) -> bool:
+        """Returns True if that changed anything."""
+        # In whole seconds: the two clocks are read one after the other, so only a larger difference means that the
+        # store's clock was set back.
         ahead_s = round(self.steady_now() - self.now())
-        mended = [name for name, times in shared.mended.items() if times != self._mended.get(name)]
-        self._mended = shared.mended
-        for name in mended:
+        resumed = [name for name, times in shared.resumes.items() if times != self._resumes.get(name)]
+        self._resumes = shared.resumes
+        for name in resumed:
             self.limits.resume(name)
         news = [
-            bool(mended),
+            bool(resumed),
             self.limits.share(self._sharers(shared.processes)),
             self.limits.replace_user_pauses(
                 {
@@ -102,14 +108,16 @@ class LimitsFollower:
             ),
             *(self.limits.move_lane(moved.destination, moved.lane, moved.address) for moved in shared.moved_lanes),
             *(
-                self.limits.cool_down(silence.destination, silence.lane, Pause(silence.until + ahead_s, silence.reason))
-                for silence in shared.silences
+                self.limits.cool_down(
+                    cooldown.destination, cooldown.lane, Pause(cooldown.until + ahead_s, cooldown.reason)
+                )
+                for cooldown in shared.cooldowns
             ),
         ]
         return any(news)
 
     def _sharers(self, processes: int) -> int:
-        """How many have sent something that the windows of quotas still hold."""
+        """How many processes have sent something that still counts in a quota's window."""
         now = self.steady_now()
         self._counted_at[max(self.least, processes)] = now
         return max(count for count, at in self._counted_at.items() if now - at <= RECALLED_S)

@@ -28,12 +28,12 @@ class LaneState:
     address: str
     usage: Usage = field(factory=Usage)
     cooldown: Pause | None = None
-    aside: Pause | None = None
+    set_aside: Pause | None = None
 
     @property
     def pause(self) -> Pause | None:
         """Whichever pause ends last, even if it is already over."""
-        return last_to_end(self.cooldown, self.aside)
+        return last_to_end(self.cooldown, self.set_aside)
 
     @property
     def free_at(self) -> float:
@@ -146,7 +146,7 @@ class Limits:
     def set_lane_aside(self, destination: str, lane: str, pause: Pause) -> None:
         """Send nothing to a lane that is out of order. The destination's other lanes go on."""
         if (found := self.state(destination).lanes.get(lane)) is not None:
-            found.aside = last_to_end(found.aside, pause)
+            found.set_aside = last_to_end(found.set_aside, pause)
 
     def move_lane(self, destination: str, lane: str, address: str) -> bool:
         """Reach the lane at `address` from now on. Returns True if that changed anything.
@@ -159,7 +159,7 @@ class Limits:
             return False
         found.address = address
         if twin := next((name for name, other in lanes.items() if other.address == address and name != lane), None):
-            found.aside = Pause(None, f"it is the same chat as {twin} by now: remove it from `chats`")
+            found.set_aside = Pause(None, f"it is the same chat as {twin} by now: remove it from `chats`")
         return True
 
     def recall(self, destination: str, address: str, at: float) -> None:
@@ -173,7 +173,7 @@ class Limits:
         state = self.state(destination)
         state.paused = after_resume(state.paused)
         for lane in state.lanes.values():
-            lane.aside = None if lane.aside is None or lane.aside.mendable else lane.aside
+            lane.set_aside = None if lane.set_aside is None or lane.set_aside.fixable else lane.set_aside
 
     def replace_user_pauses(self, pauses: Mapping[str | None, Pause]) -> bool:
         """Replace the pauses ordered by users. Returns True if anything changed."""

@@ -11,13 +11,13 @@ from attrs import frozen
 class Pause:
     """`until` is None if only a user ends it. `by_user`: a user ordered it.
 
-    `mendable`: a user can fix its cause. Once they report that they have, there is no reason to wait for `until`.
+    `fixable`: a user can fix its cause. Once they report that they have, there is no reason to wait for `until`.
     """
 
     until: float | None
     reason: str
     by_user: bool = False
-    mendable: bool = False
+    fixable: bool = False
 
     @property
     def free_at(self) -> float:
@@ -41,4 +41,4 @@ def in_force(pause: Pause | None, now: float) -> Pause | None:
 
 def after_resume(pause: Pause | None) -> Pause | None:
     """What is left of a pause once a user resumes its destination: a deadline, unless its cause could be fixed."""
-    return None if pause is None or pause.mendable or pause.until is None else pause
+    return None if pause is None or pause.fixable or pause.until is None else pause

@@ -1,4 +1,4 @@
-"""What a service that starts knows of its destinations' lanes: what they took just now."""
+"""Counts what destinations' lanes took just before the service started, from the jobs that are done."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.model import State
 
 RECALLED_S = 60.0
-"""The longest window of any quota: what was sent before it, counts no more."""
+"""The longest window of any quota, in seconds: what was sent before it does not count any more."""
 
 RECALLED_JOBS = 500
-"""The newest ones that are done: a bot sends 1,800 in that time at the most, and 20 in a group."""
+"""How many of the newest done jobs are read. A group takes 20 messages in that time; a bot sends 1,800 at most."""
 
 
 async def recall_lanes(store: Store, limits: Limits) -> None:
-    """Without it, a restart would send a full minute's messages into chats whose minute is full, and earn their 429s.
+    """Count what each lane took in the last minute, so that a restart does not send into chats whose minute is full.
 
-    Where lanes have moved must be known already. Raises `StoreUnavailable`.
+    Lanes' moved addresses must be known already. Raises `StoreUnavailable`.
     """
     done = await store.list_jobs(Filter(state=State.DONE), limit=RECALLED_JOBS)
     since = store.now() - RECALLED_S

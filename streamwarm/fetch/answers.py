@@ -1,4 +1,4 @@
-"""Reads what S3 answers: heads, errors and listings into values or `SourceError`s. Pure: no socket, no clock."""
+"""Turns S3's answers (heads, errors, listings) into values or `SourceError`s. Pure: no socket, no clock."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
-"""The most of an answer that is read as XML. S3 lists at most 1000 keys a page, each at most 1024 bytes,
-which percent-encoding triples: some 3.5 MB with the other fields."""
+"""How much of an answer is read as XML. S3 lists at most 1000 keys per page, each at most 1024 bytes, which
+percent-encoding triples: some 3.5 MB with the other fields."""
 
 MAX_TOKEN_CHARS = 4096
-"""A continuation token goes back in a URL. R2's and S3's are some hundred characters."""
+"""The longest continuation token that is sent back, in a URL. R2's and S3's have some hundred characters."""
 
 BUCKET_RETRY_S = 60.0
 """How long a job waits after a refusal that is the bucket's fault: the contract has such a bucket probed every
@@ -35,7 +35,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 @frozen
 class ListedObject:
-    """One line of a listing."""
+    """One object in a listing."""
 
     r2_key: str
     bytes: int | None
@@ -46,7 +46,7 @@ class ListedObject:
 
 @frozen
 class ListPage:
-    """Up to 1000 objects. `next_token` asks for the following page; None on the last."""
+    """Up to 1000 objects. `next_token` requests the next page; it is None on the last."""
 
     objects: tuple[ListedObject, ...]
     next_token: str | None
@@ -54,7 +54,7 @@ class ListPage:
 
 @frozen
 class ContentRange:
-    """`Content-Range: bytes start-end/total`, the end inclusive."""
+    """A parsed `Content-Range: bytes start-end/total`; the end is inclusive."""
 
     start: int
     end: int
@@ -63,7 +63,7 @@ class ContentRange:
 
 @frozen
 class Head:
-    """What matters here of an answer's head. `length_bytes` is None where none is given (chunked)."""
+    """The parts of an answer's head that are used here. `length_bytes` is None if none is given (chunked)."""
 
     status: int
     length_bytes: int | None
@@ -75,7 +75,7 @@ class Head:
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str]) -> Head:
-        """Read a head; `headers` answers lower-case names. Values that make no sense count as absent."""
+        """Read a head. `headers` has lower-case names. Values that make no sense count as absent."""
         length = headers.get("content-length", "")
         return cls(
             status=status,
@@ -97,8 +97,10 @@ def parse_content_range(text: str) -> ContentRange | None:
 
 
 def is_strong(etag: str | None) -> bool:
-    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.3) and this one can be sent back: `If-Match`
-    never matches a weak one, and beyond ASCII a header's text is anybody's guess."""
+    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.3) and this one can be sent back.
+
+    `If-Match` never matches a weak one, and the encoding of a header's text beyond ASCII is unknown.
+    """
     return etag is not None and not etag.startswith("W/") and re.fullmatch("[!-~]+", etag) is not None
 
 
@@ -143,7 +145,7 @@ class DoubtfulRefusal(SourceError):
 
 
 def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str, now: float) -> SourceError:
-    """The error for an answer other than the one asked for. `body` may be empty (HEAD) or cut off."""
+    """Return the error for an answer with another status than expected. `body` may be empty (HEAD) or cut off."""
     code, detail = read_error(body)
     what = f"object {r2_key!r} in bucket {bucket!r}" if r2_key else f"bucket {bucket!r}"
     said = f"the server answered {head.status}" + (f" {code}" if code else "") + f" for {what}"

@@ -1,14 +1,12 @@
 """Signed requests to one bucket, and their answers as they arrive: the thin layer between S3 and httpx.
 
-Time limits. The whole way to an answer's head (a pool slot, the connection, the request, the wait) is bounded
-by `headers_timeout_s` in one cancel scope. For the body a scope a piece would cost about 25 µs, 6 % of what a
-gigabyte costs, so the transport's own read limit is used for silence (it is armed only while nothing has
-arrived) and `Pace` for a trickle. The read limit holds before the head too: no wait for a byte is longer than
-`body_timeout_s`.
+Time limits. One cancel scope bounds the whole way to an answer's head (a pool slot, the connection, the request, the
+wait) by `headers_timeout_s`. For the body, one scope per piece would cost about 25 µs, 6 % of the cost of a gigabyte.
+So the transport's own read limit bounds silence (it is armed only while nothing has arrived) and `Pace` bounds a
+trickle. The read limit holds before the head too: no wait for a byte is longer than `body_timeout_s`.
 
-Closing. httpx hands a body out through nested async generators and closes only the outermost when a reader
-stops early; the rest would be left to the garbage collector. `Answer.aclose` unwinds them all by cancelling
-one read.
+Closing. httpx returns a body through nested async generators and closes only the outermost if a reader stops early;
+the rest would be left to the garbage collector. `Answer.aclose` ends all of them by cancelling one read.
 """
 
 from __future__ import annotations
@@ -27,22 +25,19 @@ from streamwarm.fetch.answers import Asked, Head, error_of
 from streamwarm.fetch.pace import Pace
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.s3.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
+from streamwarm.settings.checks import BadValue, check_endpoint
 
 MAX_ERROR_BYTES = 64 * 1024
-"""S3's error documents are under 1 KiB; a proxy's page is read no further than this for its `<Code>`."""
+"""How far an error's body is read. S3's error documents are under 1 KiB; a proxy's page may be of any length."""
 
 _HEADER_WORD = re.compile(r"[!-~]{1,256}", re.ASCII)
 
 
-def _check_endpoint(_: object, __: Attribute[str], value: str) -> None:
+def _check_endpoint_url(instance: object, attribute: Attribute[str], value: str) -> None:
     try:
-        url = httpx.URL(value)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"endpoint_url is not a URL: {error}") from None
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
-        raise ValueError("endpoint_url must be https://HOST or http://HOST:PORT, without a user name")
-    if url.raw_path != b"/" or url.fragment:
-        raise ValueError("endpoint_url must end after the host: give the bucket as r2.bucket, not in the URL")
+        check_endpoint(instance, attribute, value)
+    except BadValue as error:
+        raise ValueError(f"{attribute.name} {error}") from None
 
 
 def _check_header_word(_: object, attribute: Attribute[str], value: str) -> None:
@@ -52,12 +47,14 @@ def _check_header_word(_: object, attribute: Attribute[str], value: str) -> None
 
 @frozen
 class Bucket:
-    """Where a bucket is and who asks. `endpoint_url` is scheme, host and port only; R2's region is `auto`.
+    """A bucket's address and the credentials for it.
 
-    Raises `ValueError` for an endpoint with a path, and for words that can't stand in a header.
+    `endpoint_url` is scheme, host and port only. R2's region is `auto`.
+
+    Raises `ValueError` for an endpoint with a path, and for words that can't be sent in a header.
     """
 
-    endpoint_url: str = field(validator=_check_endpoint)
+    endpoint_url: str = field(validator=_check_endpoint_url)
     bucket: str = field(validator=_check_header_word)
     region: str = field(validator=_check_header_word)
     access_key_id: str = field(validator=_check_header_word)
@@ -66,7 +63,7 @@ class Bucket:
 
 @define(eq=False)
 class Answer:
-    """An answer whose body is still on the wire; it holds a connection until `aclose`."""
+    """An answer whose body is not read yet. It keeps its connection until `aclose`."""
 
     head: Head
     _response: httpx.Response
@@ -75,9 +72,9 @@ class Answer:
     _finished: bool = field(default=False, init=False)
 
     async def piece(self) -> bytes:
-        """The next piece as the transport gives it, not decoded; `b""` at the end.
+        """Return the next piece as it arrives, not decoded, or `b""` at the end.
 
-        Raises `SourceError`: `source_unavailable` where the connection broke, `timeout` where nothing came.
+        Raises `SourceError`: `source_unavailable` if the connection broke, `timeout` if nothing arrived.
         """
         asked_at = trio.current_time()
         try:
@@ -92,14 +89,14 @@ class Answer:
         return piece
 
     async def read(self, max_bytes: int) -> bytes:
-        """The whole body, cut off once `max_bytes` have come."""
+        """Return the body, cut off at `max_bytes`."""
         body = bytearray()
         while len(body) < max_bytes and (piece := await self.piece()):
             body += piece
         return bytes(body[:max_bytes])
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body was not read to its end."""
+        """Give the connection back, or close it if the body was not read to its end."""
         try:
             if not self._finished:
                 await self._unwind()
@@ -107,14 +104,14 @@ class Answer:
             await self._response.aclose()
 
     async def _unwind(self) -> None:
-        """End every generator of the body. What is buffered already may come out first; it is dropped."""
+        """End every generator of the body. Bytes that are buffered already may come out first; they are dropped."""
         with trio.CancelScope() as scope:
             scope.cancel()
             try:
                 while await anext(self._pieces, b""):
                     pass
             except httpx.TransportError:
-                return  # broken is closed
+                return  # a broken connection is closed already
 
 
 @define(eq=False)
@@ -150,11 +147,11 @@ class BucketClient:
         query: tuple[tuple[str, str], ...] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Ask without a body and return the answer, to be closed by the caller, if its status is expected.
+        """Send a request without a body and return the answer, if its status is in `expect`. The caller closes it.
 
-        Raises `SourceError` for any other. A connection that dies before the head is tried once more: the
-        server may have closed it, idle, at the moment it was reused, and a request without a body loses
-        nothing.
+        Raises `SourceError` for any other status. If the connection dies before the head, the request is sent once
+        more: the server may have closed an idle connection just as it was reused, and repeating a request without a
+        body is harmless.
         """
         method = "HEAD" if asked is Asked.HEAD else "GET"
         s3_request = self._s3_request(method, r2_key, query=query, headers=headers or {})
@@ -173,7 +170,7 @@ class BucketClient:
         expect: frozenset[int],
         query: tuple[tuple[str, str], ...] = (),
     ) -> AsyncIterator[Answer]:
-        """`ask`, closed at the end of the block."""
+        """Do as `ask` does, and close the answer at the end of the block."""
         answer = await self.ask(asked, r2_key, expect=expect, query=query)
         try:
             yield answer
@@ -189,7 +186,7 @@ class BucketClient:
         content_type: str,
         payload_hash: str,
     ) -> Head:
-        """Store an object and return the answer's head. The upload may take as long as it moves."""
+        """Store an object and return the answer's head. The upload may take any time as long as bytes move."""
         s3_request = self._s3_request("PUT", r2_key, headers={"content-type": content_type}, payload_hash=payload_hash)
         request = self._build(s3_request, body=body, length_bytes=length_bytes)
         answer = await self._send(request, timeout_s=float("inf"))
@@ -198,10 +195,10 @@ class BucketClient:
         return answer.head
 
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
-        """An address for a GET without headers. Whoever has it needs no credentials, so it is never shown."""
+        """Return an address for a GET without headers. It works without credentials, so it must never be shown."""
         s3_request = self._s3_request("GET", r2_key, headers={})
         target = self._signer.presigned_target(s3_request, expires_s=expires_s, now=self.now())
-        # Not by way of httpx's URL, which would tidy `..` out of the path that is signed.
+        # Not through httpx's URL, which would normalize `..` out of the path that is signed.
         endpoint = httpx.URL(self.bucket.endpoint_url)
         return SignedUrl(f"{endpoint.scheme}://{s3_request.host}{target.decode('ascii')}", endpoint.host)
 
@@ -229,8 +226,8 @@ class BucketClient:
         headers["accept-encoding"] = "identity"
         if length_bytes is not None:
             headers["content-length"] = str(length_bytes)
-        # Past any URL parser, which tidies `..` out of a path: what was signed must go out as it was signed. A
-        # transport that does not know the extension asks for what was not signed, and is refused.
+        # A URL parser would normalize `..` out of the path, but it must be sent as it was signed. With a transport that
+        # does not know this extension, the signature does not fit and the server refuses the request.
         return self.client.build_request(
             s3_request.method,
             self._endpoint,
@@ -253,7 +250,8 @@ class BucketClient:
             raise _broken(error) from error
         if response is None:
             raise self._too_slow()
-        head = Head.of(response.status_code, dict(response.headers.items()))  # httpx's own look-up decodes them all
+        # httpx's own look-up decodes every header each time.
+        head = Head.of(response.status_code, dict(response.headers.items()))
         return Answer(head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s))
 
     def _too_slow(self) -> SourceError:
@@ -271,7 +269,7 @@ class BucketClient:
         raise error_of(answer.head, body, asked=asked, bucket=self.bucket.bucket, r2_key=r2_key, now=self.now())
 
     async def _error_body(self, answer: Answer) -> bytes:
-        """What can be had of an error's document; without it the status still says enough."""
+        """As much of an error's document as can be read. Without it, the status still says enough."""
         with trio.move_on_after(self.headers_timeout_s):
             try:
                 return await answer.read(MAX_ERROR_BYTES)
@@ -288,7 +286,7 @@ class _ConnectionLostError(SourceError):
 
 
 def _stalled(window_s: float) -> SourceError:
-    return SourceError(ErrorCode.TIMEOUT, f"the source sent next to nothing for {window_s:g} s; it will be asked again")
+    return SourceError(ErrorCode.TIMEOUT, f"the source sent almost nothing for {window_s:g} s; it will be asked again")
 
 
 def _broken(error: httpx.TransportError) -> SourceError:

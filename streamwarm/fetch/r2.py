@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +27,7 @@ from streamwarm.fetch.resume import ResumingObject, check_continuation
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.watch.events import BytesMoved, Observer, unobserved
+from streamwarm.watch.events import BytesMoved, Direction, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
 
@@ -39,7 +38,7 @@ _OK_OR_PARTIAL = frozenset({200, 206})
 class R2Source(ResumableSource):
     """Reads, lists and checks one bucket. Raises `SourceError` and nothing else.
 
-    `client` is shared and stays open; `now` gives Unix seconds; `uniform` gives jitter in [0, 1).
+    `client` is shared and stays open; `now` returns Unix seconds; `uniform` returns jitter in [0, 1).
     """
 
     def __init__(
@@ -49,10 +48,10 @@ class R2Source(ResumableSource):
         *,
         signing_keys: SigningKeys,
         now: Callable[[], float],
+        uniform: Callable[[], float],
         headers_timeout_s: float = 30.0,
         body_timeout_s: float = 60.0,
         observe: Observer = unobserved,
-        uniform: Callable[[], float] = random.random,
     ) -> None:
         self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s)
         self._observe = observe
@@ -61,7 +60,7 @@ class R2Source(ResumableSource):
 
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
-        """Open the object of exactly this name; its bytes come as stored, over as many connections as it takes.
+        """Open the object of exactly this name. Its bytes come as stored, over as many connections as that takes.
 
         `sha256`: the job's digest, if it names one. An answer that does not look like S3's is read only then.
         """
@@ -76,7 +75,7 @@ class R2Source(ResumableSource):
 
     @asynccontextmanager
     async def open_rest(self, info: ObjectInfo, offset: int) -> AsyncIterator[SourceObject]:
-        """Open the object of `info`, which has a strong ETag, from byte `offset` on, which is before its end."""
+        """Open the object of `info` from byte `offset` on. It has a strong ETag, and `offset` is before its end."""
         answer = await self._reopen(info, offset)
         try:
             check_continuation(answer.head, info, offset)
@@ -93,17 +92,17 @@ class R2Source(ResumableSource):
         try:
             yield source_object
         finally:
-            self._observe(BytesMoved("source", source_object.bytes_in))
+            self._observe(BytesMoved(Direction.SOURCE, source_object.bytes_in))
             await source_object.aclose()
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
-        """What a HEAD tells: size (0 is possible here), ETag, type, stored encoding."""
+        """Return size (0 is possible here), ETag, type and stored encoding, from a HEAD."""
         async with self._bucket.asking(Asked.HEAD, _named(r2_key), expect=_OK) as answer:
             head = answer.head
         if head.length_bytes is None:
             raise SourceError(
                 ErrorCode.SOURCE_REFUSED,
-                f"the server does not tell the size of {r2_key!r}; check r2.endpoint_url",
+                f"the server does not report the size of {r2_key!r}; check r2.endpoint_url",
             )
         return head.info(r2_key, head.length_bytes)
 
@@ -111,16 +110,15 @@ class R2Source(ResumableSource):
         return self._bucket.sign_url(_named(r2_key), expires_s=expires_s)
 
     def list_objects(self, prefix: str = "") -> AsyncIterator[ListedObject]:
-        """Every object whose key starts with `prefix`, in the bucket's order, a page of 1000 at a time.
+        """List every object whose key starts with `prefix`, in the bucket's order, in pages of 1000.
 
-        Holds no connection between items, so it may be left at any point.
+        No connection is held between items, so a reader may stop at any point.
         """
         _check_text(prefix, "prefix")
         return _Listing(partial(self._list_page, prefix))
 
     async def check(self) -> None:
-        """Return if the bucket can be listed with these credentials; raise `SourceError` with the remedy if
-        not."""
+        """Check that the bucket can be listed with these credentials. Raises `SourceError` with the remedy if not."""
         await self._list_page("", None, max_keys=1)
 
     async def _list_page(self, prefix: str, token: str | None, *, max_keys: int = 1000) -> ListPage:
@@ -200,7 +198,7 @@ class R2Source(ResumableSource):
 
 @define(eq=False)
 class _Listing:
-    """Walks the pages of a listing; a class, so that leaving it early leaves no generator behind."""
+    """Iterates over the pages of a listing. A class, so that stopping early leaves no generator behind."""
 
     _fetch_page: Callable[[str | None], Awaitable[ListPage]]
     _objects: deque[ListedObject] = field(factory=deque, init=False)
@@ -233,7 +231,7 @@ class _Listing:
 
 
 def _named(r2_key: str) -> str:
-    """The key, if an object can have it. Raises `SourceError` before anything is asked for."""
+    """Return the key if an object can have it; else raise `SourceError` before anything is sent."""
     if not r2_key:
         # An empty key would address the bucket itself.
         raise SourceError(ErrorCode.SOURCE_NOT_FOUND, "the key is empty, and no object has an empty name")

@@ -1,14 +1,13 @@
-"""Reads one object to its end over as many connections as it takes.
+"""Reads one object to its end over as many connections as that takes.
 
-Theory. A destination's request is open while the source streams, so a source that breaks off must not break
-the upload (decision 4). The reader knows how far it has come and which object it is reading (its strong
-ETag), and asks for the rest: `Range: bytes=N-` with `If-Match`. The answer must prove that it continues the
-same bytes: 206, a `Content-Range` that starts at N and ends at the same total, the same ETag and encoding.
-Anything else ends the attempt, because bytes spliced from two objects are worse than none. Without a strong
-ETag nothing could be proved, so there is no reopening at all.
+Theory. The destination's request is open while the source streams, so a source that breaks off must not break the
+upload (decision 4). The reader knows its offset and which object it reads (the strong ETag), and requests the rest:
+`Range: bytes=N-` with `If-Match`. The answer must show that it continues the same bytes: 206, a `Content-Range` that
+starts at N and ends at the same total, the same ETag and encoding. Anything else ends the attempt, because bytes of two
+objects joined together are worse than none. Without a strong ETag nothing can be shown, so nothing is reopened.
 
-A clean end of a stream is never believed: the bytes are counted against the object's size. Nor is the count: the last
-piece is handed out only once the stream has ended, for an answer that goes on belongs to another object.
+The end of a stream is not trusted even if it is clean: the bytes are counted against the object's size. Nor is the
+count: the last piece is handed out only once the stream has ended, for an answer that goes on is of another object.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from attrs import define, field
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import ContentRange, Head, is_strong
 from streamwarm.fetch.bucket import Answer
-from streamwarm.fetch.source import ObjectInfo
+from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.watch.events import Observer, SourceReopened
 
 MAX_REOPENS = 5
-"""Reopens in a row without progress. With `reopen_wait_s` they span about six seconds: enough for a restarted
-proxy, and a tenth of the silence (`body_timeout_s`) that we ourselves bear from a peer."""
+"""Reopens in a row without progress. With `reopen_wait_s` they span about six seconds: enough for a proxy that
+restarts, and a tenth of the silence (`body_timeout_s`) that is allowed on a connection."""
 
 PROGRESS_BYTES = 16 * 1024
 """Bytes that count as progress and renew the budget, or a 64th of the object if that is less.
@@ -34,14 +33,12 @@ PROGRESS_BYTES = 16 * 1024
 Every reopen costs the bucket a request and the job some 0.2 s, so a link that is cut after every 16 KiB still carries
 80 kB/s."""
 
-LONGEST_WAIT_S = 5.0
-"""A source that asks for a longer silence (`Retry-After`) ends the attempt: the upload must not idle that
-long."""
+MAX_RETRY_AFTER_S = 5.0
+"""If the source asks for a longer pause (`Retry-After`), the attempt ends: the upload must not idle that long."""
 
 
 def reopen_wait_s(failures: int, random: float) -> float:
-    """Seconds before reopen number `failures` (from 1): 0.2 doubling, half of it jittered by `random` in [0,
-    1)."""
+    """Seconds before reopen number `failures` (from 1): 0.2 doubling, half of it jittered by `random` in [0, 1)."""
     full = 0.2 * 2.0 ** (failures - 1)
     return full / 2 + random * full / 2
 
@@ -51,7 +48,7 @@ def check_continuation(head: Head, info: ObjectInfo, offset: int) -> None:
     if head.etag != info.etag:
         raise SourceError(
             ErrorCode.SOURCE_CHANGED,
-            f"object {info.r2_key!r} was replaced while it was read: its ETag is another",
+            f"object {info.r2_key!r} was replaced while it was read: its ETag has changed",
         )
     if head.status != 206:
         raise _unresumable(info, offset, f"the server ignored the range (status {head.status})")
@@ -73,7 +70,7 @@ def check_continuation(head: Head, info: ObjectInfo, offset: int) -> None:
 class ResumingObject:
     """A `SourceObject` over connections that may break.
 
-    `reopen(offset)` asks for the bytes from there on. `random` is uniform in [0, 1). `offset` is where the first answer
+    `reopen(offset)` requests the bytes from there on. `random` is uniform in [0, 1). `offset` is where the first answer
     starts. Close it with `aclose`.
     """
 
@@ -88,8 +85,8 @@ class ResumingObject:
     _progress_bytes: int = field(default=0, init=False)
 
     @property
-    def origin(self) -> str:
-        return "stream"
+    def origin(self) -> Origin:
+        return Origin.STREAM
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self
@@ -109,11 +106,11 @@ class ResumingObject:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Let go of the connection; safe at any point, also more than once."""
+        """Give up the connection. Safe at any time, and more than once."""
         await self._answer.aclose()
 
     async def _next_piece(self) -> bytes:
-        """The next piece, empty where the connection ended, cleanly or not."""
+        """Return the next piece, or `b""` if the connection ended, cleanly or not."""
         try:
             return await self._answer.piece()
         except SourceError as error:
@@ -140,7 +137,7 @@ class ResumingObject:
         return self._counted(piece)
 
     async def _continue(self) -> None:
-        """Put a fresh answer in the place of the broken one, at the same offset."""
+        """Replace the broken answer with a new one that starts at the same offset."""
         await self._answer.aclose()
         if not is_strong(self.info.etag):
             raise _unresumable(self.info, self._offset, "it has no strong ETag to recognise it by")
@@ -168,7 +165,7 @@ class ResumingObject:
 
 
 def _is_passing(error: SourceError) -> bool:
-    return error.code is ErrorCode.SOURCE_UNAVAILABLE and (error.retry_after_s or 0.0) <= LONGEST_WAIT_S
+    return error.code is ErrorCode.SOURCE_UNAVAILABLE and (error.retry_after_s or 0.0) <= MAX_RETRY_AFTER_S
 
 
 def _unresumable(info: ObjectInfo, offset: int, why: str) -> SourceError:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from typing import Protocol
 
 from attrs import field, frozen
 
 
+class Origin(StrEnum):
+    """How an object's bytes reached its destination; the values are the `source` of a result."""
+
+    STREAM = "stream"
+    """From the bucket."""
+    CACHE = "cache"
+    """From the download cache."""
+    HANDOFF = "handoff"
+    """The destination fetched them by itself; no `SourceObject` has this."""
+
+
 @frozen
 class ObjectInfo:
-    """What the answer's head tells before the first byte.
+    """What is known of an object before its first byte, from the answer's head.
 
     `bytes` is the exact size of the stored object. `content_encoding` is None for identity.
     """
@@ -25,7 +37,7 @@ class ObjectInfo:
 
 @frozen
 class SignedUrl:
-    """An address at which anybody may read one object until it expires: a secret. `host` may be shown."""
+    """An address from which anybody can read one object until it expires. It is a secret; `host` may be shown."""
 
     url: str = field(repr=False)
     host: str
@@ -38,14 +50,14 @@ class SourceObject(Protocol):
     def info(self) -> ObjectInfo: ...
 
     @property
-    def origin(self) -> str:
-        """Where the bytes come from: `stream` (the bucket) or `cache`."""
+    def origin(self) -> Origin:
+        """Where the bytes come from: `STREAM` or `CACHE`."""
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """The object's bytes, in order, exactly `info.bytes` of them; anything else raises `SourceError`.
+        """Return the object's bytes in order, exactly `info.bytes` of them; anything else raises `SourceError`.
 
-        A piece may be a view of a reused buffer: it is valid until the next one is asked for.
+        A piece may be a view of a reused buffer, so it is valid only until the next one is requested.
         """
         ...
 
@@ -54,29 +66,31 @@ class Source(Protocol):
     """A bucket."""
 
     def open_object(self, r2_key: str, *, sha256: str | None = None) -> AbstractAsyncContextManager[SourceObject]:
-        """Open the object of exactly this name; it holds one connection while open. Raises `SourceError`.
+        """Open the object of exactly this name. While open it holds one connection. Raises `SourceError`.
 
-        `sha256` is the digest the reader wants, lower-case hex: a cache that holds it need not ask the bucket whether
-        the object is still the same. The bytes are not checked against it here.
+        `sha256` is the digest that the reader expects, lower-case hex. A cache that has it need not ask the bucket
+        whether the object is unchanged. The bytes are not checked against it here.
         """
         ...
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
-        """What the bucket holds under this name now. Raises `SourceError`."""
+        """Return what the bucket holds under this name now. Raises `SourceError`."""
         ...
 
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
-        """An address for a GET of the object of exactly this name, good for `expires_s` seconds. Raises `SourceError`
-        for a name that no object can have."""
+        """Return an address for a GET of the object of exactly this name, valid for `expires_s` seconds.
+
+        Raises `SourceError` for a name that no object can have.
+        """
         ...
 
 
 class ResumableSource(Source, Protocol):
-    """A bucket that can also be asked for the rest of an object: what the cache needs."""
+    """A bucket from which the rest of an object can be read too. The cache needs this."""
 
     def open_rest(self, info: ObjectInfo, offset: int) -> AbstractAsyncContextManager[SourceObject]:
-        """Open the very object of `info` from byte `offset` on; `pieces` gives `info.bytes - offset` bytes.
+        """Open the same object as `info` from byte `offset` on; `pieces` returns `info.bytes - offset` bytes.
 
-        Raises `SourceError`: `source_changed` where the bucket holds another by now.
+        Raises `SourceError`: `source_changed` if the bucket holds another object by now.
         """
         ...

@@ -1,24 +1,22 @@
-"""The connections: how many there may be, which one serves a request, when an idle one goes.
+"""The connections: how many there may be, which one serves a request, when an idle one is closed.
 
-Theory. A slot is the right to have a request under way. There are as many slots as connections are allowed,
-and idle connections hold none: whoever gets a slot can always have a connection, at worst in place of the one
-that has been idle longest. Waiting for a slot is the only queue; it is first come, first served.
+Theory. A slot is the right to have a request under way. There are as many slots as connections are allowed, and idle
+connections hold none. So a request that has a slot can always have a connection: at worst the one that has been idle
+longest is closed for it. Waiting for a slot is the only queue, and it is first come, first served.
 
-Cancellation. Which connections to keep, take and close is decided without waiting; closing never waits for
-the peer and can't be cancelled half-way. So from getting a slot to giving it back, every way out leaves the
-books right.
+Cancellation. Which connections to keep, take and close is decided without waiting. Closing never waits for the peer and
+can't be cancelled half-way. So whichever way a request ends, its slot is released and no connection is lost.
 """
 
 from __future__ import annotations
 
 import ssl
 
-import httpcore2
 import httpx
 import trio
 from attrs import define, field, frozen
 
-from streamwarm.net.translate import translated
+from streamwarm.net.backend import Backend, Stream
 
 
 @frozen
@@ -33,22 +31,21 @@ class Origin:
 
 @define(eq=False)
 class Connection:
-    """`idle_since` is trio's clock when it was last given back."""
+    """An open connection. `idle_since` is trio's clock when it was last given back."""
 
     origin: Origin
-    stream: httpcore2.AsyncNetworkStream
+    stream: Stream
     idle_since: float = 0.0
 
 
 @define(eq=False)
 class Connections:
-    """At most `limit` open connections, idle ones included, each kept idle for at most `keepalive_s`
-    seconds."""
+    """At most `limit` open connections, idle ones included. Each is kept idle for at most `keepalive_s` seconds."""
 
     limit: int
     keepalive_s: float
     _ssl_context: ssl.SSLContext
-    _backend: httpcore2.AsyncNetworkBackend
+    _backend: Backend
     _slots: trio.Semaphore = field(init=False)
     _idle: list[Connection] = field(factory=list, init=False)
     _closed: bool = field(default=False, init=False)
@@ -57,8 +54,7 @@ class Connections:
         self._slots = trio.Semaphore(self.limit, max_value=self.limit)
 
     def stats(self) -> dict[str, int]:
-        """How many connections serve or are being opened, how many are idle, how many requests wait for a
-        slot."""
+        """Counts: connections in use or being opened, idle connections, and requests that wait for a slot."""
         return {
             "active": self.limit - self._slots.value,
             "idle": len(self._idle),
@@ -66,9 +62,9 @@ class Connections:
         }
 
     async def take(self, origin: Origin, *, connect_s: float | None, wait_s: float | None) -> Connection:
-        """A connection to `origin`, idle or new, and a slot with it; `give_back` ends both.
+        """Return a connection to `origin`, idle or new, and take a slot for it. `give_back` ends both.
 
-        Raises `PoolTimeout` after `wait_s` seconds without a slot; `ConnectError`, `ConnectTimeout`.
+        Raises `httpx.PoolTimeout` after `wait_s` seconds without a slot, `httpx.ConnectError`, `httpx.ConnectTimeout`.
         """
         await self._acquire_slot(_or_forever(wait_s))
         try:
@@ -82,7 +78,7 @@ class Connections:
 
     async def _acquire_slot(self, within_s: float) -> None:
         try:
-            self._slots.acquire_nowait()  # while there are slots, nobody waits for one
+            self._slots.acquire_nowait()  # if a slot is free, nobody is waiting for one
         except trio.WouldBlock:
             with trio.move_on_after(within_s) as scope:
                 await self._slots.acquire()
@@ -90,8 +86,8 @@ class Connections:
                 raise httpx.PoolTimeout(f"all {self.limit} connections were busy for {within_s:g} s") from None
 
     def _plan(self, origin: Origin) -> tuple[Connection | None, list[Connection]]:
-        """The idle connection to use, the most recently used first, and those to close: expired, closed by
-        the peer, or in the way of a new one. All of them are taken off the idle list."""
+        """Choose the idle connection to use, the most recently used first, and those to close: expired, closed by the
+        peer, or one too many beside a new one. All of them are taken off the idle list."""
         leaving: list[Connection] = []
         expired_before = trio.current_time() - self.keepalive_s
         while self._idle and self._idle[0].idle_since <= expired_before:
@@ -110,16 +106,15 @@ class Connections:
     async def _open(self, origin: Origin, within_s: float) -> Connection:
         """Connect and shake hands, in `within_s` seconds together."""
         deadline = trio.current_time() + within_s
-        with translated:
-            stream = await self._backend.connect_tcp(origin.host, origin.port, within_s)
-            if origin.scheme == "http":
-                return Connection(origin, stream)
-            try:
-                left_s = max(0.0, deadline - trio.current_time())
-                return Connection(origin, await stream.start_tls(self._ssl_context, origin.host, left_s))
-            except BaseException:
-                await close(stream)
-                raise
+        stream = await self._backend.connect_tcp(origin.host, origin.port, within_s)
+        if origin.scheme == "http":
+            return Connection(origin, stream)
+        try:
+            left_s = max(0.0, deadline - trio.current_time())
+            return Connection(origin, await stream.start_tls(self._ssl_context, origin.host, left_s))
+        except BaseException:
+            await close(stream)
+            raise
 
     async def give_back(self, connection: Connection, *, reusable: bool) -> None:
         """Free the slot, and keep the connection for another request or close it."""
@@ -131,16 +126,17 @@ class Connections:
             await close(connection.stream)
 
     async def aclose(self) -> None:
-        """Close what is idle now, and the others when they are given back."""
+        """Close the idle connections now and the others when they are given back."""
         self._closed = True
         leaving, self._idle = self._idle, []
         for connection in leaving:
             await close(connection.stream)
 
 
-async def close(stream: httpcore2.AsyncNetworkStream) -> None:
-    """Close without waiting for the peer. The scope is over before it begins, so its shield holds nothing up:
-    it only keeps an outer cancellation from stopping a round of closing half-way."""
+async def close(stream: Stream) -> None:
+    """Close without waiting for the peer."""
+    # The deadline has passed before the scope begins, so the shield delays nothing. It only keeps an outer
+    # cancellation from stopping a round of closing half-way.
     with trio.CancelScope(shield=True, deadline=-float("inf")):
         await stream.aclose()
 

@@ -1,19 +1,18 @@
 """One HTTP/1.1 exchange on a connection: heads through h11, bodies around it.
 
-Theory. h11 is sans-I/O and strict, and a head is worth its price. A body is not: h11 copies every received
-byte three times (into its buffer and twice out of it). So each exchange gets a fresh `h11.Connection`. It
-frames the request, whose body it only counts (`send_with_data_passthrough` hands back the very object it was
-given), and reads the answer's head. A body with a Content-Length is then counted here and goes straight from
-the socket to the caller; the rare others (chunked, or ended by the connection) take h11's road.
+Theory. h11 is sans-I/O and strict, which is worth its cost for a head but not for a body: h11 copies every received
+byte three times (into its buffer and twice out of it). So each exchange gets a fresh `h11.Connection`. It frames the
+request, whose body it only counts (`send_with_data_passthrough` returns the very object it was given), and reads the
+answer's head. A body with a Content-Length is then counted here and goes straight from the socket to the caller. The
+rare others (chunked, or ended by the connection) go through h11.
 
-Reuse. A connection may serve again if our message was sent in full, theirs was read in full with nothing
-after it, and neither side asked to close. h11 knows the first and the last: only then is `our_state` left at
+Reuse. A connection may serve again if three things hold: our message was sent in full, the peer's was read in full with
+nothing after it, and neither side asked to close. h11 knows the first and the last: only then does `our_state` stay
 `DONE`.
 
-An early answer. A server may refuse an upload (401, 413) before it has read it. So before each further piece
-the socket is asked whether something has come, and again when a write fails; a write that is blocked gives up as
-soon as something has (`stream.py`). A final answer that is not a success ends the upload; the connection is not
-used again.
+An early answer. A server may refuse an upload (401, 413) before it has read it. So the socket is checked for an answer
+before each further piece, and again when a write fails. A blocked write gives up as soon as something has arrived
+(`stream.py`). A final answer that is not a success ends the upload, and the connection is not used again.
 """
 
 from __future__ import annotations
@@ -22,28 +21,28 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequen
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 
 import h11
-import httpcore2
 import httpx
 import trio
 from attrs import define, field, frozen
 
 from streamwarm.net.acknowledged import acknowledged_bytes
+from streamwarm.net.backend import Stream
 from streamwarm.net.stream import READ_BYTES
 from streamwarm.net.translate import translated
 
 HEAD_BYTES = 100 * 1024
-"""The longest head that is read, the same as httpcore's."""
+"""The longest head that is read; httpcore has the same limit."""
 
 JOIN_BYTES = 64 * 1024
-"""A first piece that fits here leaves together with the head: one system call and one TLS record fewer."""
+"""A first piece that fits here is sent together with the head, which saves a system call and a TLS record."""
 
 
 @frozen
 class Limits:
-    """Seconds; None is no limit.
+    """Time limits in seconds; None is no limit.
 
-    `answer_s`: from the end of an upload to the head of its answer; `head_s`: the same where nothing was
-    uploaded; `read_s` and `write_s`: without a byte.
+    `answer_s` runs from the end of an upload to the head of its answer, `head_s` is the same for a request without an
+    upload. `read_s` and `write_s` bound the time without a byte.
     """
 
     answer_s: float | None
@@ -54,6 +53,8 @@ class Limits:
 
 @frozen
 class OutgoingRequest:
+    """What goes on the wire, as bytes. `target` is sent as it is."""
+
     method: bytes
     target: bytes
     headers: Sequence[tuple[bytes, bytes]]
@@ -64,10 +65,10 @@ class OutgoingRequest:
 class Exchange:
     """A request and its answer. After any exception, cancellation included, `reusable` is False.
 
-    Raises httpx's `TransportError`s throughout; what the request's body iterator raises passes through.
+    Every method raises httpx's `TransportError`s. What the request's body iterator raises passes through.
     """
 
-    _stream: httpcore2.AsyncNetworkStream
+    _stream: Stream
     _limits: Limits
     _h11: h11.Connection = field(init=False)
     _expected: int | None = field(default=None, init=False)
@@ -94,8 +95,8 @@ class Exchange:
 
     @property
     def unreceived(self) -> bool:
-        """Whether the far side ended the connection without having received a byte of the request; False where that
-        is not certain. Ask before the connection is closed."""
+        """True if the peer certainly closed the connection without receiving a byte of the request. Read it before the
+        connection is closed."""
         before = self._acknowledged_before
         return self._ended and before is not None and acknowledged_bytes(self._stream) == before
 
@@ -111,7 +112,7 @@ class Exchange:
         return answer
 
     async def _upload(self, head: bytes, pieces: AsyncIterator[bytes]) -> h11.Response:
-        """Send head and body, and return the answer. A success counts only once everything is sent."""
+        """Send head and body, and return the answer's head. An early success counts only once everything is sent."""
         early: h11.Response | None = None
         unsent = head
         async for piece in pieces:
@@ -136,30 +137,29 @@ class Exchange:
         return refusal or early or await self._read_head(within_s)
 
     async def _write(self, parts: Sequence[bytes], early: h11.Response | None) -> h11.Response | None:
-        """Send. If the far side does not take it but has said why, return that answer."""
+        """Send the parts. If the peer stops taking them but has answered with a refusal, return that answer."""
         try:
-            with translated:
-                for part in parts:
-                    await self._stream.write(part, self._limits.write_s)
+            for part in parts:
+                await self._stream.write(part, self._limits.write_s)
         except (httpx.WriteError, httpx.WriteTimeout):
-            last_words = await self._last_words() if early is None else None
-            if not _refuses(last_words):
+            refusal = await self._answer_after_failure() if early is None else None
+            if not _refuses(refusal):
                 raise
-            return last_words
+            return refusal
         return None
 
-    async def _last_words(self) -> h11.Response | None:
+    async def _answer_after_failure(self) -> h11.Response | None:
         try:
             return await self._answer_so_far()
         except httpx.TransportError:
             return None
 
     async def _answer_so_far(self) -> h11.Response | None:
-        """The final answer's head, if it has come. TLS session tickets, too, make a socket readable."""
+        """The final answer's head, if it has arrived."""
+        # A readable socket need not hold an answer: TLS session tickets make it readable too.
         while self._stream.get_extra_info("is_readable"):
             try:
-                with translated:
-                    data = await self._stream.read(READ_BYTES, 0)
+                data = await self._stream.read(READ_BYTES, 0)
             except httpx.ReadTimeout:
                 return None
             if answer := self._parse_head(data):
@@ -169,17 +169,16 @@ class Exchange:
     async def _read_head(self, within_s: float | None) -> h11.Response:
         with trio.move_on_after(float("inf") if within_s is None else within_s):
             while True:
-                with translated:
-                    data = await self._stream.read(READ_BYTES, None)
+                data = await self._stream.read(READ_BYTES, None)
                 if answer := self._parse_head(data):
                     return answer
-        raise httpx.ReadTimeout(f"the far side did not answer within {within_s:g} s")
+        raise httpx.ReadTimeout(f"the server did not answer within {within_s:g} s")
 
     def _parse_head(self, data: bytes) -> h11.Response | None:
-        """The final answer's head once it is whole; informational answers (1xx) are read over."""
+        """Return the final answer's head once it is complete. Informational answers (1xx) are skipped."""
         if not data:
             self._ended = True
-            raise httpx.RemoteProtocolError("the far side closed the connection without answering")
+            raise httpx.RemoteProtocolError("the server closed the connection without answering")
         with translated:
             self._h11.receive_data(data)
             while (event := self._h11.next_event()) is not h11.NEED_DATA:
@@ -188,7 +187,7 @@ class Exchange:
         return None
 
     def _frame(self, method: bytes, answer: h11.Response) -> None:
-        """Decide which road the answer's body takes (RFC 9112, section 6.3)."""
+        """Decide how the answer's body is read: counted here, or by h11 (RFC 9112, section 6.3)."""
         headers = dict(answer.headers)
         if method == b"HEAD" or answer.status_code in (204, 304):
             self._expected = 0
@@ -201,9 +200,9 @@ class Exchange:
         self._complete = self._expected == 0
 
     async def read_body(self) -> bytes:
-        """The next piece of the answer's body, as large as has arrived; `b""` at the end.
+        """Return the next piece of the answer's body, as much as has arrived, or `b""` at the end.
 
-        A body that ends before its Content-Length is an error.
+        Raises `httpx.RemoteProtocolError` if the body ends before its Content-Length.
         """
         if self._complete:
             return b""
@@ -212,11 +211,10 @@ class Exchange:
         if self._leading:
             piece, self._leading = self._leading[: self._expected], b""
         else:
-            with translated:
-                piece = await self._stream.read(min(READ_BYTES, self._expected - self._received), self._limits.read_s)
+            piece = await self._stream.read(min(READ_BYTES, self._expected - self._received), self._limits.read_s)
         if not piece:
             raise httpx.RemoteProtocolError(
-                f"the far side closed the connection after {self._received} of {self._expected} bytes"
+                f"the server closed the connection after {self._received} of {self._expected} bytes"
             )
         self._received += len(piece)
         self._complete = self._received == self._expected
@@ -238,5 +236,5 @@ def _refuses(answer: h11.Response | None) -> bool:
 
 
 def _closing(pieces: AsyncIterator[bytes]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-    """httpx wraps bodies in generators; one left half-way must be closed by us, not by the collector."""
+    """Close the body if it is a generator, as httpx's wrappers are: left half-way, only the garbage collector would."""
     return aclosing(pieces) if isinstance(pieces, AsyncGenerator) else nullcontext(pieces)

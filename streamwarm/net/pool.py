@@ -1,9 +1,12 @@
-"""The one tuned HTTP client. Every stage that speaks HTTP gets it from here.
+"""The HTTP client of every stage that speaks HTTP.
 
-What it does not do, on purpose: follow redirects (a destination could point at a private address), read
-proxies and credentials from the environment, keep cookies (workers share it and destinations are not to know
-of each other), ask for compression (bytes are counted and digested as stored), speak HTTP/2, retry. An
-attempt is retried as a whole, by those who know what it means.
+On purpose it does not
+- follow redirects: a destination could point at a private address;
+- read proxies and credentials from the environment;
+- keep cookies: destinations that share the client must not learn of each other;
+- ask for compression: bytes are counted and digested as they are stored;
+- speak HTTP/2;
+- retry: an attempt is retried as a whole, by the service.
 """
 
 from __future__ import annotations
@@ -13,26 +16,26 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpcore2
 import httpx
 from attrs import frozen
 
 from streamwarm import __version__
+from streamwarm.net.backend import Backend
 from streamwarm.net.connections import Connections
 from streamwarm.net.stream import TCPBackend
 from streamwarm.net.tls import client_context
 from streamwarm.net.transport import PooledTransport
 
 ANSWER_S = 600.0
-"""How long an upload's answer may take. A local Bot API server gives up after 500 s of passing a file on to
-Telegram; who knows better sets a cancel scope of their own. This is the backstop."""
+"""How long an upload's answer may take. A local Bot API server gives up after passing a file on to Telegram for 500 s.
+This is the last resort: a caller that knows a shorter time sets a cancel scope of its own."""
 
 
 class NoCookies(httpx.Cookies):
-    """Keeps nothing, and saves httpx's detour through urllib for every answer."""
+    """An empty cookie jar, which also saves httpx's detour through urllib for every answer."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Leave the answer's cookies where they are."""
+        """Ignore the answer's cookies."""
 
 
 @frozen
@@ -46,11 +49,11 @@ class _Streamed(httpx.AsyncByteStream):
 
 
 class PooledClient(httpx.AsyncClient):
-    """httpx's client, without cookies, which can also tell how its connections stand.
+    """httpx's client without cookies. `stats()` counts its connections.
 
-    `send` goes straight to the transport: httpx's way there, through authentication, redirects, hooks and wrappers that
-    are not in use here, costs a small object a tenth of its time (`tools/bench/relay`). `build_request` has a short way
-    for the same reason.
+    `send` goes straight to the transport. httpx's own way there, through authentication, redirects, hooks and wrappers
+    that are not used here, costs a small object a tenth of its time (`tools/bench/relay`). `build_request` has a short
+    way for the same reason.
     """
 
     def __init__(self, transport: PooledTransport, timeout: httpx.Timeout) -> None:
@@ -78,8 +81,11 @@ class PooledClient(httpx.AsyncClient):
         extensions: Any = None,
         **others: Any,
     ) -> httpx.Request:
-        """As httpx's. What moves media goes a short way: a URL that is parsed already, headers as a mapping, and as the
-        body nothing, or a stream whose length is among the headers."""
+        """Build a request as httpx does, in a short way for what moves media.
+
+        The short way needs a parsed URL, headers as a mapping, and either no body or a stream whose length is among the
+        headers.
+        """
         own = {name.lower() for name in headers} if isinstance(headers, Mapping) else set()
         streamed = isinstance(content, AsyncIterable) and "content-length" in own
         bodiless = content is None and method in {"GET", "HEAD"}
@@ -107,8 +113,10 @@ class PooledClient(httpx.AsyncClient):
         auth: object = None,
         follow_redirects: object = False,
     ) -> httpx.Response:
-        """As httpx's, for a request built by this client. `auth` and `follow_redirects` are what httpx's own methods
-        pass along, and mean nothing here."""
+        """Send a request that this client built, as httpx's `send` does.
+
+        `auth` and `follow_redirects` are accepted because httpx's own methods pass them; they are ignored.
+        """
         if self.is_closed:
             raise RuntimeError("the client has been closed")
         response = await self._pool.handle_async_request(request)
@@ -135,17 +143,19 @@ def open_client(
     body_timeout_s: float = 60.0,
     ca_file: Path | None = None,
     ssl_context: ssl.SSLContext | None = None,
-    network_backend: httpcore2.AsyncNetworkBackend | None = None,
+    network_backend: Backend | None = None,
 ) -> PooledClient:
     """Open the client; `async with` or `aclose()` closes it and its connections.
 
-    `connections` are all there may be, idle ones included; an idle one is kept for `keepalive_s` seconds.
-    Time limits, in seconds: `connect_timeout_s` for connecting and the TLS handshake together;
-    `headers_timeout_s` for a free connection, and for the head of an answer to a request without a body;
-    `body_timeout_s` without a byte of a body, up or down. An upload is answered within `ANSWER_S`. Each
-    raises its own `httpx.TimeoutException`.
+    `connections` is the limit for all connections, idle ones included. An idle one is kept for `keepalive_s` seconds.
 
-    `ca_file` (PEM) replaces the system's roots, `ssl_context` all of it; `network_backend` replaces TCP.
+    Time limits, in seconds, each of which raises its own `httpx.TimeoutException`:
+    - `connect_timeout_s`: connecting and the TLS handshake together;
+    - `headers_timeout_s`: the wait for a free connection, and for the answer's head if the request has no body;
+    - `body_timeout_s`: the time without a byte of a body, up or down;
+    - `ANSWER_S`: the wait for an upload's answer.
+
+    `ca_file` (PEM) replaces the system's roots, `ssl_context` the whole TLS configuration, `network_backend` TCP.
     Raises `SettingsError` if `ca_file` can't be used.
     """
     pooled = Connections(

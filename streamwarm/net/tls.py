@@ -1,17 +1,16 @@
 """TLS for the HTTP client: many records per call, fixed buffers.
 
-Theory. OpenSSL works here on two memory BIOs. What the socket has goes into the incoming one in a single
-piece of up to 256 KiB, and is then decrypted record after record into one flat buffer, so that a read costs
-one system call, one copy out and one trip through trio for sixteen records instead of one. A write is
-encrypted whole and leaves in one piece.
+Theory. OpenSSL works here on two memory BIOs. What the socket has goes into the incoming one in a single piece of up to
+256 KiB, and is then decrypted record after record into one flat buffer. So a read of sixteen records costs one system
+call, one copy out and one trip through trio. A write is encrypted whole and sent in one piece.
 
-Memory. The two scratch buffers belong to the backend and are shared (see `stream.py` for why that is safe). A
-connection itself holds only what OpenSSL keeps: at most one incomplete record in use, and the incoming BIO's
-capacity, which grows to what one read brought (256 KiB) and stays.
+Memory. The two scratch buffers belong to the backend and are shared (`stream.py` says why that is safe). A connection
+itself holds only what OpenSSL keeps: at most one incomplete record, and the incoming BIO's capacity, which grows to the
+size of one read (256 KiB) and stays.
 
-The end. A peer that closes without `close_notify` is an error, because an attacker can forge a plain TCP end
-and cut a body that carries no length. We ourselves close without waiting for the peer's `close_notify`, as
-HTTPS clients do (RFC 9112, section 9.8: a length makes the end of a message known).
+The end. A peer that closes without `close_notify` is an error, because an attacker can forge the end of a TCP
+connection and so cut a body that has no length. We close without waiting for the peer's `close_notify`, as HTTPS
+clients do (RFC 9112, section 9.8: a length makes the end of a message known).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import httpcore2
+import httpx
 import trio
 from attrs import define, frozen
 
@@ -31,12 +30,11 @@ RECORD_BYTES = 16 * 1024
 """The most plaintext a TLS record holds (RFC 8446, section 5.1)."""
 
 WRITE_BYTES = 256 * 1024
-"""The most plaintext that is encrypted at a time: it bounds what a single huge piece makes the outgoing BIO
-hold."""
+"""The most plaintext that is encrypted at a time. It bounds the outgoing BIO if a piece is huge."""
 
 
 class RawStream(Protocol):
-    """What TLS runs over. `TCPStream` is one, and says what each does."""
+    """What TLS runs over. `TCPStream` implements and documents it."""
 
     async def receive_into(self, target: memoryview, within_s: float | None) -> int: ...
 
@@ -55,8 +53,7 @@ class RawStream(Protocol):
 class Scratch:
     """Buffers that any connection may use between two checkpoints.
 
-    `plain` has room for one record more than `wire`: the tail of a record that an earlier read left
-    incomplete.
+    `plain` has room for one record more than `wire`, because an earlier read may have left a record incomplete.
     """
 
     wire: memoryview
@@ -68,7 +65,8 @@ class Scratch:
 
 
 def client_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, certificate and host name verified, against `ca_file` or else the system's roots.
+    """Return a context for TLS 1.2 or newer that verifies certificate and host name, against `ca_file` if given, else
+    the system's roots.
 
     Raises `SettingsError` if `ca_file` can't be used.
     """
@@ -85,7 +83,7 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 @define(eq=False)
-class TLSStream(httpcore2.AsyncNetworkStream):
+class TLSStream:
     """An encrypted connection over another, which it owns. One task reads or writes at a time."""
 
     _raw: RawStream
@@ -104,7 +102,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         return cls(raw, tls, incoming, outgoing, scratch)
 
     async def do_handshake(self) -> None:
-        """Raises `ConnectError` with OpenSSL's reason, such as a certificate that does not verify."""
+        """Shake hands. Raises `httpx.ConnectError` with OpenSSL's reason, such as an expired certificate."""
         try:
             while True:
                 try:
@@ -116,14 +114,14 @@ class TLSStream(httpcore2.AsyncNetworkStream):
                     await self._flush(None)
                     return
         except (ssl.SSLError, ssl.CertificateError) as error:
-            raise httpcore2.ConnectError(f"the TLS handshake failed: {error}") from error
-        except (httpcore2.ReadError, httpcore2.WriteError) as error:
-            raise httpcore2.ConnectError(f"the TLS handshake was cut: {error}") from error
+            raise httpx.ConnectError(f"the TLS handshake failed: {error}") from error
+        except (httpx.ReadError, httpx.WriteError) as error:
+            raise httpx.ConnectError(f"the TLS handshake was cut: {error}") from error
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """Up to `max_bytes` of plaintext; `b""` after the peer's `close_notify`.
+        """Return up to `max_bytes` of plaintext, or `b""` after the peer's `close_notify`.
 
-        Raises `ReadTimeout` after `timeout` seconds without a byte, `ReadError` if the connection is cut or
+        Raises `httpx.ReadTimeout` after `timeout` seconds without a byte, `httpx.ReadError` if the connection is cut or
         broken.
         """
         if self._unread:
@@ -144,7 +142,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         return b""
 
     def _decrypt(self, max_bytes: int) -> bytes:
-        """What can be decrypted now, at most `max_bytes`; may be empty. Notes the end."""
+        """Return what can be decrypted now, at most `max_bytes` and possibly nothing. Records the end of the stream."""
         plain = self._scratch.plain[:max_bytes]
         filled = 0
         self._more = True
@@ -160,18 +158,20 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         except ssl.SSLZeroReturnError:
             self._more, self._ended = False, True
         except ssl.SSLError as error:
-            raise httpcore2.ReadError(f"the TLS connection broke: {error.reason or error}") from error
+            raise httpx.ReadError(f"the TLS connection broke: {error.reason or error}") from error
         return bytes(plain[:filled])
 
     async def write(self, buffer: bytes | memoryview, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Encrypt and send all of `buffer`. Raises `WriteTimeout`, `WriteError`; then the stream is of no
-        more use."""
+        """Encrypt and send all of `buffer`.
+
+        Raises `httpx.WriteTimeout`, `httpx.WriteError`; the stream cannot be used any more then.
+        """
         rest = memoryview(buffer)
         while rest:
             try:
                 rest = rest[self._tls.write(rest[:WRITE_BYTES]) :]
             except ssl.SSLError as error:
-                raise httpcore2.WriteError(f"the TLS connection broke: {error.reason or error}") from error
+                raise httpx.WriteError(f"the TLS connection broke: {error.reason or error}") from error
             await self._raw.write_unless(self._has_answer, self._outgoing.read(), timeout)
 
     async def _feed(self, within_s: float | None) -> None:
@@ -182,12 +182,13 @@ class TLSStream(httpcore2.AsyncNetworkStream):
             self._incoming.write_eof()
 
     async def _flush(self, within_s: float | None) -> None:
-        """Send what OpenSSL itself has to say: handshakes, answers to key updates."""
+        """Send OpenSSL's own messages: handshakes, answers to key updates."""
         if self._outgoing.pending:
             await self._raw.write_unless(lambda: False, self._outgoing.read(), within_s)
 
     def _has_answer(self) -> bool:
-        """Whether the peer has sent plaintext or gone. Bytes alone prove nothing: session tickets come unasked."""
+        """Whether the peer has sent plaintext or closed."""
+        # Bytes alone prove nothing: session tickets arrive unrequested.
         count = self._raw.receive_now(self._scratch.wire)
         if count is None:
             return False
@@ -196,7 +197,7 @@ class TLSStream(httpcore2.AsyncNetworkStream):
         self._incoming.write(self._scratch.wire[:count])
         try:
             self._unread += self._decrypt(len(self._scratch.plain))
-        except httpcore2.ReadError:
+        except httpx.ReadError:
             return True
         return bool(self._unread) or self._ended
 

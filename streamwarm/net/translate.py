@@ -1,7 +1,7 @@
-"""The one place where httpcore2's, h11's and trio's complaints become httpx's exceptions.
+"""h11's two errors as httpx's: everything else in `net/` raises httpx's exceptions itself.
 
-It is wrapped around our own socket and protocol calls, never around the caller's body iterator, so what the
-caller's own code raises passes through as it is.
+`translated` is wrapped around calls of h11 only, never around the caller's body iterator, so what the caller's own code
+raises passes through as it is.
 """
 
 from __future__ import annotations
@@ -9,21 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 
 import h11
-import httpcore2
 import httpx
-
-TRANSLATION: dict[type[Exception], type[httpx.TransportError]] = {
-    httpcore2.ConnectTimeout: httpx.ConnectTimeout,
-    httpcore2.ReadTimeout: httpx.ReadTimeout,
-    httpcore2.WriteTimeout: httpx.WriteTimeout,
-    httpcore2.ConnectError: httpx.ConnectError,
-    httpcore2.ReadError: httpx.ReadError,
-    httpcore2.WriteError: httpx.WriteError,
-    httpcore2.RemoteProtocolError: httpx.RemoteProtocolError,
-    httpcore2.LocalProtocolError: httpx.LocalProtocolError,
-    h11.RemoteProtocolError: httpx.RemoteProtocolError,
-    h11.LocalProtocolError: httpx.LocalProtocolError,
-}
 
 
 class _Translated:
@@ -35,8 +21,10 @@ class _Translated:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception) and (translation := TRANSLATION.get(type(error))):
-            raise translation(str(error)) from error
+        if isinstance(error, h11.RemoteProtocolError):
+            raise httpx.RemoteProtocolError(str(error)) from error
+        if isinstance(error, h11.LocalProtocolError):
+            raise httpx.LocalProtocolError(str(error)) from error
 
 
 translated = _Translated()

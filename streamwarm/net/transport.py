@@ -1,4 +1,4 @@
-"""httpx's side of the connections: its requests in, its responses out."""
+"""The transport behind httpx's client: takes its requests and returns its responses."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @define(eq=False)
 class ResponseBody(httpx.AsyncByteStream):
-    """The answer's body, piece by piece as it arrives. Its connection goes back with the last piece, or on
-    `aclose`."""
+    """The answer's body, piece by piece as it arrives. The last piece, or `aclose`, gives the connection back."""
 
     _connections: Connections
     _connection: Connection
     _exchange: Exchange
-    _held: bool = field(default=True, init=False)
+    _open: bool = field(default=True, init=False)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await self._exchange.read_body() if self._held else b""
+        piece = await self._exchange.read_body() if self._open else b""
         if self._exchange.complete:
             await self.aclose()
         if not piece:
@@ -36,8 +35,8 @@ class ResponseBody(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""
-        if self._held:
-            self._held = False
+        if self._open:
+            self._open = False
             await self._connections.give_back(self._connection, reusable=self._exchange.reusable)
 
 
@@ -45,8 +44,8 @@ class ResponseBody(httpx.AsyncByteStream):
 class PooledTransport(httpx.AsyncBaseTransport):
     """Sends httpx requests over pooled HTTP/1.1 connections.
 
-    `headers_timeout_s` bounds the wait for the answer's head where nothing was uploaded, `body_timeout_s` the
-    time without a byte of the answer's body. A request's own httpx time-outs can only tighten them.
+    `headers_timeout_s` bounds the wait for the answer's head if nothing was uploaded, `body_timeout_s` the time without
+    a byte of the answer's body. A request's own httpx time-outs can only shorten them.
     """
 
     _connections: Connections
@@ -54,20 +53,20 @@ class PooledTransport(httpx.AsyncBaseTransport):
     _body_timeout_s: float
 
     def stats(self) -> dict[str, int]:
-        """`active`, `idle` and `queued`, for the metric `streamwarm_pool_connections{state}`."""
+        """Counts of `active`, `idle` and `queued`, for the metric `streamwarm_pool_connections{state}`."""
         return self._connections.stats()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its answer with the body unread.
 
-        Raises httpx's `TransportError`s, with messages that hold no URL. What the iterator of the request's
-        body raises passes through as it is. A failed request's extension `unreceived` is True where the far
-        side certainly got no byte of it.
+        Raises httpx's `TransportError`s, whose messages hold no URL. What the iterator of the request's body raises
+        passes through as it is. If the request fails, its extension `unreceived` is set: True if the server certainly
+        received no byte of it.
         """
         if not isinstance(request.stream, httpx.AsyncByteStream):
             raise TypeError("the request's body must be an async iterator, or bytes")
         timeouts: Mapping[str, float | None] = request.extensions.get("timeout", {})
-        # A signed path must go out as it was signed; httpx would tidy `..` out of it.
+        # A signed path must be sent as it was signed; httpx would normalize `..` out of it.
         target: bytes = request.extensions.get("target") or request.url.raw_path
         connection = await self._connections.take(
             _origin(request.url), connect_s=timeouts.get("connect"), wait_s=timeouts.get("pool")

@@ -1,1 +1,1 @@
-"""Several processes that are one service: who they are to each other, and who watches over them (`serve.processes`)."""
+"""Several processes as one service (`serve.processes`): a supervisor and the members that it starts."""

@@ -1,8 +1,8 @@
-"""One of several processes that are one service: `python -m streamwarm.processes.member`, started by `supervisor.py`.
+"""One member of a service of several processes: `python -m streamwarm.processes.member`, started by `supervisor.py`.
 
-It is told what it is and when to stop over its standard input, and tells what it does over its standard output. Signals
-mean nothing to it: the supervisor gets them too, also where they go to the whole group (Ctrl-C, systemd), and two
-messages would end at once what one should drain.
+Its standard input brings its role and the orders to stop; its standard output carries its reports. It ignores signals.
+Those that go to the whole process group (Ctrl-C, systemd) reach the supervisor too, and a second order would end at
+once what the first one drains.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import trio
 
 from streamwarm.errors import SettingsError, StoreUnavailable
 from streamwarm.processes.messages import UNREACHABLE, USAGE, Start, Started, Stop, decode, encode, lines_of
-from streamwarm.service.crew import Link, Lost, Report
 from streamwarm.service.log import logger_for
+from streamwarm.service.machine import real_machine
+from streamwarm.service.members import LostMember, Membership, Report
 from streamwarm.service.nursery import Shutdown, run_service
 
 REPORTS_MAX = 256
-"""Reports that wait to be summed up, two a second from each member. Nobody waits but a service that is stopping: what
-comes then is of no use, and an order to stop must not stand behind it."""
+"""Reports that may wait to be summed up; each member sends two per second. They pile up only while the service stops.
+Further ones are then dropped, so that an order to stop is not read late."""
 
 
 def main() -> None:
-    """Run until the supervisor stops us. The exit code says whether the settings or the store kept us from starting."""
+    """Run until the supervisor says stop. The exit code says whether settings or store prevented the start."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -42,39 +43,42 @@ def main() -> None:
 
 
 def _innermost(exc: BaseException) -> BaseException:
-    """The first cause inside the groups that nurseries wrap it in."""
+    """The first cause inside the groups in which nurseries wrap it."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     return exc
 
 
 async def _serve() -> None:
-    # Copies: what else writes to the standard output must not do so in the middle of a message.
+    # Copies: whatever else writes to the standard output must not land in the middle of a message.
     orders, answers = trio.lowlevel.FdStream(os.dup(0)), trio.lowlevel.FdStream(os.dup(1))
     os.dup2(2, 1)
     async with orders, answers, trio.open_nursery() as nursery:
-        told = lines_of(orders)
-        start: Start = decode(await anext(told))
+        lines = lines_of(orders)
+        start: Start = decode(await anext(lines))
         shutdown = Shutdown()
-        incoming, reports = trio.open_memory_channel[Report | Lost](REPORTS_MAX)
-        nursery.start_soon(_obey, told, shutdown, incoming)
+        incoming, reports = trio.open_memory_channel[Report | LostMember](REPORTS_MAX)
+        nursery.start_soon(_follow_orders, lines, shutdown, incoming)
 
-        async def tell(message: Report | Started) -> None:
-            with suppress(trio.BrokenResourceError):  # the supervisor is gone, and `_obey` knows
+        async def send(message: Report | Started) -> None:
+            with suppress(trio.BrokenResourceError):  # the supervisor is gone; `_follow_orders` then stops us
                 await answers.send_all(encode(message))
 
-        link = Link(start.role, reports, tell)
+        membership = Membership(start.role, reports, send)
         async with trio.open_nursery() as service:
-            run = partial(run_service, start.settings, shutdown, logger_for(start.settings), link=link)
+            run = partial(
+                run_service, start.settings, shutdown, logger_for(start.settings), real_machine(), membership=membership
+            )
             endpoints = await service.start(run)
-            await tell(Started(endpoints.websocket, endpoints.http))
+            await send(Started(endpoints.websocket, endpoints.http))
         nursery.cancel_scope.cancel()
 
 
-async def _obey(
-    told: AsyncGenerator[bytes, None], shutdown: Shutdown, incoming: trio.MemorySendChannel[Report | Lost]
+async def _follow_orders(
+    lines: AsyncGenerator[bytes, None], shutdown: Shutdown, incoming: trio.MemorySendChannel[Report | LostMember]
 ) -> None:
-    async for line in told:
+    """Shut down as the supervisor orders, or when it is gone, and pass on the reports of other members."""
+    async for line in lines:
         message = decode(line)
         if isinstance(message, Stop):
             shutdown.signal()

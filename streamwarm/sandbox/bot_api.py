@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import click
-import httpcore2
 import trio
 from attrs import field, frozen
 
+from streamwarm.net.pool import open_client
 from streamwarm.sandbox.bot_api_emulator import BOT_PATTERN, BotApiEmulator
 from streamwarm.sandbox.bot_api_messages import Bot, Chat
 from streamwarm.sandbox.bot_api_methods import Delivery, Telegram
@@ -77,8 +77,8 @@ async def serve_bot_api(
         rate_rules=settings.rate_rules,
         keep=settings.keep,
     )
-    async with httpcore2.AsyncConnectionPool() as pool, trio.open_nursery() as nursery:
-        emulator = BotApiEmulator(telegram, pool, latency_s=settings.latency_s)
+    async with open_client() as client, trio.open_nursery() as nursery:
+        emulator = BotApiEmulator(telegram, client, latency_s=settings.latency_s)
         listeners = await nursery.start(
             partial(trio.serve_tcp, _bounded(emulator), port, host=host, handler_nursery=nursery)
         )

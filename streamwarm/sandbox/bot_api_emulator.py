@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import httpcore2
+import httpx
 import trio
 
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api_control import Traffic, answer_control
+from streamwarm.sandbox.bot_api_media import MediaUrl, find_media, uploaded
 from streamwarm.sandbox.bot_api_messages import Bot
-from streamwarm.sandbox.bot_api_methods import SEND_METHODS, Delivery, MediaUrl, Telegram, chat_id_of
+from streamwarm.sandbox.bot_api_methods import SEND_METHODS, Delivery, Telegram, chat_id_of
 from streamwarm.sandbox.bot_api_replies import (
     BotApiError,
     Reply,
@@ -44,10 +45,10 @@ class _HangupError(Exception):
 class BotApiEmulator:
     """A running emulator."""
 
-    def __init__(self, telegram: Telegram, pool: httpcore2.AsyncConnectionPool, *, latency_s: float) -> None:
+    def __init__(self, telegram: Telegram, client: httpx.AsyncClient, *, latency_s: float) -> None:
         self._latency_s = latency_s
         self._telegram = telegram
-        self._pool = pool
+        self._client = client
         self._faults = FaultPlan()
         self.traffic = Traffic()
         self.base_url = ""
@@ -182,10 +183,12 @@ class BotApiEmulator:
             return success(self._telegram.call(bot, method, form))
         await trio.sleep(self._telegram.hold_back_s(bot, form))
         self._telegram.chat_of(form.fields)
-        media = self._telegram.find_media(bot, kind, form)
+        strict_images = self._telegram.strict_images
+        media = find_media(bot, kind, form, strict_images=strict_images)
         if isinstance(media, MediaUrl):
-            fetched = await fetch_url(self._pool, media.url, kind)
-            media = self._telegram.uploaded(kind_fetched(kind, fetched), fetched, form.fields, origin="url")
+            fetched = await fetch_url(self._client, media.url, kind)
+            kind = kind_fetched(kind, fetched)
+            media = uploaded(kind, fetched, form.fields, origin="url", strict_images=strict_images)
         returned_as = fault.kind if fault is not None and fault.fault is FaultKind.RETURNED_AS else None
         message = self._telegram.send_media(bot, method, media, form.fields, returned_as=returned_as)
         return success(message)

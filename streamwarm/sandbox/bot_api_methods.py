@@ -14,10 +14,10 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from streamwarm.model import Kind
+from streamwarm.sandbox.bot_api_media import MIB, Media, number
 from streamwarm.sandbox.bot_api_messages import (
     Bot,
     Chat,
-    MediaDetails,
     chat_full_info_json,
     file_json,
     media_json,
@@ -26,31 +26,19 @@ from streamwarm.sandbox.bot_api_messages import (
 )
 from streamwarm.sandbox.bot_api_rates import RateLimits, RateRules
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request, too_many_requests
-from streamwarm.sandbox.file_ids import StoredFile, file_id, read_file_id
-from streamwarm.sandbox.form_reader import Form, UploadedFile
-from streamwarm.sandbox.image_header import image_size
+from streamwarm.sandbox.file_ids import file_id, read_file_id
+from streamwarm.sandbox.form_reader import Form
 
-MIB = 1024 * 1024
-MAX_PHOTO_BYTES = 10 * MIB
 MAX_UPLOAD_BYTES = 50 * MIB
 MAX_LOCAL_UPLOAD_BYTES = 2000 * MIB
 MAX_GET_FILE_BYTES = 20 * MIB
-MAX_PHOTO_SIDES = 10_000
-MAX_PHOTO_RATIO = 20
 MAX_CAPTION_CHARS = 1024
 MAX_TEXT_CHARS = 4096
-
-SILENT_MARKER = "silent"
-"""A video whose file name contains it counts as one without sound: Telegram returns such a one as an
-animation."""
 
 SEND_METHODS: Mapping[str, Kind] = {f"send{kind.replace('_', '')}": kind for kind in Kind}
 """Method names in lower case, as they are compared: the Bot API does not mind case."""
 
-_TYPE_NAMES = {kind: kind.replace("_", " ").title().replace(" ", "") for kind in Kind}
 _CHAT_ID = re.compile(r"-?[0-9]{1,18}")
-_MAX_U16 = 0xFFFF
-_MAX_U32 = 0xFFFFFFFF
 
 
 @frozen
@@ -77,23 +65,6 @@ class Delivery:
     caption: str | None
     fields: Mapping[str, str]
     at: float
-
-
-@frozen
-class MediaUrl:
-    """Media named by an address, for Telegram to fetch (handoff). The address may be signed: never show
-    it."""
-
-    url: str = field(repr=False)
-
-
-@frozen
-class Media:
-    """The media of a send, whichever way it was given."""
-
-    file: StoredFile
-    details: MediaDetails
-    origin: str
 
 
 @define
@@ -158,37 +129,6 @@ class Telegram:
         if wait_s is None:
             raise too_many_requests(60)
         return wait_s
-
-    def find_media(self, bot: Bot, kind: Kind, form: Form) -> Media | MediaUrl:
-        """The media of a send: an upload (direct or `attach://`), a `file_id`, or an address. Raises
-        `BotApiError`."""
-        reference = form.fields.get(kind.value, "")
-        upload = form.files.get(reference.removeprefix("attach://") if reference else kind.value)
-        if upload is not None:
-            return self.uploaded(kind, upload, form.fields, origin="upload")
-        if not reference:
-            raise bad_request(f"there is no {kind.value.replace('_', ' ')} in the request")
-        if reference.startswith(("http://", "https://")):
-            return MediaUrl(reference)
-        file = read_file_id(reference, token=bot.token)
-        if file is None:
-            raise bad_request("wrong file identifier/HTTP URL specified")
-        if file.kind is not kind:
-            raise bad_request(f"can't use file of type {_TYPE_NAMES[file.kind]} as {_TYPE_NAMES[kind]}")
-        return Media(file, MediaDetails(fields=form.fields), "file_id")
-
-    def uploaded(self, kind: Kind, upload: UploadedFile, fields: Mapping[str, str], *, origin: str) -> Media:
-        """New content as media of `kind`. Raises `BotApiError` where Telegram would refuse it."""
-        if upload.bytes == 0:
-            raise bad_request("file must be non-empty")
-        width, height = _frame(kind, fields)
-        if kind is Kind.PHOTO:
-            width, height = self._photo_size(upload)
-        elif kind is Kind.VIDEO and SILENT_MARKER in (upload.file_name or ""):
-            kind = Kind.ANIMATION
-        duration_s = min(_number(fields.get("duration"), 0), _MAX_U32)
-        file = StoredFile(kind, upload.sha256, upload.bytes, width, height, duration_s)
-        return Media(file, MediaDetails(upload.file_name, upload.content_type, fields), origin)
 
     def send_media(
         self,
@@ -255,7 +195,7 @@ class Telegram:
 
     def _delete_message(self, fields: Mapping[str, str]) -> bool:
         chat_id, _ = self.chat_of(fields)
-        key = (chat_id, _number(fields.get("message_id"), 0))
+        key = (chat_id, number(fields.get("message_id"), 0))
         if key not in self._messages:
             raise bad_request("message to delete not found")
         del self._messages[key]
@@ -269,20 +209,6 @@ class Telegram:
             raise bad_request("file is too big")
         return file_json(bot, file)
 
-    def _photo_size(self, upload: UploadedFile) -> tuple[int, int]:
-        if upload.bytes > MAX_PHOTO_BYTES:
-            raise bad_request(
-                f"file of size {upload.bytes} bytes is too big for a photo; the maximum size is {MAX_PHOTO_BYTES} bytes"
-            )
-        size = image_size(upload.head)
-        if size is None or min(size) == 0:
-            if self.strict_images:
-                raise bad_request("IMAGE_PROCESS_FAILED")
-            return 1280, 720
-        if sum(size) > MAX_PHOTO_SIDES or max(size) > MAX_PHOTO_RATIO * min(size):
-            raise bad_request("PHOTO_INVALID_DIMENSIONS")
-        return size
-
 
 def chat_id_of(fields: Mapping[str, str]) -> int | None:
     """The chat id that a request names, whether or not there is such a chat; None where it names no
@@ -291,21 +217,6 @@ def chat_id_of(fields: Mapping[str, str]) -> int | None:
     return int(text) if _CHAT_ID.fullmatch(text) else None
 
 
-def _frame(kind: Kind, fields: Mapping[str, str]) -> tuple[int, int]:
-    """The picture's size as the sender gave it, or one that a client can show."""
-    if kind is Kind.VIDEO_NOTE:
-        length = min(_number(fields.get("length"), 240), _MAX_U16)
-        return length, length
-    if kind in (Kind.VIDEO, Kind.ANIMATION):
-        width, height = _number(fields.get("width"), 1280), _number(fields.get("height"), 720)
-        return min(width, _MAX_U16), min(height, _MAX_U16)
-    return 0, 0
-
-
 def _other_texts(method: str, fields: Mapping[str, str]) -> dict[str, str]:
     told = {"caption", SEND_METHODS[method].value}
     return {name: text[:MAX_CAPTION_CHARS] for name, text in fields.items() if name not in told}
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 else default

@@ -6,13 +6,15 @@ It is a sandbox: addresses on loopback are fetched like any other, which Telegra
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
-import httpcore2
+import httpx
 
 from streamwarm.model import Kind
-from streamwarm.sandbox.bot_api_methods import MIB
+from streamwarm.sandbox.bot_api_media import MIB
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request
 from streamwarm.sandbox.form_reader import FileDigest, UploadedFile
 
@@ -35,36 +37,29 @@ _CONTENT_TYPES: dict[Kind, tuple[str, ...]] = {
 """How the content type must begin; a video note cannot be sent by address at all."""
 
 
-async def fetch_url(pool: httpcore2.AsyncConnectionPool, url: str, kind: Kind) -> UploadedFile:
-    """GET the address, to its end, holding none of it.
+async def fetch_url(client: httpx.AsyncClient, url: str, kind: Kind) -> UploadedFile:
+    """GET the address to its end and digest the bytes, piece by piece.
 
-    Raises `BotApiError` in Telegram's wording: for an address that does not answer 200 or has too much,
-    and for content of a type that this kind is not sent with. The wording never holds the address.
+    Raises `BotApiError` in Telegram's wording if the address does not answer 200, the content is too large, or its
+    type cannot be sent as `kind`. The wording never holds the address.
     """
     max_bytes = MAX_PHOTO_URL_BYTES if kind is Kind.PHOTO else MAX_URL_BYTES
-    timeout = dict.fromkeys(("connect", "read", "write", "pool"), _TIMEOUT_S)
     try:
-        async with pool.stream("GET", url.encode("ascii"), extensions={"timeout": timeout}) as response:
-            if response.status != 200:
+        async with client.stream("GET", url, timeout=_TIMEOUT_S, extensions={"target": _target(url)}) as response:
+            if response.status_code != 200:
                 raise _unreachable()
-            content_type = _header(response, b"content-type").partition(";")[0].strip().lower()
+            content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if not content_type.startswith(_CONTENT_TYPES[kind]):
                 raise bad_request("wrong type of the web page content")
             return await _digest(response, _file_name(url), content_type, max_bytes)
-    except (
-        httpcore2.NetworkError,
-        httpcore2.TimeoutException,
-        httpcore2.ProtocolError,
-        httpcore2.UnsupportedProtocol,
-        ValueError,
-    ) as error:
+    except (httpx.TransportError, httpx.InvalidURL, ValueError) as error:
         raise _unreachable() from error
 
 
-async def _digest(response: httpcore2.Response, file_name: str, content_type: str, max_bytes: int) -> UploadedFile:
+async def _digest(response: httpx.Response, file_name: str, content_type: str, max_bytes: int) -> UploadedFile:
     digest = FileDigest(file_name, content_type, max_bytes=max_bytes)
     try:
-        async with aclosing(response.aiter_stream()) as pieces:
+        async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as pieces:
             async for piece in pieces:
                 digest.update(piece)
     except BotApiError as error:
@@ -85,6 +80,10 @@ def _file_name(url: str) -> str:
     return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
-def _header(response: httpcore2.Response, name: bytes) -> str:
-    found = [value for key, value in response.headers if key.lower() == name]
-    return found[0].decode("latin-1") if found else ""
+def _target(url: str) -> bytes:
+    """Path and query as the request wrote them: httpx would normalize them, which breaks a signature.
+
+    Raises `ValueError` unless the address is ASCII.
+    """
+    parts = urlsplit(url.encode("ascii"))
+    return (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")

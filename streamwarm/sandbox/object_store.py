@@ -10,6 +10,7 @@ working folder are the data folder, so that no configuration of the user's own i
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,19 +23,22 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from tempfile import TemporaryDirectory
 
-import httpx
 import trio
 from attrs import field, frozen
 
 from streamwarm.errors import SourceError
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
+from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
 
 READY_TIMEOUT_S = 60.0
 """Three seconds on an idle machine; a minute leaves room for a loaded one and still ends."""
 
 READY_POLL_S = 0.1
+
+ANSWER_TIMEOUT_S = 5.0
+"""How long one readiness check waits for an answer, before it asks again."""
 
 STOP_GRACE_S = 8.0
 """How long the server may take to stop where its data is kept. It takes about four: its parts stop one by
@@ -98,14 +102,15 @@ class ObjectStore:
 async def serve_object_store(
     settings: ObjectStoreSettings,
     *,
+    weed: str | None = None,
     task_status: trio.TaskStatus[ObjectStore] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run the server until cancelled; start it with `nursery.start`, which returns the `ObjectStore` once it
-    answers.
+    """Run the server until cancelled; start it with `nursery.start`, which returns the `ObjectStore` once it answers.
 
-    Raises `ObjectStoreError` if SeaweedFS is not installed, does not get ready in a minute, or dies.
+    `weed` is the path of SeaweedFS's program; by default it is looked for. Raises `ObjectStoreError` if SeaweedFS is
+    not installed, is not ready within a minute, or dies.
     """
-    weed = find_weed()
+    weed = weed or find_weed()
     with _data_dir(settings.data_dir) as data_dir:
         for _ in range(STARTS):
             if await _serve_once(weed, settings, data_dir, task_status):
@@ -194,8 +199,10 @@ async def _stop(process: trio.Process) -> None:
 async def _becomes_ready(process: trio.Process, store: ObjectStore) -> bool:
     """True once a signed listing of the bucket succeeds; False if the process ended or a minute passed."""
     with trio.move_on_after(READY_TIMEOUT_S):
-        async with httpx.AsyncClient(trust_env=False) as client:
-            source = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time)
+        async with open_client(headers_timeout_s=ANSWER_TIMEOUT_S, body_timeout_s=ANSWER_TIMEOUT_S) as client:
+            source = R2Source(
+                client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time, uniform=random.random
+            )
             while process.poll() is None:
                 try:
                     await source.check()

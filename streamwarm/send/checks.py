@@ -1,4 +1,4 @@
-"""Proves destinations without sending an object: a bot by `getMe` and its chats by `getChat`, a bucket by a listing."""
+"""Checks destinations without sending an object: a bot by `getMe`, its chats by `getChat`, a bucket by a listing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamwarm.settings.telegram import TelegramSettings
 
 @frozen
 class Finding:
-    """One thing that was looked at. `detail` says what was found or, where it failed, what to do."""
+    """The result of one check. `detail` is what was found or, if the check failed, what to do."""
 
     what: str
     ok: bool
@@ -28,11 +28,11 @@ class Finding:
 
 
 Tell = Callable[[Finding], None]
-"""Takes a finding as soon as it is made: what a later one waits for does not hold it back."""
+"""Takes each finding as soon as it is made, so that a slow check does not delay the findings before it."""
 
 
-async def prove_telegram(name: str, settings: TelegramSettings, client: httpx.AsyncClient, tell: Tell) -> None:
-    """A finding for the bot, and for each of its chats. Raises nothing of httpx's."""
+async def check_telegram(name: str, settings: TelegramSettings, client: httpx.AsyncClient, tell: Tell) -> None:
+    """Report a finding for the bot and one for each of its chats. Never raises httpx's exceptions."""
     what = f"{name}: bot"
     me = await _ask(settings, client, "getMe", {})
     if isinstance(me, str):
@@ -50,28 +50,28 @@ async def prove_telegram(name: str, settings: TelegramSettings, client: httpx.As
             tell(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))
 
 
-def prove_handoff(name: str, settings: TelegramSettings, bucket_url: str) -> Finding:
-    """Whether Telegram could reach the bucket at all, by its host's name; nothing is asked."""
+def check_handoff(name: str, settings: TelegramSettings, bucket_url: str) -> Finding:
+    """Check by the bucket's host name whether Telegram could reach it. Sends nothing."""
     what = f"{name}: hand-off"
     try:
         bucket = httpx.URL(bucket_url).host
     except httpx.InvalidURL:
-        bucket = ""  # the bucket's own finding says so
+        bucket = ""  # the bucket's own finding reports this
     if is_within_reach(bucket, asked_at=httpx.URL(settings.base_url).host):
-        return Finding(what, True, f"small objects are for Telegram to fetch from {bucket}")
+        return Finding(what, True, f"Telegram can fetch small objects from {bucket}")
     return Finding(
         what,
         False,
-        f"{bucket or 'the bucket'} is not public, so Telegram can fetch nothing there and everything is streamed; "
+        f"{bucket or 'the bucket'} is not public, so Telegram cannot fetch from it and everything is streamed; "
         'set handoff = "never", or r2.endpoint_url to a public address',
     )
 
 
-async def prove_s3(name: str, settings: S3Settings, client: httpx.AsyncClient, tell: Tell) -> None:
-    """A finding for the bucket. Whether it can be written to only a write would tell."""
+async def check_s3(name: str, settings: S3Settings, destination: S3Destination, tell: Tell) -> None:
+    """Report a finding for the bucket. Only a write would show whether it can be written to."""
     what = f"{name}: bucket"
     try:
-        await S3Destination(name, settings, client).check()
+        await destination.check()
     except DestinationError as error:
         tell(Finding(what, False, error.message))
     else:
@@ -81,16 +81,16 @@ async def prove_s3(name: str, settings: S3Settings, client: httpx.AsyncClient, t
 async def _ask(
     settings: TelegramSettings, client: httpx.AsyncClient, method: str, params: Mapping[str, Any]
 ) -> Mapping[str, Any] | str:
-    """The method's result, or why there is none."""
+    """Return the method's result, or the reason why it has none."""
     url = f"{settings.base_url.rstrip('/')}/bot{settings.token}/{method}"
     try:
         status, body = await _post(client, url, params)
         answer = json.loads(body)
     except httpx.HTTPError as exc:
-        # Never its text: the URL in it holds the token.
+        # Never the exception's text: the URL in it holds the token.
         return f"{settings.base_url} does not answer ({type(exc).__name__}); check base_url and the network"
     except (ValueError, RecursionError):
-        return f"{settings.base_url} answered something that is not JSON; check base_url, and proxies in the way"
+        return f"{settings.base_url} answered something that is not JSON; check base_url, and any proxy in between"
     if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):
         return read_error(status, answer if isinstance(answer, dict) else {}).message
     result: Mapping[str, Any] = answer["result"]

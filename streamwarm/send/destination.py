@@ -1,4 +1,4 @@
-"""Where objects go, as the transfer and the intake see it. Writing another destination means writing one of these."""
+"""The interface of destinations, as the transfer and the intake see it. Another type of destination implements it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Quota:
     window_s: float
 
     def share(self, of: int) -> Quota:
-        """One of `of` equal parts. Where there are fewer messages than parts, the window grows instead."""
+        """Return one of `of` equal parts. If there are fewer messages than parts, the window grows instead."""
         messages = max(1, self.messages // of)
         return Quota(messages, self.window_s * max(1.0, of * messages / self.messages))
 
 
 @frozen
 class LaneRates:
-    """How fast one lane takes messages: `spacing_s` from one to the next, and no more than its quotas."""
+    """How fast one lane takes messages: `spacing_s` seconds from one to the next, and no more than its quotas."""
 
     spacing_s: float = 0.0
     quotas: tuple[Quota, ...] = ()
@@ -39,9 +39,9 @@ class LaneRates:
 class Rates:
     """How fast a destination takes messages. A message counts when its upload is complete, not when it begins.
 
-    `quotas` are those of the whole destination, `lanes` those of the places inside it by name (a bot's chats): each
-    job is handed out with one of them. Without lanes a job just goes there. `equal_size_spacing_s` is the time that
-    must pass between two objects of exactly that many bytes.
+    `quotas` hold for the whole destination, `lanes` for each lane by its name (a bot's chats). If there are lanes,
+    every job is given one of them. `equal_size_spacing_s(size_bytes)` is the time that must pass between two objects of
+    exactly that size.
     """
 
     quotas: tuple[Quota, ...] = ()
@@ -49,7 +49,7 @@ class Rates:
     equal_size_spacing_s: Callable[[int], float] = lambda _: 0.0
 
     def share(self, of: int) -> Rates:
-        """What each of `of` processes may use, so that together they keep these rates."""
+        """Return what each of `of` processes may use, so that together they keep these rates."""
         if of == 1:
             return self
         return Rates(
@@ -61,11 +61,18 @@ class Rates:
 
 UNLIMITED = Rates()
 
+UNAUTHORIZED_PAUSE_S = 300.0
+"""How often a destination tries again once its credentials were refused: the cause lasts until a person sets new ones
+and restarts the service, so a shorter pause only repeats the refusal."""
+
 
 @frozen
 class Media:
-    """The object to deliver and how. `bytes` is exact: the upload's length is computed from it (decision 2). `lane` is
-    the address of the lane that was chosen for it, None where the destination has no lanes."""
+    """The object to deliver, and how.
+
+    `bytes` is exact: the upload's length is computed from it (decision 2). `lane` is the address of the lane that was
+    chosen for it, None if the destination has no lanes.
+    """
 
     job_id: str
     kind: Kind
@@ -76,14 +83,22 @@ class Media:
     sha256: str | None = None
     lane: str | None = None
     content_encoding: str | None = None
-    """How the object is stored; its bytes go out as they are, and a destination that can say so passes it on."""
+    """How the object is stored. Its bytes are sent as they are; a destination that has a header for this passes it
+    on."""
+
+
+Reference = JsonObject
+"""What a destination answered with (contract, section 5): a `file_id`, an `etag`, a response.
+
+Each type of destination has its own members, so it is JSON and not a class. `Attempt.done` makes a job's result of it.
+"""
 
 
 class Body(Protocol):
-    """The object's bytes on their way out, exactly `Media.bytes` of them.
+    """The object's bytes to upload, exactly `Media.bytes` of them.
 
-    The last piece is held back until the digest agrees (decision 3), so a body that breaks off must never be
-    completed by its destination: it raises `SourceError`, and the destination lets that pass.
+    The last piece is withheld until the digest agrees (decision 3). A body that breaks off raises `SourceError`. The
+    destination must let that pass through and must never complete the upload.
     """
 
     @property
@@ -93,92 +108,104 @@ class Body(Protocol):
 
     @property
     def finished(self) -> bool:
-        """True once every byte was handed over: from then on a lost answer is `delivery_unknown`."""
+        """True once the last byte was handed to the destination: from then on a lost answer is `delivery_unknown`."""
         ...
 
     async def peek(self, count: int) -> bytes:
-        """The first `count` bytes, or some more; all there are where the object has fewer. None is sent by it: `pieces`
-        begins with them. Costs memory for what it returns; to be asked before `pieces`."""
+        """Return the first `count` bytes or more, or the whole object if it has fewer.
+
+        Nothing is sent by this, and `pieces` still begins with these bytes. They are held in memory. Call it before
+        `pieces`.
+        """
         ...
 
     def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The bytes, once. A piece is valid until the next is asked for. Close it (`contextlib.aclosing`)."""
+        """Return the bytes; may be called once. A piece is valid until the next is requested.
+
+        The caller closes the generator (`contextlib.aclosing`).
+        """
         ...
 
 
 class Destination(Protocol):
-    """A named place that objects are streamed to."""
+    """A named destination to which objects are streamed."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def on_unknown(self) -> Literal["retry", "hold"]:
-        """What follows `delivery_unknown`: another attempt, flagged `possible_duplicate`, or a person's decision. With
-        `hold` every delivery costs a write to the store before its last bytes leave."""
+        """What follows `delivery_unknown`: another attempt, flagged `possible_duplicate`, or a user's decision
+        (`hold`).
+
+        With `hold` every delivery costs a write to the store before its last bytes are sent.
+        """
         ...
 
     @property
     def answer_timeout_s(self) -> float:
-        """How long its answer may take after the last byte."""
+        """Seconds that its answer may take after the last byte."""
         ...
 
     def check_job(self, job: NewJob) -> None:
-        """Raise `InvalidOptions` naming the option and what is allowed, or `InvalidJob` for whatever else can never be
-        sent here. Called before a job is stored."""
+        """Raise `InvalidOptions`, which names the option and what is allowed, or `InvalidJob` for any other job that
+        can never be sent here. Called before a job is stored."""
         ...
 
     def check_media(self, media: Media) -> None:
-        """Raise `DestinationError` for an object that it would refuse whatever its bytes are (fault 8): too large, with
-        the limit and the remedy in the message. Called once the object's size is known, before a byte is uploaded."""
+        """Raise `DestinationError` for an object that would be refused whatever its bytes are (fault 8), such as one
+        that is too large. The message has the limit and the remedy. Called once the size is known, before any
+        upload."""
         ...
 
-    async def deliver(self, media: Media, body: Body) -> JsonObject:
-        """Stream the object there and return the reference that came back (contract, section 5, without `sha256`,
-        `bytes`, `source` and `elapsed_ms`, which the transfer adds).
+    async def deliver(self, media: Media, body: Body) -> Reference:
+        """Stream the object to the destination and return the reference that it answered with (contract, section 5).
 
-        Raises `DestinationError`. A `SourceError` out of `body` passes through as it is.
+        The transfer adds `sha256`, `bytes`, `source` and `elapsed_ms`. Raises `DestinationError`. A `SourceError` from
+        `body` passes through as it is.
         """
         ...
 
 
 @runtime_checkable
 class LeavesTraces(Protocol):
-    """A destination at which an attempt that died with its process leaves something behind."""
+    """A destination at which an attempt that was killed with its process leaves something behind."""
 
     async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
-        """Remove what such attempts have left. Called once at every start, beside the work.
+        """Remove what such attempts have left behind. Called once per start, while the service works.
 
-        `state_of` tells a job's state by its id, None where this service's store knows no such job: whatever belongs to
-        one of those is somebody else's. Raises `DestinationError`; what `state_of` raises passes.
+        `state_of` returns a job's state by its id, or None if this service's store does not have the job. Traces of
+        such jobs belong to another installation. Raises `DestinationError` and what `state_of` raises.
         """
         ...
 
 
 @frozen
 class NotFetched:
-    """The destination did not take an object from its address. `why` is for the log: it never holds the address."""
+    """The destination did not fetch an object from its address. `why` is for the log and never holds the address."""
 
     why: str
 
 
 @runtime_checkable
 class FetchingDestination(Destination, Protocol):
-    """A destination that can also fetch an object by itself, from an address that works for a while (hand-off): then no
-    byte passes the worker, and nothing is known of their digest."""
+    """A destination that can also fetch an object by itself, from an address that works for a while (hand-off).
+
+    No byte passes through the worker then, so the digest is not checked.
+    """
 
     def may_fetch(self, job: Job) -> bool:
-        """Whether this job's object may be handed over, as far as the job tells. Called before anything is asked of the
-        bucket."""
+        """Whether the destination may fetch this job's object, as far as the job alone shows. Called before any request
+        to the bucket."""
         ...
 
     async def hand_off(
         self, media: Media, address: SignedUrl, depart: Callable[[], Awaitable[None]]
-    ) -> JsonObject | NotFetched:
-        """Let the destination fetch the object and return the reference that came back, as `deliver` does. `depart`
-        waits until a message may be made there (`Rates`); to be called before it is asked for one.
+    ) -> Reference | NotFetched:
+        """Let the destination fetch the object and return the reference that it answered with, as `deliver` does.
 
-        `NotFetched` where it does not take it this way; it is streamed then, within the same attempt. Raises
+        `depart` waits until the destination may make a message (`Rates`); call it before the request. Returns
+        `NotFetched` if the destination does not fetch it; then the same attempt streams the object. Raises
         `DestinationError`, whose message never holds the address.
         """
         ...
@@ -186,24 +213,24 @@ class FetchingDestination(Destination, Protocol):
 
 @runtime_checkable
 class HasRates(Protocol):
-    """A destination that takes only so many messages."""
+    """A destination that limits how many messages it takes."""
 
     @property
     def rates(self) -> Rates:
-        """Read once, at the start."""
+        """The limits. Read once, at the start."""
         ...
 
 
 @runtime_checkable
 class TidiesUp(Protocol):
-    """A destination at which something may follow a delivery (deleting a bot's message)."""
+    """A destination that has something to do after a delivery, such as deleting a bot's message."""
 
     async def tidy_up(self, reference: JsonObject) -> None:
-        """Called once the outcome is handed on. Best effort, soon over, and nothing is raised. `reference` is what
-        `deliver` returned, with what the transfer added."""
+        """Called once the outcome is on its way to the store. Best effort: it takes a few seconds at most and raises
+        nothing. `reference` is what `deliver` returned, with what the transfer added."""
         ...
 
 
 def rates_of(destination: Destination) -> Rates:
-    """How fast it takes messages."""
+    """Return the destination's rates, or `UNLIMITED`."""
     return destination.rates if isinstance(destination, HasRates) else UNLIMITED

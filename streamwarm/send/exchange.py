@@ -1,5 +1,7 @@
-"""One upload and its answer over the shared client, for every destination that speaks HTTP: what was sent when it broke
-decides whether it may have been delivered."""
+"""One upload and its answer over the shared client, for every destination that speaks HTTP.
+
+If an upload breaks, what was sent until then decides whether the object may have been delivered.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ _PLAIN_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*
 
 @frozen
 class Answer:
-    """`body` is cut off at the limit that was asked for; `whole` is False where the connection broke before its end."""
+    """A destination's answer. `body` is cut off at the caller's limit. `whole` is False if the connection broke before
+    the end of the body."""
 
     status: int
     headers: httpx.Headers
@@ -28,7 +31,7 @@ class Answer:
 
 
 class Outgoing(Protocol):
-    """What is known of an upload when it breaks off."""
+    """What is known of an upload if it breaks off."""
 
     @property
     def bytes_out(self) -> int:
@@ -37,13 +40,14 @@ class Outgoing(Protocol):
 
     @property
     def sent(self) -> bool:
-        """The network has taken all that makes an object of it; before that no server can have one."""
+        """Whether the network has taken everything that makes an object of the upload. Until then no server can have
+        one."""
         ...
 
 
 @define
 class Upload:
-    """A body on its way out, in one request that makes an object of it."""
+    """A body that is uploaded as one object in one request."""
 
     body: Body
     sent: bool = False
@@ -62,15 +66,15 @@ class Upload:
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Outgoing, *, max_bytes: int) -> Answer:
     """Send `request`, whose content is `upload`, and read at most `max_bytes` of the answer.
 
-    Raises `DestinationError`: `delivery_unknown` where every byte was sent and no answer came, here or to the gateway
-    in between; `StaleConnection` where the connection was gone before it took one. A `SourceError` out of the body
-    passes.
+    Raises `DestinationError`: `delivery_unknown` if every byte was sent but no answer arrived, here or at a gateway in
+    between; `StaleConnection` if the connection was closed before it took a byte. A `SourceError` from the body passes
+    through.
     """
     try:
         response = await client.send(request, stream=True)
     except httpx.HTTPError as exc:
-        unreceived = bool(request.extensions.get("unreceived"))  # `net/transport.py` tells
-        raise _translate(exc, upload, unreceived=unreceived) from None  # the request in it carries secrets
+        unreceived = bool(request.extensions.get("unreceived"))  # set by `net/transport.py`
+        raise _translate(exc, upload, unreceived=unreceived) from None  # its request holds secrets
     try:
         body, whole = await _read(response, max_bytes)
     finally:
@@ -78,14 +82,15 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Ou
     if response.status_code == httpx.codes.GATEWAY_TIMEOUT and upload.sent:  # RFC 9110, 15.6.5
         raise DestinationError(
             ErrorCode.DELIVERY_UNKNOWN,
-            "every byte was sent, and a gateway waited for the answer in vain (HTTP 504): it may have been delivered",
+            "every byte was sent, but a gateway got no answer in time (HTTP 504): the file may have been delivered",
         )
     return Answer(response.status_code, response.headers, body, whole)
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
     body = b""
-    # Not `aiter_raw`: it wraps this generator in another, and closing that one half-way leaves this to the collector.
+    # Not `aiter_raw`: it wraps this generator in another, and closing that one leaves this one to the garbage
+    # collector.
     stream = cast(AsyncGenerator[bytes, None], aiter(cast(httpx.AsyncByteStream, response.stream)))
     try:
         async with aclosing(stream) as pieces:
@@ -99,7 +104,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
 
 
 def stored_headers(media: Media) -> dict[str, str]:
-    """What the object's bytes are, where it can stand in a header: it was written by whoever filled the bucket."""
+    """Return Content-Type and Content-Encoding as stored, if they are valid in a header: they come from the bucket."""
     plain = len(media.content_type or "") <= 256 and _PLAIN_TYPE.fullmatch(media.content_type or "")
     headers = {"Content-Type": media.content_type if media.content_type and plain else "application/octet-stream"}
     if media.content_encoding and re.fullmatch(r"[A-Za-z0-9, _-]{1,64}", media.content_encoding):
@@ -108,7 +113,7 @@ def stored_headers(media: Media) -> dict[str, str]:
 
 
 def broken_answer(upload: Outgoing) -> DestinationError:
-    """What an answer that broke off amounts to, where its body says what came of the request."""
+    """Return the error for an answer that broke off before its body said whether the request succeeded."""
     if upload.sent:
         return DestinationError(
             ErrorCode.DELIVERY_UNKNOWN, "every byte was sent and the answer broke off: the file may have been delivered"
@@ -117,7 +122,7 @@ def broken_answer(upload: Outgoing) -> DestinationError:
 
 
 def _translate(exc: httpx.HTTPError, upload: Outgoing, *, unreceived: bool) -> AttemptError:
-    """Whose fault a broken exchange was. httpx's own texts never quote the URL, but its objects hold it."""
+    """Return the error for a broken exchange. httpx's own messages never quote the URL, but its objects hold it."""
     what, taken_bytes = type(exc).__name__, upload.bytes_out
     if unreceived:
         return StaleConnection(f"the connection was closed before a byte of the upload had arrived ({what})")
@@ -128,7 +133,7 @@ def _translate(exc: httpx.HTTPError, upload: Outgoing, *, unreceived: bool) -> A
         )
     if isinstance(exc, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) and not taken_bytes:
         return StaleConnection(f"the connection was closed before it took a byte ({what})")
-    if isinstance(exc, httpx.ConnectError):  # its text is the system's or TLS's, and names host and port at most
+    if isinstance(exc, httpx.ConnectError):  # its message is the system's or TLS's, and names at most host and port
         return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, f"the destination cannot be reached: {exc}")
     code = ErrorCode.TIMEOUT if isinstance(exc, httpx.TimeoutException) else ErrorCode.DESTINATION_UNAVAILABLE
     return DestinationError(code, f"the upload broke off after {taken_bytes} bytes ({what})")

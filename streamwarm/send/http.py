@@ -1,9 +1,8 @@
-"""The HTTP destination: one streamed `PUT` or `POST` of exact length, to a URL made from the job."""
+"""The HTTP destination: one streamed `PUT` or `POST` of exact length to a URL that is made from the job."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Literal
@@ -14,32 +13,30 @@ import httpx
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import JsonObject, NewJob
 from streamwarm.retry import parse_retry_after
-from streamwarm.send.destination import Body, Media
+from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S, Body, Media
 from streamwarm.send.exchange import Answer, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
 from streamwarm.settings.http import HttpSettings
 
 ANSWER_TIMEOUT_S = 300.0
-"""For an endpoint that stores what it got before it answers. Whoever needs longer answers 202."""
+"""How long the answer may take, for an endpoint that stores the object before it answers. One that needs longer can
+answer 202."""
 
 ANSWER_BYTES = 64 * 1024
-"""Read of an answer's body, for its words where it refuses; a longer one costs the connection."""
-
-UNAUTHORIZED_PAUSE_S = 300.0
-"""A refused credential is tried again this often: mending it takes a person, and a restart that reads the new one."""
+"""How much of an answer's body is read, to report a refusal's message. After a longer one the connection is closed."""
 
 RATE_LIMITED_S = 1.0
-"""After a 429 that does not say how long to stay away."""
+"""The cooldown after a 429 without a Retry-After."""
 
 SHORTEST_SECRET = 6
-"""A shorter text turns up in an ETag or a path by chance; it protects nothing anyway."""
+"""The shortest secret that is searched for in answers. A shorter text occurs in an ETag or a path by chance."""
 
 
 class HttpDestination:
     """An endpoint that takes each object in one request.
 
-    A repeated `PUT` replaces what the first one stored, so a lost answer costs another upload and nothing else; a
-    repeated `POST` may store a second copy, which is what `possible_duplicate` tells.
+    A repeated `PUT` replaces what the first one stored, so a lost answer costs only another upload. A repeated `POST`
+    may store a second copy, which `possible_duplicate` reports.
     """
 
     on_unknown: Literal["retry", "hold"] = "retry"
@@ -50,7 +47,7 @@ class HttpDestination:
         settings: HttpSettings,
         client: httpx.AsyncClient,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         self.name = name
         self.answer_timeout_s = ANSWER_TIMEOUT_S
@@ -60,7 +57,7 @@ class HttpDestination:
         parts = urlsplit(settings.url)
         self._origin = httpx.URL(f"{parts.scheme}://{parts.netloc}")
         target = settings.url.partition("://")[2][len(parts.netloc) :]
-        # A slash is encoded, too: the key stays one segment, and cannot climb out of the path it is put into.
+        # A slash is encoded too: the key stays one segment and cannot leave the path it is put into.
         self._target = Template.parse(target if target.startswith("/") else f"/{target}", _encode)
         self._client = client
         self._now = now
@@ -70,19 +67,20 @@ class HttpDestination:
             raise InvalidOptions(f"options.{option[:64]}: an HTTP destination has no options")
         self._target.check(job)
         if self._is_dot_segment(job.r2_key):
-            raise InvalidJob("r2_key: . and .. mean a folder in a URL's path, so no URL names such an object")
+            raise InvalidJob("r2_key: . and .. mean a folder in a URL's path, so no URL can name such an object")
 
     def check_media(self, media: Media) -> None:
-        """What `check_job` refuses, for jobs older than the configuration. There is no limit of size."""
+        """Refuse what `check_job` refuses, for jobs older than the configuration. There is no size limit."""
         self._target.fill(media)
         if self._is_dot_segment(media.r2_key):
             raise DestinationError(
-                ErrorCode.DESTINATION_REFUSED, "no URL names an object called . or ..; they mean a folder in its path"
+                ErrorCode.DESTINATION_REFUSED,
+                "no URL can name an object . or ..; they mean a folder in its path",
             )
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:
         headers = httpx.Headers({**stored_headers(media), "Content-Length": str(media.bytes)})
-        headers.update(self._headers)  # in whatever case they are written
+        headers.update(self._headers)  # `httpx.Headers` compares names without regard to case
         upload = Upload(body)
         async with aclosing(upload.pieces()) as content:
             request = self._client.build_request(
@@ -90,7 +88,7 @@ class HttpDestination:
                 self._origin,
                 content=content,
                 headers=headers,
-                # Past any URL parser, which would decode and tidy what has been encoded with care.
+                # A URL parser would decode and normalize what is encoded here.
                 extensions={"target": self._target.fill(media).encode("ascii")},
             )
             answer = await exchange(self._client, request, upload, max_bytes=ANSWER_BYTES)
@@ -103,10 +101,10 @@ class HttpDestination:
         return any(segment.replace("{r2_key}", r2_key) in {".", ".."} for segment in path.split("/") if "{" in segment)
 
     def _reference(self, answer: Answer) -> JsonObject:
-        """`status`, and `etag` and `location` where the answer has them and they hold nothing secret."""
+        """Return `status`, and `etag` and `location` if the answer has them and they hold no secret."""
         reference: dict[str, Any] = {"status": answer.status}
         etag, location = answer.headers.get("ETag", ""), answer.headers.get("Location", "")
-        # A query may be a signature, and whoever reads the record is not to be handed one.
+        # A query may hold a signature, which must not get into the record.
         for name, value in (("etag", etag), ("location", re.split(r"[?#]", location)[0])):
             shown = re.fullmatch(r"[!-~]{1,1024}", value) and not re.match(r"[a-z]+://[^/]*@", value)
             if shown and not any(secret in value for secret in self._secrets):
@@ -119,13 +117,13 @@ def _encode(value: str) -> str:
 
 
 def read_refusal(answer: Answer, *, now: float) -> DestinationError:
-    """What an answer that is no success means (RFC 9110, section 15). `now` is Unix seconds."""
+    """Return the error for an answer other than a success (RFC 9110, section 15). `now` is Unix seconds."""
     status = answer.status
     said = f"the endpoint answered {status}{_words(answer)}"
     retry_after_s = parse_retry_after(answer.headers.get("Retry-After"), now=now)
     if status < 400:
         return DestinationError(
-            ErrorCode.DESTINATION_REFUSED, f"{said}; redirects are not followed: set url to where the objects are to go"
+            ErrorCode.DESTINATION_REFUSED, f"{said}; redirects are not followed: set url to the final address"
         )
     if status == 429:
         return DestinationError(
@@ -156,7 +154,7 @@ def read_refusal(answer: Answer, *, now: float) -> DestinationError:
 
 
 def _words(answer: Answer) -> str:
-    """The endpoint's own words, where it has any that are not a page."""
+    """The endpoint's own message, unless it is a page: text or JSON."""
     media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type not in {"text/plain", "application/json", "application/problem+json"}:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
@@ -18,22 +19,42 @@ from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import DestinationSettings
 from streamwarm.settings.telegram import TelegramSettings
 
+Build = Callable[[str, Any, httpx.AsyncClient, Callable[[], float], Callable[[int], str]], Destination]
+
 
 @frozen
 class DestinationType:
-    """`build` makes the destination from its name, its settings and its HTTP client.
+    """`build` makes the destination from its name, its settings, its HTTP client, a clock and random hex digits.
 
     `guarded` returns True if, with these settings, the client may dial public addresses only.
     """
 
-    build: Callable[[str, Any, httpx.AsyncClient], Destination]
+    build: Build
     guarded: Callable[[Any], bool] = lambda _: False
 
 
+def _telegram(
+    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
+) -> Destination:
+    return TelegramDestination(name, settings, client, make_boundary=partial(token_hex, 16))
+
+
+def _s3(
+    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
+) -> Destination:
+    return S3Destination(name, settings, client, now=now, new_token=partial(token_hex, 8))
+
+
+def _http(
+    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
+) -> Destination:
+    return HttpDestination(name, settings, client, now=now)
+
+
 TYPES: Mapping[type[DestinationSettings], DestinationType] = {
-    TelegramSettings: DestinationType(TelegramDestination),
-    S3Settings: DestinationType(S3Destination),
-    HttpSettings: DestinationType(HttpDestination, guarded=lambda settings: not settings.allow_private),
+    TelegramSettings: DestinationType(_telegram),
+    S3Settings: DestinationType(_s3),
+    HttpSettings: DestinationType(_http, guarded=lambda settings: not settings.allow_private),
 }
 
 
@@ -45,9 +66,13 @@ class OpenClient(Protocol):
 
 @asynccontextmanager
 async def open_destinations(
-    configured: Mapping[str, DestinationSettings], open_client: OpenClient
+    configured: Mapping[str, DestinationSettings],
+    open_client: OpenClient,
+    *,
+    now: Callable[[], float],
+    token_hex: Callable[[int], str],
 ) -> AsyncIterator[dict[str, Destination]]:
-    """Open the destinations, by name.
+    """Open the destinations, by name. `now` gives Unix seconds, `token_hex(n)` gives `2 * n` random hex digits.
 
     Each type has a client of its own, so that a slow destination takes no connection from another type. Guarded
     destinations have a separate client: a connection that is kept alive is not checked again.
@@ -60,5 +85,5 @@ async def open_destinations(
             guarded = kind.guarded(settings)
             if (kind, guarded) not in clients:
                 clients[kind, guarded] = await stack.enter_async_context(open_client(guarded=guarded))
-            destinations[name] = kind.build(name, settings, clients[kind, guarded])
+            destinations[name] = kind.build(name, settings, clients[kind, guarded], now, token_hex)
         yield destinations

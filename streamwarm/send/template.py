@@ -1,4 +1,4 @@
-"""Names made from jobs: a text with `{r2_key}`, `{sha256}` and `{kind}` in it. Pure."""
+"""Templates for names made from jobs: a text with `{r2_key}`, `{sha256}` and `{kind}` in it. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from streamwarm.settings.placeholders import BRACED, check_placeholders, uses
 
 @frozen
 class Template:
-    """`text` with its placeholders, known to be right. `encode` is applied to each value, not to the text."""
+    """A text whose placeholders were checked. `encode` is applied to each value, not to the text."""
 
     text: str
     encode: Callable[[str], str]
 
     @classmethod
     def parse(cls, text: str, encode: Callable[[str], str] = str) -> Template:
-        """Raises `BadValue` for an unknown placeholder or an unpaired brace."""
+        """Check the placeholders. Raises `BadValue` for an unknown one or an unpaired brace."""
         check_placeholders(text)
         return cls(text, encode)
 
@@ -29,14 +29,14 @@ class Template:
         return uses(self.text, name)
 
     def check(self, job: NewJob) -> None:
-        """Raise `InvalidJob` where the template names something that the job does not."""
+        """Raise `InvalidJob` if the template uses something that the job lacks."""
         if job.sha256 is None and self.uses("sha256"):
             raise InvalidJob(
                 f"destination {job.destination} names objects by their sha256, and this job has none: push it with one"
             )
 
     def fill(self, media: Media) -> str:
-        """The name for one object. Raises `DestinationError` as `check` does, for jobs older than the template."""
+        """Return the name for one object. Raises `DestinationError` for what `check` refuses: the job may be older."""
         if media.sha256 is None and self.uses("sha256"):
             raise DestinationError(
                 ErrorCode.DESTINATION_REFUSED,
@@ -45,7 +45,7 @@ class Template:
         return self.render(media)
 
     def render(self, named: NewJob | Media) -> str:
-        """The name, with nothing where the job has no digest."""
+        """Return the name. A missing digest is left out."""
         values = {"r2_key": named.r2_key, "sha256": named.sha256 or "", "kind": named.kind.value}
-        # One pass over the template: what a value brings along is never looked at again.
+        # One pass over the template, so braces inside a value are not replaced again.
         return BRACED.sub(lambda braced: self.encode(values[braced[1]]), self.text)

@@ -1,4 +1,4 @@
-"""What `stats` tells of a destination's limits: its rate, its chats, and how long what waits will take. Pure."""
+"""The part of `stats` about a destination's limits: its rate, its chats, and how long its waiting jobs take. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ MINUTE_S = 60.0
 
 
 def limits_view(state: DestinationState, rates: Rates, *, waiting: int, free_at: float, now: float) -> JsonObject:
-    """Members of a destination's view: nothing where it has no limits. `rates` are the destination's own, of which this
-    process may use a part.
+    """The members of a destination's view that tell of its limits; none if it has no limits.
 
-    `limits` are figures, `chats` each chat's state, `next_at` when the next job may be handed out (null: at once, or
-    when an attempt that runs ends), `eta_s` how long the `waiting` jobs take at that rate, and `hint` what would help.
+    `rates` are the destination's own, of which this process may use a part. `waiting` is the number of its jobs that
+    wait. `free_at` and `now` are Unix seconds.
+
+    `limits` are figures and `chats` is each chat's state. `next_at` is when the next job may be handed out; null means
+    at once, or when a running attempt ends. `eta_s` is how long the waiting jobs take at that rate. `hint` says what
+    would help.
     """
     view: dict[str, Any] = {}
     rate = messages_per_minute(state, rates, now)
@@ -35,7 +38,7 @@ def limits_view(state: DestinationState, rates: Rates, *, waiting: int, free_at:
 
 
 def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> float:
-    """What the destination takes in the long run, `inf` without limits; chats that are set aside take nothing."""
+    """Messages per minute in the long run, `inf` without limits. Chats that are set aside take none."""
     own = min((_per_minute(quota) for quota in rates.quotas), default=math.inf)
     if not rates.lanes:
         return own
@@ -54,9 +57,9 @@ def _chat_view(lane: LaneState, now: float) -> JsonObject:
 
 
 def _hint(state: DestinationState, rates: Rates, waiting: int, rate: float, now: float) -> str | None:
-    """Said where the backlog takes longer than a minute, and chats are what it waits for."""
+    """What would help if the backlog takes longer than a minute because of its chats, or if a chat is set aside."""
     if any(_is_out(lane, now) for lane in state.lanes.values()):
-        return "a warm-up chat is set aside: see its reason, mend it and `streamwarm resume` this destination"
+        return "a warm-up chat is set aside: see its reason, fix it and `streamwarm resume` this destination"
     if waiting <= rate or not any(lane.quotas for lane in rates.lanes.values()):
         return None
     one = min(_lane_per_minute(lane) for lane in rates.lanes.values())
@@ -67,7 +70,7 @@ def _hint(state: DestinationState, rates: Rates, waiting: int, rate: float, now:
 
 
 def _is_out(lane: LaneState, now: float) -> bool:
-    return lane.aside is not None and lane.aside.free_at > now
+    return lane.set_aside is not None and lane.set_aside.free_at > now
 
 
 def _lane_per_minute(lane: LaneRates) -> float:
@@ -80,8 +83,11 @@ def _per_minute(quota: Quota) -> float:
 
 
 def pause_view(pause: Pause | None) -> JsonObject | None:
-    """`by` says who ends it: `user` when they resume it (or at `until`), `destination` at the time it named, or, where
-    it is `mendable`, when a person says that they have mended the reason."""
+    """A pause as clients see it. `by` says who ends it.
+
+    A user's pause ends when they resume it, or at `until`. A destination's ends at the time that it named, or, if it is
+    `fixable`, when a person says that they have fixed the reason.
+    """
     if pause is None:
         return None
     view: JsonObject = {
@@ -89,4 +95,4 @@ def pause_view(pause: Pause | None) -> JsonObject | None:
         "reason": pause.reason,
         "by": "user" if pause.by_user else "destination",
     }
-    return {**view, "mendable": True} if pause.mendable else view
+    return {**view, "mendable": True} if pause.fixable else view

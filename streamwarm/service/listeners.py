@@ -1,23 +1,24 @@
-"""Where clients reach the service: its HTTP and websocket listeners."""
+"""Serves clients: opens the HTTP and websocket listeners, or takes over those that the supervisor holds."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 from attrs import frozen
 
 from streamwarm.accept.auth import Auth, own_origins
+from streamwarm.accept.clients import Listener
 from streamwarm.accept.http.routes import HttpHooks, build_app
 from streamwarm.accept.http.server import serve_http
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.server import serve_websocket
-from streamwarm.service.crew import Role
+from streamwarm.service.members import Role
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.service.stats import Stats
-from streamwarm.settings.schema import Settings
+from streamwarm.settings.schema import Address, Settings
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.dashboard.page import load_pages
 from streamwarm.watch.events import Observer
@@ -25,9 +26,10 @@ from streamwarm.watch.events import Observer
 
 @frozen
 class Front:
-    """What clients are served from, and by whom."""
+    """What clients are served with. `listen` opens the listeners of a host and a port."""
 
     settings: Settings
+    listen: Callable[[str, int], Awaitable[Sequence[Listener]]]
     role: Role
     intake: Intake
     feed: Publisher
@@ -37,13 +39,13 @@ class Front:
 
 @asynccontextmanager
 async def listening(front: Front) -> AsyncIterator[Endpoints]:
-    """Serve clients inside this block; on the way out, say goodbye to them."""
+    """Serve clients inside this block; at its end, close their connections in order. Raises `SettingsError`."""
     if not front.role.serves:
         yield Endpoints("", "")
         return
     closing = trio.Event()
     async with trio.open_nursery() as listeners:
-        # HTTP first: the websocket lets browsers in from its origin.
+        # HTTP first: the websocket accepts browsers that come from HTTP's origin.
         http = await listeners.start(_serve_http, front, closing)
         websocket = await listeners.start(_serve_websocket, front, own_origins(http), closing)
         yield Endpoints(websocket, http)
@@ -63,20 +65,11 @@ async def _serve_http(front: Front, closing: trio.Event, task_status: trio.TaskS
     await serve_http(
         app,
         host=address.host,
-        port=address.port,
+        listeners=await _listeners(front, "http", address),
         observe=front.observe,
         shutdown=closing,
-        listeners=_sockets(front, "http"),
         task_status=task_status,
     )
-
-
-def _sockets(front: Front, name: str) -> list[trio.SocketListener] | None:
-    """Those that are open already, held by the supervisor."""
-    descriptors = front.role.sockets.get(name)
-    if descriptors is None:
-        return None
-    return [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in descriptors]
 
 
 async def _serve_websocket(
@@ -87,10 +80,17 @@ async def _serve_websocket(
         front.intake,
         front.feed,
         host=address.host,
-        port=address.port,
+        listeners=await _listeners(front, "websocket", address),
         auth=Auth(auth.tokens, (*auth.origins, *own)),
         observe=front.observe,
         shutdown=closing,
-        listeners=_sockets(front, "websocket"),
         task_status=task_status,
     )
+
+
+async def _listeners(front: Front, name: str, address: Address) -> Sequence[Listener]:
+    """Those that the supervisor holds open under `name`, or else new ones. Raises `SettingsError`."""
+    descriptors = front.role.sockets.get(name)
+    if descriptors is None:
+        return await front.listen(address.host, address.port)
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in descriptors]

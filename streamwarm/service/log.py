@@ -10,6 +10,6 @@ from streamwarm.watch.redact import make_redactor
 
 
 def logger_for(settings: Settings) -> Observer:
-    """The log, with every secret of the settings masked."""
+    """Make the log that the settings ask for; it masks every secret of the settings."""
     redact = make_redactor(secrets_in_settings(settings))
     return make_logger(form=settings.log.format, level=settings.log.level, redact=redact)

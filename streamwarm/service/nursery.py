@@ -1,15 +1,14 @@
-"""The service: one nursery that owns the process, wired as the design's picture reads.
+"""The service: one nursery that owns every task of the process.
 
     push ──► accept ──► backlog ──► dispatch ──memory channel──► 5 × stream ──► settle ──► events, metrics
 
-What is opened first is closed last: store and pools, then what serves clients, then the workers.
+What is opened first is closed last: the store and the pools, then the listeners, then the workers.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -28,9 +27,18 @@ from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
 from streamwarm.send.destination import rates_of
-from streamwarm.service.crew import ALONE, NOT_REPORTED, REPORT_EVERY_S, UNREPORTED_MAX, Crew, Link, Report
 from streamwarm.service.listeners import Front, listening
-from streamwarm.service.open import FarSides, open_far_sides, open_store, secrets_in_settings
+from streamwarm.service.machine import Machine
+from streamwarm.service.members import (
+    ALONE,
+    NOT_REPORTED,
+    REPORT_EVERY_S,
+    UNREPORTED_MAX,
+    Members,
+    Membership,
+    Report,
+)
+from streamwarm.service.open import OpenStore, Peers, open_peers, open_store, secrets_in_settings
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
@@ -47,30 +55,31 @@ from streamwarm.watch.redact import make_redactor
 
 @define
 class Shutdown:
-    """Two lifetimes (decision 9): `requested` stops claiming and drains, `forced` cancels what still runs."""
+    """How the service is stopped: `requested` stops claiming and drains, `forced` cancels what still runs."""
 
     requested: trio.Event = field(factory=trio.Event)
     forced: trio.Event = field(factory=trio.Event)
 
     def signal(self) -> None:
-        """The first call drains, the second ends it at once."""
+        """The first call drains the service, the second one ends it at once."""
         (self.forced if self.requested.is_set() else self.requested).set()
 
 
 @define
 class _Service:
-    """The parts that talk to each other without waiting: everything but the tasks."""
+    """All parts of the service and how they call each other. `run_service` starts their tasks."""
 
     settings: Settings
+    machine: Machine
     store: Store
-    far: FarSides
+    peers: Peers
     metrics: Metrics
     history: History
     observe: Observer
     shutdown: Shutdown
-    link: Link
+    membership: Membership
     running: Running = field(factory=Running)
-    crew: Crew = field(init=False)
+    members: Members = field(init=False)
     limits: Limits = field(init=False)
     worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -81,30 +90,30 @@ class _Service:
 
     def __attrs_post_init__(self) -> None:
         queue = self.settings.queue
-        self.crew = Crew(self.link.role, self.running, queue.workers)
+        self.members = Members(self.membership.role, self.running, queue.workers)
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
-        self.limits = Limits({name: rates_of(destination) for name, destination in self.far.destinations.items()})
-        steady_now = SteadyClock(self.store.now)
+        self.limits = Limits({name: rates_of(destination) for name, destination in self.peers.destinations.items()})
+        steady_now = SteadyClock(self.store.now, self.machine.monotonic)
         self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
         self.follower = LimitsFollower(
             self.store,
             self.limits,
-            self.link.role.of,
+            self.membership.role.of,
             self.store.now,
             steady_now,
             self.dispatcher.wake,
             self.observe,
         )
-        self.publisher = Publisher(self.store, lambda: self.crew.progress, self.observe, self._on_events)
+        self.publisher = Publisher(self.store, lambda: self.members.progress, self.observe, self._on_events)
         self.stats = Stats(
             store=self.store,
             probe=Probe(self.store),
-            crew=self.crew,
+            members=self.members,
             limits=self.limits,
             destinations={name: settings.type for name, settings in self.settings.destinations.items()},
-            pool=self.far.pool_stats,
-            cache=self.far.cache_stats,
+            pool=self.peers.pool_stats,
+            cache=self.peers.cache_stats,
             is_claiming=lambda: self.dispatcher.claiming,
             metrics=self.metrics,
             history=self.history,
@@ -112,7 +121,7 @@ class _Service:
         )
         self.intake = Intake(
             self.store,
-            self.far.destinations,
+            self.peers.destinations,
             max_pending=queue.max_pending,
             stats=self.stats.read,
             observe=self.observe,
@@ -124,49 +133,56 @@ class _Service:
         )
 
     def _on_events(self, events: list[Event]) -> None:
-        """React to what a process of this store committed: a job queued or cancelled, or a pause after a 429."""
+        """React to what any process of this store committed: a job queued or cancelled, or a cooldown after a 429."""
         for event in events:
             if event.state is State.QUEUED:
                 self.dispatcher.note_queued(event.id)
             elif event.state is State.CANCELLED:
                 self.running.cancel(event.id, event.at)
             elif event.error is not None and event.error.code is ErrorCode.RATE_LIMITED:
-                self.follower.look()
+                self.follower.refresh_soon()
 
 
 async def run_service(
     settings: Settings,
     shutdown: Shutdown,
     observe: Observer,
+    machine: Machine,
     *,
-    link: Link = ALONE,
+    membership: Membership = ALONE,
+    make_history: Callable[[float], History] = History,
+    open_store: OpenStore = open_store,
     task_status: trio.TaskStatus[Endpoints] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`; report the endpoints through `task_status`. `link`: as one of several processes.
+    """Serve until `shutdown`, and report the endpoints through `task_status` once clients can connect.
 
-    Raises `SettingsError`, or `StoreUnavailable` at the start.
+    `membership` says which of several processes this one is. `make_history` makes the memory of the last hour, given
+    the time of the start (Unix seconds); `open_store` opens the store that the settings name. Raises `SettingsError`
+    and, at the start, `StoreUnavailable`.
     """
     check_together(settings)
-    metrics, history = Metrics(), History(time.time())
+    metrics, history = Metrics(), make_history(machine.now())
     unreported: deque[Observation] = deque(maxlen=UNREPORTED_MAX)
 
     def observe_all(observation: Observation) -> None:
         observe(observation)
         metrics.observe(observation)
-        history.observe(observation, time.time())
-        if not link.role.serves and not isinstance(observation, NOT_REPORTED):
+        history.observe(observation, machine.now())
+        if not membership.role.serves and not isinstance(observation, NOT_REPORTED):
             unreported.append(observation)
 
     async with (
-        open_store(settings, alone=link is ALONE, observe=observe_all) as store,
-        open_far_sides(settings, observe_all) as far,
+        open_store(settings, machine, alone=membership is ALONE, observe=observe_all) as store,
+        open_peers(settings, machine, observe_all) as peers,
         trio.open_nursery() as plumbing,
     ):
         drop_stale_ready_file(settings.serve.ready_file)
-        service = _Service(settings, store, far, metrics, history, observe_all, shutdown, link)
-        front = Front(settings, link.role, service.intake, service.publisher, service.stats, observe_all)
+        service = _Service(settings, machine, store, peers, metrics, history, observe_all, shutdown, membership)
+        front = Front(
+            settings, machine.listen, membership.role, service.intake, service.publisher, service.stats, observe_all
+        )
         await _start_plumbing(service, plumbing)
-        plumbing.start_soon(_exchange, service, unreported)
+        plumbing.start_soon(_exchange_reports, service, unreported)
         async with listening(front) as endpoints:
             await _work(service, plumbing, endpoints, task_status)
         plumbing.cancel_scope.cancel()
@@ -174,7 +190,7 @@ async def run_service(
 
 
 async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
-    """The tasks that keep the backlog moving: events out, retries and rescues in, leases alive."""
+    """Start the tasks that publish events, follow limits, retry, rescue, prune, renew leases and sweep."""
     store, observe, queue = service.store, service.observe, service.settings.queue
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)
@@ -186,39 +202,39 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
             run_rescuer,
             store,
             now=store.now,
-            random=random.random,
+            random=service.machine.random,
             observe=observe,
             prune_every_s=prune_interval_s(min(queue.keep_done_s, queue.keep_failed_s)),
             on_queued=service.dispatcher.wake,
             before_rescue=partial(service.running.renew, store),
         )
     )
-    plumbing.start_soon(sweep_destinations, service.far.destinations, store, observe)
+    plumbing.start_soon(sweep_destinations, service.peers.destinations, store, observe)
     every_s = queue.lease_s / 3  # two renewals may fail before a lease is lost
     plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
 
 
-async def _exchange(service: _Service, unreported: deque[Observation]) -> None:
-    """Sum up what the other processes of this service report, or report to the one that does."""
-    link, crew, far = service.link, service.crew, service.far
-    if link.role.serves and link.reports is not None:
-        async for report in link.reports:
-            crew.take(report)
+async def _exchange_reports(service: _Service, unreported: deque[Observation]) -> None:
+    """In member 1: sum up what the other members report. In any other: report to member 1 until cancelled."""
+    membership, peers = service.membership, service.peers
+    if membership.role.serves and membership.reports is not None:
+        async for report in membership.reports:
+            service.members.take(report)
             for observation in report.observations if isinstance(report, Report) else ():
                 service.metrics.observe(observation)
-                service.history.observe(observation, time.time())
-    while not link.role.serves and link.report is not None:
+                service.history.observe(observation, service.machine.now())
+    while not membership.role.serves and membership.report is not None:
         await trio.sleep(REPORT_EVERY_S)
         observed = tuple(unreported)
         unreported.clear()
-        await link.report(
+        await membership.report(
             Report(
-                link.role.number,
+                membership.role.number,
                 observed,
                 service.running.streams(),
                 service.running.progress,
-                far.pool_stats(),
-                far.cache_stats(),
+                peers.pool_stats(),
+                peers.cache_stats(),
             )
         )
 
@@ -226,7 +242,7 @@ async def _exchange(service: _Service, unreported: deque[Observation]) -> None:
 async def _work(
     service: _Service, plumbing: trio.Nursery, endpoints: Endpoints, task_status: trio.TaskStatus[Endpoints]
 ) -> None:
-    """Dispatcher and workers, until asked to stop; then running transfers have `drain_s` to finish."""
+    """Run the dispatcher and the workers until a shutdown is requested; running transfers then have `drain_s`."""
     settings, shutdown, dispatcher = service.settings, service.shutdown, service.dispatcher
     async with (
         open_completer(service.store, now=service.store.now, observe=service.observe) as completer,
@@ -239,9 +255,9 @@ async def _work(
         work.start_soon(dispatcher.run)
         plumbing.start_soon(_cancel_on, shutdown.forced, work.cancel_scope)
         service.observe(WorkersStarted(settings.queue.workers, settings.queue.max_queue))
-        service.metrics.observe(WorkersStarted(service.crew.size, settings.queue.max_queue))
+        service.metrics.observe(WorkersStarted(service.members.size, settings.queue.max_queue))
         with ready_file(settings.serve.ready_file, endpoints):
-            where = f"{endpoints.websocket} {endpoints.http}" if service.link.role.serves else "work only"
+            where = f"{endpoints.websocket} {endpoints.http}" if service.membership.role.serves else "work only"
             service.observe(Lifecycle("serving", where))
             task_status.started(endpoints)
             await shutdown.requested.wait()
@@ -259,8 +275,8 @@ async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
 
 def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
     return WorkerTools(
-        source=service.far.source,
-        destinations=service.far.destinations,
+        source=service.peers.source,
+        destinations=service.peers.destinations,
         running=service.running,
         finish=completer.finish,
         pause=service.dispatcher.pause,
@@ -271,7 +287,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         idle=service.dispatcher.idle,
         observe=service.observe,
         now=service.store.now,
-        random=random.random,
+        random=service.machine.random,
         redact=make_redactor(secrets_in_settings(service.settings)),
         max_attempts=service.settings.queue.max_attempts,
         body_timeout_s=service.settings.pool.body_timeout_s,

@@ -1,22 +1,19 @@
-"""Opens the implementations that the settings name: the store, the bucket, the destinations."""
+"""Opens what the settings name: the store, the bucket, the download cache and the destinations."""
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import trio
 from attrs import asdict, frozen
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
-from streamwarm.backlog.rescuer import tell_set_aside
+from streamwarm.backlog.rescuer import report_abandoned
 from streamwarm.backlog.sqlite import file as sqlite_file
 from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.sqlite.store import open_sqlite_store
@@ -32,6 +29,7 @@ from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.destination import Destination
 from streamwarm.send.registry import open_destinations
+from streamwarm.service.machine import Machine
 from streamwarm.settings.destinations import secrets_in
 from streamwarm.settings.schema import PoolSettings, Settings
 from streamwarm.watch.events import Observer, PoolOpened, unobserved
@@ -39,18 +37,23 @@ from streamwarm.watch.events import Observer, PoolOpened, unobserved
 SQLITE = "sqlite:///"
 
 
-def new_id() -> str:
-    """A job's id: milliseconds, so that ids sort by age, and 64 random bits."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+class OpenStore(Protocol):
+    """Opens a store for `run_service`. `open_store` is one; a simulation passes another."""
+
+    def __call__(
+        self, settings: Settings, machine: Machine, *, alone: bool, observe: Observer
+    ) -> AbstractAsyncContextManager[Store]: ...
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, *, alone: bool = True, observe: Observer = unobserved) -> AsyncIterator[Store]:
-    """The store at `store.url`: a file or memory for this process alone, a PostgreSQL database for as many as there
-    are. `alone` False: the supervisor of this process holds the file. `observe` is told of jobs that are set aside
-    because they died with the process before this one.
+async def open_store(
+    settings: Settings, machine: Machine, *, alone: bool = True, observe: Observer = unobserved
+) -> AsyncIterator[Store]:
+    """Open the store at `store.url`: a file or memory for this process alone, or a PostgreSQL database.
 
-    Raises `StoreUnavailable`, or `SettingsError` where the driver is not installed.
+    `alone` True locks a SQLite file and rescues the jobs that ran when its last process died; `observe` gets those of
+    them that are abandoned. `alone` False: the supervisor does so. Raises `StoreUnavailable`, and `SettingsError` if
+    the driver is not installed.
     """
     queue = settings.queue
     limits = StoreBounds(
@@ -61,45 +64,47 @@ async def open_store(settings: Settings, *, alone: bool = True, observe: Observe
         keep_failed_s=queue.keep_failed_s,
         max_wait_s=queue.max_wait_s,
     )
-    arguments: dict[str, Any] = {"limits": limits, "new_id": new_id, "new_token": secrets.token_hex}
+    names: dict[str, Any] = {"limits": limits, "new_id": machine.new_id, "new_token": machine.new_token}
     url = settings.store.url
     if url == "memory:":
-        async with open_memory_store(**arguments) as store:
+        async with open_memory_store(now=machine.now, **names) as store:
             yield store
     elif url.startswith(SQLITE):
         path = url.removeprefix(SQLITE)
         with lock_service(path) if alone else nullcontext():
-            async with open_sqlite_store(path, **arguments) as store:
+            async with open_sqlite_store(path, now=machine.now, run_sync=machine.run_sync, **names) as store:
                 if alone:
-                    await _take_back(store, observe)
+                    await _rescue_all(store, observe)
                 yield store
     else:
-        async with _postgres().open_postgres_store(url, **arguments) as store:
+        opened = _postgres().open_postgres_store(
+            url, monotonic=machine.monotonic, run_sync=machine.run_sync, new_name=machine.new_token, **names
+        )
+        async with opened as store:
             yield store
 
 
-async def _take_back(store: Store, observe: Observer) -> None:
-    """Nobody else holds the file, so whatever was running died with the process that ran it."""
-    tell_set_aside(await store.rescue(everything=True), observe)
+async def _rescue_all(store: Store, observe: Observer) -> None:
+    """Rescue every running job. The file is locked, so the process that ran it is gone."""
+    report_abandoned(await store.rescue(everything=True), observe)
 
 
 @asynccontextmanager
-async def held_store(settings: Settings, observe: Observer) -> AsyncIterator[None]:
-    """Hold the store for the processes that this one starts, which open it with `alone` False. `observe`: see
-    `open_store`."""
+async def locked_store(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[None]:
+    """Lock the store for the members that this process starts; they open it with `alone` False. See `open_store`."""
     url = settings.store.url
     if not url.startswith(SQLITE):
         yield
         return
     path = url.removeprefix(SQLITE)
     with lock_service(path):
-        async with open_store(settings, alone=False) as store:
-            await _take_back(store, observe)
+        async with open_store(settings, machine, alone=False) as store:
+            await _rescue_all(store, observe)
         yield
 
 
 def _postgres() -> ModuleType:
-    """Imported only where it is asked for: the driver is an extra."""
+    """PostgreSQL's store, imported on demand because its driver is an extra. Raises `SettingsError` without it."""
     try:
         from streamwarm.backlog.postgres import store as postgres
     except ImportError as error:
@@ -110,40 +115,42 @@ def _postgres() -> ModuleType:
     return postgres
 
 
-async def migrate_store(settings: Settings) -> int | None:
-    """Bring the schema at `store.url` up to date; its version, None where there is none. Raises `StoreUnavailable`."""
+async def migrate_store(settings: Settings, machine: Machine) -> int | None:
+    """Bring the schema at `store.url` up to date and return its version, or None for memory. Raises
+    `StoreUnavailable`."""
     url = settings.store.url
     if url == "memory:":
         return None
     if url.startswith(SQLITE):
-        return await trio.to_thread.run_sync(sqlite_file.migrate, url.removeprefix(SQLITE))
-    version: int = await trio.to_thread.run_sync(_postgres().migrate, url)
+        return await machine.run_sync(sqlite_file.migrate, url.removeprefix(SQLITE), machine.now)
+    version: int = await machine.run_sync(_postgres().migrate, url)
     return version
 
 
-async def prove_store(settings: Settings) -> str:
-    """That the store takes writes, in words. Changes nothing in a SQLite file, which a service may have open.
+async def check_store(settings: Settings, machine: Machine) -> str:
+    """Check that the store takes writes, and return that in words. A SQLite file, which a service may have open, is not
+    changed.
 
     Raises `StoreUnavailable`.
     """
     url = settings.store.url
     if url.startswith(SQLITE):
         path = url.removeprefix(SQLITE)
-        return await trio.to_thread.run_sync(sqlite_file.prove_writable, path)
-    async with open_store(settings) as store:
+        return await machine.run_sync(sqlite_file.check_writable, path)
+    async with open_store(settings, machine) as store:
         await store.check_writable()
     return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"
 
 
 def secrets_in_settings(settings: Settings) -> list[str]:
-    """Every text in the settings that must never be shown."""
+    """Every text in the settings that must appear nowhere."""
     r2 = settings.r2
     own = [*settings.auth.tokens, *filter(None, (r2.secret_access_key, r2.access_key_id))]
     return [*own, *_secrets_in_url(settings.store.url), *secrets_in(settings.destinations)]
 
 
 def _secrets_in_url(url: str) -> list[str]:
-    """The password, as it is written and as it is meant."""
+    """The password, as it is written in the URL and decoded."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -152,8 +159,8 @@ def _secrets_in_url(url: str) -> list[str]:
     return [secret for written in (parts.password, *asked) if written for secret in {written, unquote(written)}]
 
 
-def open_pool(settings: PoolSettings, *, guarded: bool = False) -> PooledClient:
-    """A client with the tuned pool; `guarded`: for public addresses only."""
+def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False) -> PooledClient:
+    """Open an HTTP client with a pool of its own. If `guarded`, it connects to public addresses only."""
     return open_client(
         connections=settings.connections,
         keepalive_s=settings.keepalive_s,
@@ -161,14 +168,17 @@ def open_pool(settings: PoolSettings, *, guarded: bool = False) -> PooledClient:
         headers_timeout_s=settings.headers_timeout_s,
         body_timeout_s=settings.body_timeout_s,
         ca_file=settings.ca_file,
-        network_backend=GuardedBackend() if guarded else None,
+        network_backend=GuardedBackend(machine.network, machine.resolve) if guarded else machine.network,
     )
 
 
 @frozen
-class FarSides:
-    """What the service talks to over the network. `pool_stats` tells the R2 pool's connections by state, `cache_stats`
-    what the download cache holds and has saved (nothing where it is off)."""
+class Peers:
+    """What the service talks to over the network.
+
+    `pool_stats` returns the R2 pool's connections by state, `cache_stats` what the download cache holds and has saved:
+    nothing if it is off.
+    """
 
     source: Source
     destinations: Mapping[str, Destination]
@@ -177,23 +187,30 @@ class FarSides:
 
 
 @asynccontextmanager
-async def open_far_sides(settings: Settings, observe: Observer) -> AsyncIterator[FarSides]:
-    """The bucket and the destinations, each type over a pool of its own. Raises `SettingsError`."""
+async def open_peers(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[Peers]:
+    """Open the bucket and the destinations. Raises `SettingsError`."""
     async with (
-        open_source_client(settings, observe) as (bucket, client),
-        open_destinations(settings.destinations, partial(open_pool, settings.pool)) as destinations,
+        open_source_client(settings, machine, observe) as (bucket, client),
+        open_destinations(
+            settings.destinations,
+            partial(open_pool, settings.pool, machine),
+            now=machine.now,
+            token_hex=machine.token_hex,
+        ) as destinations,
     ):
         cache = settings.cache
         if not (cache.max_entries and cache.max_bytes):
-            yield FarSides(bucket, destinations, client.stats, dict)
+            yield Peers(bucket, destinations, client.stats, dict)
             return
-        async with _open_cache(settings, bucket, observe) as cached:
-            yield FarSides(cached, destinations, client.stats, lambda: asdict(cached.stats()))
+        async with _open_cache(settings, machine, bucket, observe) as cached:
+            yield Peers(cached, destinations, client.stats, lambda: asdict(cached.stats()))
 
 
 @asynccontextmanager
-async def _open_cache(settings: Settings, bucket: R2Source, observe: Observer) -> AsyncIterator[CachedSource]:
-    """The download cache. Several destinations are taken to share a library, so each object is cached at once."""
+async def _open_cache(
+    settings: Settings, machine: Machine, bucket: R2Source, observe: Observer
+) -> AsyncIterator[CachedSource]:
+    """Open the download cache. Several destinations probably share a library, so it then caches each object at once."""
     cache = settings.cache
     try:
         folder = make_private_folder(cache.dir)
@@ -209,21 +226,24 @@ async def _open_cache(settings: Settings, bucket: R2Source, observe: Observer) -
         max_entries=cache.max_entries,
         max_bytes=cache.max_bytes,
         eager=len(settings.destinations) > 1,
+        run_sync=machine.run_sync,
         observe=observe,
     ) as cached:
         yield cached
 
 
 @asynccontextmanager
-async def open_source(settings: Settings) -> AsyncIterator[R2Source]:
-    """The bucket alone."""
-    async with open_source_client(settings, unobserved) as (source, _):
+async def open_source(settings: Settings, machine: Machine) -> AsyncIterator[R2Source]:
+    """Open the bucket alone. Raises `SettingsError`."""
+    async with open_source_client(settings, machine, unobserved) as (source, _):
         yield source
 
 
 @asynccontextmanager
-async def open_source_client(settings: Settings, observe: Observer) -> AsyncIterator[tuple[R2Source, PooledClient]]:
-    """The bucket, over a pool of its own. Raises `SettingsError` that names what is missing."""
+async def open_source_client(
+    settings: Settings, machine: Machine, observe: Observer
+) -> AsyncIterator[tuple[R2Source, PooledClient]]:
+    """Open the bucket over a pool of its own. Raises `SettingsError`, which names the settings that are missing."""
     r2 = settings.r2
     missing = r2.missing()
     if missing:
@@ -242,12 +262,13 @@ async def open_source_client(settings: Settings, observe: Observer) -> AsyncIter
     except ValueError as exc:
         raise SettingsError(f"r2.{exc}") from None
     observe(PoolOpened(settings.pool.connections, settings.pool.keepalive_s))
-    async with open_pool(settings.pool) as client:
+    async with open_pool(settings.pool, machine) as client:
         source = R2Source(
             client,
             bucket,
             signing_keys=SigningKeys(key_ttl_s=settings.signing.key_ttl_s, observe=observe),
-            now=time.time,
+            now=machine.now,
+            uniform=machine.random,
             headers_timeout_s=settings.pool.headers_timeout_s,
             body_timeout_s=settings.pool.body_timeout_s,
             observe=observe,

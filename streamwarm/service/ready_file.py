@@ -1,4 +1,4 @@
-"""Where a running service is reached, and the file that says so to other programs."""
+"""The addresses of a running service, and the file in which other programs find them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from streamwarm.errors import SettingsError
 
 @frozen
 class Endpoints:
-    """Where a running service is reached."""
+    """The URLs of a running service; empty for a member that does not serve clients."""
 
     websocket: str
     http: str
 
 
 def drop_stale_ready_file(path: Path | None) -> None:
-    """Remove what a killed service left, so that nobody is led to its address while this one starts. To be called once
-    the store is ours: another service's file must not go."""
+    """Remove the file that a killed service left, so that no program uses its addresses while this one starts.
+
+    Call it only once the store is open: before, the file may belong to a running service.
+    """
     if path is not None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -31,7 +33,8 @@ def drop_stale_ready_file(path: Path | None) -> None:
 
 @contextmanager
 def ready_file(path: Path | None, endpoints: Endpoints) -> Iterator[None]:
-    """The file that tells where to connect, there while the service serves; written whole or not at all."""
+    """Keep the file with the addresses at `path` inside this block. It is written whole or not at all. Raises
+    `SettingsError`."""
     if path is None:
         yield
         return

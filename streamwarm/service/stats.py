@@ -1,4 +1,4 @@
-"""What `stats`, `/readyz` and `/metrics` tell: the state of every part, read when it is asked for."""
+"""The answers of `stats`, `/readyz` and `/metrics`: the state of every part, read on request."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import JsonObject, State
 from streamwarm.send.destination import UNLIMITED
-from streamwarm.service.crew import Crew
 from streamwarm.service.limit_views import limits_view, pause_view
+from streamwarm.service.members import Members
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
 
 SAMPLE_S = 5.0
-"""A twelfth of the history's step: bytes are at most this far from the minute in which they moved."""
+"""Seconds between two samples of the history. A twelfth of its step: bytes may count into the next minute if they
+moved so shortly before its start."""
 
 
 @frozen
 class Stats:
-    """Read-only views of the running parts. `now` is the store's clock; `pool` tells connections by state,
-    `cache` what the download cache holds and has saved; `is_claiming` is false before the dispatcher runs and while the
-    service drains. `history` is the last hour's, kept by `keep_history`."""
+    """Read-only views of the running parts.
+
+    `now` is the store's clock. `destinations` are the types of the destinations, by name. `pool` returns connections by
+    state, `cache` what the download cache holds and has saved. `is_claiming` returns False before the dispatcher runs
+    and while the service drains. `history` is the last hour, kept by `keep_history`.
+    """
 
     store: Store
     probe: Probe
-    crew: Crew
+    members: Members
     limits: Limits
     destinations: Mapping[str, str]
     pool: Callable[[], Mapping[str, int]]
@@ -43,7 +47,7 @@ class Stats:
     now: Callable[[], float]
 
     async def read(self) -> JsonObject:
-        """The answer of `GET /v1/stats`. Raises `StoreUnavailable`."""
+        """Read the answer of `GET /v1/stats`. Raises `StoreUnavailable`."""
         counts = await self.store.counts()
         now = self.now()
         pauses = self.limits.active(now)
@@ -56,13 +60,13 @@ class Stats:
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
             },
             "workers": {
-                "size": self.crew.size,
-                "busy": self.crew.busy,
-                "busy_peak": self.crew.busy_peak,
-                "streams": self.crew.streams(),
+                "size": self.members.size,
+                "busy": self.members.busy,
+                "busy_peak": self.members.busy_peak,
+                "streams": self.members.streams(),
             },
-            "pool": self.crew.pool(self.pool()),
-            "cache": self.crew.cache(self.cache()),
+            "pool": self.members.pool(self.pool()),
+            "cache": self.members.cache(self.cache()),
             "destinations": {
                 name: self._destination(name, counts.by_destination.get(name, {}), pauses.get(name), now)
                 for name in self.destinations
@@ -81,16 +85,17 @@ class Stats:
         }
 
     async def keep_history(self) -> None:
-        """Count what moves, however long its attempt takes, until cancelled."""
+        """Count the bytes that move while attempts are still running, until cancelled."""
         while True:
             self._sample(self.now())
             await trio.sleep(SAMPLE_S)
 
     def _sample(self, now: float) -> None:
-        self.history.sample(sum(one.bytes_out for one in self.crew.progress.values()), now)
+        self.history.sample(sum(one.bytes_out for one in self.members.progress.values()), now)
 
     async def render_metrics(self) -> tuple[bytes, str]:
-        """The page of `/metrics` and its content type. While the store is away, its gauges keep their values."""
+        """Render the page of `/metrics`; returns it with its content type. If the store is unavailable, its gauges keep
+        their values."""
         depth: dict[str, int] = {}
         oldest_s = 0.0
         try:
@@ -102,13 +107,13 @@ class Stats:
         return self.metrics.render(
             depth=depth,
             oldest_s=oldest_s,
-            busy=self.crew.busy,
-            busy_peak=self.crew.busy_peak,
-            pool=self.crew.pool(self.pool()),
+            busy=self.members.busy,
+            busy_peak=self.members.busy_peak,
+            pool=self.members.pool(self.pool()),
         )
 
     async def why_not_ready(self) -> str | None:
-        """None while the store takes writes and jobs are being claimed, else the reason."""
+        """Returns None if the store takes writes and jobs are being claimed, else the reason."""
         if not self.is_claiming():
             return "jobs are not being claimed: the service is starting or shutting down"
         if self.limits.service_pause(self.now()) is not None:

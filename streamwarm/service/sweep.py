@@ -1,4 +1,4 @@
-"""Removes, at a start, what attempts that died with their process have left at the destinations."""
+"""Removes, at the start, what killed attempts left at the destinations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamwarm.watch.events import Observer, SweepFailed
 
 
 async def sweep_destinations(destinations: Mapping[str, Destination], store: Store, observe: Observer) -> None:
-    """Sweep each of those that need it, one after the other. A failure is told, and costs the service nothing."""
+    """Sweep each destination that needs it, one after the other. A failure is observed and stops nothing."""
 
     async def state_of(job_id: str) -> State | None:
         job = await store.get(job_id)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from attrs import Attribute, field, frozen
 
-from streamwarm.addresses import why_not_public
+from streamwarm.net.addresses import why_not_public
 from streamwarm.settings.checks import BadValue, one_of, split_url
 from streamwarm.settings.placeholders import check_placeholders
 from streamwarm.settings.secret import SecretStr

@@ -1,7 +1,7 @@
-"""Writes outcomes down: batched, retried while the store is away, and finished even when the service is stopping.
+"""Records outcomes: in batches, retried while the store is unavailable, and to the end when the service stops.
 
-Workers hand over and go on. What waits here is bounded; when the store is away for long, workers wait at the channel,
-and that is right: what cannot be recorded should not be started.
+Workers hand their outcomes over and go on. What waits here is bounded. If the store is unavailable for long, workers
+wait at the channel, which is right: what cannot be recorded should not be started.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ from streamwarm.settle.report import Tally, observations_of
 from streamwarm.watch.events import LateResult, Observer, StoreTrouble, UnexpectedError
 
 BATCH = 64
+"""How many outcomes one transaction records, and how many may wait for the next."""
+
 RETRY_S = 1.0
+"""The wait after the store failed, in seconds."""
+
 QUIET_S = 0.05
-"""How long no outcome comes before it is asked whether the backlog has run empty."""
+"""How many seconds without an outcome pass before the store is asked whether the backlog is empty."""
 
 DRAIN_S = 10.0
-"""How long the last outcomes may take when the service stops; after that their leases run out and it is all redone."""
+"""How many seconds the last outcomes may take when the service stops. After that, leases run out and attempts are made
+again."""
 
 
 @asynccontextmanager
 async def open_completer(store: Store, *, now: Callable[[], float], observe: Observer) -> AsyncIterator[Completer]:
-    """A completer at work inside this block; on the way out it settles what it was handed, for at most `DRAIN_S`.
+    """Run a completer inside this block. On the way out it settles what it was handed, for at most `DRAIN_S`.
 
     `now` is the store's clock.
     """
@@ -45,7 +50,7 @@ async def open_completer(store: Store, *, now: Callable[[], float], observe: Obs
 
 @define
 class Completer:
-    """`finish` takes outcomes; open it with `open_completer`."""
+    """Settles what `finish` is given. Open it with `open_completer`."""
 
     _store: Store
     _now: Callable[[], float]
@@ -60,11 +65,11 @@ class Completer:
         self._send, self._receive = trio.open_memory_channel[Finished](BATCH)
 
     async def finish(self, finished: Finished) -> None:
-        """Hand an outcome over; waits only while `BATCH` others wait already."""
+        """Hand an outcome over. Waits only while `BATCH` others wait already."""
         try:
             await self._send.send(finished)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            # Past the drain deadline: the lease runs out and the attempt is made again.
+            # After the drain deadline. The lease runs out, and the attempt is made again.
             self._observe(LateResult(finished.claim.job.id, finished.claim.job.destination, "dropped at shutdown"))
 
     def _close(self) -> None:
@@ -78,8 +83,11 @@ class Completer:
             await self._report_when_empty()
 
     async def _next(self) -> Finished | None:
-        """The next outcome, None once there will be no more. Where none comes for a moment, the backlog may be empty:
-        a look after every outcome would be a trip to the store for each small job."""
+        """Returns the next outcome, or None once there will be no more.
+
+        If none comes for a moment, check whether the backlog is empty: to check after every outcome would cost a read
+        of the store per small job.
+        """
         if self._tally.count:
             with trio.move_on_after(QUIET_S):
                 return await self._received()
@@ -112,8 +120,8 @@ class Completer:
             except StoreUnavailable as exc:
                 self._observe(StoreTrouble("recording outcomes", str(exc)))
                 await trio.sleep(RETRY_S)
-            except Exception as exc:  # an outcome that the store cannot hold: it must not take its neighbours along
-                if len(batch) > 1:
+            except Exception as exc:  # an outcome that the store cannot hold
+                if len(batch) > 1:  # the others of its batch must be recorded
                     return [kept for finished in batch for kept in await self._write([finished])]
                 self._observe(UnexpectedError(f"recording the outcome of job {batch[0].claim.job.id}", exc))
                 return [False]  # its lease runs out, and the attempt is made again
@@ -128,7 +136,7 @@ class Completer:
             self._observe(observation)
 
     async def _report_when_empty(self) -> None:
-        """`BatchDone` once nothing is queued, waiting or running any more."""
+        """Observe `BatchDone` once no job is queued, waiting or running."""
         if self._tally.count and not await self._has_live_jobs():
             self._observe(self._tally.finish())
 
@@ -136,5 +144,5 @@ class Completer:
         try:
             by_state = (await self._store.counts()).by_state
         except StoreUnavailable:
-            return True  # nobody knows; the next batch asks again
+            return True  # unknown; the next batch asks again
         return any(by_state.get(state) for state in (State.QUEUED, State.WAITING, State.RUNNING))

@@ -1,8 +1,8 @@
-"""How clients follow jobs: a cursor into the store's events, and a board of progress.
+"""How clients follow jobs: a cursor into the store's events, and the progress of running attempts.
 
-Nothing is queued for anybody. A follower keeps the `seq` it has seen and asks for what came after, at its own pace;
-a slow one lags and reads from the store, and costs nobody memory (fault 30). Progress is never stored: followers
-sample the board.
+No queue is kept per follower. A follower keeps the `seq` it has seen and asks for what came after, at its own pace. A
+slow one lags and reads from the store, and costs no memory here (fault 30). Progress is never stored: followers read
+it when they need it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ class Feed(Protocol):
 
     @property
     def last_seq(self) -> int:
-        """The newest published event's `seq`; 0 before the first."""
+        """The `seq` of the newest published event; 0 before the first."""
         ...
 
     async def cursor(self, since: int | None) -> int:
-        """Where to follow from for who has seen `since` (None: from now on): right there, even where another process
-        has told it of what is not published here yet; at the newest event where it knew a store that was made anew."""
+        """Returns the `seq` to follow from, for a follower that has seen `since` (None: from now on).
+
+        That is `since`, even if another process published it and this one has not yet. If the store has no such event,
+        it was made anew since: then it is the newest event's.
+        """
         ...
 
     async def after(self, seq: int, *, limit: int = 1000) -> list[Event]:
-        """Up to `limit` events with a higher `seq`, in order, without gaps; empty if there is none yet."""
+        """Returns up to `limit` events with a higher `seq`, in order and without gaps; none if there are none yet."""
         ...
 
     async def wait(self, seq: int) -> None:
@@ -36,5 +39,5 @@ class Feed(Protocol):
 
     @property
     def progress(self) -> Mapping[str, Progress]:
-        """The jobs that are being streamed now, by id."""
+        """How far the attempts that run now have come, by job id."""
         ...

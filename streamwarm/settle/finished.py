@@ -1,28 +1,17 @@
-"""What a worker hands over to be settled: how an attempt ended, and what it was."""
+"""What a worker hands over to be settled."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
 from streamwarm.backlog.settlement import Settlement
-from streamwarm.errors import AttemptError
-from streamwarm.model import Claim, JsonObject, SeenObject
-
-
-@frozen
-class Delivered:
-    """An attempt that succeeded: the reference, and what was delivered."""
-
-    result: JsonObject
-    seen: SeenObject
+from streamwarm.model import Claim
 
 
 @frozen
 class Finished:
-    """`delivered` where the attempt succeeded, `error` where it failed, neither where it was given back."""
+    """An attempt that has ended: what it was, how it ended, and how many seconds it took."""
 
     claim: Claim
     settlement: Settlement
-    transfer_s: float
-    delivered: Delivered | None = None
-    error: AttemptError | None = None
+    seconds: float

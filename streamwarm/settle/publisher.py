@@ -1,4 +1,4 @@
-"""Tells followers what changed: tails the store's events into a short memory that all followers share."""
+"""Reads the store's events as they are committed, into a short memory that all followers share."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ KEPT = 4096
 """Events kept in memory: what followers that keep up ask for. Those that lag read from the store."""
 
 READ = 512
+"""How many events one read of the store returns at most."""
+
 TROUBLE_S = 1.0
+"""The wait after the store failed, in seconds."""
 
 
 @define
 class Publisher:
-    """The `Feed`; `run` is its one task. `read_progress` tells what is being streamed now; `on_events` is
-    called with what is published, from whichever process of the store it comes."""
+    """The `Feed`; `run` is its one task.
+
+    `read_progress` returns the progress of running attempts. `on_events` is called with what is published, whichever
+    process of the store committed it.
+    """
 
     store: Store
     read_progress: Callable[[], Mapping[str, Progress]]
@@ -47,7 +53,7 @@ class Publisher:
         try:
             return min(since, max(self._last_seq, await self.store.last_seq()))
         except StoreUnavailable:
-            return since  # nobody knows better; nothing is published meanwhile either
+            return since  # may be right; nothing is published until the store answers
 
     async def after(self, seq: int, *, limit: int = 1000) -> list[Event]:
         if seq >= self._last_seq:
@@ -61,28 +67,26 @@ class Publisher:
             await self._published.wait()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Publish what is committed from now on, until cancelled."""
+        """Publish what is committed from now on, until cancelled. Raises `StoreUnavailable` if it cannot start."""
         self._last_seq = await self.store.last_seq()
         task_status.started()
         while True:
             try:
-                await self.store.wait_for_event(self._last_seq)
-                self._publish(await self.store.events_after(self._last_seq, limit=READ))
+                self._publish(await self.store.next_events(self._last_seq, limit=READ))
             except StoreUnavailable as exc:
                 self.observe(StoreTrouble("reading events", str(exc)))
                 await trio.sleep(TROUBLE_S)
 
     def _publish(self, events: list[Event]) -> None:
-        if events:
-            self._recent.extend(events)
-            self._last_seq = events[-1].seq
-            self.on_events(events)
-            self._published.set()
-            self._published = trio.Event()
+        self._recent.extend(events)
+        self._last_seq = events[-1].seq
+        self.on_events(events)
+        self._published.set()
+        self._published = trio.Event()
 
 
 def _slice(recent: deque[Event], seq: int, limit: int) -> list[Event]:
-    """The events after `seq`; looked for from the newest end, where followers that keep up are."""
+    """Returns the events after `seq`. The search starts at the newest, because most followers keep up."""
     found: list[Event] = []
     for event in reversed(recent):
         if event.seq <= seq:

@@ -1,4 +1,4 @@
-"""What a settled attempt tells its observers. Pure."""
+"""What observers learn of a settled attempt. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define
 
-from streamwarm.backlog.settlement import Failed, Retry
+from streamwarm.backlog.settlement import Done, Failed, Release, Retry
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import (
@@ -19,28 +19,28 @@ from streamwarm.watch.events import (
 
 
 def observations_of(finished: Finished, now: float) -> list[Observation]:
-    """What to observe of an attempt whose outcome is committed; `now` is the store's time."""
+    """Returns what to observe of an attempt whose outcome is committed; `now` is the store's time."""
     job, settlement = finished.claim.job, finished.settlement
     about: dict[str, Any] = {"id": job.id, "destination": job.destination, "kind": job.kind, "r2_key": job.r2_key}
-    if finished.delivered is not None:
+    if isinstance(settlement, Done):
         return [
             AttemptSucceeded(
                 **about,
                 attempt=job.attempt,
-                bytes=finished.delivered.seen.bytes,
-                transfer_s=finished.transfer_s,
+                bytes=settlement.seen.bytes,
+                transfer_s=finished.seconds,
                 warm_s=max(0.0, now - job.created_at),
             )
         ]
-    if finished.error is None:
-        return []  # given back at shutdown: nothing has happened to the job
-    code = finished.error.code
+    if isinstance(settlement, Release):
+        return []  # released at shutdown: nothing has happened to the job
+    code = settlement.error.code
     state = settlement.state if isinstance(settlement, Failed) else State.WAITING
     failed = AttemptFailed(
         **about,
         attempt=job.attempt,
         code=code,
-        message=finished.error.message,
+        message=settlement.error.message,
         outcome=state.value,
         final=state is not State.WAITING,
     )
@@ -51,7 +51,7 @@ def observations_of(finished: Finished, now: float) -> list[Observation]:
 
 @define
 class Tally:
-    """What ended since the backlog was last empty."""
+    """Counts what ended since the backlog was last empty."""
 
     ok: int = 0
     failed: int = 0
@@ -63,15 +63,15 @@ class Tally:
         return self.ok + self.failed
 
     def add(self, finished: Finished, now: float) -> None:
-        self.started_at = min(self.started_at, now - finished.transfer_s)
+        self.started_at = min(self.started_at, now - finished.seconds)
         self.ended_at = now
-        if finished.delivered is not None:
+        if isinstance(finished.settlement, Done):
             self.ok += 1
         elif isinstance(finished.settlement, Failed):
             self.failed += 1
 
     def finish(self) -> BatchDone:
-        """The summary; counting starts afresh."""
+        """Returns the summary and starts counting afresh."""
         summary = BatchDone(self.count, self.ok, self.failed, max(0.0, self.ended_at - self.started_at))
         self.ok, self.failed, self.started_at = 0, 0, float("inf")
         return summary

@@ -1,12 +1,13 @@
 """The object's bytes on their way from source to destination: metered, watched, and withheld at the end until the
-digest agrees (decision 3)."""
+digest agrees (decision 3) and the departure's turn has come."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import SourceObject
+from streamwarm.stream.departure import Departure
 from streamwarm.stream.meter import Meter
 from streamwarm.stream.watchdog import Watchdog
 
@@ -23,16 +24,16 @@ class VerifiedBody:
         source: SourceObject,
         meter: Meter,
         watchdog: Watchdog,
+        departure: Departure,
         *,
         expected_sha256: str | None,
-        depart: Callable[[int], Awaitable[None]],
     ) -> None:
         self._incoming = source.pieces()
-        self._held = b""
+        self._peeked = b""
         self._meter = meter
         self._watchdog = watchdog
+        self._departure = departure
         self._expected_sha256 = expected_sha256
-        self._depart = depart
 
     @property
     def bytes_out(self) -> int:
@@ -43,37 +44,32 @@ class VerifiedBody:
         return self._meter.bytes_out == self._meter.total
 
     async def peek(self, count: int) -> bytes:
-        """See `send.destination.Body`. What is held leaves with the first piece, and its memory with it."""
+        """See `send.destination.Body`. `pieces` begins with what was peeked, and frees its memory."""
         meter = self._meter
-        held = [self._held]
+        peeked = [self._peeked]
         self._watchdog.expect_source()
         while meter.bytes_in < min(count, meter.total):
             piece = await anext(self._incoming, None)
             if piece is None:
                 break
             meter.took(piece)
-            held.append(bytes(piece))  # no copy, but of a view
+            peeked.append(bytes(piece))  # copies views only
             if meter.whole:
                 self._check_digest()
         self._watchdog.expect_destination()
-        self._held = b"".join(filter(None, held))  # no copy of a single one
-        return self._held
-
-    async def _leave(self) -> None:
-        """Wait for the moment when the last piece may go."""
-        self._watchdog.expect_departure()
-        await self._depart(self._meter.total)
+        self._peeked = b"".join(filter(None, peeked))  # does not copy a single piece
+        return self._peeked
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         meter, watchdog = self._meter, self._watchdog
-        if self._held:
-            held, self._held = self._held, b""
+        if self._peeked:
+            peeked, self._peeked = self._peeked, b""
             if meter.whole:
                 await self._leave()
             watchdog.expect_destination()
-            yield held
-            meter.gave(len(held))
-            del held
+            yield peeked
+            meter.gave(len(peeked))
+            del peeked
         watchdog.expect_source()
         async for piece in self._incoming:
             size = len(piece)
@@ -83,13 +79,19 @@ class VerifiedBody:
                 await self._leave()
             watchdog.expect_destination()
             yield piece
-            meter.gave(size)
+            meter.gave(size)  # the destination asks for the next only once the network took this one
             watchdog.expect_source()
         if not self.finished:
             raise SourceError(
                 ErrorCode.SOURCE_TRUNCATED, f"{meter.bytes_in} of {meter.total} bytes came from the source"
             )
+        self._departure.sent()
         watchdog.expect_answer()
+
+    async def _leave(self) -> None:
+        """Wait until the last piece may go."""
+        self._watchdog.expect_departure()
+        await self._departure.leave(self._meter.total)
 
     def _check_digest(self) -> None:
         """Called before the last piece goes out, so that a wrong object is never completed at the destination."""

@@ -1,83 +1,57 @@
-"""One attempt where the destination may fetch the object by itself: it is handed an address instead of bytes.
+"""Hands an object over: the destination gets an address and fetches the object by itself.
 
-Nobody here reads the object then, so there is no digest; and between our look at it and the destination's it can be
-replaced. So it is looked at again afterwards: another ETag ends the attempt, as it does while streaming (fault 3).
+No worker reads the object then, so there is no digest. It can be replaced between our HEAD and the destination's
+fetch, so a second HEAD follows: another ETag ends the attempt, as it does while streaming (fault 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
+from streamwarm.backlog.settlement import Done
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.source import ObjectInfo, Source
-from streamwarm.model import JsonObject, SeenObject
+from streamwarm.fetch.source import ObjectInfo, Origin, Source
 from streamwarm.send.destination import FetchingDestination, NotFetched
-from streamwarm.settle.finished import Delivered
-from streamwarm.stream.transfer import Attempt, check, media_of, transfer, watched
+from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.watchdog import Watchdog
 
 EXPIRES_S = 300
-"""How long the address works. Telegram fetches within seconds; the rest is for clocks that differ."""
+"""How long the address works, in seconds. Telegram fetches within seconds; the rest is for clocks that differ."""
 
 
-async def hand_off_or_transfer(
-    attempt: Attempt,
-    source: Source,
-    destination: FetchingDestination,
-    *,
-    body_timeout_s: float,
-    clock: Callable[[], float],
-    depart: Callable[[int], Awaitable[float]],
-    retract: Callable[[], Awaitable[None]],
-) -> Delivered:
-    """Deliver the job's object, handed over where the destination takes it so, else streamed (see `transfer`).
+async def hand_off(attempt: Attempt, source: Source, destination: FetchingDestination) -> Done | None:
+    """Let `destination` fetch the job's object. Returns None if it did not take it: the object must then be streamed.
 
-    `retract` is called once nothing has come of a departure.
+    Raises `SourceError` or `DestinationError`.
     """
-    if destination.may_fetch(attempt.job):
-        delivered = await _hand_off(attempt, source, destination, clock, depart)
-        if delivered is not None:
-            return delivered
-        await retract()
-    return await transfer(attempt, source, destination, body_timeout_s=body_timeout_s, clock=clock, depart=depart)
-
-
-async def _hand_off(
-    attempt: Attempt,
-    source: Source,
-    destination: FetchingDestination,
-    clock: Callable[[], float],
-    depart: Callable[[int], Awaitable[float]],
-) -> Delivered | None:
-    job = attempt.job
+    job, departure = attempt.job, attempt.departure
     try:
-        info = attempt.info = await source.head_object(job.r2_key)
+        info = await source.head_object(job.r2_key)
     except SourceError as error:
-        attempt.not_fetched = error.message  # if it can't be streamed either, that says why
+        attempt.not_fetched = error.message  # if it cannot be streamed either, that attempt reports why
         return None
-    media = media_of(attempt, info)
-    check(media, destination)
+    media = attempt.media(info)
+    watchdog = Watchdog(destination.answer_timeout_s, destination.answer_timeout_s, departure)
 
-    watchdog = Watchdog(destination.answer_timeout_s, destination.answer_timeout_s)
-
-    async def depart_now() -> None:
+    async def depart() -> None:
         watchdog.expect_departure()
-        attempt.depart(await depart(media.bytes))
+        await departure.leave(media.bytes)
+        departure.sent()  # the request for the object holds no bytes of it, so nothing but its answer is awaited
         watchdog.expect_answer()
 
-    with watched(attempt, watchdog):
-        answer = await destination.hand_off(media, source.sign_url(job.r2_key, expires_s=EXPIRES_S), depart_now)
+    with attempt.watched_by(watchdog):
+        answer = await destination.hand_off(media, source.sign_url(job.r2_key, expires_s=EXPIRES_S), depart)
     if isinstance(answer, NotFetched):
         attempt.not_fetched = answer.why
         return None
     await _check_unchanged(info, source)
-    attempt.origin = "handoff"
-    return _delivered(answer, info, elapsed_s=clock() - attempt.started_at)
+    attempt.origin = Origin.HANDOFF
+    return attempt.done(answer, info, sha256=None)
 
 
 async def _check_unchanged(info: ObjectInfo, source: Source) -> None:
-    """Raise `SourceError` if the bucket holds another object by now. The reference is in hand: only that makes it
-    worthless, and not that the bucket cannot be asked."""
+    """Raise `SourceError` if the bucket holds another object by now.
+
+    The reference is in hand. Only a replaced object makes it worthless; a bucket that does not answer does not.
+    """
     try:
         etag = (await source.head_object(info.r2_key)).etag
     except SourceError:
@@ -86,9 +60,3 @@ async def _check_unchanged(info: ObjectInfo, source: Source) -> None:
         raise SourceError(
             ErrorCode.SOURCE_CHANGED, f"{info.r2_key} was replaced while the destination fetched it; it is sent again"
         )
-
-
-def _delivered(reference: JsonObject, info: ObjectInfo, *, elapsed_s: float) -> Delivered:
-    told = {"sha256": None, "bytes": info.bytes, "source": "handoff", "elapsed_ms": round(elapsed_s * 1000)}
-    seen = SeenObject(info.r2_key, info.bytes, info.etag, info.content_type, sha256=None)
-    return Delivered({**reference, **told}, seen)

@@ -1,4 +1,4 @@
-"""What one attempt has moved: length and digest. Pure."""
+"""Counts and hashes what one attempt has moved. Pure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Meter:
     _digest: Any = field(factory=hashlib.sha256, repr=False)
 
     def took(self, piece: bytes) -> None:
-        """A piece came in from the source."""
+        """Count a piece that came in from the source."""
         self._digest.update(piece)
         self.bytes_in += len(piece)
 
     def gave(self, count: int) -> None:
-        """The destination's network took `count` bytes."""
+        """Count bytes that the network took for the destination."""
         self.bytes_out += count
 
     @property
@@ -36,7 +36,7 @@ class Meter:
 
     @property
     def sha256(self) -> str:
-        """The digest of what has come in so far, lower-case hex."""
+        """The digest of what has come in so far, in lower-case hex."""
         return str(self._digest.hexdigest())
 
     def progress(self, job_id: str) -> Progress:

@@ -1,11 +1,11 @@
-"""What becomes of a job after a failed attempt: a pure decision."""
+"""Decides what becomes of a job after a failed attempt. Pure."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from streamwarm.backlog.settlement import Failed, Retry, Settlement
-from streamwarm.backlog.shared_limits import Silence
+from streamwarm.backlog.shared_limits import Cooldown
 from streamwarm.errors import AttemptError, ErrorCode, JobError
 from streamwarm.model import Claim, State
 from streamwarm.retry import retry_at
@@ -19,11 +19,11 @@ def after_failure(
     max_attempts: int,
     now: float,
     random: float,
-    silence: Silence | None = None,
+    cooldown: Cooldown | None = None,
 ) -> Settlement:
-    """Another attempt, or the end: `failed`, or `unknown` where the answer was lost and the policy is to hold.
+    """Returns a retry or the end: `failed`, or `unknown` if the answer was lost and the policy is to hold.
 
-    `now` is the store's time, Unix seconds; `silence` is what the destination has asked for.
+    `now` is the store's time, Unix seconds; `cooldown` is what the destination has asked for.
     """
     attempt = claim.job.attempt
     answer_lost = error.code is ErrorCode.DELIVERY_UNKNOWN
@@ -31,7 +31,7 @@ def after_failure(
         return Failed(claim.lease, error.as_job_error(), State.UNKNOWN)
     when = retry_at(error, attempt=attempt, max_attempts=max_attempts, now=now, random=random)
     if when is not None:
-        return Retry(claim.lease, error.as_job_error(), when, error.counts, answer_lost, silence)
+        return Retry(claim.lease, error.as_job_error(), when, error.counts, answer_lost, cooldown)
     if error.permanent:
         return Failed(claim.lease, error.as_job_error())
     message = f"{error.message} (attempt {attempt} of {max_attempts})"

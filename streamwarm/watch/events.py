@@ -1,11 +1,13 @@
-"""What happens inside streamwarm, as frozen observations. Each sink (`logs.py`, `metrics.py`) reads them its own way.
+"""What happens inside streamwarm, as frozen observations. Each sink (`logs.py`, `metrics.py`, `history.py`) reads them.
 
-A stage gets one `Observer` passed in and calls it; it never knows who listens. An observation holds no secret.
+A stage gets an `Observer` and calls it, and does not know the sinks. An observation contains no secret. Fields that end
+in `_s` are seconds; `bytes` are bytes of the object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 
 from attrs import frozen
 
@@ -14,19 +16,24 @@ from streamwarm.model import Kind
 
 
 @frozen
-class WorkersStarted:
+class Observation:
+    """Something that happened. Each kind is a subclass."""
+
+
+@frozen
+class WorkersStarted(Observation):
     concurrency: int
     max_queue_size: int
 
 
 @frozen
-class PoolOpened:
+class PoolOpened(Observation):
     connections: int
     keepalive_s: float
 
 
 @frozen
-class JobAdded:
+class JobAdded(Observation):
     """A push stored a new job."""
 
     id: str
@@ -36,8 +43,8 @@ class JobAdded:
 
 
 @frozen
-class JobCancelled:
-    """A person, or a program, decided against a job."""
+class JobCancelled(Observation):
+    """A client cancelled a job."""
 
     id: str
     destination: str
@@ -45,22 +52,22 @@ class JobCancelled:
 
 
 @frozen
-class QueueFull:
-    """A push was refused because the backlog holds `max_pending` jobs already."""
+class QueueFull(Observation):
+    """A push was refused, whole or in part: the backlog has `max_pending` jobs. `refused` counts the push's jobs."""
 
     refused: int
     max_pending: int
 
 
 @frozen
-class QueueReordered:
-    """Waiting changed the score of `jobs` jobs."""
+class QueueReordered(Observation):
+    """The scores of `jobs` jobs changed because they have waited."""
 
     jobs: int
 
 
 @frozen
-class AttemptStarted:
+class AttemptStarted(Observation):
     id: str
     destination: str
     kind: Kind
@@ -71,21 +78,21 @@ class AttemptStarted:
 
 
 @frozen
-class CacheHit:
+class CacheHit(Observation):
     id: str
     r2_key: str
     bytes: int
 
 
 @frozen
-class CacheMissed:
+class CacheMissed(Observation):
     id: str
     r2_key: str
 
 
 @frozen
-class HandoffRefused:
-    """The destination was to fetch the object by itself and did not; it was streamed instead."""
+class HandoffRefused(Observation):
+    """The destination was asked to fetch the object by itself and did not. The object was streamed instead."""
 
     id: str
     destination: str
@@ -94,23 +101,31 @@ class HandoffRefused:
 
 
 @frozen
-class SourceReopened:
-    """The source broke off at `offset` and was opened again there, under the same upload."""
+class SourceReopened(Observation):
+    """The source broke off at `offset` (bytes) and was opened again there. The same upload goes on."""
 
     r2_key: str
     offset: int
 
 
-@frozen
-class BytesMoved:
-    """`direction`: `source` (from the bucket), `cache` (from the download cache) or `destination`."""
+class Direction(StrEnum):
+    """Which way bytes moved; the values are labels of a metric."""
 
-    direction: str
+    SOURCE = "source"
+    """From the bucket."""
+    CACHE = "cache"
+    """From the download cache."""
+    DESTINATION = "destination"
+
+
+@frozen
+class BytesMoved(Observation):
+    direction: Direction
     bytes: int
 
 
 @frozen
-class AttemptSucceeded:
+class AttemptSucceeded(Observation):
     id: str
     destination: str
     kind: Kind
@@ -122,8 +137,9 @@ class AttemptSucceeded:
 
 
 @frozen
-class AttemptFailed:
-    """`final`: the job ends here; `outcome` is its state after (`failed`, `unknown`, `waiting`)."""
+class AttemptFailed(Observation):
+    """An attempt failed. `outcome` is the job's state afterwards (`failed`, `unknown`, `waiting`). `final`: the job has
+    ended."""
 
     id: str
     destination: str
@@ -137,7 +153,7 @@ class AttemptFailed:
 
 
 @frozen
-class RetryScheduled:
+class RetryScheduled(Observation):
     id: str
     destination: str
     code: ErrorCode
@@ -146,9 +162,11 @@ class RetryScheduled:
 
 
 @frozen
-class DestinationPaused:
-    """The destination, or one of its lanes (by address), asked for silence (429) or cannot be sent to for another
-    reason, which `code` tells; `for_s` is None where only a person ends it."""
+class DestinationPaused(Observation):
+    """Nothing is sent to the destination, or to its lane (an address), for `for_s` seconds.
+
+    `code` is the kind of failure: a 429, or a reason why it cannot be sent to. If `for_s` is None, only a user ends it.
+    """
 
     destination: str
     reason: str
@@ -158,29 +176,32 @@ class DestinationPaused:
 
 
 @frozen
-class PausedByUser:
-    """A person paused a destination, or the whole service (None), until then (Unix seconds) or until they resume it."""
+class PausedByUser(Observation):
+    """A user paused a destination, or the whole service (None). `until` is Unix seconds, None until it is resumed."""
 
     destination: str | None
     until: float | None
 
 
 @frozen
-class ResumedByUser:
+class ResumedByUser(Observation):
+    """A user resumed a destination, or the whole service (None)."""
+
     destination: str | None
 
 
 @frozen
-class SweepFailed:
-    """What attempts that died with their process left at a destination stays there until the next start."""
+class SweepFailed(Observation):
+    """Leftovers of attempts that died with their process could not be removed from a destination. The next start tries
+    again."""
 
     destination: str
     message: str
 
 
 @frozen
-class ChatMoved:
-    """A warm-up chat has another id from now on (a group that was upgraded); the configuration may be corrected."""
+class ChatMoved(Observation):
+    """A warm-up chat has a new id, because its group was upgraded. The user may correct the configuration."""
 
     destination: str
     chat: str
@@ -188,8 +209,8 @@ class ChatMoved:
 
 
 @frozen
-class LateResult:
-    """A worker finished after its lease was lost; nothing was changed (fault 20)."""
+class LateResult(Observation):
+    """A worker finished after its lease was lost. Nothing was changed (fault 20)."""
 
     id: str
     destination: str
@@ -197,8 +218,8 @@ class LateResult:
 
 
 @frozen
-class BatchDone:
-    """The backlog ran empty."""
+class BatchDone(Observation):
+    """The backlog is empty. The figures count the jobs since it was last empty."""
 
     count: int
     ok: int
@@ -207,56 +228,56 @@ class BatchDone:
 
 
 @frozen
-class SigningKeyDerived:
+class SigningKeyDerived(Observation):
     date: str
 
 
 @frozen
-class ClientConnected:
+class ClientConnected(Observation):
     """A websocket client passed the handshake."""
 
 
 @frozen
-class ClientDisconnected:
-    """A websocket client went; `reason` says why, where streamwarm closed it."""
+class ClientDisconnected(Observation):
+    """A websocket connection ended. `reason` says why if streamwarm closed it."""
 
     reason: str
 
 
 @frozen
-class ConnectionRefused:
-    """A handshake was refused or malformed; the connection is closed, the service goes on."""
+class ConnectionRefused(Observation):
+    """A connection was closed because its handshake was refused or malformed, or it broke the server's bounds."""
 
     reason: str
 
 
 @frozen
-class StoreTrouble:
-    """The store failed; what depends on it waits and tries again."""
+class StoreTrouble(Observation):
+    """The store failed. The code that needs it waits and tries again. `where` names that code."""
 
     where: str
     message: str
 
 
 @frozen
-class UnexpectedError:
-    """A bug of ours: what was being done, and the exception. Logged with its (redacted) traceback."""
+class UnexpectedError(Observation):
+    """A bug of ours. `where` says what was being done. Logged with its traceback, redacted."""
 
     where: str
     exception: BaseException
 
 
 @frozen
-class Lifecycle:
-    """The service came up, drains or stops; `phase` says which."""
+class Lifecycle(Observation):
+    """The service is ready, drains or stops; `phase` says which."""
 
     phase: str
     detail: str = ""
 
 
 @frozen
-class ProcessLost:
-    """A process of the service ended by itself (`status` as a shell tells it) and is started again in `retry_in_s`."""
+class ProcessLost(Observation):
+    """A process of the service ended unexpectedly and is started again in `retry_in_s`. `status` is as in a shell."""
 
     process: int
     pid: int
@@ -264,41 +285,8 @@ class ProcessLost:
     retry_in_s: float
 
 
-Observation = (
-    ProcessLost
-    | WorkersStarted
-    | PoolOpened
-    | JobAdded
-    | JobCancelled
-    | QueueFull
-    | QueueReordered
-    | AttemptStarted
-    | CacheHit
-    | CacheMissed
-    | HandoffRefused
-    | SourceReopened
-    | BytesMoved
-    | AttemptSucceeded
-    | AttemptFailed
-    | RetryScheduled
-    | DestinationPaused
-    | PausedByUser
-    | ResumedByUser
-    | SweepFailed
-    | ChatMoved
-    | LateResult
-    | BatchDone
-    | SigningKeyDerived
-    | ClientConnected
-    | ClientDisconnected
-    | ConnectionRefused
-    | StoreTrouble
-    | UnexpectedError
-    | Lifecycle
-)
-
 Observer = Callable[[Observation], None]
 
 
 def unobserved(_: Observation) -> None:
-    """The observer of those who do not care."""
+    """An observer that ignores everything."""

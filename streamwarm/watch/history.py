@@ -1,7 +1,7 @@
-"""The last hour, a minute at a time, so that a page that is opened now can draw what happened before. Pure: time is
-passed in (Unix seconds).
+"""Figures per minute for the last hour, so that a newly opened page can draw the past. Pure: time is passed in (Unix
+seconds).
 
-It is this process's own memory: bounded, never stored, empty after a restart.
+It lives in this process's memory: bounded, not stored, empty after a restart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ STEPS = 60
 
 _FINEST_S = 0.001
 _BUCKETS_PER_DOUBLING = 4
-"""Four: a time is told to within 9 %, and all there are between a millisecond and a day make 106 buckets."""
+"""Buckets of the warm times per factor of two. With four, a time is exact to within 9 %, and the times from a
+millisecond to a day need 106 buckets."""
 
 
 @define
@@ -34,8 +35,11 @@ class _Minute:
 
 @frozen
 class Series:
-    """`STEPS` values each, oldest first; the last is of the minute under way. None where the service did not run yet,
-    and, for the times from push to done, where nothing was done. `starts_at`: of the first minute, Unix seconds."""
+    """`STEPS` values per figure, oldest first; the last is the current minute's.
+
+    A value is None if the service did not run yet. The times from push to done are None too if no job was done in that
+    minute. `starts_at`: when the first minute starts, Unix seconds.
+    """
 
     starts_at: float
     bytes: Sequence[int | None]
@@ -47,7 +51,7 @@ class Series:
 
 @define
 class History:
-    """`started_at`: since when there is something to tell."""
+    """Counts what happens per minute. `started_at`: when counting began, Unix seconds."""
 
     _started_at: float
     _minutes: deque[_Minute] = field(factory=lambda: deque(maxlen=STEPS))
@@ -55,20 +59,21 @@ class History:
     _counted_bytes: int = 0
 
     def observe(self, observation: events.Observation, now: float) -> None:
-        """Count what ended. Bytes are counted by `sample`: an attempt may take longer than an hour."""
+        """Count ended jobs. `sample` counts bytes, because an attempt may take longer than an hour."""
         if isinstance(observation, events.AttemptSucceeded):
             minute = self._minute(now)
             minute.done += 1
             minute.warm[_bucket(observation.warm_s)] += 1
         elif isinstance(observation, events.AttemptFailed) and observation.final:
             self._minute(now).failed += 1
-        elif isinstance(observation, events.BytesMoved) and observation.direction == "destination":
+        elif isinstance(observation, events.BytesMoved) and observation.direction is events.Direction.DESTINATION:
             self._delivered_bytes += observation.bytes
 
     def sample(self, running_bytes: int, now: float) -> None:
-        """Count what has moved since the last call; `running_bytes`: what running attempts have delivered so far.
+        """Count the bytes moved since the last call. `running_bytes`: what the running attempts have delivered so far.
 
-        An attempt that just ended is for a moment in both figures. So the sum may fall, and only a new height counts.
+        An attempt that has just ended is in both figures for a moment. So the sum may fall, and only a new maximum
+        counts.
         """
         total = self._delivered_bytes + running_bytes
         if total > self._counted_bytes:
@@ -76,6 +81,7 @@ class History:
             self._counted_bytes = total
 
     def series(self, now: float) -> Series:
+        """The figures of the hour up to `now`."""
         last = int(now // STEP_S)
         first = last - STEPS + 1
         known = {minute.number: minute for minute in self._minutes}
@@ -93,7 +99,7 @@ class History:
         )
 
     def _minute(self, now: float) -> _Minute:
-        """The minute of `now`, or the newest one where the clock was set back."""
+        """The minute of `now`, or the newest one if the clock was set back."""
         number = int(now // STEP_S)
         if not self._minutes or self._minutes[-1].number < number:
             self._minutes.append(_Minute(number))
@@ -112,7 +118,7 @@ def _bucket(seconds: float) -> int:
 
 
 def _quantile(counts: Counter[int], share: float) -> float | None:
-    """The middle of the bucket that holds the `share`-th value; None without any."""
+    """The middle of the bucket that contains the quantile `share`; None if there are no values."""
     wanted = math.ceil(counts.total() * share)
     for bucket in sorted(counts):
         wanted -= counts[bucket]

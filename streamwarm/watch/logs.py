@@ -18,7 +18,7 @@ from streamwarm.watch.redact import redact_value
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
-# Observation → (level, event text). Those that are not here are figures, not news: metrics alone show them.
+# Observation → (level, event text). Observations that are not here are figures for metrics only.
 _LINES: dict[type, tuple[str, str]] = {
     events.WorkersStarted: ("info", "[MEDIA][PREWARM][WORKER][START]"),
     events.PoolOpened: ("info", "[R2][AGENT]"),
@@ -50,18 +50,18 @@ _LINES: dict[type, tuple[str, str]] = {
 }
 
 _ENCODER = json.JSONEncoder(default=repr)
-"""`json.dumps` would make one a line."""
+"""Made once. `json.dumps` would make one per line."""
 
 EVENT_TEXTS = frozenset(text for _, text in _LINES.values())
-"""Every event text there is; docs/operations.md explains each."""
+"""All event texts. docs/operations.md explains each."""
 
 Redact = Callable[[str], str]
 
 
 def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None = None) -> events.Observer:
-    """An observer that writes one line an observation to `stream` (standard error).
+    """An observer that writes one line per observation to `stream` (default: standard error).
 
-    `form` is `console`, `json` or `auto` (console on a terminal). Every text passes `redact` on its way out.
+    `form` is `console`, `json` or `auto` (console on a terminal). `redact` is applied to every text.
     """
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
@@ -79,15 +79,15 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-    ).bind()  # once: the proxy that `wrap_logger` returns would make a logger a line
+    ).bind()  # bind once: the proxy that `wrap_logger` returns would make a logger per line
     quiet_libraries()
-    # What the level hides is not even put together.
+    # Lines that the level hides are not formatted at all.
     lines = {kind: line for kind, line in _LINES.items() if _LEVELS[line[0]] >= _LEVELS[level]}
 
     def observe(observation: events.Observation) -> None:
         line = lines.get(type(observation))
         if line is not None:
-            # A log that cannot be written (its disk is full, its reader has gone) costs this line, never the service.
+            # If the log cannot be written (disk full, pipe closed), this line is lost, and the service goes on.
             with suppress(OSError):
                 getattr(logger, line[0])(line[1], **_fields(observation))
 
@@ -96,13 +96,13 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
 
 def quiet_libraries() -> None:
     """httpx logs whole URLs at INFO, and a bot's token is in them. psycopg logs what is reported as `StoreTrouble`."""
-    for name in ("httpx", "httpcore", "httpcore2", "hypercorn", "psycopg", "psycopg.pool", "trio-websocket"):
+    for name in ("httpx", "httpcore", "hypercorn", "psycopg", "psycopg.pool", "trio-websocket"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _redactor(redact: Redact) -> structlog.typing.Processor:
     def process(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        # A line without a secret, as all should be, is searched in one piece: what is in one text is in all of them.
+        # No line should contain a secret. Searching all texts joined is faster, and finds what is in any of them.
         whole = "\n".join(map(str, fields.values()))
         if redact(whole) == whole:
             return fields
@@ -115,7 +115,7 @@ def _fields(observation: events.Observation) -> dict[str, Any]:
     if isinstance(observation, events.UnexpectedError):
         lines = traceback.format_exception(observation.exception)
         return {"where": observation.where, "traceback": "".join(lines)}
-    values = attrs.asdict(observation, recurse=False)  # none holds another object
+    values = attrs.asdict(observation, recurse=False)  # no observation contains another object
     return {
         key: round(value, 3) if isinstance(value, float) else value
         for key, value in values.items()

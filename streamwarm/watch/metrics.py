@@ -12,11 +12,11 @@ from streamwarm.errors import ErrorCode
 from streamwarm.watch import events
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
-"""From a small photo on a near network to a 2 GB video on a slow one."""
+"""Buckets, in seconds: from a small photo on a fast network to a 2 GB video on a slow one."""
 
 
 class Metrics:
-    """An observer with counters. Gauges that mirror other parts' state are set when the page is rendered."""
+    """An observer that counts. Gauges that show other parts' state are set when the page is rendered."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -30,7 +30,7 @@ class Metrics:
             events.JobCancelled: lambda e: self._jobs.labels(e.destination, e.kind.value, "cancelled").inc(),
             events.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
             events.DestinationPaused: self._paused,
-            events.BytesMoved: lambda e: self._bytes.labels(e.direction).inc(e.bytes),
+            events.BytesMoved: lambda e: self._bytes.labels(e.direction.value).inc(e.bytes),
             events.CacheHit: self._cache_hit,
             events.CacheMissed: lambda _: self._cache_requests.labels("miss").inc(),
             events.SourceReopened: lambda _: self._reopens.inc(),
@@ -54,7 +54,7 @@ class Metrics:
         busy_peak: int,
         pool: Mapping[str, int],
     ) -> tuple[bytes, str]:
-        """The page and its content type; the arguments are the gauges' values now."""
+        """The page and its content type. The arguments are the gauges' current values."""
         for state, count in depth.items():
             self._depth.labels(state).set(count)
         for state, count in pool.items():
@@ -88,10 +88,10 @@ class Metrics:
         self._signing_keys = Counter("streamwarm_signing_keys_derived", "SigV4 signing keys derived.", registry=r)
         self._reopens = Counter("streamwarm_source_reopens", "Broken downloads continued at their offset.", registry=r)
         self._rate_limited = Counter(
-            "streamwarm_rate_limited", "Times a destination asked for silence.", ["destination"], registry=r
+            "streamwarm_rate_limited", "Times a destination answered 429.", ["destination"], registry=r
         )
-        for direction in ("source", "destination", "cache"):
-            self._bytes.labels(direction)
+        for direction in events.Direction:
+            self._bytes.labels(direction.value)
         for result in ("hit", "miss"):
             self._cache_requests.labels(result)
 
@@ -120,4 +120,4 @@ class Metrics:
 
     def _cache_hit(self, event: events.CacheHit) -> None:
         self._cache_requests.labels("hit").inc()
-        self._bytes.labels("cache").inc(event.bytes)
+        self._bytes.labels(events.Direction.CACHE.value).inc(event.bytes)

@@ -1,7 +1,7 @@
-"""Keeps secrets out of everything that is written: a last line of defence behind code that does not print them.
+"""Masks secrets in every text that is written. A last line of defence: the code should not print secrets anyway. Pure.
 
-The service's own secrets are known, so they are looked for as they are. Presigned URLs and bot tokens of others are
-recognised by their form.
+The service's own secrets are known and searched for literally. Presigned URLs and other bots' tokens are recognised by
+their form.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 MASK = "***"
 SHORTEST = 6
-"""Shorter secrets are not masked: they would blot out ordinary words. Such a secret protects nothing anyway."""
+"""Shorter secrets (in characters) are not masked, because that would mask ordinary words. They protect nothing
+anyway."""
 
 _FORMS = re.compile(
     r"(?P<bot>\bbot)?[0-9]{6,12}:[A-Za-z0-9_-]{30,}"
@@ -23,7 +24,7 @@ _FORMS = re.compile(
 
 
 def make_redactor(secrets: Iterable[str]) -> Callable[[str], str]:
-    """A function that masks every secret in a text, also where it was percent-encoded."""
+    """A function that masks every secret in a text, even if it is percent-encoded."""
     known = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
     exact = re.compile("|".join(re.escape(s) for s in sorted(known, key=len, reverse=True))) if known else None
 
@@ -36,7 +37,7 @@ def make_redactor(secrets: Iterable[str]) -> Callable[[str], str]:
 
 
 def _forms(secret: str) -> Iterable[str]:
-    """As it is, and percent-encoded: whole or but for slashes, as paths are, in upper or lower case."""
+    """The secret as it is, and percent-encoded: with or without its slashes, in upper or lower case."""
     yield secret
     for encoded in (quote(secret, safe=""), quote(secret)):
         yield encoded
@@ -44,7 +45,8 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 def redact_value(redact: Callable[[str], str], value: Any) -> Any:
-    """The value with every text in it redacted; containers are rebuilt, other types pass."""
+    """The value with every text in it redacted. Containers are rebuilt; values of other types are returned as they
+    are."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):

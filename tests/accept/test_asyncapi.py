@@ -12,7 +12,8 @@ from streamwarm.accept.wire.requests import METHODS
 from streamwarm.backlog.settlement import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Progress
-from tests.worlds.accept import Client, World, job, open_client, open_websocket_service, open_world
+from tests.worlds.accept import World, job, open_websocket_service, open_world
+from tests.worlds.accept_clients import Client, open_client
 from tools.asyncapi import TARGET, render
 
 STUBBED = {"pause", "resume", "stats"}

@@ -10,7 +10,14 @@ from streamwarm.backlog.settlement import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import State
 from streamwarm.watch.events import JobCancelled
-from tests.worlds.accept import World, api, job, open_client, open_http_service, open_websocket_service, open_world
+from tests.worlds.accept import (
+    World,
+    job,
+    open_http_service,
+    open_websocket_service,
+    open_world,
+)
+from tests.worlds.accept_clients import api, open_client
 
 LOST = JobError(ErrorCode.TIMEOUT, "no byte", permanent=False)
 

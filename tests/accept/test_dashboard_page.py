@@ -10,7 +10,8 @@ import pytest
 
 from streamwarm.accept.auth import Auth
 from streamwarm.watch.dashboard.page import Page, load_pages
-from tests.worlds.accept import api, open_http_service, open_world
+from tests.worlds.accept import open_http_service, open_world
+from tests.worlds.accept_clients import api
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 

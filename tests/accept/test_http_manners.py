@@ -13,16 +13,8 @@ from streamwarm.accept.http.gate import RequestLimits
 from streamwarm.accept.wire.requests import parse_list
 from streamwarm.cli.client import CallError, connect
 from streamwarm.cli.http_client import open_http_caller
-from tests.worlds.accept import (
-    api,
-    dial,
-    job,
-    open_http_service,
-    open_websocket_service,
-    open_world,
-    port_of,
-    read_all,
-)
+from tests.worlds.accept import job, open_http_service, open_websocket_service, open_world
+from tests.worlds.accept_clients import api, dial, port_of, read_all
 
 
 @pytest.mark.parametrize(

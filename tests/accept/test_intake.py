@@ -8,7 +8,7 @@ import trio
 
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, Pause, Resume
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
 from streamwarm.backlog.store import Action, Filter
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, State
@@ -180,10 +180,10 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
         lambda: intake.cancel("a"),
         lambda: intake.retry("a"),
         lambda: intake.forget(A),
-        lambda: intake.pause(Pause()),
+        lambda: intake.pause(PauseSending()),
         lambda: intake.change_jobs(ChangeJobs(Action.RETRY, ("a",))),
         lambda: intake.change_jobs(ChangeJobs(Action.CANCEL, None, Filter(State.QUEUED))),
-        lambda: intake.resume(Resume()),
+        lambda: intake.resume(ResumeSending()),
         intake.stats,
     ]
     for call in calls:

@@ -18,11 +18,13 @@ from starlette.routing import Route
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.watch.events import Observation, UnexpectedError
-from tests.worlds.accept import api, make_app, open_http_service, open_world
+from tests.worlds.accept import make_app, open_http_service, open_world
+from tests.worlds.accept_clients import api
 
 API = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """What programs use; the other routes are pages for people."""
@@ -70,7 +72,7 @@ async def running_service(observed: list[Observation]) -> AsyncIterator[str]:
     )
     shutdown = Shutdown()
     async with trio.open_nursery() as nursery:
-        endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append))
+        endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append, real_machine()))
         yield endpoints.http
         shutdown.signal()
 

@@ -12,7 +12,13 @@ import httpx
 import pytest
 
 from streamwarm.watch.events import PausedByUser, ResumedByUser
-from tests.worlds.accept import Client, World, api, open_client, open_http_service, open_websocket_service, open_world
+from tests.worlds.accept import (
+    World,
+    open_http_service,
+    open_websocket_service,
+    open_world,
+)
+from tests.worlds.accept_clients import Client, api, open_client
 
 STATS = {"queue": {"queued": 0}}
 
@@ -50,8 +56,8 @@ async def test_an_operator_pauses_and_resumes_over_both_interfaces() -> None:
 @pytest.mark.parametrize(
     ("params", "named"),
     [
-        ({"until": 1.0}, "passed"),
-        ({"until": "2001-01-01T00:00:00Z"}, "passed"),
+        ({"until": 1.0}, "in the past"),
+        ({"until": "2001-01-01T00:00:00Z"}, "in the past"),
         ({"until": "tomorrow"}, "RFC 3339"),
         ({"until": "2030-01-01"}, "RFC 3339"),
         ({"until": "2030-01-01T00:00:00"}, "RFC 3339"),

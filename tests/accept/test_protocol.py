@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamwarm.accept.wire.jsonrpc import (
     NO_REPLY,
     Call,
-    Errand,
+    InvalidRequest,
     Message,
     RpcError,
     decode,
@@ -19,7 +19,7 @@ from streamwarm.accept.wire.jsonrpc import (
     result_reply,
 )
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import METHODS, Find, Get, ListJobs, Lookup, Push, Stats, Watch
+from streamwarm.accept.wire.requests import METHODS, FindRecord, GetJob, GetStats, ListJobs, Lookup, PushJobs, WatchJobs
 from streamwarm.backlog.store import Filter
 from streamwarm.model import Kind, State
 
@@ -33,7 +33,7 @@ def answer(text: str) -> Any:
     """What a client reads back, were every call to succeed with null."""
     message = decode(text)
     replies = [
-        error_reply(item.id, item.error) if isinstance(item, Errand) else result_reply(item.id, None)
+        error_reply(item.id, item.error) if isinstance(item, InvalidRequest) else result_reply(item.id, None)
         for item in message.items
         if item.id is not NO_REPLY
     ]
@@ -45,7 +45,7 @@ def code_and_id(reply: Any) -> tuple[int, Any]:
     return reply["error"]["code"], reply["id"]
 
 
-def the_only(message: Message) -> Call | Errand:
+def the_only(message: Message) -> Call | InvalidRequest:
     [item] = message.items
     return item
 
@@ -139,7 +139,7 @@ def test_a_lone_surrogate_in_an_id_comes_back_as_it_was_sent() -> None:
 def test_a_number_beyond_64_bits_is_a_double_as_to_most_programs_and_spoils_no_other_job_of_a_push() -> None:
     call = the_only(decode(request("push", {"jobs": [{"r2_key": "a"}, {"bytes": 2**70}]}, id=2**64)))
     assert isinstance(call, Call)
-    assert isinstance(call.request, Push)
+    assert isinstance(call.request, PushJobs)
     assert call.request.jobs == [{"r2_key": "a"}, {"bytes": 2.0**70}]
     assert call.id == 2**64
 
@@ -190,19 +190,19 @@ def test_a_wrong_param_is_named_with_what_is_allowed(method: str, params: object
 @pytest.mark.parametrize(
     ("method", "params", "expected"),
     [
-        ("push", {"jobs": [1], "watch": True}, Push([1], watch=True)),
-        ("push", {"jobs": []}, Push([], watch=True)),
-        ("get", {"id": "a"}, Get("a")),
+        ("push", {"jobs": [1], "watch": True}, PushJobs([1], watch=True)),
+        ("push", {"jobs": []}, PushJobs([], watch=True)),
+        ("get", {"id": "a"}, GetJob("a")),
         (
             "find",
             {"destination": "b", "kind": "photo", "sha256": "AB" * 32},
-            Find(Lookup("b", Kind.PHOTO, sha256="ab" * 32)),
+            FindRecord(Lookup("b", Kind.PHOTO, sha256="ab" * 32)),
         ),
         ("list", {}, ListJobs(Filter(), 100)),
         ("list", {"state": "failed", "limit": 5, "after": 9}, ListJobs(Filter(State.FAILED), 5, 9)),
-        ("watch", {}, Watch()),
-        ("watch", {"ids": ["a"], "since": 3}, Watch(("a",), 3)),
-        ("stats", None, Stats()),
+        ("watch", {}, WatchJobs()),
+        ("watch", {"ids": ["a"], "since": 3}, WatchJobs(("a",), 3)),
+        ("stats", None, GetStats()),
     ],
 )
 def test_good_params_become_what_was_asked(method: str, params: object, expected: object) -> None:

@@ -18,16 +18,8 @@ from streamwarm.model import Progress
 from streamwarm.settle.feed import Feed
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.events import ConnectionRefused, UnexpectedError
-from tests.worlds.accept import (
-    api,
-    dial,
-    job,
-    open_client,
-    open_http_service,
-    open_websocket_service,
-    open_world,
-    read_all,
-)
+from tests.worlds.accept import job, open_http_service, open_websocket_service, open_world
+from tests.worlds.accept_clients import api, dial, open_client, read_all
 from tests.worlds.failing_store import FailingStore
 
 EVENTS = "/v1/events"

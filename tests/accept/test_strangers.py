@@ -14,18 +14,8 @@ from trio_websocket import ConnectionClosed
 
 from streamwarm.model import Progress
 from streamwarm.watch.events import ClientDisconnected, ConnectionRefused, UnexpectedError
-from tests.worlds.accept import (
-    HANDSHAKE,
-    World,
-    dial,
-    job,
-    open_client,
-    open_websocket_service,
-    open_world,
-    quick,
-    read_all,
-    send_to_the_end,
-)
+from tests.worlds.accept import World, job, open_websocket_service, open_world, quick
+from tests.worlds.accept_clients import HANDSHAKE, dial, open_client, read_all, send_to_the_end
 
 
 async def assert_serves(url: str) -> None:

@@ -30,14 +30,14 @@ from streamwarm.accept.wire.fields import (
     is_unicode,
 )
 from streamwarm.accept.wire.requests import METHODS
-from streamwarm.accept.wire.shapes import Either, Shape
+from streamwarm.accept.wire.shapes import EitherShape, Shape
 from streamwarm.accept.wire.table import MAX_JOBS, MAX_LIMIT, MAX_WATCHED, NEW_JOB, PARAMS
 from streamwarm.model import MAX_KEY_BYTES
 
-SHAPES: dict[str, Shape | Either] = {**PARAMS, "job": NEW_JOB}
+SHAPES: dict[str, Shape | EitherShape] = {**PARAMS, "job": NEW_JOB}
 
 
-def parts(shape: Shape | Either) -> list[Shape]:
+def parts(shape: Shape | EitherShape) -> list[Shape]:
     return [shape] if isinstance(shape, Shape) else [shape.given, shape.otherwise]
 
 

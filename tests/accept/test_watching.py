@@ -12,13 +12,8 @@ from streamwarm.accept.websocket.watching import Watching
 from streamwarm.accept.wire.refusals import too_often
 from streamwarm.accept.wire.requests import parse_list
 from streamwarm.model import Event, Kind, State
-from tests.worlds.accept import (
-    job,
-    open_client,
-    open_websocket_service,
-    open_world,
-    quick,
-)
+from tests.worlds.accept import job, open_websocket_service, open_world, quick
+from tests.worlds.accept_clients import open_client
 
 
 def event(seq: int, job_id: str, state: State = State.RUNNING) -> Event:
@@ -26,7 +21,7 @@ def event(seq: int, job_id: str, state: State = State.RUNNING) -> Event:
 
 
 def told(watching: Watching, events: list[Event]) -> list[int]:
-    return [one.seq for one in events if one.seq > watching.cursor and watching.pass_by(one)]
+    return [one.seq for one in events if one.seq > watching.cursor and watching.advance(one)]
 
 
 async def ids_told(client: Any, count: int) -> list[str]:

@@ -14,18 +14,8 @@ from streamwarm.backlog.store import Filter
 from streamwarm.errors import SettingsError
 from streamwarm.model import Progress
 from streamwarm.watch.events import ClientConnected, ClientDisconnected, ConnectionRefused, UnexpectedError
-from tests.worlds.accept import (
-    HANDSHAKE,
-    RESULT,
-    dial,
-    job,
-    open_client,
-    open_websocket_service,
-    open_world,
-    port_of,
-    quick,
-    refused_with,
-)
+from tests.worlds.accept import RESULT, job, open_websocket_service, open_world, quick
+from tests.worlds.accept_clients import HANDSHAKE, dial, open_client, port_of, refused_with
 
 
 async def states_until_done(client: Any) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
-from tests.worlds.backlog import LIMITS, Clock, OpenStore, numbered
+from tests.worlds.backlog import IN_THREADS, LIMITS, OVER_SOCKETS, Clock, OpenStore, numbered
 from tests.worlds.postgres import PostgresServer
 
 
@@ -29,24 +29,26 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_sqlite(path: str, clock: Clock) -> OpenStore:
-    """Opens the store in the file at `path`, as often as it is called."""
+    """A function that opens the store in the file at `path`. It may be called several times."""
+
+    new_token = numbered("token-")  # one for all stores: a token also names a process
 
     def open_store(limits: StoreBounds = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
-        return open_sqlite_store(
-            path, limits=limits, now=clock, new_id=numbered("job-"), new_token=numbered("token-"), **more
-        )
+        arguments = {"limits": limits, "now": clock, "new_id": numbered("job-"), "new_token": new_token}
+        return open_sqlite_store(path, **{**arguments, **IN_THREADS, **more})
 
     return open_store
 
 
 @pytest.fixture
 def open_postgres(postgres_server: PostgresServer, clock: Clock) -> OpenStore:
-    """Opens the store in a schema of this test's own, as often as it is called."""
+    """A function that opens the store in a schema of this test's own. It may be called several times."""
     url = postgres_server.new_schema()
+    new_token = numbered("token-")  # one for all stores: a token also names a process
 
     def open_store(limits: StoreBounds = LIMITS, **more: object) -> AbstractAsyncContextManager[Store]:
-        arguments = {"limits": limits, "now": clock, "new_id": numbered("job-"), "new_token": numbered("token-")}
-        return open_postgres_store(url, **{**arguments, **more})
+        arguments = {"limits": limits, "now": clock, "new_id": numbered("job-"), "new_token": new_token}
+        return open_postgres_store(url, **{**arguments, **OVER_SOCKETS, **more})
 
     return open_store
 

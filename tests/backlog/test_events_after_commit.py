@@ -1,11 +1,13 @@
-"""What followers lose without these: an event, its order, or the truth, though nothing is read back after a commit."""
+"""Followers get every event, in order and as it was stored, although nothing is read back after a commit."""
 
 from __future__ import annotations
 
 import random
+import time
 from contextlib import AsyncExitStack
 
 import pytest
+import trio
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.settlement import Failed, Retry
@@ -18,7 +20,7 @@ ROOMY = StoreBounds(max_pending=10_000)
 
 
 async def change(store: Store, claims: list[Claim], step: int, chance: random.Random) -> None:
-    """Something that makes a few events, or none."""
+    """A write that appends a few events, or none."""
     match chance.randrange(4):
         case 0:
             jobs = [photo(f"{step}-{n}.jpg", options={"caption": "é"}) for n in range(chance.randint(1, 4))]
@@ -50,6 +52,8 @@ async def test_followers_are_told_what_is_kept_whoever_else_writes(
                 open_sqlite_store(
                     path,
                     limits=ROOMY,
+                    now=time.time,
+                    run_sync=trio.to_thread.run_sync,
                     new_id=lambda: f"job-{chance.getrandbits(64)}",
                     new_token=lambda: f"token-{chance.getrandbits(64)}",
                 )

@@ -1,4 +1,4 @@
-"""Retrying, cancelling and forgetting by the hundred must do to each job what the single method does, and no more."""
+"""Retrying, cancelling and forgetting many jobs must do to each what the single method does, and no more."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ async def fail(store: Store, job: NewJob, state: State = State.FAILED) -> str:
     return claim.job.id
 
 
+def ids(changed: Changed) -> list[str]:
+    return [job.id for job in changed.jobs]
+
+
 async def states(store: Store, job_ids: list[str]) -> list[State | None]:
     jobs = [await store.get(job_id) for job_id in job_ids]
     return [None if job is None else job.state for job in jobs]
@@ -30,7 +34,7 @@ async def test_all_failed_jobs_are_retried_in_batches_and_no_other(store: Store)
     here, after, batches = Filter(State.FAILED, "bot"), None, []
     while not batches or after is not None:
         batch = await store.change_all(Action.RETRY, here, limit=2, after=after)
-        batches.append(batch.ids)
+        batches.append(ids(batch))
         after = batch.next
     assert batches == [failed[:2:-1], failed[2:0:-1], failed[:1]]
     assert await states(store, [*failed, other, held, queued]) == [
@@ -49,7 +53,7 @@ async def test_of_jobs_for_the_same_media_one_is_retried(store: Store) -> None:
     owned = await fail(store, photo("owned.jpg"))
     await push_one(store, photo("owned.jpg"))
     changed = await store.change_all(Action.RETRY, FAILED, limit=10)
-    assert (changed.ids, changed.matched) == ([twice[1]], 4)
+    assert (ids(changed), changed.matched) == ([twice[1]], 4)
     assert await states(store, [*twice, warmed, owned]) == [
         State.FAILED,
         State.QUEUED,
@@ -64,7 +68,7 @@ async def test_named_jobs_are_cancelled_and_a_running_one_loses_its_lease(store:
     ended = (await warm(store, photo("done.jpg"))).id
     names = [claim.job.id, queued, ended, queued, "nobody"]
     changed = await store.change_each(Action.CANCEL, names)
-    assert (changed.ids, changed.matched) == ([claim.job.id, queued], 3)
+    assert (ids(changed), changed.matched) == ([claim.job.id, queued], 3)
     assert {job.state for job in changed.jobs} == {State.CANCELLED}
     assert await store.settle([done(claim)]) == [False]
     events = await store.events_after(0, limit=100)
@@ -77,7 +81,7 @@ async def test_forgetting_deletes_dead_letters_and_makes_done_media_cold(store: 
     by_key = (await warm(store, photo("by-key.jpg"))).id
     by_digest = (await warm(store, photo("x.jpg", sha256="11" * 32), sha256="11" * 32)).id
     changed = await store.change_each(Action.FORGET, [*dead, running, by_key, by_digest])
-    assert (sorted(changed.ids), changed.matched) == (sorted([*dead, by_key, by_digest]), 5)
+    assert (sorted(ids(changed)), changed.matched) == (sorted([*dead, by_key, by_digest]), 5)
     assert await states(store, [*dead, running, by_key]) == [None, None, State.RUNNING, State.DONE]
     assert await store.find("bot", Kind.PHOTO, r2_key="by-key.jpg") is None
     assert await store.find("bot", Kind.PHOTO, sha256="11" * 32) is None
@@ -101,4 +105,4 @@ async def test_bulk_and_single_agree_on_what_can_be_retried(store: Store) -> Non
                 await store.settle([Failed(claim.lease, TIMED_OUT, state)])
         before = (await view(store, job_id)).state
         changed = await store.change_each(Action.RETRY, [job_id])
-        assert bool(changed.ids) is (before in RETRYABLE)
+        assert bool(ids(changed)) is (before in RETRYABLE)

@@ -1,10 +1,9 @@
-"""What a person orders and what a destination asks for: lost if it does not outlive a restart, does not reach another
-process, or ends when it should not."""
+"""What users order and what destinations ask for must outlive a restart, reach every process, and end in time."""
 
 from __future__ import annotations
 
 from streamwarm.backlog.settlement import Retry
-from streamwarm.backlog.shared_limits import MovedLane, Silence, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, UserPause
 from streamwarm.backlog.store import Store
 from tests.worlds.backlog import TIMED_OUT, Clock, OpenStore, photo, start
 
@@ -39,7 +38,7 @@ async def test_a_pause_ends_at_its_time_and_a_new_one_replaces_it(store: Store, 
 async def test_each_time_a_destination_is_mended_is_told_whether_or_not_it_was_paused(store: Store) -> None:
     for destination in ("mybot", None, "another", "mybot"):
         await store.resume(destination)
-    assert (await store.shared_limits()).mended == {"another": 1, "mybot": 2}
+    assert (await store.shared_limits()).resumes == {"another": 1, "mybot": 2}
 
 
 async def test_the_newest_address_of_each_lane_is_told(store: Store) -> None:
@@ -49,35 +48,35 @@ async def test_the_newest_address_of_each_lane_is_told(store: Store) -> None:
     assert told == [MovedLane("a", "-1", "-1002"), MovedLane("b", "-1", "-1003")]
 
 
-async def fall_silent(store: Store, clock: Clock, lane: str | None, for_s: float) -> Silence:
-    """An attempt is answered with a 429."""
-    silence = Silence("mybot", lane, clock.at + for_s, f"429, {for_s:g} s")
+async def cool_down(store: Store, clock: Clock, lane: str | None, for_s: float) -> Cooldown:
+    """The destination answers an attempt with a 429."""
+    cooldown = Cooldown("mybot", lane, clock.at + for_s, f"429, {for_s:g} s")
     claim = await start(store, photo())
-    await store.settle([Retry(claim.lease, TIMED_OUT, clock.at, counts=False, silence=silence)])
+    await store.settle([Retry(claim.lease, TIMED_OUT, clock.at, counts=False, cooldown=cooldown)])
     await store.wake_due()
-    return silence
+    return cooldown
 
 
 async def test_a_silence_lasts_until_the_latest_deadline_of_its_place(store: Store, clock: Clock) -> None:
-    whole = await fall_silent(store, clock, None, 40)
-    first = await fall_silent(store, clock, "-1", 30)
-    await fall_silent(store, clock, "-1", 20)
-    await store.resume("mybot")  # no person can mend a 429
-    assert (await store.shared_limits()).silences == [whole, first]
-    longer = await fall_silent(store, clock, "-1", 50)
+    whole = await cool_down(store, clock, None, 40)
+    first = await cool_down(store, clock, "-1", 30)
+    await cool_down(store, clock, "-1", 20)
+    await store.resume("mybot")  # no user can end a 429
+    assert (await store.shared_limits()).cooldowns == [whole, first]
+    longer = await cool_down(store, clock, "-1", 50)
     clock.at += 40
-    assert (await store.shared_limits()).silences == [longer]
+    assert (await store.shared_limits()).cooldowns == [longer]
     clock.at += 10
-    assert (await store.shared_limits()).silences == []
+    assert (await store.shared_limits()).cooldowns == []
 
 
 async def test_a_silence_is_told_even_by_an_attempt_that_lost_its_lease(store: Store, clock: Clock) -> None:
     claim = await start(store, photo())
     await store.cancel(claim.job.id)
-    silence = Silence("mybot", None, clock.at + 60, "429")
-    again = Retry(claim.lease, TIMED_OUT, silence.until, counts=False, silence=silence)
+    cooldown = Cooldown("mybot", None, clock.at + 60, "429")
+    again = Retry(claim.lease, TIMED_OUT, cooldown.until, counts=False, cooldown=cooldown)
     assert await store.settle([again]) == [False]
-    assert (await store.shared_limits()).silences == [silence]
+    assert (await store.shared_limits()).cooldowns == [cooldown]
 
 
 async def test_all_of_it_outlives_the_service(open_sqlite: OpenStore, clock: Clock) -> None:
@@ -86,8 +85,8 @@ async def test_all_of_it_outlives_the_service(open_sqlite: OpenStore, clock: Clo
         await store.pause("mybot", clock.at + 60)
         await store.resume("another")
         await store.move_lane(MovedLane("mybot", "-5", "-1005"))
-        await fall_silent(store, clock, "-5", 60)
+        await cool_down(store, clock, "-5", 60)
         kept = await store.shared_limits()
-    assert all((kept.pauses, kept.mended, kept.moved_lanes, kept.silences))
+    assert all((kept.pauses, kept.resumes, kept.moved_lanes, kept.cooldowns))
     async with open_sqlite() as store:
         assert await store.shared_limits() == kept

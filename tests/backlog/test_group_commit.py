@@ -1,4 +1,4 @@
-"""What a disk's pace costs without these: an outcome and the claim that follows it, each with a sync of its own."""
+"""On a slow disk, an outcome and the claim that follows it must not each cost a sync."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import trio
 
-from streamwarm.backlog.group_commit import GroupCommit, Outcome
+from streamwarm.backlog.group_commit import GroupCommit, Result
 
 
 async def test_the_claim_that_follows_an_outcome_a_turn_later_shares_its_sync() -> None:
     groups: list[list[str]] = []
 
-    async def commit(operations: Sequence[str]) -> Sequence[Outcome]:
+    async def commit(operations: Sequence[str]) -> Sequence[Result]:
         groups.append(list(operations))
         await trio.lowlevel.checkpoint()
-        return [Outcome(value=operation) for operation in operations]
+        return [Result(value=operation) for operation in operations]
 
     writer = GroupCommit(commit)
 

@@ -1,4 +1,4 @@
-"""A job changes its state only as the table of changes says, in every store."""
+"""In every store, a job changes its state only as the table of changes allows."""
 
 from __future__ import annotations
 

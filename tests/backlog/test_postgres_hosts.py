@@ -1,25 +1,22 @@
-"""What several hosts on one PostgreSQL database promise together."""
+"""What several hosts on one PostgreSQL database guarantee together."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
 
-import psycopg
 import pytest
 import trio
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.postgres.server import connect, migrate
 from streamwarm.backlog.postgres.store import open_postgres_store
-from streamwarm.backlog.queries import load_migrations, load_queries
+from streamwarm.backlog.queries import load_migrations
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
-from tests.worlds.backlog import OpenStore, claim_one, done, numbered, photo, push_one, start, view
+from tests.worlds.backlog import OVER_SOCKETS, OpenStore, claim_one, done, numbered, photo, push_one, start, view
 from tests.worlds.postgres import PostgresServer
 
 ROOMY = StoreBounds(max_pending=50_000)
@@ -43,11 +40,10 @@ async def work_until_empty(host: Store, claimed: list[str]) -> None:
 
 
 async def follow(host: Store, until: int, seen: list[int]) -> None:
-    """Read events as a publisher does, from a cursor, as soon as there are any."""
+    """Read events from a cursor as soon as there are any, as the publisher does."""
     while len(seen) < until:
         last = seen[-1] if seen else 0
-        await host.wait_for_event(last)
-        seen += [event.seq for event in await host.events_after(last, limit=50)]
+        seen += [event.seq for event in await host.next_events(last, limit=50)]
 
 
 async def test_no_job_goes_to_two_hosts_and_no_reader_misses_an_event(open_postgres: OpenStore) -> None:
@@ -165,132 +161,8 @@ async def test_hosts_count_each_other_until_one_falls_silent_or_leaves(open_post
         assert await counted(one) == 1
 
 
-SMALL_TABLES = {
-    "count_processes",
-    "counter",
-    "delete_processes",
-    "drop_old_writers",
-    "job_counts",
-    "lock_intake",
-    "lock_numbering",
-    "mends",
-    "moved_lanes",
-    "pauses",
-    "silences",
-}
-SORTED_RESULTS = {
-    "events_of_jobs_after",
-    "newest_jobs_in_places",
-    "queued_in_bands",
-}
-"""What they sort is what they found by an index, at most `limit` for each thing asked for."""
-
-
-GROW = (
-    """
-    INSERT INTO jobs (
-        seq, id, destination, kind, r2_key, options, media_reference, base_score, state, attempt, created_at,
-        updated_at, queued_at, possible_duplicate
-    )
-    SELECT n, n, 'bot', 'photo', n, '{}', 'key:' || n, 100, 'queued', 0, n, n, n, false FROM generate_series(1, 3000) n
-    """,
-    """
-    INSERT INTO media_cache (destination, kind, media_reference, status, r2_key, job_id, updated_at)
-    SELECT 'bot', 'photo', 'key:' || n, 'warming', n, n, n FROM generate_series(1, 3000) n
-    """,
-)
-
-
-@pytest.fixture(scope="session", params=["never looked at", "empty when looked at", "grown since"])
-def planned(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> str:
-    """The worst there is to plan on: what the planner knows of the tables is nothing, or not true any more."""
-    url = postgres_server.new_schema()
-    migrate(url)
-    with closing(connect(url)) as connection:
-        for table in ("jobs", "media_cache", "events") if request.param != "never looked at" else ():
-            connection.execute(f"ANALYZE {table}")
-        for statement in GROW if request.param == "grown since" else ():
-            connection.execute(statement)
-    return url
-
-
-def plan(url: str, query: str) -> str:
-    """The plan for any parameters."""
-    numbers: dict[str, int] = {}
-    text = re.sub(r"%\((\w+)\)s", lambda match: f"${numbers.setdefault(match[1], len(numbers) + 1)}", query)
-    return explained(url, f"EXPLAIN (GENERIC_PLAN) {text}", None)
-
-
-EXAMPLES = {"text": "x", "bigint": 1, "integer": 1, "double precision": 1.0, "boolean": False}
-
-
-def plan_for_many(url: str, query: str) -> str:
-    """The plan for 400 rows at once, as a client's push has them."""
-    columns = dict(re.findall(r"%\((\w+)\)s::([a-z ]+)\[\]", query))
-    others = dict.fromkeys(re.findall(r"%\((\w+)\)s", query), 1)
-    return explained(url, f"EXPLAIN {query}", {**others, **{name: [EXAMPLES[t]] * 400 for name, t in columns.items()}})
-
-
-def explained(url: str, text: str, parameters: dict[str, object] | None) -> str:
-    with closing(connect(url)) as connection:
-        found = connection.execute(psycopg.sql.SQL(text), parameters, prepare=False)
-        return "\n".join(row["QUERY PLAN"] for row in found)
-
-
-@pytest.mark.parametrize(
-    "name", sorted(name for name, text in load_queries("postgres").items() if name not in SMALL_TABLES)
-)
-def test_no_query_scans_or_sorts_a_table_that_grows_in_postgres(planned: str, name: str) -> None:
-    query = load_queries("postgres")[name]
-    if query.startswith("INSERT") or " FROM " not in query.replace("\n", " "):
-        return
-    told = plan(planned, query)
-    assert "Seq Scan" not in told
-    if name not in SORTED_RESULTS:
-        assert "Sort" not in told
-
-
-@pytest.mark.parametrize(
-    ("name", "index"),
-    [
-        ("ready_records", "ix_media_cache_lookup"),
-        ("live_jobs", "ix_jobs_live"),
-        ("lock_jobs_by_id", "jobs_id_key"),
-        ("lock_jobs_to_claim", "jobs_id_key"),
-        ("base_scores", "ix_jobs_queued"),
-        ("queued_in_bands", "ix_jobs_queued"),
-        ("oldest_queued_at", "ix_jobs_oldest"),
-        ("lock_due_jobs", "ix_jobs_due"),
-        ("lock_expired_jobs", "ix_jobs_leased"),
-        ("lock_ended_jobs", "ix_jobs_ended"),
-        ("newest_jobs_in_places", "ix_jobs_list"),
-        ("events_of_jobs_after", "ix_events_job"),
-        ("update_jobs", "jobs_pkey"),
-    ],
-)
-def test_each_query_reads_the_index_that_was_made_for_it(planned: str, name: str, index: str) -> None:
-    """Without statistics, as in the first minute of a store, the planner has only the queries to go by."""
-    assert set(re.findall(r"using (ix_\w+|jobs_\w+)", plan(planned, load_queries("postgres")[name]))) == {index}
-
-
-@pytest.mark.parametrize("planner", [plan, plan_for_many])
-@pytest.mark.parametrize(
-    "name",
-    sorted(n for n, text in load_queries("postgres").items() if "[]" in text and "INSERT INTO" not in text),
-)
-def test_many_keys_are_looked_up_one_by_one_and_never_the_table_for_each(
-    planned: str, name: str, planner: Callable[[str, str], str]
-) -> None:
-    """Joined the other way round, a push of 400 jobs into 10,000 read four million rows."""
-    lines = planner(planned, load_queries("postgres")[name]).splitlines()
-    walked = [number for number, line in enumerate(lines) if re.search(r"Index (Only )?Scan", line)]
-    assert walked
-    for number in walked:
-        assert "Index Cond:" in lines[number + 1], lines[number]
-
-
 NEVER = math.inf
-"""No polling: it would find what a lost notification did not report, and these tests are about notifications."""
+"""No polling: it would find the events even if a notification was lost, and these tests are about notifications."""
 
 
 @pytest.mark.parametrize("cut_off", [False, True])
@@ -324,6 +196,7 @@ async def test_what_a_store_in_another_schema_tells_is_not_taken_for_ones_own(
         new_id=numbered("job-"),
         new_token=numbered("token-"),
         poll_s=NEVER,
+        **OVER_SOCKETS,
     )
     async with (
         open_postgres(poll_s=NEVER) as mine,
@@ -333,7 +206,7 @@ async def test_what_a_store_in_another_schema_tells_is_not_taken_for_ones_own(
         await others.push([photo(f"{number}.jpg") for number in range(9)])
         await push_one(same, photo())
         with trio.fail_after(60):
-            await mine.wait_for_event(0)  # what was told before that was heard before it
+            await mine.next_events(0, limit=1)  # a notification from elsewhere came before this one
         with trio.move_on_after(0) as waiting:
-            await mine.wait_for_event(1)
+            await mine.next_events(1, limit=1)
         assert waiting.cancelled_caught

@@ -28,7 +28,7 @@ ROUNDS = 6
 
 @define(eq=False)
 class Past:
-    """What a store was asked to do on `disk`: after how many writes each job's state was acknowledged."""
+    """What a store did on `disk`. `told` has each job's acknowledged states, with the number of writes before each."""
 
     disk: Disk = field(factory=Disk)
     told: dict[str, list[tuple[int, State]]] = field(factory=dict)
@@ -54,7 +54,7 @@ def open_on(connect_to: Callable[[str], object], path: Path):  # type: ignore[no
 
 
 async def live(*pragmas: str) -> Past:
-    """A short life of a store: pushes, claims, every sort of ending, and moves of the log into the file in between."""
+    """Run a store for a short time: pushes, claims, every kind of ending, and checkpoints of the log in between."""
     past = Past()
 
     def connect_to(path: str) -> Connection:
@@ -89,7 +89,7 @@ async def one_round(store: Store, past: Past, number: int) -> None:
 
 
 async def lost_after_cut(past: Past, at: int, random: Random | None) -> list[str]:
-    """The jobs that are not found as they were last acknowledged before the cut, or further on."""
+    """The jobs whose state is neither the last one acknowledged before the cut nor a later one."""
     lost = []
     with tempfile.TemporaryDirectory() as folder:
         past.disk.after_cut(at, random, Path(folder))
@@ -107,8 +107,8 @@ async def survived(store: Store, job_id: str, may_be: list[State]) -> bool:
     job = await store.get(job_id)
     if job is None or job.state not in may_be:
         return False
-    events = await store.events_after(0, limit=1_000, job_ids=[job_id])
-    assert events[-1].state is job.state  # the event is in the same transaction as the state it tells of
+    events = [event for event in await store.events_after(0, limit=1_000) if event.id == job_id]
+    assert events[-1].state is job.state  # the event is in the same transaction as the state it reports
     if job.state is State.DONE:
         record = await store.find("bot", Kind.PHOTO, r2_key=job.r2_key)
         assert record is not None
@@ -125,7 +125,7 @@ def done_of(job_id: str) -> Failed:
 
 @pytest.fixture(scope="module")
 def pasts() -> dict[tuple[str, ...], Past]:
-    """Each life is lived once; a cut only reads its record."""
+    """Each run is made once; a cut only reads its record."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Whoever asks whether to send work here is told soon, however long the store takes to say no."""
+"""A load balancer that asks whether to send work here gets an answer soon, however long the store takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rescuer keeps its times, and no trouble of the store ends it. Under a virtual clock."""
+"""The rescuer acts in time, and no fault of the store ends it. Under a virtual clock."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_what_is_kept_for_days_is_looked_for_once_an_hour_and_for_seconds_every_
 
 
 class Flaky:
-    """A store that is out until a moment."""
+    """A store that is down until a given time."""
 
     def __init__(self, store: Store, out_until: float) -> None:
         self._store = store

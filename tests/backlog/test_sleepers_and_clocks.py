@@ -23,7 +23,7 @@ from streamwarm.backlog.rescuer import run_rescuer
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.model import Kind, State
-from tests.worlds.backlog import Clock, claim_one, done, numbered, photo, push_one, start, view
+from tests.worlds.backlog import IN_THREADS, Clock, claim_one, done, numbered, photo, push_one, start, view
 from tests.worlds.sleeping_worker import LIMITS as SHORT_LEASES
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,9 @@ async def test_a_process_that_sleeps_through_its_lease_delivers_nothing_when_it_
     names = numbered("mine-")
     with trio.fail_after(60):
         async with (
-            open_sqlite_store(path, limits=SHORT_LEASES, now=time.time, new_id=names, new_token=names) as store,
+            open_sqlite_store(
+                path, limits=SHORT_LEASES, now=time.time, new_id=names, new_token=names, **IN_THREADS
+            ) as store,
             trio.open_nursery() as nursery,
         ):
             job_id = (await push_one(store, photo())).id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -61,7 +62,7 @@ async def test_ten_thousand_jobs_are_taken_in_one_push(open_sqlite: OpenStore) -
 
 
 class Disk:
-    """Connections whose disk can be filled, or made read-only, and mended."""
+    """Connections whose disk can be filled or made read-only, and fixed again."""
 
     def __init__(self) -> None:
         self._connections: list[sqlite3.Connection] = []
@@ -79,14 +80,14 @@ class Disk:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "remedy", "mended"),
+    ("trouble", "remedy", "fixed"),
     [
         ("max_page_count = 1", "free space", "max_page_count = 1000000"),
         ("query_only = ON", "writable", "query_only = OFF"),
     ],
 )
 async def test_a_disk_that_refuses_is_never_acknowledged_and_work_resumes_by_itself(
-    open_sqlite: OpenStore, path: str, trouble: str, remedy: str, mended: str
+    open_sqlite: OpenStore, path: str, trouble: str, remedy: str, fixed: str
 ) -> None:
     disk = Disk()
     async with open_sqlite(connect=disk.connect) as store:
@@ -97,7 +98,7 @@ async def test_a_disk_that_refuses_is_never_acknowledged_and_work_resumes_by_its
             await store.push(big)
         assert path in str(raised.value)
         assert [job.id for job in await store.queued(100)] == [running.id]
-        disk.set(mended)
+        disk.set(fixed)
         assert len([a for a in await store.push(big) if isinstance(a, Pushed)]) == 10
         await store.check_writable()
 
@@ -120,7 +121,7 @@ async def test_a_locked_file_refuses_in_time_and_recovers(open_sqlite: OpenStore
 async def test_several_first_openers_make_one_schema(path: str) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(8):
-            nursery.start_soon(trio.to_thread.run_sync, migrate, path)
+            nursery.start_soon(trio.to_thread.run_sync, migrate, path, time.time)
     connection = sqlite3.connect(path)
     scripts = sorted((int(file.name[:4]),) for file in (BACKLOG / "sqlite" / "sql").glob("0*.sql"))
     assert connection.execute("SELECT version FROM schema_migrations").fetchall() == scripts
@@ -128,7 +129,7 @@ async def test_several_first_openers_make_one_schema(path: str) -> None:
 
 
 async def test_a_newer_schema_is_left_alone(path: str, open_sqlite: OpenStore) -> None:
-    migrate(path)
+    migrate(path, time.time)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("INSERT INTO schema_migrations VALUES (999, 0)")
     connection.close()
@@ -145,7 +146,7 @@ async def test_a_file_that_cannot_be_opened_is_named_with_the_remedy(
     if content is not None:
         place.write_bytes(content)
     with pytest.raises(StoreUnavailable, match=message) as raised:
-        migrate(str(place))
+        migrate(str(place), time.time)
     assert str(place) in str(raised.value)
 
 
@@ -192,9 +193,9 @@ async def test_another_process_on_the_file_is_heard(open_sqlite: OpenStore) -> N
     async with open_sqlite() as mine, open_sqlite() as other:
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(mine.wait_for_event, 0)
-                await push_one(other, photo())
-        assert (await mine.events_after(0, limit=10))[0].state is State.QUEUED
+                nursery.start_soon(push_one, other, photo())
+                heard = await mine.next_events(0, limit=10)
+        assert [event.state for event in heard] == [State.QUEUED]
 
 
 def plan(connection: sqlite3.Connection, query: str) -> str:
@@ -207,7 +208,7 @@ SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "paus
 
 @pytest.fixture
 def schema(path: str) -> Iterator[Callable[[str], str]]:
-    migrate(path)
+    migrate(path, time.time)
     with closing(connect(path)) as connection:
         yield lambda query: plan(connection, query)
 

@@ -1,5 +1,4 @@
-"""Any sequence of operations leaves SQLite and PostgreSQL where it leaves memory: they know rows in wholly different
-ways."""
+"""After any sequence of operations, SQLite and PostgreSQL return what memory does, yet keep rows in other ways."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from streamwarm.backlog.settlement import Done, Failed, Release, Retry
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Filter, Store
 from streamwarm.model import Kind, Lease, NewJob, SeenObject, State
-from tests.worlds.backlog import LOST, TIMED_OUT, Clock, numbered
+from tests.worlds.backlog import LOST, OVER_SOCKETS, TIMED_OUT, Clock, numbered
 from tests.worlds.postgres import PostgresServer
 
 LIMITS = StoreBounds(max_pending=6, max_attempts=2, keep_done_s=500, keep_failed_s=900, max_wait_s=700)
@@ -41,7 +40,7 @@ new_jobs = st.builds(
 job_ids = st.sampled_from(["x", "y", *(f"job-{n}" for n in range(1, 5))])
 ANY = "any"
 leases = st.builds(Lease, st.just(ANY), st.integers(0, 3).map(str))
-"""The lease that was granted so many claims before the last one; `agree` puts it in."""
+"""The token says how many claims before the last one the lease was given; `agree` replaces it."""
 
 settlements = st.one_of(
     st.builds(
@@ -96,23 +95,23 @@ steps = st.one_of(
 )
 
 
-async def everything_told(store: Store) -> list[Any]:
-    """All that a user can see of a store."""
-    told: list[Any] = [await store.counts(), await store.queued(3), await store.queued(50)]
+async def everything_visible(store: Store) -> list[Any]:
+    """Everything that a user can read from a store."""
+    seen: list[Any] = [await store.counts(), await store.queued(3), await store.queued(50)]
     filters = [Filter(state, place) for state in (None, State.QUEUED, State.DONE) for place in (None, "bot")]
-    told += [await store.list_jobs(which, limit=3) for which in filters]
-    told.append(await store.events_after(2, limit=500))
-    told.append(await store.events_after(0, limit=4, job_ids=["x", "job-1", "job-2"]))
-    told.append(await store.last_seq())
+    seen += [await store.list_jobs(which, limit=3) for which in filters]
+    seen.append(await store.events_after(2, limit=500))
+    seen.append(await store.events_after(0, limit=4))
+    seen.append(await store.last_seq())
     for destination in DESTINATIONS:
         for kind in KINDS:
-            told += [await store.find(destination, kind, sha256=digest) for digest in DIGESTS[1:]]
-            told += [await store.find(destination, kind, r2_key=key) for key in KEYS]
-    return told
+            seen += [await store.find(destination, kind, sha256=digest) for digest in DIGESTS[1:]]
+            seen += [await store.find(destination, kind, r2_key=key) for key in KEYS]
+    return seen
 
 
 async def in_place(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
-    """SQLite without threads: no hand-over to pay for each of these tiny operations."""
+    """Runs SQLite without threads: handing over each of these tiny operations would take most of the time."""
     return function(*args)
 
 
@@ -145,7 +144,7 @@ async def agree(open_other: Callable[..., Any], sequence: list[Call]) -> None:
             assert await getattr(other, name)(*meant, **named) == answer
             if name == "claim":
                 granted += [claim.lease for claim in answer]
-        assert await everything_told(other) == await everything_told(memory)
+        assert await everything_visible(other) == await everything_visible(memory)
 
 
 @settings(max_examples=15)
@@ -160,4 +159,4 @@ async def test_sqlite_and_memory_tell_users_the_same(first: Call, sequence: list
 async def test_postgres_and_memory_tell_users_the_same(
     postgres_server: PostgresServer, first: Call, sequence: list[Call]
 ) -> None:
-    await agree(partial(open_postgres_store, postgres_server.new_schema()), [first, *sequence])
+    await agree(partial(open_postgres_store, postgres_server.new_schema(), **OVER_SOCKETS), [first, *sequence])

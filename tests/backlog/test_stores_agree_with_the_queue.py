@@ -1,4 +1,4 @@
-"""However many jobs a store holds, what is read of it for the ready queue goes out in the one right order."""
+"""However many jobs a store has, the ready queue gives them out in the one right order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.model import Kind, NewJob, QueuedJob
-from tests.worlds.backlog import Clock, numbered, photo
+from tests.worlds.backlog import OVER_SOCKETS, Clock, numbered, photo
 from tests.worlds.naive_queue import NaiveQueue
 from tests.worlds.postgres import PostgresServer
 
@@ -57,7 +57,7 @@ async def push_all(store: Store, clock: Clock, jobs: list[Arrival]) -> list[Queu
 
 
 async def hand_out_all(store: Store, clock: Clock, jobs: list[Arrival], waits: list[float], max_queue: int) -> None:
-    """Push the jobs, then hand them out one by one; each must be the best of all that are left."""
+    """Push the jobs, then give them out one by one. Each must be the best of all that are left."""
     naive = NaiveQueue(MAX_WAIT_S, await push_all(store, clock, jobs))
     queue = ReadyQueue(max_queue, MAX_WAIT_S)
     for wait_s in waits[: len(jobs)]:
@@ -95,7 +95,7 @@ async def test_so_it_does_when_postgres_holds_the_rest(
     postgres_server: PostgresServer, jobs: list[Arrival], waits: list[float], max_queue: int
 ) -> None:
     clock = Clock()
-    async with open_postgres_store(postgres_server.new_schema(), **parts(clock)) as store:
+    async with open_postgres_store(postgres_server.new_schema(), **OVER_SOCKETS, **parts(clock)) as store:
         await hand_out_all(store, clock, jobs, waits, max_queue)
 
 

@@ -111,7 +111,7 @@ def test_a_rejected_job_counts_as_failed_and_says_why(following: Following, show
 
 
 def test_a_job_that_is_not_to_be_followed_is_told_once(following: Following, shown: Shown) -> None:
-    following.left_alone(JOB, answer())
+    following.accepted_unwatched(JOB, answer())
     assert (following.open_count, following.ok, shown.count) == (0, 1, 1)
     assert shown.calls == [("ended", ("a.jpg", "queued"))]
 

@@ -1,5 +1,5 @@
-"""What another process of the store was told is obeyed here too: what a person has paused (here, at once, and never so
-that it ends a destination's own pause) and mended, where a chat has moved, a 429."""
+"""What one process of the store learns holds in the others: a user's pause (which never ends a destination's own) and
+resume, a moved chat, a 429."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import define
 from trio.testing import MockClock
 
 from streamwarm.backlog.settlement import Retry
-from streamwarm.backlog.shared_limits import MovedLane, Silence
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane
 from streamwarm.backlog.store import Pushed
 from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
@@ -37,14 +37,14 @@ class World:
     wakes: list[None]
     observed: list[Any]
 
-    async def fall_silent(self, lane: str | None, for_s: float) -> None:
+    async def cool_down(self, lane: str | None, for_s: float) -> None:
         """As another process does it whose attempt is answered with a 429."""
         (pushed,) = await self.store.push([NewJob("mybot", Kind.PHOTO, f"{lane}")])
         assert isinstance(pushed, Pushed)
         (claim,) = await self.store.claim([pushed.id])
         error = JobError(ErrorCode.RATE_LIMITED, "429", permanent=False)
-        silence = Silence("mybot", lane, now() + for_s, "429")
-        await self.store.settle([Retry(claim.lease, error, now(), counts=False, silence=silence)])
+        cooldown = Cooldown("mybot", lane, now() + for_s, "429")
+        await self.store.settle([Retry(claim.lease, error, now(), counts=False, cooldown=cooldown)])
 
 
 @asynccontextmanager
@@ -127,16 +127,16 @@ async def test_what_was_mended_is_tried_again_here_too_each_time_and_goes_on_at_
     async with world() as w:
         for _ in range(2):
             for lane in ("-1", "-2", "-3"):
-                w.limits.set_lane_aside("mybot", lane, Pause(None, "kicked", mendable=True))
+                w.limits.set_lane_aside("mybot", lane, Pause(None, "kicked", fixable=True))
             await trio.sleep(POLLS_S)
             assert w.limits.free_at("mybot") > now()
             await w.store.resume("mybot")  # at another process
             await trio.sleep(POLLS_S)
             assert w.limits.free_at("mybot") <= now()
         assert len(w.wakes) == 2
-        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", mendable=True))
-        await trio.sleep(POLLS_S)  # a mend is good for what was out before it, not for what comes after
-        assert w.limits.state("mybot").lanes["-1"].aside is not None
+        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", fixable=True))
+        await trio.sleep(POLLS_S)  # a resume clears earlier faults, not later ones
+        assert w.limits.state("mybot").lanes["-1"].set_aside is not None
 
 
 async def test_a_chat_that_has_moved_is_followed_and_one_set_aside_since_stays_out(autojump_clock: MockClock) -> None:
@@ -146,17 +146,17 @@ async def test_a_chat_that_has_moved_is_followed_and_one_set_aside_since_stays_o
         await trio.sleep(POLLS_S)
         lane = w.limits.state("mybot").lanes["-1"]
         assert (lane.address, len(w.wakes)) == ("-1001", 1)
-        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", mendable=True))
+        w.limits.set_lane_aside("mybot", "-1", Pause(None, "kicked", fixable=True))
         await trio.sleep(POLLS_S)
-        assert lane.aside is not None
+        assert lane.set_aside is not None
         assert len(w.wakes) == 1
 
 
 async def test_two_silent_chats_do_not_silence_the_third(autojump_clock: MockClock) -> None:
     async with world() as w:
-        await w.fall_silent("-1", 60)
-        await w.fall_silent("-2", 40)
-        await w.fall_silent("-7", 60)  # not configured here
+        await w.cool_down("-1", 60)
+        await w.cool_down("-2", 40)
+        await w.cool_down("-7", 60)  # not configured here
         await trio.sleep(POLLS_S)
         assert w.limits.free_at("mybot") <= now()
         assert w.limits.reserve("mybot", now()).name == "-3"
@@ -168,8 +168,8 @@ async def test_a_silent_bot_is_left_alone_until_its_deadline_as_soon_as_there_is
     autojump_clock: MockClock,
 ) -> None:
     async with world() as w:
-        await w.fall_silent(None, 60)
-        w.follower.look()
+        await w.cool_down(None, 60)
+        w.follower.refresh_soon()
         await trio.sleep(0.1)
         assert w.limits.free_at("mybot") > now()
         await trio.sleep(59)
@@ -212,7 +212,7 @@ async def test_a_deadline_holds_though_the_stores_clock_was_set_back(autojump_cl
     async with world() as w:
         w.follower.steady_now = lambda: now() + 3600.25
         await w.store.pause("paused", now() + 30)
-        await w.fall_silent(None, 30)
+        await w.cool_down(None, 30)
         await w.follower.refresh()
         for name in ("paused", "mybot"):
             assert w.limits.free_at(name) > w.follower.steady_now() + 29

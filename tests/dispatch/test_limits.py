@@ -1,4 +1,4 @@
-"""A 429 or a dead chat must cost a bot that chat, not its evening; and what was mended must be used again at once."""
+"""A 429 or a dead chat must cost a bot that chat, not its evening; and what was fixed must be used again at once."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_second_chats_429_is_taken_for_the_bots() -> None:
     assert limits.cool_down_lane("bot", "-2", Pause(NOW + 20, "second"), NOW + 1)
     assert limits.free_at("bot") == NOW + 20
     assert limits.active(NOW)["bot"].reason == "second"
-    # Once the first chat's silence is over, another's is its own again.
+    # Once the first chat's cooldown is over, another's is its own again.
     assert not limits.cool_down_lane("bot", "-3", Pause(NOW + 60, "third"), NOW + 31)
 
 
@@ -74,9 +74,9 @@ def test_the_later_deadline_of_a_chat_wins() -> None:
 
 def test_a_dead_chat_is_set_aside_and_a_bot_without_any_is_paused_until_it_is_mended() -> None:
     limits = limits_of(-1, -2)
-    limits.set_lane_aside("bot", "-1", Pause(NOW + 3600, "kicked", mendable=True))
+    limits.set_lane_aside("bot", "-1", Pause(NOW + 3600, "kicked", fixable=True))
     assert [lane_at(limits, NOW + at) for at in (0, 2)] == ["-2"] * 2
-    limits.set_lane_aside("bot", "-2", Pause(NOW + 7200, "chat not found", mendable=True))
+    limits.set_lane_aside("bot", "-2", Pause(NOW + 7200, "chat not found", fixable=True))
     assert limits.active(NOW + 4)["bot"].reason == "kicked"
     assert limits.next_change_at(NOW + 4) == NOW + 3600
     limits.resume("bot")
@@ -86,7 +86,7 @@ def test_a_dead_chat_is_set_aside_and_a_bot_without_any_is_paused_until_it_is_me
 
 def test_resuming_ends_what_a_person_can_mend_and_no_429() -> None:
     limits = limits_of(-1)
-    limits.pause("bot", Pause(NOW + 300, "token revoked", mendable=True))
+    limits.pause("bot", Pause(NOW + 300, "token revoked", fixable=True))
     limits.cool_down_lane("bot", "-1", Pause(NOW + 30, "429"), NOW)
     limits.resume("bot")
     assert limits.free_at("bot") == NOW + 30
@@ -104,7 +104,7 @@ def test_a_moved_chat_keeps_its_budget_under_its_new_id() -> None:
 def test_a_chat_that_has_become_the_same_as_another_is_not_used_twice() -> None:
     limits = limits_of(-1, -1001)
     limits.move_lane("bot", "-1", "-1001")
-    limits.resume("bot")  # nobody can mend that
+    limits.resume("bot")  # a user cannot fix that
     assert [lane_at(limits, NOW + at) for at in (0, 2, 4)] == ["-1001"] * 3
 
 

@@ -76,8 +76,8 @@ def test_the_seeds_table_is_kept_to_the_letter() -> None:
 def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
     jobs: list[QueuedJob], busy: list[tuple[str, float]], steps: list[str | float]
 ) -> None:
-    """At the very second at which a score changes too, for whichever destinations are paused until then, and whoever
-    else takes jobs away."""
+    """Also at the very second at which a score changes, whichever destinations are paused until then, and whichever
+    other process takes jobs."""
     queue, naive, now = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S), NaiveQueue(MAX_WAIT_S, named(jobs)), NOW
     pushed = naive.jobs[len(naive.jobs) // 2 :]
     naive.jobs = naive.jobs[: len(naive.jobs) // 2]

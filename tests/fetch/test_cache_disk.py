@@ -17,6 +17,7 @@ from streamwarm.fetch.cache.download import BLOCK_BYTES
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import open_cache
 from streamwarm.watch.events import UnexpectedError
+from tests.worlds.backlog import IN_THREADS
 from tests.worlds.memory_bucket import MemoryBucket, brisk_clock, cache_rig
 from tests.worlds.scripted_bucket import ETAG, holding, rig
 
@@ -68,7 +69,7 @@ async def test_after_a_full_disk_r2_is_asked_only_for_the_rest(clock: MockClock,
     async with rig(holding(body, cuts=[])) as honest:
         folder = make_private_folder(tmp_path)
         limits = {"max_entries": 5, "max_bytes": 1 << 30}
-        async with open_cache(honest.source, folder=folder, ttl_s=300, eager=True, **limits) as cache:
+        async with open_cache(honest.source, folder=folder, ttl_s=300, eager=True, **IN_THREADS, **limits) as cache:
             with disk_full_after(BLOCK_BYTES + BLOCK_BYTES // 2):
                 async with cache.open_object("media/a.mp4") as opened:
                     got = b"".join([bytes(piece) async for piece in opened.pieces()])
@@ -138,7 +139,7 @@ async def test_a_download_broken_off_is_resumed_under_the_cache(clock: MockClock
     async with rig(holding(body, cuts=[100_000, 50_000])) as broken:
         folder = make_private_folder(tmp_path)
         limits = {"max_entries": 5, "max_bytes": 1 << 30}
-        async with open_cache(broken.source, folder=folder, ttl_s=300, eager=True, **limits) as cache:
+        async with open_cache(broken.source, folder=folder, ttl_s=300, eager=True, **IN_THREADS, **limits) as cache:
             for origin in ("stream", "cache"):
                 async with cache.open_object("media/a.mp4") as opened:
                     assert b"".join([bytes(piece) async for piece in opened.pieces()]) == body

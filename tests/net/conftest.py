@@ -1,4 +1,4 @@
-"""Far sides for the client, and a certificate for those that speak TLS."""
+"""Servers for the client, and a certificate for those that speak TLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.worlds.net_peer import FarSide, Handler, MemoryNetwork
+from tests.worlds.net_peer import Handler, MemoryNetwork, Server
 
 
 @pytest.fixture(scope="session")
@@ -44,11 +44,11 @@ def server_context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def start(nursery: trio.Nursery, server_context: ssl.SSLContext) -> Callable[..., Awaitable[FarSide]]:
+def start(nursery: trio.Nursery, server_context: ssl.SSLContext) -> Callable[..., Awaitable[Server]]:
     """`await start(handler, tls=False)` serves on a free port of loopback."""
 
-    async def start(handler: Handler, *, tls: bool = False) -> FarSide:
-        side = FarSide(handler)
+    async def start(handler: Handler, *, tls: bool = False) -> Server:
+        side = Server(handler)
         serve = partial(side.serve_tls, server_context) if tls else side.serve_connection
         listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         side.port = listeners[0].socket.getsockname()[1]

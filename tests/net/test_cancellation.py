@@ -11,7 +11,7 @@ import trio
 
 from streamwarm.net.pool import PooledClient, open_client
 from tests.worlds.cancelling import cancelled_at
-from tests.worlds.net_peer import Peer
+from tests.worlds.net_peer import echo
 
 LIMIT = 3
 PIECE = b"x" * 50_000
@@ -19,15 +19,6 @@ PIECES = 4
 ENOUGH_STEPS = 400
 ROUNDS = {False: 20, True: 2}
 """By `tls`: a handshake costs a hundred times what an exchange does."""
-
-
-async def echo(peer: Peer) -> None:
-    """Answers each upload with its own bytes."""
-    while True:
-        head, body = await peer.request()
-        if not head:
-            return
-        await peer.answer(body)
 
 
 async def upload() -> AsyncIterator[bytes]:

@@ -7,17 +7,17 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import httpcore2
 import httpx
 import pytest
 import trio
 from attrs import define, field
 
 from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.net.backend import Stream
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import open_client
 from streamwarm.net.stream import TCPBackend
-from tests.worlds.net_peer import FarSide, Peer
+from tests.worlds.net_peer import Peer, Server
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -38,17 +38,17 @@ class Names(trio.abc.HostnameResolver):
 
 
 @define(eq=False)
-class Routed(httpcore2.AsyncNetworkBackend):
-    """A network in which the listed addresses are reached at a far side of the test, and no other exists."""
+class Routed:
+    """A network in which the listed addresses lead to a server of the test, and no other address exists."""
 
     ports: dict[str, int]
     dialled: list[str] = field(factory=list)
     _tcp: TCPBackend = field(factory=TCPBackend)
 
-    async def connect_tcp(self, host: str, port: int, *arguments: Any, **named: Any) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *arguments: Any, **named: Any) -> Stream:
         self.dialled.append(host)
         if host not in self.ports:
-            raise httpcore2.ConnectError("no route to it")
+            raise httpx.ConnectError("no route to it")
         return await self._tcp.connect_tcp("127.0.0.1", self.ports[host], *arguments, **named)
 
 
@@ -66,7 +66,7 @@ async def greet(peer: Peer) -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "[::1]", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"]
 )
-async def test_no_spelling_of_a_private_address_is_dialled(host: str, start: Callable[..., Awaitable[FarSide]]) -> None:
+async def test_no_spelling_of_a_private_address_is_dialled(host: str, start: Callable[..., Awaitable[Server]]) -> None:
     side = await start(greet)
     async with open_client(ssl_context=NO_TLS, network_backend=GuardedBackend()) as client:
         with pytest.raises(DestinationError) as caught:
@@ -88,7 +88,7 @@ async def test_a_public_name_that_resolves_into_the_private_network_is_refused_w
 
 
 async def test_the_address_that_was_checked_is_the_one_that_is_dialled(
-    start: Callable[..., Awaitable[FarSide]],
+    start: Callable[..., Awaitable[Server]],
 ) -> None:
     side = await start(greet)
     network = Routed({"8.8.8.8": side.port})
@@ -99,7 +99,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_dialled(
 
 
 async def test_a_second_public_address_is_tried_where_the_first_does_not_answer(
-    start: Callable[..., Awaitable[FarSide]],
+    start: Callable[..., Awaitable[Server]],
 ) -> None:
     side = await start(greet)
     network = Routed({"8.8.4.4": side.port})
@@ -110,7 +110,7 @@ async def test_a_second_public_address_is_tried_where_the_first_does_not_answer(
 
 
 async def test_tls_is_verified_for_the_name_though_an_address_is_dialled(
-    start: Callable[..., Awaitable[FarSide]], ca_file: Any
+    start: Callable[..., Awaitable[Server]], ca_file: Any
 ) -> None:
     side = await start(greet, tls=True)
     network = Routed({"8.8.8.8": side.port})
@@ -121,7 +121,7 @@ async def test_tls_is_verified_for_the_name_though_an_address_is_dialled(
             await client.get("https://other.example/")
 
 
-async def test_a_redirect_is_an_answer_and_leads_nowhere(start: Callable[..., Awaitable[FarSide]]) -> None:
+async def test_a_redirect_is_an_answer_and_leads_nowhere(start: Callable[..., Awaitable[Server]]) -> None:
     async def redirect(peer: Peer) -> None:
         while await peer.head():
             await peer.answer(status=b"307 Temporary Redirect", extra=b"Location: http://127.0.0.1:1/\r\n")

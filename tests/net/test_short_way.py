@@ -1,4 +1,4 @@
-"""Requests that are built the short way say what httpx would have said, or a far side answers them differently."""
+"""Requests that are built the short way say what httpx would have said, or a server answers them differently."""
 
 from __future__ import annotations
 

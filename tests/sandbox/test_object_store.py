@@ -6,13 +6,13 @@ import signal
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 import trio
 
-from streamwarm.sandbox import object_store as module
 from streamwarm.sandbox import tether
 from streamwarm.sandbox.object_store import (
     ObjectStore,
@@ -52,38 +52,31 @@ def fake_weed(folder: Path, script: str) -> None:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
-async def test_a_start_that_another_program_spoiled_is_made_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_a_start_that_another_program_spoiled_is_made_again(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     fake_weed(
         tmp_path, f'[ -e {taken} ] || {{ : > {taken}; echo the port is taken; exit 1; }}; exec {find_weed()} "$@"'
     )
-    monkeypatch.setattr(module, "find_weed", lambda: str(tmp_path / "weed"))
     async with trio.open_nursery() as nursery:
-        store = await nursery.start(serve_object_store, SETTINGS)
+        store = await nursery.start(partial(serve_object_store, SETTINGS, weed=str(tmp_path / "weed")))
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"{store.endpoint_url}/{store.bucket}/anything")).status_code == 403
         nursery.cancel_scope.cancel()
     assert taken.exists()
 
 
-async def test_a_server_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     fake_weed(tmp_path, "echo the disk is on fire; exit 3")
-    monkeypatch.setattr(module, "find_weed", lambda: str(tmp_path / "weed"))
     async with trio.open_nursery() as nursery:
         with pytest.raises(ObjectStoreError, match="the disk is on fire"):
-            await nursery.start(serve_object_store, SETTINGS)
+            await nursery.start(partial(serve_object_store, SETTINGS, weed=str(tmp_path / "weed")))
 
 
-async def test_a_start_that_is_cancelled_leaves_no_process_and_no_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_a_start_that_is_cancelled_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     note = tmp_path / "started"
     fake_weed(tmp_path, f"echo $$ $HOME > {note}.part; mv {note}.part {note}; exec sleep 600")
-    monkeypatch.setattr(module, "find_weed", lambda: str(tmp_path / "weed"))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_object_store, SETTINGS)
+        nursery.start_soon(partial(serve_object_store, SETTINGS, weed=str(tmp_path / "weed")))
         pid, folder = await written(note)
         nursery.cancel_scope.cancel()
     assert not is_alive(int(pid))

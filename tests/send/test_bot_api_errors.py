@@ -10,45 +10,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.errors import LONGEST_WAIT_S, DestinationError, ErrorCode, LaneMoved
-from streamwarm.send.telegram.refusals import ROWS, Outcome, read_error, row_of
+from streamwarm.send.telegram.refusals import ROWS, Verdict, read_error, row_of
 
 # Telegram's own words, as the open server composes them or as users report them.
 WORDS = [
-    (429, "Too Many Requests: retry after 35", Outcome.SILENCE),
-    (401, "Unauthorized", Outcome.PAUSE_BOT),
-    (401, "Unauthorized: invalid token specified", Outcome.PAUSE_BOT),
-    (421, "Misdirected Request: unallowed token specified", Outcome.PAUSE_BOT),
-    (404, "Not Found", Outcome.PAUSE_BOT),
-    (404, "Not Found: method not found", Outcome.PERMANENT),
-    (406, "Not Acceptable: FROZEN_METHOD_INVALID", Outcome.PAUSE_BOT),
-    (400, "Bad Request: group chat was upgraded to a supergroup chat", Outcome.MIGRATE),
-    (403, "Forbidden: bot was kicked from the supergroup chat", Outcome.PAUSE_CHAT),
-    (403, "Forbidden: bot is not a member of the channel chat", Outcome.PAUSE_CHAT),
-    (403, "Forbidden: bot was blocked by the user", Outcome.PAUSE_CHAT),
-    (403, "Forbidden: the group chat was deleted", Outcome.PAUSE_CHAT),
-    (403, "Forbidden: bot can't initiate conversation with a user", Outcome.PAUSE_CHAT),
-    (400, "Bad Request: chat not found", Outcome.PAUSE_CHAT),
-    (400, "Bad Request: not enough rights to send photos to the chat", Outcome.PAUSE_CHAT),
-    (400, "Bad Request: have no write access to the chat", Outcome.PAUSE_CHAT),
-    (400, "Bad Request: CHAT_WRITE_FORBIDDEN", Outcome.PAUSE_CHAT),
-    (400, "Bad Request: CHAT_SEND_VIDEOS_FORBIDDEN", Outcome.PAUSE_CHAT),
-    (500, "Internal Server Error: sent message was immediately deleted and can't be returned", Outcome.PAUSE_CHAT),
-    (413, "Request Entity Too Large", Outcome.PERMANENT),
-    (400, "Bad Request: file is too big", Outcome.PERMANENT),
-    (400, "Bad Request: PHOTO_INVALID_DIMENSIONS", Outcome.PERMANENT),
-    (400, "Bad Request: IMAGE_PROCESS_FAILED", Outcome.PERMANENT),
-    (400, "Bad Request: photo has unsupported extension. Use one of .jpg, .jpeg, .gif, .png", Outcome.PERMANENT),
-    (400, "Bad Request: file must be non-empty", Outcome.PERMANENT),
-    (400, "Bad Request: message caption is too long", Outcome.PERMANENT),
-    (400, "Bad Request: wrong file identifier/HTTP URL specified", Outcome.PERMANENT),
-    (400, "Bad Request: FILE_PART_5_MISSING", Outcome.RETRY),
-    (400, "Bad Request: WORKER_BUSY_TOO_LONG_RETRY", Outcome.RETRY),
-    (400, "Bad Request: failed to reupload file", Outcome.RETRY),
-    (400, "Bad Request: SOMETHING_NEW_HAPPENED", Outcome.UNKNOWN),
-    (400, "Bad Request: something in words", Outcome.PERMANENT),
-    (500, "Internal Server Error: restart", Outcome.RETRY),
-    (502, "Bad Gateway", Outcome.RETRY),
-    (200, "", Outcome.RETRY),
+    (429, "Too Many Requests: retry after 35", Verdict.COOLDOWN),
+    (401, "Unauthorized", Verdict.PAUSE_BOT),
+    (401, "Unauthorized: invalid token specified", Verdict.PAUSE_BOT),
+    (421, "Misdirected Request: unallowed token specified", Verdict.PAUSE_BOT),
+    (404, "Not Found", Verdict.PAUSE_BOT),
+    (404, "Not Found: method not found", Verdict.PERMANENT),
+    (406, "Not Acceptable: FROZEN_METHOD_INVALID", Verdict.PAUSE_BOT),
+    (400, "Bad Request: group chat was upgraded to a supergroup chat", Verdict.MIGRATE),
+    (403, "Forbidden: bot was kicked from the supergroup chat", Verdict.PAUSE_CHAT),
+    (403, "Forbidden: bot is not a member of the channel chat", Verdict.PAUSE_CHAT),
+    (403, "Forbidden: bot was blocked by the user", Verdict.PAUSE_CHAT),
+    (403, "Forbidden: the group chat was deleted", Verdict.PAUSE_CHAT),
+    (403, "Forbidden: bot can't initiate conversation with a user", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: chat not found", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: not enough rights to send photos to the chat", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: have no write access to the chat", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: CHAT_WRITE_FORBIDDEN", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: CHAT_SEND_VIDEOS_FORBIDDEN", Verdict.PAUSE_CHAT),
+    (500, "Internal Server Error: sent message was immediately deleted and can't be returned", Verdict.PAUSE_CHAT),
+    (413, "Request Entity Too Large", Verdict.PERMANENT),
+    (400, "Bad Request: file is too big", Verdict.PERMANENT),
+    (400, "Bad Request: PHOTO_INVALID_DIMENSIONS", Verdict.PERMANENT),
+    (400, "Bad Request: IMAGE_PROCESS_FAILED", Verdict.PERMANENT),
+    (400, "Bad Request: photo has unsupported extension. Use one of .jpg, .jpeg, .gif, .png", Verdict.PERMANENT),
+    (400, "Bad Request: file must be non-empty", Verdict.PERMANENT),
+    (400, "Bad Request: message caption is too long", Verdict.PERMANENT),
+    (400, "Bad Request: wrong file identifier/HTTP URL specified", Verdict.PERMANENT),
+    (400, "Bad Request: FILE_PART_5_MISSING", Verdict.RETRY),
+    (400, "Bad Request: WORKER_BUSY_TOO_LONG_RETRY", Verdict.RETRY),
+    (400, "Bad Request: failed to reupload file", Verdict.RETRY),
+    (400, "Bad Request: SOMETHING_NEW_HAPPENED", Verdict.UNKNOWN),
+    (400, "Bad Request: something in words", Verdict.PERMANENT),
+    (500, "Internal Server Error: restart", Verdict.RETRY),
+    (502, "Bad Gateway", Verdict.RETRY),
+    (200, "", Verdict.RETRY),
 ]
 
 
@@ -57,19 +57,19 @@ def read(code: int, description: str, **parameters: Any) -> DestinationError:
 
 
 @pytest.mark.parametrize(("code", "description", "outcome"), WORDS)
-def test_telegrams_words_are_read_for_what_follows(code: int, description: str, outcome: Outcome) -> None:
-    assert row_of(code, description).outcome is outcome
+def test_telegrams_words_are_read_for_what_follows(code: int, description: str, outcome: Verdict) -> None:
+    assert row_of(code, description).verdict is outcome
     error = read(code, description)
     assert description in error.message
-    assert error.permanent is (outcome is Outcome.PERMANENT)
-    assert error.counts is (outcome in {Outcome.PERMANENT, Outcome.RETRY, Outcome.UNKNOWN})
+    assert error.permanent is (outcome is Verdict.PERMANENT)
+    assert error.counts is (outcome in {Verdict.PERMANENT, Verdict.RETRY, Verdict.UNKNOWN})
 
 
 def test_every_rule_is_reached_and_names_its_source() -> None:
     reached = {row_of(code, description) for code, description, _ in WORDS}
     assert set(ROWS) <= reached
     assert all(row.source for row in ROWS)
-    assert all(row.remedy for row in ROWS if row.outcome in {Outcome.PAUSE_BOT, Outcome.PAUSE_CHAT})
+    assert all(row.remedy for row in ROWS if row.verdict in {Verdict.PAUSE_BOT, Verdict.PAUSE_CHAT})
 
 
 def test_a_429_that_a_chats_own_rate_explains_is_that_chats_and_a_penalty_is_the_bots() -> None:

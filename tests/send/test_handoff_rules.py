@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.model import Kind
-from streamwarm.send.checks import prove_handoff
+from streamwarm.send.checks import check_handoff
 from streamwarm.send.destination import Media
 from streamwarm.send.telegram import handoff
 from streamwarm.settings.secret import SecretStr
@@ -84,7 +84,7 @@ def test_check_tells_that_a_private_bucket_is_out_of_telegrams_reach() -> None:
         ("http://127.0.0.1:9000", False),
         ("", False),
     ):
-        found = prove_handoff("mybot", settings, bucket_url)
+        found = check_handoff("mybot", settings, bucket_url)
         assert (found.what, found.ok) == ("mybot: hand-off", ok)
         assert ok or 'handoff = "never"' in found.detail
 

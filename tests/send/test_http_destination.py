@@ -165,7 +165,8 @@ _KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 @given(_URLS, _KEYS)
 def test_whatever_is_configured_and_pushed_is_refused_or_makes_a_clean_request_line(url: str, key: str) -> None:
     try:
-        place = HttpDestination("cdn", settings(url=url, allow_private=True), httpx.AsyncClient(verify=NO_TLS))
+        configured, client = settings(url=url, allow_private=True), httpx.AsyncClient(verify=NO_TLS)
+        place = HttpDestination("cdn", configured, client, now=lambda: NOW)
         place.check_job(evolve(JOB, r2_key=key, sha256=SHA256))
         place.check_media(evolve(MEDIA, r2_key=key))
     except (SettingsError, InvalidJob):

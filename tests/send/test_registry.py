@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+import time
+
 import httpx
 
 from streamwarm.send.registry import open_destinations
@@ -25,6 +28,7 @@ async def test_each_type_has_a_client_of_its_own_and_the_guarded_have_theirs_apa
         "other-public": {"type": "http", "url": "https://i.example/{r2_key}"},
         "private": {"type": "http", "url": "http://10.0.0.1/{r2_key}", "allow_private": True},
     }
-    async with open_destinations(parse_destinations(tables), open_client) as destinations:
+    seams = {"now": time.time, "token_hex": secrets.token_hex}
+    async with open_destinations(parse_destinations(tables), open_client, **seams) as destinations:
         assert list(destinations) == list(tables)
         assert opened == [False, False, True, False]  # bots, buckets, public endpoints, private ones

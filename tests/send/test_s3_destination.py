@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +86,20 @@ def test_both_keys_are_secrets() -> None:
     assert "canary" not in repr(settings())
 
 
+def destination(made: Any, client: httpx.AsyncClient) -> S3Destination:
+    return S3Destination("backup", made, client, now=time.time, new_token=lambda: "a-name")
+
+
 def test_a_job_that_can_have_no_name_there_is_refused_at_push() -> None:
     client = httpx.AsyncClient(verify=NO_TLS)
-    by_digest = S3Destination("backup", settings(key="{sha256}"), client)
+    by_digest = destination(settings(key="{sha256}"), client)
     with pytest.raises(InvalidJob, match="sha256"):
         by_digest.check_job(JOB)
     by_digest.check_job(evolve(JOB, sha256="ab" * 32))
-    prefixed = S3Destination("backup", settings(key="copies/{r2_key}"), client)
+    prefixed = destination(settings(key="copies/{r2_key}"), client)
     with pytest.raises(InvalidJob, match="1030 bytes"):
         prefixed.check_job(evolve(JOB, r2_key="k" * 1023))
-    plain = S3Destination("backup", settings(), client)
+    plain = destination(settings(), client)
     with pytest.raises(InvalidJob, match="notes"):
         plain.check_job(evolve(JOB, r2_key=f"{TRACES}x"))
     with pytest.raises(InvalidOptions, match=r"options\.caption"):
@@ -255,7 +260,7 @@ async def test_an_object_keeps_its_type_and_its_encoding(
 
 
 async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
-    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    object_store: ObjectStore, tmp_path: Path
 ) -> None:
     async with s3_bucket(object_store, tmp_path, BODY) as p:
         p.road.applies = lambda request: TRACES.encode() in request.target and request.method == b"PUT"
@@ -266,7 +271,7 @@ async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
         assert TRACES in finished.error.message
         assert await p.is_untouched()
 
-        monkeypatch.setattr("streamwarm.send.s3.multipart.BEGIN_S", 0.3)
+        p.destination._multipart.begin_s = 0.3  # type: ignore[attr-defined]
         p.road.applies = lambda request: b"?uploads" in request.target
         p.road.faults.append(Fault(0, stays=True))
         with trio.fail_after(30):

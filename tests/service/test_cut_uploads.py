@@ -75,7 +75,9 @@ async def test_an_upload_that_a_killed_process_left_is_aborted_at_the_next_start
                 ):
                     await trio.sleep(0.05)
             assert await state_of(asking, job_id) == ("done" if attempts > 1 else "failed")
-        source = R2Source(client, object_store.as_bucket(), signing_keys=SigningKeys(), now=time.time)
+        source = R2Source(
+            client, object_store.as_bucket(), signing_keys=SigningKeys(), now=time.time, uniform=random.random
+        )
         assert [item async for item in source.list_objects(".streamwarm/")] == []
         if attempts > 1:
             async with source.open_object("killed/cut.bin") as opened:

@@ -29,7 +29,7 @@ def test_groups_add_up_until_the_bots_own_rate_is_reached() -> None:
 
 def test_a_chat_that_is_set_aside_adds_nothing_and_one_that_is_silent_will_again() -> None:
     limits = bot(-1, -2, -3)
-    limits.set_lane_aside("bot", "-1", Pause(NOW + 60, "kicked", mendable=True))
+    limits.set_lane_aside("bot", "-1", Pause(NOW + 60, "kicked", fixable=True))
     limits.cool_down_lane("bot", "-2", Pause(NOW + 30, "429"), NOW)
     told = view(limits, waiting=80)
     assert (told["limits"]["messages_per_minute"], told["eta_s"]) == (40, 120)

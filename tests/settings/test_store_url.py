@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from streamwarm.errors import SettingsError
+from streamwarm.service.machine import real_machine
 from streamwarm.service.open import open_store, secrets_in_settings
 from streamwarm.settings.schema import Settings, StoreSettings
 
@@ -22,7 +23,7 @@ async def test_postgres_without_its_driver_names_the_extra(monkeypatch: pytest.M
     monkeypatch.delattr("streamwarm.backlog.postgres.store", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(SettingsError, match=r"pip install 'streamwarm\[postgres\]'"):
-        async with open_store(with_store("postgresql://localhost/jobs")):
+        async with open_store(with_store("postgresql://localhost/jobs"), real_machine()):
             raise AssertionError("it opened")
 
 

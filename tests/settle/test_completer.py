@@ -11,7 +11,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import Claim, Kind, NewJob, SeenObject, State
 from streamwarm.settle.completer import BATCH, DRAIN_S, open_completer
-from streamwarm.settle.finished import Delivered, Finished
+from streamwarm.settle.finished import Finished
 from streamwarm.watch.events import (
     AttemptFailed,
     AttemptSucceeded,
@@ -34,17 +34,17 @@ async def claimed(store: Store, count: int = 1) -> list[Claim]:
 def done(claim: Claim) -> Finished:
     seen = SeenObject(claim.job.r2_key, 5, None, None, "0" * 64)
     result = {"file_id": f"file of {claim.job.id}"}
-    return Finished(claim, Done(claim.lease, result, seen), 1.0, delivered=Delivered(result, seen))
+    return Finished(claim, Done(claim.lease, result, seen), 1.0)
 
 
 def failed(claim: Claim) -> Finished:
     error = AttemptError(ErrorCode.SOURCE_NOT_FOUND, "gone")
-    return Finished(claim, Failed(claim.lease, error.as_job_error()), 1.0, error=error)
+    return Finished(claim, Failed(claim.lease, error.as_job_error()), 1.0)
 
 
 def again(claim: Claim) -> Finished:
     error = DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, "502")
-    return Finished(claim, Retry(claim.lease, error.as_job_error(), EPOCH + 60), 1.0, error=error)
+    return Finished(claim, Retry(claim.lease, error.as_job_error(), EPOCH + 60), 1.0)
 
 
 def of_kind(observed: list[Observation], kind: type) -> list[Observation]:
@@ -87,8 +87,8 @@ async def test_a_store_that_comes_back_gets_every_outcome_once(autojump_clock: M
 async def test_a_service_stops_though_the_store_is_away_for_good(autojump_clock: MockClock) -> None:
     async with memory_store() as store:
         claims = await claimed(store)
-        away = FailingStore(store, failures={"settle": NEVER})
-        async with open_completer(away, now=now, observe=lambda _: None) as completer:
+        unavailable = FailingStore(store, failures={"settle": NEVER})
+        async with open_completer(unavailable, now=now, observe=lambda _: None) as completer:
             await completer.finish(done(claims[0]))
             stopped_at = trio.current_time()
         assert trio.current_time() - stopped_at == pytest.approx(DRAIN_S)

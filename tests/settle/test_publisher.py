@@ -73,9 +73,9 @@ async def test_followers_miss_nothing_of_a_store_that_was_away(autojump_clock: M
     observed: list[Observation] = []
     async with memory_store() as store, trio.open_nursery() as nursery:
         failing = FailingStore(store)
+        failing.failures["next_events"] = 3
         publisher = Publisher(failing, dict, observed.append)
         await nursery.start(publisher.run)
-        failing.failures["events_after"] = 3
         await push(store, 1)
         assert [event.seq for event in await follow(publisher, 0, PUSH, limit=100, pause_s=0)] == list(
             range(1, PUSH + 1)
@@ -92,7 +92,7 @@ async def test_a_client_that_comes_back_to_a_host_that_lags_hears_nothing_twice(
         async with trio.open_nursery() as nursery:
             await nursery.start(lagging.run)
             nursery.cancel_scope.cancel()
-        await push(store, 2)  # told by another host, and seen by the client there
+        await push(store, 2)  # published by another host, and seen by the client there
         assert (await lagging.cursor(PUSH - 3), await lagging.cursor(None)) == (PUSH - 3, PUSH)
         assert await lagging.cursor(2 * PUSH) == 2 * PUSH
         assert await lagging.after(2 * PUSH) == []

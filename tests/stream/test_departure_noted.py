@@ -9,7 +9,7 @@ from streamwarm.backlog.settlement import Done, Release, Retry
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import Kind, Lease
 from streamwarm.sandbox.bot_api import Fault, FaultKind
-from streamwarm.stream.worker import NoteDeparture
+from streamwarm.stream.departure import NoteDeparture
 from tests.worlds.scripted_bucket import ETAG, answering, holding
 from tests.worlds.stream import content, job, world
 

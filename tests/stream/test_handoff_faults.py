@@ -1,4 +1,4 @@
-"""Hand-off, attempt by attempt: the far side fetches, refuses, falls silent or tells what it should not."""
+"""Hand-off, attempt by attempt: the destination fetches, refuses, never answers or reveals what it should not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trio
 from attrs import define
 
 from streamwarm.backlog.settlement import Done, Retry
-from streamwarm.errors import DestinationError, ErrorCode, SourceError
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.watch.events import BytesMoved, HandoffRefused
@@ -178,7 +178,7 @@ Answer = Callable[[str], tuple[int, bytes]]
 
 
 @define
-class Telltale:
+class LeakyServer:
     """A Bot API that answers a hand-off with words made from the address it was given, and takes no upload."""
 
     answer: Answer
@@ -197,14 +197,14 @@ class Telltale:
             status, body = self.answer(url)
             await stream.send_all(head(status, content_length=len(body), content_type="application/json") + body)
 
-    def is_told_in(self, text: str) -> bool:
+    def is_leaked_in(self, text: str) -> bool:
         parts = (self.signature[start : start + 8] for start in range(57))
         return "x-amz" in text.lower() or any(part in text for part in parts)
 
 
 @asynccontextmanager
-async def telltale(answer: Answer) -> AsyncIterator[Telltale]:
-    server = Telltale(answer)
+async def leaky_server(answer: Answer) -> AsyncIterator[LeakyServer]:
+    server = LeakyServer(answer)
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, server.serve, 0)
         server.base_url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
@@ -235,9 +235,14 @@ def saying(status: int, words: Callable[[str], str]) -> Answer:
 )
 async def test_an_answer_that_quotes_the_signed_address_tells_it_to_nobody(answer: Answer) -> None:
     # The redactor masks nothing here (`stream_world`): what keeps the address is the hand-off itself.
-    async with telltale(answer) as server, world(film(), telegram=AUTO, base_url=server.base_url) as w:
+    async with leaky_server(answer) as server, world(film(), telegram=AUTO, base_url=server.base_url) as w:
         finished = await w.work(VIDEO)
         assert finished.error is not None
         assert len(server.signature) == 64
-        assert not server.is_told_in(repr((finished, finished.error, finished.error.args, w.observed)))
-        assert not server.is_told_in("".join(traceback.format_exception(finished.error)))
+        assert not server.is_leaked_in(repr((finished, finished.error, w.observed)))
+    async with leaky_server(answer) as server, world(film(), telegram=AUTO, base_url=server.base_url) as w:
+        with pytest.raises(AttemptError) as caught:
+            await w.send(VIDEO)
+        assert len(server.signature) == 64
+        assert not server.is_leaked_in(repr((caught.value, caught.value.message, caught.value.args)))
+        assert not server.is_leaked_in("".join(traceback.format_exception(caught.value)))

@@ -16,12 +16,13 @@ from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.fetch.source import ObjectInfo
+from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, Kind, NewJob, State
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.completer import open_completer
+from streamwarm.stream.departure import NOTE_S
 from streamwarm.stream.running import Running
-from streamwarm.stream.worker import NOTE_S, WorkerTools, run_worker
+from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import LateResult, Observation
 from tests.worlds.failing_store import FailingStore, memory_store, now
 
@@ -36,7 +37,7 @@ class SlowObject:
 
     info: ObjectInfo
     incoming: AsyncGenerator[bytes, None]
-    origin: str = "stream"
+    origin: Origin = Origin.STREAM
 
     def pieces(self) -> AsyncGenerator[bytes, None]:
         return self.incoming
@@ -63,7 +64,7 @@ Deliver = Callable[[Media, Body], Awaitable[dict[str, Any]]]
 
 @define
 class Far:
-    """A destination that delivers as it is told to."""
+    """A destination that delivers by the function it is given."""
 
     deliver: Deliver
     name: str = "bot"
@@ -212,5 +213,5 @@ async def test_late_word_of_a_cancelled_attempt_does_not_end_the_one_that_was_ma
         await trio.sleep(3)
         running.cancel(job_id, cancelled_at)
         await trio.sleep(1)
-        assert [entry["id"] for entry in running.streams()] == [job_id]
+        assert [stream.id for stream in running.streams()] == [job_id]
         assert (await ended(store, job_id)).attempt == 1

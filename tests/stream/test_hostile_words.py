@@ -63,8 +63,8 @@ async def test_hostile_words_stay_where_they_belong(telegram: Mapping[str, Any])
     async with world(bucket.answer, telegram=telegram) as w:
         for number in range(ROUNDS):
             bucket.content_type = chance.choice(TYPES)
-            kind, key, told = chance.choice(list(Kind)), words(60), words(40)
-            options = {"caption": words(1024), "performer": told, "title": told, "has_spoiler": True}
+            kind, key, name = chance.choice(list(Kind)), words(60), words(40)
+            options = {"caption": words(1024), "performer": name, "title": name, "has_spoiler": True}
             await w.send(job(id=f"job-{number}", r2_key=key, kind=kind, options={**options, "fallback": "document"}))
             delivery = w.emulator.deliveries[-1]
             assert len(w.emulator.deliveries) == number + 1
@@ -73,7 +73,7 @@ async def test_hostile_words_stay_where_they_belong(telegram: Mapping[str, Any])
             if "caption" in bot_api.METHODS[kind].options:
                 assert delivery.caption == options["caption"]
             if kind is Kind.AUDIO:
-                assert (delivery.fields["performer"], delivery.fields["title"]) == (told, told)
+                assert (delivery.fields["performer"], delivery.fields["title"]) == (name, name)
             if delivery.origin == "upload":
                 assert delivery.file_name == bot_api.file_name(key, kind)
         assert {delivery.origin for delivery in w.emulator.deliveries} == {"upload", *(["url"] if telegram else [])}

@@ -6,7 +6,7 @@ import pytest
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
-from streamwarm.watch.events import AttemptFailed, AttemptSucceeded, BytesMoved
+from streamwarm.watch.events import AttemptFailed, AttemptSucceeded, BytesMoved, Direction
 from streamwarm.watch.history import STEP_S, STEPS, History
 
 START = 1_700_000_040.0  # a whole minute
@@ -51,7 +51,7 @@ def test_a_long_upload_counts_in_the_minutes_in_which_it_moves_and_only_once() -
     history = History(START)
     history.sample(100, START)
     history.sample(250, START + STEP_S)
-    history.observe(BytesMoved("destination", 300), START + 2 * STEP_S)
+    history.observe(BytesMoved(Direction.DESTINATION, 300), START + 2 * STEP_S)
     history.sample(300, START + 2 * STEP_S)  # it has ended and is still on the list of those that run
     history.sample(0, START + 3 * STEP_S)
     history.sample(7, START + 3 * STEP_S)  # the next one

@@ -109,7 +109,7 @@ def test_lines_below_the_level_are_left_out() -> None:
 def test_libraries_that_log_whole_urls_are_silent() -> None:
     logged(events.QueueReordered(1))
     assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
-    assert not logging.getLogger("httpcore2").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("httpcore").isEnabledFor(logging.DEBUG)
 
 
 class FullDisk(io.StringIO):

@@ -1,12 +1,15 @@
-"""Short words for what the tests of the backlog do all the time."""
+"""Short helpers for what the tests of the backlog do all the time."""
 
 from __future__ import annotations
 
 import itertools
+import secrets
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import trio
 from attrs import define
 
 from streamwarm.backlog.core.bounds import StoreBounds
@@ -17,10 +20,16 @@ from streamwarm.model import Claim, Job, Kind, NewJob, SeenObject
 
 LIMITS = StoreBounds(max_pending=20, max_attempts=3)
 
+IN_THREADS = {"run_sync": trio.to_thread.run_sync}
+"""A store that blocks does so in real threads."""
+
+OVER_SOCKETS = {**IN_THREADS, "monotonic": time.monotonic, "new_name": secrets.token_hex}
+"""What PostgreSQL's store needs, too: it waits for a real server."""
+
 
 @define
 class Clock:
-    """Unix time that stands still until it is moved."""
+    """Unix time that stands still until a test moves it."""
 
     at: float = 1_000_000.0
 

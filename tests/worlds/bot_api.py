@@ -93,3 +93,11 @@ def upload_frame(content_bytes: int, *, kind: str = "video", chat_id: int = GROU
         f"Content-Length: {len(before) + content_bytes + len(after)}\r\n\r\n"
     ).encode()
     return head + before, after
+
+
+def refusal(answer: tuple[int, dict[str, Any]]) -> tuple[int, str]:
+    """Status and description of an answer that must be a refusal."""
+    status, reply = answer
+    assert reply["ok"] is False
+    assert reply["error_code"] == status
+    return status, reply["description"]

@@ -22,9 +22,10 @@ import trio
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import BotApiEmulator, Fault
 from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.settings.schema import AuthSettings, QueueSettings
-from streamwarm.watch.events import AttemptSucceeded, BytesMoved, Observation, UnexpectedError
+from streamwarm.watch.events import AttemptSucceeded, BytesMoved, Direction, Observation, UnexpectedError
 from streamwarm.watch.history import STEP_S, STEPS, History
 from tests.worlds.service import DEADLINE_S, OTHER_TOKEN, put, running_emulator, settings_for, telegram_table
 
@@ -74,7 +75,7 @@ def past_hour(started_at: float) -> History:
     for minute in range(STEPS - 1):
         at = started_at - (STEPS - 1 - minute) * STEP_S
         wave = 1.2 + math.sin(minute / 6) + 0.25 * math.sin(minute * 2.1)
-        history.observe(BytesMoved("destination", round(wave * 1.1e9)), at)
+        history.observe(BytesMoved(Direction.DESTINATION, round(wave * 1.1e9)), at)
         history.sample(0, at)
         for one in range(round(wave * 14)):
             warm_s = 1.5 + 0.9 * math.sin(minute / 9) + one % 7 * 0.4
@@ -96,8 +97,9 @@ async def _serve(store: ObjectStore, folder: Path, started: Queue[Any]) -> None:
             settings_for(store, folder / "busy.db", tables, queue=QueueSettings(max_attempts=2)),
             auth=AuthSettings(tokens=[TOKEN]),
         )
-        busy = await nursery.start(partial(run_service, guarded, Shutdown(), observe))
-        idle = await nursery.start(partial(run_service, plain, Shutdown(), observe))
+        serve = partial(run_service, observe=observe, machine=real_machine(), make_history=past_hour)
+        busy = await nursery.start(partial(serve, guarded, Shutdown()))
+        idle = await nursery.start(partial(serve, plain, Shutdown()))
         where = (busy.http.rstrip("/"), idle.http.rstrip("/"), emulator, unexpected)
         started.put((Live(*where, store, trio.lowlevel.current_trio_token()), nursery.cancel_scope))
 

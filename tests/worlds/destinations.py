@@ -13,17 +13,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from random import random
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import h11
-import httpcore2
 import httpx
 import trio
 from attrs import Factory, define
 
+from streamwarm.backlog.settlement import Done
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job
+from streamwarm.net.backend import Backend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
@@ -31,12 +33,11 @@ from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send import registry
 from streamwarm.send.destination import Destination
 from streamwarm.settings import destinations as settings_types
-from streamwarm.settle.finished import Delivered, Finished
-from streamwarm.stream.transfer import Attempt, transfer
+from streamwarm.stream.transfer import transfer
 from streamwarm.watch.redact import make_redactor
 from tests.worlds.http_sink import HttpSink, Road, refusal, serving
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, holding, rig
-from tests.worlds.stream import CHAT, TOKEN, depart_at_once, work_once
+from tests.worlds.stream import CHAT, TOKEN, Worked, new_attempt, work_once
 from tests.worlds.stream import job as new_job
 
 MIB = 1 << 20
@@ -78,17 +79,11 @@ class Place:
     def job(self, **changes: Any) -> Job:
         return new_job(destination="place", **changes)
 
-    async def send(self, job: Job | None = None) -> Delivered:
-        return await transfer(
-            Attempt(job or self.job(), trio.current_time()),
-            self.bucket.source,
-            self.destination,
-            body_timeout_s=self.body_timeout_s,
-            clock=trio.current_time,
-            depart=partial(depart_at_once, None),
-        )
+    async def send(self, job: Job | None = None) -> Done:
+        attempt = new_attempt(job or self.job(), self.destination)
+        return await transfer(attempt, self.bucket.source, body_timeout_s=self.body_timeout_s)
 
-    async def work(self, job: Job | None = None) -> Finished:
+    async def work(self, job: Job | None = None) -> Worked:
         return await work_once(
             job or self.job(),
             self.bucket.source,
@@ -135,7 +130,7 @@ async def place(
     *,
     body_timeout_s: float = 10.0,
     answer_timeout_s: float = 10.0,
-    backend: httpcore2.AsyncNetworkBackend | None = None,
+    backend: Backend | None = None,
 ) -> AsyncIterator[Place]:
     """Everything of one kind of destination, gone at the end. `backend` carries the destination's connections."""
     async with AsyncExitStack() as stack:
@@ -152,7 +147,8 @@ async def place(
             return pools[-1]
 
         configured = settings_types.parse_destinations({"place": far.table})
-        destinations = await stack.enter_async_context(registry.open_destinations(configured, open_pool))
+        opened = registry.open_destinations(configured, open_pool, now=time.time, token_hex=secrets.token_hex)
+        destinations = await stack.enter_async_context(opened)
         destination: Any = destinations["place"]
         destination.answer_timeout_s = answer_timeout_s
         hidden = settings_types.secrets_in(configured)
@@ -215,7 +211,7 @@ async def _s3(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncI
     road.applies = _uploads_an_object
     prefix = f"{secrets.token_hex(4)}/"
     async with open_client(connections=4, ssl_context=NO_TLS) as client, serving(road):
-        bucket = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time)
+        bucket = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time, uniform=random)
 
         async def holds() -> Held:
             held = []

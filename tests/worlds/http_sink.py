@@ -65,8 +65,11 @@ class Connection:
         event = await self._next()
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
-    async def answer(self, status: int, headers: list[tuple[str, str]], body: bytes = b"") -> None:
-        length = [] if status == 204 else [("Content-Length", str(len(body)))]
+    async def answer(
+        self, status: int, headers: list[tuple[str, str]], body: bytes = b"", *, length_bytes: int | None = None
+    ) -> None:
+        """`length_bytes`: the length announced to a HEAD, which gets no body."""
+        length = [] if status == 204 else [("Content-Length", str(length_bytes or len(body)))]
         head = self._h11.send(h11.Response(status_code=status, headers=[*headers, *length])) or b""
         rest = (self._h11.send(h11.Data(data=body)) or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
         await self.stream.send_all(head + rest)

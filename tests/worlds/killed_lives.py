@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from random import Random
 
 import trio
@@ -16,7 +17,7 @@ from streamwarm.backlog.settlement import Release, Retry, Settlement
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.model import Claim
-from tests.worlds.backlog import TIMED_OUT, done, numbered, photo
+from tests.worlds.backlog import IN_THREADS, TIMED_OUT, done, numbered, photo
 
 LIMITS = StoreBounds(max_attempts=1_000_000)  # what kills these processes is no fault of the jobs
 OBJECTS = 2_000
@@ -49,7 +50,12 @@ def live_until_killed(path: str, life: str, told: int) -> None:
     async def main() -> None:
         async with (
             open_sqlite_store(
-                path, limits=LIMITS, new_id=numbered(f"{life}-"), new_token=numbered(f"{life}-t")
+                path,
+                limits=LIMITS,
+                now=time.time,
+                new_id=numbered(f"{life}-"),
+                new_token=numbered(f"{life}-t"),
+                **IN_THREADS,
             ) as store,
             trio.open_nursery() as nursery,
         ):

@@ -1,46 +1,36 @@
-"""A network on which the far side's goodbye arrives too late to be noticed before a request is sent."""
+"""A network on which the server's goodbye arrives too late to be noticed before a request is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import httpcore2
-import trio
+import httpx
 from attrs import define, field
 
-from streamwarm.net.stream import SocketOption, TCPBackend
+from streamwarm.net.backend import Stream
+from streamwarm.net.stream import TCPBackend
 
 
 @define(eq=False)
-class Network(httpcore2.AsyncNetworkBackend):
-    """Real TCP on which a small request is on its way in full before anything comes back, as over a long distance: the
-    far side's goodbye to an idle connection is seen only by whoever reads. It breaks before a write that begins with
-    `cut_before`."""
+class Network:
+    """Real TCP on which a small request is sent in full before anything comes back, as over a long distance.
+
+    The server's goodbye to an idle connection is seen only by a read. The connection breaks before a write that begins
+    with `cut_before`.
+    """
 
     _cut_before: bytes | None = None
     _tcp: TCPBackend = field(factory=TCPBackend)
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        connected = await self._tcp.connect_tcp(host, port, timeout, local_address, socket_options)
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None) -> Stream:  # noqa: ASYNC109
+        connected = await self._tcp.connect_tcp(host, port, timeout)
         return LongDistance(connected, self._cut_before)
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
 
 
 IN_FLIGHT_BYTES = 256 * 1024
 
 
 @define(eq=False)
-class LongDistance(httpcore2.AsyncNetworkStream):
-    _stream: httpcore2.AsyncNetworkStream
+class LongDistance:
+    _stream: Stream
     _cut_before: bytes | None
     _in_flight: bytearray = field(factory=bytearray)
     _arrived: bool = False
@@ -52,7 +42,7 @@ class LongDistance(httpcore2.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         if self._cut_before is not None and bytes(buffer).startswith(self._cut_before):
-            raise httpcore2.WriteError("the network broke")
+            raise httpx.WriteError("the network broke")
         self._in_flight += buffer
         if len(self._in_flight) > IN_FLIGHT_BYTES:
             await self._arrive(timeout)

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
-from streamwarm.fetch.source import ObjectInfo, ResumableSource, SourceObject
+from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SourceObject
 from streamwarm.watch.events import Observation
 
 
@@ -80,7 +80,7 @@ class _Object:
     _body: bytes
     _breaks_at: int | None
     _offset: int = 0
-    origin: str = "stream"
+    origin: Origin = Origin.STREAM
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self
@@ -137,7 +137,7 @@ async def cache_rig(
 ) -> AsyncIterator[CacheRig]:
     """A cache over a bucket; at the end nothing of it may be left: no connection, no file, no folder."""
     folder, observed = make_private_folder(parent), list[Observation]()
-    limits = {"max_entries": max_entries, "max_bytes": max_bytes}
+    limits = {"max_entries": max_entries, "max_bytes": max_bytes, "run_sync": trio.to_thread.run_sync}
     async with open_cache(bucket, folder=folder, ttl_s=ttl_s, eager=eager, observe=observed.append, **limits) as cache:
         rig = CacheRig(cache, bucket, folder, observed)
         yield rig

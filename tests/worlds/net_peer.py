@@ -1,14 +1,16 @@
-"""Far sides for the client: scripted ones over loopback or TLS, and in-memory ones for virtual time."""
+"""Servers for the client: scripted ones over loopback or TLS, and in-memory ones for virtual time."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-import httpcore2
+import httpx
 import trio
 from attrs import define, field
 from trio.testing import memory_stream_pair
+
+from streamwarm.net.backend import Stream
 
 Handler = Callable[["Peer"], Awaitable[None]]
 
@@ -58,7 +60,7 @@ class Peer:
 
 
 @define(eq=False)
-class FarSide:
+class Server:
     """A server; `open` counts its connections that are open now, `opened` those that ever were."""
 
     handler: Handler
@@ -90,7 +92,7 @@ class FarSide:
 
 
 @define(eq=False)
-class MemoryStream(httpcore2.AsyncNetworkStream):
+class MemoryStream:
     _stream: trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
@@ -98,7 +100,7 @@ class MemoryStream(httpcore2.AsyncNetworkStream):
             with trio.fail_after(float("inf") if timeout is None else timeout):
                 return bytes(await self._stream.receive_some(max_bytes))
         except trio.TooSlowError:
-            raise httpcore2.ReadTimeout("nothing came") from None
+            raise httpx.ReadTimeout("nothing came") from None
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         await self._stream.send_all(buffer)
@@ -111,18 +113,33 @@ class MemoryStream(httpcore2.AsyncNetworkStream):
 
 
 @define(eq=False)
-class MemoryNetwork(httpcore2.AsyncNetworkBackend):
-    """Connects to a far side without sockets, so that virtual time sees every wait."""
+class MemoryNetwork:
+    """Connects to a server without sockets, so that virtual time sees every wait."""
 
-    side: FarSide
+    side: Server
     _nursery: trio.Nursery
 
     @classmethod
     def to(cls, handler: Handler, nursery: trio.Nursery) -> MemoryNetwork:
-        return cls(FarSide(handler), nursery)
+        return cls(Server(handler), nursery)
 
-    async def connect_tcp(self, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, *_: object, **__: object) -> Stream:
         ours, theirs = memory_stream_pair()
         await trio.lowlevel.checkpoint()
         self._nursery.start_soon(self.side.serve_connection, theirs)
         return MemoryStream(ours)
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    """A body that comes in these pieces."""
+    for part in parts:
+        yield part
+
+
+async def echo(peer: Peer) -> None:
+    """Answer every request with its own body."""
+    while True:
+        head, body = await peer.request()
+        if not head:
+            return
+        await peer.answer(body)

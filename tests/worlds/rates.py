@@ -1,4 +1,4 @@
-"""Dispatcher, budgets and workers in virtual time, against a far side that keeps Telegram's rates to the letter."""
+"""Dispatcher, budgets and workers in virtual time, against a Bot API that keeps Telegram's rates to the letter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOT = "bot"
 
 @frozen
 class Upload:
-    """How one upload goes: `sends_s` until its last piece, `counts_s` from there until the far side counts it, and
+    """How one upload goes: `sends_s` until its last piece, `counts_s` from there until the Bot API counts it, and
     `answers_s` until the answer is here."""
 
     sends_s: float = 0.1
@@ -127,7 +127,7 @@ async def rate_world(
     beside: World | None = None,
 ) -> AsyncIterator[World]:
     """At work inside the block, and gone after it. The next `failures[method]` calls of the dispatcher's store fail.
-    With one `beside` it, it is another process of the same store, which sends to the same far side."""
+    With one `beside` it, it is another process of the same store, which sends to the same Bot API."""
     limits = Limits({BOT: rates or telegram_rates(chats, local_server=False)})
     far = beside.far if beside else FarSide(RateLimits(rules or RateRules()))
     shared = nullcontext(beside.store) if beside else memory_store()

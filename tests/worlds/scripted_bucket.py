@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 import trio
 from attrs import Factory, define, frozen
 from trio.testing import MockClock
 
+from streamwarm.errors import SourceError
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
@@ -188,3 +190,16 @@ async def rig(script: Script, *, open_http: Callable[[], httpx.AsyncClient] = po
 def patient_clock() -> MockClock:
     """Virtual time that leaps only once the sockets have been quiet for a moment of real time."""
     return MockClock(autojump_threshold=0.01)
+
+
+async def refusal(script: Script, r2_key: str = "media/a.mp4") -> SourceError:
+    """The error of an object that cannot be read, which holds no secret."""
+    async with rig(script) as broken:
+        with pytest.raises(SourceError) as caught:
+            await broken.read(r2_key)
+        assert CANARY not in f"{caught.value!r} {caught.value} {caught.value.message}"
+    return caught.value
+
+
+def s3_error(code: str, message: str = "no") -> bytes:
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()

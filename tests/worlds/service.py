@@ -19,6 +19,7 @@ from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.settings.destinations import parse_destinations
@@ -131,7 +132,7 @@ async def running_service(settings: Settings, token: str | None = None) -> Async
     observed: list[Observation] = []
     with trio.fail_after(DEADLINE_S * 2):
         async with trio.open_nursery() as nursery:
-            endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append))
+            endpoints = await nursery.start(partial(run_service, settings, shutdown, observed.append, real_machine()))
             async with connect(endpoints.websocket, token) as client:
                 yield World(settings, endpoints, shutdown, client, observed)
             shutdown.signal()

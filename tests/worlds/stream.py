@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import httpcore2
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
-from streamwarm.backlog.shared_limits import Obeyed
+from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
+from streamwarm.backlog.shared_limits import PauseEffect
+from streamwarm.errors import DestinationError, JobError
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
+from streamwarm.net.backend import Backend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.send.destination import Destination
 from streamwarm.send.telegram.destination import TelegramDestination
 from streamwarm.settings.secret import SecretStr
 from streamwarm.settings.telegram import TelegramSettings
-from streamwarm.settle.finished import Delivered, Finished
-from streamwarm.stream.handoff import hand_off_or_transfer
+from streamwarm.settle.finished import Finished
+from streamwarm.stream.attempt import Attempt
+from streamwarm.stream.delivery import hand_off_or_transfer
+from streamwarm.stream.departure import NoteDeparture
 from streamwarm.stream.running import Running
-from streamwarm.stream.transfer import Attempt
-from streamwarm.stream.worker import NoteDeparture, WorkerTools, run_worker
+from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.events import Observation, Observer, unobserved
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, rig
 
@@ -62,6 +66,26 @@ async def noted(lease: Lease, *, departed: bool = True) -> bool:
     return True
 
 
+@frozen
+class Worked:
+    """What came of a worker's one attempt. `pauses`: the errors that were to pause something."""
+
+    finished: Finished
+    pauses: list[DestinationError]
+
+    @property
+    def claim(self) -> Claim:
+        return self.finished.claim
+
+    @property
+    def settlement(self) -> Settlement:
+        return self.finished.settlement
+
+    @property
+    def error(self) -> JobError | None:
+        return self.settlement.error if isinstance(self.settlement, Failed | Retry) else None
+
+
 @define
 class World:
     """`send` makes one attempt; `work` lets a worker make one, with all that a worker adds."""
@@ -74,16 +98,12 @@ class World:
     body_timeout_s: float
     observed: list[Observation] = field(factory=list)
 
-    async def send(self, job: Job = JOB) -> Delivered:
-        attempt = Attempt(job, trio.current_time())
+    async def send(self, job: Job = JOB) -> Done:
         return await hand_off_or_transfer(
-            attempt,
+            new_attempt(job, self.destination),
             self.bucket_rig.source,
             self.destination,
             body_timeout_s=self.body_timeout_s,
-            clock=trio.current_time,
-            depart=partial(depart_at_once, None),
-            retract=trio.lowlevel.checkpoint,
         )
 
     async def work(
@@ -92,7 +112,7 @@ class World:
         *,
         stop_when: Callable[[], bool] = lambda: False,
         note_departure: NoteDeparture = noted,
-    ) -> Finished:
+    ) -> Worked:
         return await work_once(
             job,
             self.bucket_rig.source,
@@ -109,6 +129,12 @@ class World:
         return [delivery.sha256 for delivery in self.emulator.deliveries]
 
 
+def new_attempt(job: Job, destination: Destination) -> Attempt:
+    """An attempt that may depart whenever it is ready, where all is well with the store."""
+    claim = Claim(job, Lease(job.id, "lease-token"))
+    return Attempt.start(claim, destination, depart=depart_at_once, note_departure=noted)
+
+
 async def depart_at_once(_: object, __: int) -> float:
     return trio.current_time()
 
@@ -123,7 +149,7 @@ async def world(
     *,
     body_timeout_s: float = 10.0,
     answer_timeout_s: float = 10.0,
-    backend: httpcore2.AsyncNetworkBackend | None = None,
+    backend: Backend | None = None,
     telegram: Mapping[str, Any] | None = None,
     base_url: str | None = None,
     **emulator_settings: Any,
@@ -143,7 +169,7 @@ async def world(
         told = TelegramSettings(
             token=SecretStr(TOKEN), chats=(CHAT,), base_url=base_url or emulator.base_url, **(telegram or {})
         )
-        destination = TelegramDestination("mybot", told, destination_pool)
+        destination = TelegramDestination("mybot", told, destination_pool, make_boundary=partial(secrets.token_hex, 16))
         destination.answer_timeout_s = answer_timeout_s
         yield World(bucket_rig, emulator, destination, source_pool, destination_pool, body_timeout_s)
         nursery.cancel_scope.cancel()
@@ -159,9 +185,14 @@ async def work_once(
     redact: Callable[[str], str] = str,
     stop_when: Callable[[], bool] = lambda: False,
     note_departure: NoteDeparture = noted,
-) -> Finished:
+) -> Worked:
     """A worker's one attempt at the job, cancelled at `stop_when` as a service that stops at once cancels it."""
     finished: list[Finished] = []
+    pauses: list[DestinationError] = []
+
+    def pause(_: Claim, error: DestinationError) -> PauseEffect:
+        pauses.append(error)
+        return PauseEffect(job_waits=True)
 
     async def finish(one: Finished) -> None:
         finished.append(one)
@@ -174,7 +205,7 @@ async def work_once(
         destinations={job.destination: destination},
         running=Running(),
         finish=finish,
-        pause=lambda *_: Obeyed(job_waits=True),
+        pause=pause,
         depart=depart_at_once,
         note_departure=note_departure,
         ended=lambda *_: None,
@@ -193,7 +224,7 @@ async def work_once(
             await trio.sleep(0.01)
         if not finished:
             nursery.cancel_scope.cancel()
-    return finished[0]
+    return Worked(finished[0], pauses)
 
 
 def job(**changes: Any) -> Job:

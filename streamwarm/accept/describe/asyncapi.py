@@ -1,7 +1,7 @@
-"""The websocket described for machines: AsyncAPI 3.0 (https://www.asyncapi.com/docs/reference/specification/v3.0.0).
+"""Describes the websocket as AsyncAPI 3.0 (https://www.asyncapi.com/docs/reference/specification/v3.0.0). Pure.
 
-`tools/asyncapi.py` writes it to docs/asyncapi.yaml. A test holds a running service to it: every method, every
-notification.
+`tools/asyncapi.py` writes it to docs/asyncapi.yaml. A test checks every method and notification of a running service
+against it.
 """
 
 from __future__ import annotations

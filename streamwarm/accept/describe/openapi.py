@@ -1,7 +1,7 @@
-"""The HTTP API described for machines: OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0).
+"""Describes the HTTP API as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0). Pure.
 
-Limits and lists of words are taken from the code that checks them. That every route is here, and that the running
-service answers as it says, is checked by tests.
+Bounds and lists of words come from the code that checks them. Tests check that every route is here, and that a running
+service answers as described.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def openapi_document() -> JsonObject:
         "info": {
             "title": "streamwarm",
             "version": __version__,
-            "description": "Warms media for Telegram bots. The websocket says the same, with events that follow.",
+            "description": "Warms media for Telegram bots. The websocket has the same methods, and sends events.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": _paths(),
@@ -39,14 +39,14 @@ def openapi_document() -> JsonObject:
             "schemas": SCHEMAS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "One of auth.tokens."}},
         },
-        # A service without auth.tokens asks for none.
+        # A service without auth.tokens needs no token.
         "security": [{"token": []}, {}],
     }
 
 
 def _paths() -> dict[str, Any]:
     return {
-        "/healthz": {"get": _text("200 while the process runs its loop.", "text/plain", errors=(), open_to_all=True)},
+        "/healthz": {"get": _text("200 while the event loop runs.", "text/plain", errors=(), open_to_all=True)},
         "/readyz": {
             "get": _text("200 while the store answers and jobs are claimed.", "text/plain", (503,), open_to_all=True)
         },
@@ -58,13 +58,13 @@ def _paths() -> dict[str, Any]:
             for action in Action
         },
         "/v1/jobs/{id}": {"get": _of_job("A job.")},
-        "/v1/jobs/{id}/retry": {"post": _of_job("Queue it again; the job after it.")},
-        "/v1/jobs/{id}/cancel": {"post": _of_job("Cancel it; the job after it.")},
+        "/v1/jobs/{id}/retry": {"post": _of_job("Queue it again. Answers the job afterwards.")},
+        "/v1/jobs/{id}/cancel": {"post": _of_job("Cancel it. Answers the job afterwards.")},
         "/v1/media/{destination}/{kind}/{sha256_or_key}": {
             "get": _of_media("The warm record; 404 while it is cold.", ref("WarmRecord")),
             "delete": _of_media("Drop the record, so that the next push warms again.", ref("Forgotten")),
         },
-        "/v1/stats": {"get": _answers("How things stand.", ref("Stats"), errors=(*_GUARDED, 503))},
+        "/v1/stats": {"get": _answers("The state of the service.", ref("Stats"), errors=(*_GUARDED, 503))},
         "/v1/events": {"get": _events()},
         "/v1/pause": {"post": _pauses("Send nothing to a destination, or anywhere.", ref("Pause"))},
         "/v1/resume": {"post": _pauses("End that pause.", ref("Resume"))},
@@ -88,14 +88,14 @@ def _change(action: Action) -> _Operation:
 
 
 def _of_job(summary: str, *, named: bool = False) -> _Operation:
-    """`named`: the path holds the id itself."""
+    """`named`: the path is fixed, with the id in it."""
     operation = _answers(summary, ref("Job"), errors=(*_GUARDED, 400, 404, 503))
     return operation if named else {**operation, "parameters": [_in_path("id", ID.schema())]}
 
 
 def _of_media(summary: str, schema: JsonObject) -> _Operation:
     operation = _answers(summary, schema, errors=(*_GUARDED, 400, 404, 503))
-    key = "64 hexadecimal digits are a digest first, and a key else. A key may have slashes, encoded or not."
+    key = "64 hexadecimal digits are tried as a digest, then as a key. A key may have slashes, encoded or not."
     return {
         **operation,
         "parameters": [
@@ -108,7 +108,7 @@ def _of_media(summary: str, schema: JsonObject) -> _Operation:
 
 def _events() -> _Operation:
     operation = _text("The notifications as server-sent events.", "text/event-stream", (*_GUARDED, 400, 503))
-    description = "Replay what came after it."
+    description = "Replay the events after it."
     header = {"name": "Last-Event-ID", "in": "header", "schema": SEQ.schema(), "description": description}
     return {**operation, "parameters": [header, _query("last_event_id", SEQ)]}
 

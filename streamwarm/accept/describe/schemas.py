@@ -1,6 +1,6 @@
-"""The contract's objects as JSON Schema (2020-12), for both documents.
+"""The contract's objects as JSON Schema (2020-12), for both documents. Pure.
 
-What streamwarm reads comes from `wire/table.py`, by which it is checked. What streamwarm writes (`views.py`) is
+Objects that streamwarm reads come from `wire/table.py`, which also checks them. Objects that it writes (`views.py`) are
 described here.
 """
 
@@ -20,7 +20,7 @@ def _object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> di
 
 
 def _each_step(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": or_null(schema), "description": "Oldest first; null where there is none."}
+    return {"type": "array", "items": or_null(schema), "description": "Oldest first; null if there is none."}
 
 
 _TEXT = {"type": "string"}
@@ -122,7 +122,10 @@ SCHEMAS: dict[str, Any] = {
             "result": _RESULT,
             "job_id": _TEXT,
             "warmed_at": _AT,
-            "file_id": {**_TEXT, "description": "Telegram: what to send by. The whole result stands here too."},
+            "file_id": {
+                **_TEXT,
+                "description": "Telegram: what a bot sends. `result` is repeated here.",
+            },
         },
         required=("destination", "kind", "r2_key", "sha256", "bytes", "result", "job_id", "warmed_at"),
     ),
@@ -133,7 +136,7 @@ SCHEMAS: dict[str, Any] = {
                 "until": or_null(_AT),
                 "reason": _TEXT,
                 "by": {"enum": ["user", "destination"]},
-                "mendable": {"type": "boolean", "description": "`resume` ends it early: once its reason is mended."},
+                "mendable": {"type": "boolean", "description": "`resume` ends it early, once its cause is fixed."},
             },
             required=("until", "reason", "by"),
         )

@@ -28,13 +28,13 @@ from streamwarm.accept.http.problems import Problem
 
 
 class Http1Connection(TCPServer):
-    """One connection that stays with HTTP/1.1, and gives its place back when it has ended.
+    """One connection that speaks HTTP/1.1 only, and ends at once when the client has left.
 
-    hypercorn changes to HTTP/2 for any client that asks, and then neither an idle time nor the client's leaving ends
-    the connection. Its wrapper, which makes the change, is taken off; the wish to change ends the connection.
+    hypercorn switches to HTTP/2 for any client that asks. Then neither its idle time nor the client's leaving ends the
+    connection. Its wrapper does the switch, so it is removed, and a request to switch ends the connection.
 
-    hypercorn also waits out its idle time on a connection that was closed without a request, or before its answer was
-    taken: load balancers that probe by connecting, and clients that give up, would keep others out for 30 s each.
+    If a client leaves without a request, or before it has read its answer, hypercorn waits for its idle time. Load
+    balancers that probe by connecting, and clients that give up, would each occupy a connection for 30 s.
     """
 
     _has_ended = False
@@ -48,15 +48,17 @@ class Http1Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         if self._has_ended and isinstance(event, Updated):
-            return  # it would begin to wait for the next request
+            return  # hypercorn would start its idle time for the next request
         await super().protocol_send(event)
 
 
 async def _send_problem(protocol: H11Protocol, status: int) -> None:
-    """What h11 refuses before there is a request, in the form that every other refusal has; hypercorn says nothing."""
-    detail = "the request is not HTTP/1.1 as RFC 9112 has it"
+    """Answer bytes that h11 cannot parse as a request. The body is a problem, like every other refusal's; hypercorn's
+    own answer has none."""
+    detail = "the request is not valid HTTP/1.1 (RFC 9112)"
     if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        detail = f"a request's first line and headers may have {protocol.config.h11_max_incomplete_size} bytes together"
+        size = protocol.config.h11_max_incomplete_size
+        detail = f"a request's first line and headers together may have at most {size} bytes"
     problem = Problem(status, detail, headers={"connection": "close"})
     headers = [*problem.raw_headers, *protocol.config.response_headers("h11")]
     await protocol._send_h11_event(h11.Response(status_code=status, headers=headers))
@@ -64,11 +66,11 @@ async def _send_problem(protocol: H11Protocol, status: int) -> None:
     await protocol._send_h11_event(h11.EndOfMessage())
 
 
-async def abort_when_idle(stream: ClientStream, requests: Requests, idle_s: float) -> None:
-    """End a connection on which no request was under way for `idle_s`.
+async def abort_when_idle(stream: ClientStream, requests: RequestTracker, idle_s: float) -> None:
+    """Abort a connection on which no request was running for `idle_s` seconds.
 
-    hypercorn's own idle time forgets some: a websocket upgrade that it refuses stays open for ever. Bytes do not
-    count as life, for a stranger may send one now and then.
+    hypercorn's own idle time misses some cases: a websocket upgrade that it refuses stays open for ever. Received bytes
+    do not count as activity, because a client could send one now and then.
     """
     begun = -1
     while requests.running or requests.begun != begun:
@@ -78,12 +80,12 @@ async def abort_when_idle(stream: ClientStream, requests: Requests, idle_s: floa
     stream.abort()
 
 
-class Requests:
-    """One connection's requests on their way to the application; takes in what is left of a body once the answer
-    begins.
+class RequestTracker:
+    """Passes one connection's requests to the application, and counts them.
 
-    hypercorn passes bodies on through a bounded queue and says good-bye through the same one: an answer
-    that does not read the body, such as a 401 to a large upload, would wait for ever for room in it.
+    Once the answer begins, the rest of the request's body is read and discarded. hypercorn uses one bounded queue for
+    the body and for the notice that the client has left. An answer that does not read the body, such as a 401 to a
+    large upload, would otherwise wait for ever for room in that queue.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -108,8 +110,8 @@ class Requests:
         async def drain() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
-            # Nobody else hears of the client's leaving, and an answer of events would go on for ever. The last piece's
-            # sending says good-bye too, and must not be cancelled half-way.
+            # The client has left. Only this task learns of it, so it ends the answer: an event stream would go on for
+            # ever. Sending the last chunk causes a disconnect too, and must not be cancelled half-way.
             if not is_ending:
                 nursery.cancel_scope.cancel()
 

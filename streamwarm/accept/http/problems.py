@@ -1,4 +1,4 @@
-"""Errors over HTTP: `application/problem+json` (RFC 9457), whoever found them."""
+"""Errors over HTTP as `application/problem+json` (RFC 9457), from our code and from Starlette alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamwarm.watch.events import Observer, UnexpectedError
 
 
 class Json(Response):
-    """A JSON answer. References are secrets of a kind, and they change: no cache may keep them."""
+    """A JSON answer. No cache may keep it: references are a kind of secret, and they change."""
 
     media_type = "application/json"
 
@@ -28,7 +28,7 @@ class Json(Response):
 
 
 class Problem(Json):
-    """`type` is `about:blank` where the status says it all, else one of the contract's error names."""
+    """A refusal. `type` is one of the contract's error names, or `about:blank` if the status says everything."""
 
     media_type = "application/problem+json"
 
@@ -46,25 +46,23 @@ class Problem(Json):
 
 
 def problem_of(error: Exception) -> Problem:
-    """The answer to what was raised; a bug of ours is told from the rest by its status alone, 500."""
+    """The answer for an exception. A bug of ours is a 500, and its text is not shown."""
     if isinstance(error, CallRefusedError):
         return _refused(error)
     if isinstance(error, FieldError):
         return Problem(400, str(error))
     if isinstance(error, HTTPException):
         return Problem(error.status_code, _detail(error), headers=error.headers)
-    return Problem(500, "an internal error; the service's log has more")
+    return Problem(500, "an internal error; see the service's log")
 
 
 def _detail(error: HTTPException) -> str:
-    """What Starlette's router says by the status alone, in words that help."""
+    """The error's text. If Starlette's router gave only the status's name, a text that helps."""
     if error.detail != HTTPStatus(error.status_code).phrase:
         return error.detail
     if error.status_code == 405:
-        return f"this path takes {(error.headers or {}).get('Allow', 'other methods')}"
-    return (
-        "there is no such route; GET /openapi.json lists those there are" if error.status_code == 404 else error.detail
-    )
+        return f"this path allows {(error.headers or {}).get('Allow', 'other methods')}"
+    return "there is no such route; GET /openapi.json lists all of them" if error.status_code == 404 else error.detail
 
 
 def _refused(error: CallRefusedError) -> Problem:
@@ -77,7 +75,7 @@ def _refused(error: CallRefusedError) -> Problem:
 
 
 def problem_handlers(observe: Observer) -> dict[Any, ExceptionHandler]:
-    """Starlette's table of handlers. What no other one takes is a bug of ours, and is observed."""
+    """Starlette's table of exception handlers. Any other exception is a bug of ours, and is observed."""
 
     async def expected(_: Request, error: Exception) -> Response:
         return problem_of(error)

@@ -1,8 +1,8 @@
-"""The HTTP API: its routes, and who may use them. Serving them is `http_server.py`.
+"""The HTTP API's routes. `gate.py` checks who may use them, and `server.py` serves them.
 
-Routes are matched against the path as it was sent, still percent-encoded, and only the pieces are decoded:
-an object may be called `a/../b`, `//x`, `100%2F3` or hold a newline, and each must reach exactly the
-object of that name (fault 32). Nothing here normalises a path.
+Routes are matched against the path as it was sent, still percent-encoded, and only its parameters are decoded. An
+object may be called `a/../b`, `//x` or `100%2F3`, or contain a newline. Each path must reach exactly the object of that
+name (fault 32), so nothing here normalises a path.
 """
 
 from __future__ import annotations
@@ -46,16 +46,17 @@ from streamwarm.watch.dashboard.page import Pages
 from streamwarm.watch.events import Observer
 
 _Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
-"""By method."""
+"""A path's handlers, by HTTP method."""
 
 _READY_WITHIN_S = 5.0
-"""A store that has not answered for this long would fail a push too; probes commonly wait 1 to 10 s."""
+"""How long `/readyz` waits for the store, in seconds. Probes commonly wait 1 to 10 s, and a push would fail too if the
+store took longer."""
 
 
 @frozen
 class HttpHooks:
-    """What the API shows of other parts. `ready` answers None, or the reason why not; `metrics` a page and
-    its type. `feed` is followed until `closing` is set; `pages` are what a browser sees."""
+    """What the API needs from other parts. `ready` returns None, or why the service is not ready. `metrics` returns a
+    page and its content type. Clients follow `feed` until `closing` is set. `pages` are the dashboard's."""
 
     ready: Callable[[], Awaitable[str | None]]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
@@ -74,7 +75,10 @@ def build_app(
     body_within_s: float = 30.0,
     max_followers: int = MAX_FOLLOWERS,
 ) -> HttpApp:
-    """The application. A request's body must arrive within `body_within_s`; `max_followers` may follow events."""
+    """The ASGI application. A request's body must arrive within `body_within_s` seconds.
+
+    At most `max_followers` clients may follow events at a time.
+    """
     api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers))
     routes = [_route(path, handlers) for path, handlers in api.handlers().items()]
     app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
@@ -83,7 +87,7 @@ def build_app(
 
 
 def _route(path: str, handlers: _Handlers) -> Route:
-    """One route for all methods of a path: so `Allow` names all of them. GET answers HEAD too."""
+    """One route for all methods of a path, so that `Allow` names them all. GET's handler answers HEAD too."""
 
     async def answer(request: Request) -> Response:
         return await handlers["GET" if request.method == "HEAD" else request.method](request)
@@ -103,7 +107,7 @@ class _Api:
         return Response(page.html, headers=dict(page.headers))
 
     def handlers(self) -> Mapping[str, _Handlers]:
-        """By path; a path that is matched by several is the first one's."""
+        """The handlers by path. If several paths match, the first one wins."""
         return {
             "/": {"GET": self.dashboard},
             "/healthz": {"GET": self.health},
@@ -114,7 +118,7 @@ class _Api:
             "/v1/events": {"GET": self.events},
             "/v1/jobs": {"GET": self.list_jobs, "POST": self.push},
             **{
-                # A job may have this very id.
+                # A job may have the action's name as its id.
                 f"/v1/jobs/{action}": {"GET": partial(self.job, str(action)), "POST": partial(self.change_jobs, action)}
                 for action in Action
             },
@@ -146,12 +150,12 @@ class _Api:
         return Json(await self._intake.stats())
 
     async def events(self, request: Request) -> Response:
-        """The websocket's notifications for every job, as server-sent events."""
+        """The websocket's notifications of all jobs, as server-sent events."""
         cursor = await self._hooks.feed.cursor(last_event_id(request.headers, request.query_params))
         return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers)
 
     async def push(self, request: Request) -> Response:
-        """As the websocket's `push`; `watch` is allowed and means nothing where nothing can follow."""
+        """The websocket's `push`. `watch` is accepted and ignored, because no event can follow here."""
         return Json(await self._intake.push(parse_push(await self._body(request)).jobs))
 
     async def list_jobs(self, request: Request) -> Response:
@@ -193,7 +197,7 @@ class _Api:
         raise self._cold(request)
 
     def _cold(self, request: Request) -> HTTPException:
-        destination = _piece(request, "destination")
+        destination = _path_param(request, "destination")
         if destination not in self._intake.destinations:
             names = ", ".join(sorted(self._intake.destinations)) or "none"
             return HTTPException(404, f"no destination is called {shown(destination)}; configured: {names}")
@@ -203,7 +207,7 @@ class _Api:
         return _json_object(await self._body_bytes(request))
 
     async def _optional_body(self, request: Request) -> Mapping[str, object]:
-        """No body is as good as `{}`: nothing in it is required."""
+        """The body as an object. An empty body means `{}`, because no member is required."""
         body = await self._body_bytes(request)
         return _json_object(body) if body else {}
 
@@ -220,16 +224,16 @@ class _Api:
                         if len(body) > MAX_MESSAGE_BYTES:
                             break
             except ClientDisconnect:
-                raise HTTPException(400, "the body broke off") from None
+                raise HTTPException(400, "the connection ended before the whole body had arrived") from None
         if deadline.cancelled_caught:
-            raise HTTPException(408, f"the body took longer than {self._body_within_s:g} s")
+            raise HTTPException(408, f"the body took longer than {self._body_within_s:g} s to arrive")
         if len(body) > MAX_MESSAGE_BYTES:
             raise _too_long()
         return bytes(body)
 
 
 def _too_long() -> HTTPException:
-    return HTTPException(413, f"a body may have {MAX_MESSAGE_BYTES} bytes; push in parts")
+    return HTTPException(413, f"a body may have at most {MAX_MESSAGE_BYTES} bytes; push the jobs in several calls")
 
 
 def _json_object(body: bytes) -> Mapping[str, object]:
@@ -243,8 +247,8 @@ def _json_object(body: bytes) -> Mapping[str, object]:
     return value
 
 
-def _piece(request: Request, name: str) -> str:
-    """A piece of the path, percent-decoded once. Undecodable bytes cannot name anything R2 or we hold."""
+def _path_param(request: Request, name: str) -> str:
+    """A parameter of the path, percent-decoded once. Raises `FieldError` if it is not UTF-8, as every name is."""
     raw: str = request.path_params[name]
     try:
         return unquote_to_bytes(raw).decode()
@@ -253,14 +257,14 @@ def _piece(request: Request, name: str) -> str:
 
 
 def _job_id(request: Request) -> str:
-    return ID.check("id", _piece(request, "id"))
+    return ID.check("id", _path_param(request, "id"))
 
 
 def _lookups(request: Request) -> list[Lookup]:
-    """Where to look, in order: 64 hexadecimal digits may be a digest, and are a legal key as well."""
-    destination = _piece(request, "destination")
-    reference = check_key("r2_key", _piece(request, "sha256_or_key"))
-    kind = Kind(KIND.check("kind", _piece(request, "kind")))
+    """The look-ups to try, in order. 64 hexadecimal digits can be a digest, and are a valid key too."""
+    destination = _path_param(request, "destination")
+    reference = check_key("r2_key", _path_param(request, "sha256_or_key"))
+    kind = Kind(KIND.check("kind", _path_param(request, "kind")))
     by_key = Lookup(destination, kind, r2_key=reference)
     if is_sha256(reference):
         return [Lookup(destination, kind, sha256=reference.lower()), by_key]

@@ -1,16 +1,17 @@
-"""Serves the HTTP API with hypercorn's HTTP/1.1 machinery, on connections that `clients.py` guards.
+"""Serves the HTTP API with hypercorn's HTTP/1.1 code, on connections that `clients.py` guards.
 
 This does not use hypercorn's own `serve`. There, an exception from one connection ends the server, a send to a client
-that never reads blocks under a bare shield, and nothing limits the number of connections. `TCPServer`, which is one
-connection, is enough. The service itself sees to lifespan, signals and logging; it observes what the application
-raises before hypercorn does.
+that never reads blocks under a bare shield, and nothing limits the number of connections. hypercorn's `TCPServer`,
+which is one connection, is enough. The service itself handles lifespan, signals and logging, and observes what the
+application raises before hypercorn does.
 
-Private parts of hypercorn that this file and `connection.py` touch are listed in `connection.py`.
+`connection.py` lists the private parts of hypercorn that both files use.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 import trio
@@ -21,14 +22,18 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp
 
-from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
-from streamwarm.accept.http.connection import Http1Connection, Requests, abort_when_idle
+from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
+from streamwarm.accept.http.connection import Http1Connection, RequestTracker, abort_when_idle
 from streamwarm.watch.events import ConnectionRefused, Observer
 
 
 @frozen
 class HttpLimits:
-    """`idle_s`: a connection without a whole request for this long is closed, kept alive or never used."""
+    """Bounds of the HTTP server; times are seconds.
+
+    `idle_s`: a connection without a complete request for this long is closed, whether it was used before or not.
+    `graceful_s`: how long running requests have at shutdown.
+    """
 
     max_clients: int = 512
     idle_s: float = 30.0
@@ -40,29 +45,25 @@ async def serve_http(
     app: ASGIApp,
     *,
     host: str,
-    port: int,
+    listeners: Sequence[Listener],
     observe: Observer,
     shutdown: trio.Event,
     limits: HttpLimits | None = None,
-    listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`, then finish the requests under way within `graceful_s`; hands back
-    `http://HOST:PORT/`.
+    """Serve until `shutdown`, then finish running requests within `graceful_s`. Reports its `http://HOST:PORT/` to
+    `task_status`.
 
-    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
-    listened on.
+    `listeners` are those of `host`; they are closed at the end.
     """
     limits = limits or HttpLimits()
-    if listeners is None:
-        listeners = await open_listeners(host, port)
     bound = listeners[0].socket.getsockname()[1]
     server = _Server(app, observe, limits)
     clients = ClientServer(
         handle=server.receive,
         report=server.report,
-        farewell=server.farewell,
-        farewell_s=limits.graceful_s,
+        close_clients=server.close_clients,
+        graceful_s=limits.graceful_s,
         send_within_s=limits.send_within_s,
     )
     url = f"http://{bracketed(host)}:{bound}/"
@@ -89,16 +90,16 @@ class _Server:
             self._clients -= 1
 
     async def _answer(self, stream: ClientStream) -> None:
-        requests = Requests(self._app)
+        requests = RequestTracker(self._app)
         app = ASGIWrapper(cast(ASGIFramework, requests))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(abort_when_idle, stream, requests, 2 * self._limits.idle_s)
-            # hypercorn's annotation asks for TLS; what it uses of a plain stream, ClientStream has.
+            # hypercorn's annotation asks for a TLS stream. ClientStream has all it uses of a plain one.
             await Http1Connection(app, self._config, self._context, ConnectionState({}), cast(Any, stream))
             nursery.cancel_scope.cancel()
 
-    async def farewell(self) -> None:
-        """Idle connections close at once, the others after their answer."""
+    async def close_clients(self) -> None:
+        """Close idle connections at once, and the others after their answer."""
         await self._context.terminated.set()
 
     def report(self, stream: ClientStream) -> None:
@@ -112,7 +113,7 @@ def _config(limits: HttpLimits) -> Config:
     config.errorlog = None
     config.include_server_header = False
     config.keep_alive_timeout = limits.idle_s
-    # hypercorn would end a connection after its thousandth request: a bot that looks up every file over one would meet
-    # that every few minutes. What a client may take is bounded by time and by number of connections.
+    # hypercorn ends a connection after 1000 requests. A bot that looks up every file over one connection would lose it
+    # every few minutes. A client's share is bounded by time and by the number of connections instead.
     config.keep_alive_max_requests = sys.maxsize
     return config

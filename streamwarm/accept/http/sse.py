@@ -1,8 +1,8 @@
 """Server-sent events: the websocket's notifications over HTTP, for pages and for `curl`.
 
-The format is WHATWG HTML's (section 9.2, https://html.spec.whatwg.org/multipage/server-sent-events.html). One task a
-client, and no queue: the cursor into the feed moves when the connection has taken what came before, so a client that
-does not read costs one batch of events until `ClientStream` finds it out (fault 30).
+The format is WHATWG HTML's (section 9.2, https://html.spec.whatwg.org/multipage/server-sent-events.html). Each client
+has one task and no queue. The cursor into the feed moves only after the connection has taken the events before it. So a
+client that does not read costs one batch of events until `ClientStream` aborts it (fault 30).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
+from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.http.problems import Problem
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import MAX_INTEGER, json_text
@@ -22,67 +22,72 @@ from streamwarm.model import Event, Progress
 from streamwarm.settle.feed import Feed
 
 RECONNECT_MS = 2000
-"""How long a browser waits before it comes back; the default is its own affair, commonly 3 to 5 s."""
+"""How long a browser waits before it reconnects. Without it, browsers commonly wait 3 to 5 s."""
 
 MAX_FOLLOWERS = 256
-"""Half of the HTTP connections there may be (`HttpLimits`): who follows must not keep out who asks."""
+"""Clients that may follow at a time: half of the HTTP connections (`HttpLimits`), so that the others can still ask."""
 
 KEEP_ALIVE_S = 15.0
-"""Proxies commonly cut a connection that is silent for 60 s; WHATWG's advice is a comment every 15."""
+"""Seconds of silence before a comment is sent, as WHATWG advises. Proxies commonly close a connection that is silent
+for 60 s."""
 
 
 def event_message(event: Event) -> str:
-    """A change of state: its `seq` is the id by which a client resumes."""
+    """A job's change of state. Its `seq` is the id from which a client resumes."""
     return f"id: {event.seq}\nevent: event\ndata: {json_text(event_view(event))}\n\n"
 
 
 def progress_message(progress: Progress) -> str:
-    """Without an id: what is never stored is never replayed."""
+    """A job's progress. It has no id: progress is not stored, so it cannot be replayed."""
     return f"event: progress\ndata: {json_text(progress_view(progress))}\n\n"
 
 
 def opening_message(cursor: int) -> str:
-    """Dispatches nothing: it tells the id to resume by before the first event has come."""
+    """The first message of a stream. It carries no event, only the id to resume from before the first event comes."""
     return f"retry: {RECONNECT_MS}\nid: {cursor}\n\n"
 
 
 def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> int | None:
-    """What the client has seen, None if it says nothing. The header is the newer of the two: a browser keeps the
-    address it was given and sends the header when it comes back. Raises `FieldError`."""
+    """The id of the last event that the client has seen, None if it names none. Raises `FieldError`.
+
+    The header wins over the query: a browser keeps the address it was given, and sends the header when it reconnects.
+    """
     text = headers.get("last-event-id") or query.get("last_event_id")
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_INTEGER):
-        raise FieldError("Last-Event-ID must be an id that this service has sent: a whole number")
+        raise FieldError("Last-Event-ID must be an id that this service sent: a whole number")
     return int(text)
 
 
 class EventStream(Response):
-    """The answer that goes on: events after `cursor`, until the client leaves or `closing` is
-    set. It takes one token of `room`, or is a refusal where there is none."""
+    """An endless answer: events after `cursor`, until the client leaves or `closing` is set.
+
+    It takes one token of `followers`. If there is none, it answers 503.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, cursor: int, closing: trio.Event, room: trio.CapacityLimiter) -> None:
-        # Nginx's own header: a proxy that gathers a page before it passes it on would hold events back.
+    def __init__(self, feed: Feed, cursor: int, closing: trio.Event, followers: trio.CapacityLimiter) -> None:
+        # x-accel-buffering is nginx's header: without it, a proxy that buffers answers would delay events.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._feed = feed
         self._cursor = cursor
         self._closing = closing
-        self._room = room
+        self._followers = followers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            self._room.acquire_on_behalf_of_nowait(self)
+            self._followers.acquire_on_behalf_of_nowait(self)
         except trio.WouldBlock:
-            full = Problem(503, f"{self._room.total_tokens} clients follow already; come back later")
-            await full(scope, receive, send)
+            problem = Problem(503, f"{self._followers.total_tokens} clients follow events already; try again later")
+            await problem(scope, receive, send)
             return
         try:
             await self._answer(scope, receive, send)
         finally:
-            self._room.release_on_behalf_of(self)
+            self._followers.release_on_behalf_of(self)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -94,7 +99,7 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b""})
 
     async def _follow(self, send: Send) -> None:
-        news = ProgressNews(self._feed)
+        progress_changes = ProgressChanges(self._feed)
         await _write(send, opening_message(self._cursor))
         written_at = sampled_at = trio.current_time()
         while True:
@@ -103,7 +108,7 @@ class EventStream(Response):
             events = await read_events(self._feed, self._cursor)
             text = "".join(map(event_message, events))
             if trio.current_time() - sampled_at >= PROGRESS_EVERY_S:
-                text += "".join(map(progress_message, news.since_last(lambda _: True)))
+                text += "".join(map(progress_message, progress_changes.unsent(lambda _: True)))
                 sampled_at = trio.current_time()
             if not text and trio.current_time() - written_at >= KEEP_ALIVE_S:
                 text = ": keep-alive\n\n"

@@ -1,12 +1,14 @@
-"""The websocket: who is let in, how many, and how they are sent away. What they say is `session.py`.
+"""The websocket server: which clients are let in, how many, and how they are closed. `session.py` talks to them.
 
-trio-websocket is used through `wrap_server_stream` alone, one task a connection, inside the guard of
-`clients.py`. Its corners that show here: a malformed handshake leaves `wrap_server_stream` waiting for a
-request that never comes, so it is raced against the end of the stream and a deadline; and `aclose` needs
-the connection's reader to be running, so a farewell is said before anything is cancelled.
+Of trio-websocket it uses only `wrap_server_stream`, one task per connection, inside the guard of `clients.py`. Two of
+its quirks show here. After a malformed handshake `wrap_server_stream` waits for a request that never comes, so it is
+raced against the end of the stream and a deadline. And `aclose` needs the connection's reader task, so connections are
+closed before anything is cancelled.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import trio
 from attrs import field, frozen
@@ -14,7 +16,7 @@ from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_st
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.auth import Auth
-from streamwarm.accept.clients import ClientServer, ClientStream, bracketed, open_listeners
+from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.session import Heartbeat, Session
 from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
@@ -28,23 +30,23 @@ from streamwarm.watch.events import (
 )
 
 _MESSAGES_WAITING = 1
-"""Messages read while one is answered: a client that sends faster than it is answered is held back by TCP."""
+"""Messages read while one is answered. If a client sends faster, TCP flow control slows it down."""
 
 
 @frozen
 class WebsocketLimits:
-    """How much of the service strangers may take.
+    """How much of the service its clients may use. Times are seconds.
 
-    Of connections whose handshake is not finished, the oldest of more than `max_handshakes` is closed: a
-    hundred silent ones do not keep an honest one out, whose handshake takes milliseconds. A client that asks more often
-    than `requests_per_s` in the long run, far above what waiting for answers allows, is told so (`rate_limited`).
+    `max_handshakes`: unfinished handshakes. If there are more, the oldest connection is closed, so that silent
+    connections keep out no client, whose handshake takes milliseconds. `requests_per_s`, `requests_burst`: beyond them
+    a client gets `rate_limited`; a client that waits for its replies stays far below.
     """
 
     max_clients: int = 1000
     max_handshakes: int = 256
     handshake_s: float = 10.0
     send_within_s: float = 10.0
-    farewell_s: float = 5.0
+    graceful_s: float = 5.0
     requests_per_s: float = 1000.0
     requests_burst: float = 2000.0
     heartbeat: Heartbeat = field(factory=Heartbeat)
@@ -55,29 +57,25 @@ async def serve_websocket(
     feed: Feed,
     *,
     host: str,
-    port: int,
+    listeners: Sequence[Listener],
     auth: Auth,
     observe: Observer,
     shutdown: trio.Event,
     limits: WebsocketLimits | None = None,
-    listeners: list[trio.SocketListener] | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `shutdown`, then close every connection with 1001; hands back the bound `ws://HOST:PORT/`.
+    """Serve until `shutdown`, then close every connection with 1001. Reports its `ws://HOST:PORT/` to `task_status`.
 
-    Port 0 picks one. `listeners` are used where they are open already. Raises `SettingsError` if the address cannot be
-    listened on.
+    `listeners` are those of `host`; they are closed at the end.
     """
     limits = limits or WebsocketLimits()
-    if listeners is None:
-        listeners = await open_listeners(host, port)
     bound = listeners[0].socket.getsockname()[1]
-    door = _Door(intake, feed, auth=auth, observe=observe, limits=limits)
+    acceptor = _Acceptor(intake, feed, auth=auth, observe=observe, limits=limits)
     clients = ClientServer(
-        handle=door.receive,
-        report=door.report,
-        farewell=door.farewell,
-        farewell_s=limits.farewell_s,
+        handle=acceptor.receive,
+        report=acceptor.report,
+        close_clients=acceptor.close_clients,
+        graceful_s=limits.graceful_s,
         send_within_s=limits.send_within_s,
     )
     url = f"ws://{bracketed(host)}:{bound}/"
@@ -91,7 +89,9 @@ class _Rejection:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class _Door:
+class _Acceptor:
+    """Checks each handshake, and runs a `Session` for every client that is let in."""
+
     def __init__(self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits) -> None:
         self._intake = intake
         self._feed = feed
@@ -102,19 +102,19 @@ class _Door:
         self._clients: dict[ClientStream, WebSocketConnection] = {}
 
     async def receive(self, stream: ClientStream) -> None:
-        """One connection, from its first byte to its last."""
+        """Handle one connection, from its first byte to its last."""
         async with trio.open_nursery() as nursery:
             request = await self._handshake(stream, nursery)
             if request is not None:
                 rejection = self._rejection(request)
                 if rejection is None:
-                    await self._converse(request, stream)
+                    await self._run_session(request, stream)
                 else:
                     stream.fault = rejection.reason
                     await _reject(request, rejection)
             nursery.cancel_scope.cancel()
 
-    async def farewell(self) -> None:
+    async def close_clients(self) -> None:
         async with trio.open_nursery() as nursery:
             for connection in self._clients.values():
                 nursery.start_soon(connection.aclose, 1001, "the service is shutting down")
@@ -123,13 +123,12 @@ class _Door:
         if self._clients.pop(stream, None) is not None:
             self._observe(ClientDisconnected(stream.fault or "closed"))
             if stream.failure is not None:
-                self._observe(UnexpectedError("a websocket client's conversation", stream.failure))
+                self._observe(UnexpectedError("serving a websocket client", stream.failure))
         elif stream.fault is not None:
             self._observe(ConnectionRefused(stream.fault))
 
     async def _handshake(self, stream: ClientStream, nursery: trio.Nursery) -> WebSocketRequest | None:
-        """The client's upgrade request, or None if none came; `nursery` gets the task that reads the
-        connection."""
+        """The client's upgrade request, or None if none came. The task that reads the connection runs in `nursery`."""
         request: WebSocketRequest | None = None
         with trio.move_on_after(self._limits.handshake_s) as scope:
             self._make_room_for(scope, stream)
@@ -161,15 +160,15 @@ class _Door:
         if request.path.partition("?")[0] != "/":
             return _Rejection(404, "no such path; the websocket is at /")
         if not self._auth.allows_origin(_values(sent, b"origin")):
-            return _Rejection(403, "a web page of a foreign origin; allow it in auth.origins")
+            return _Rejection(403, "the page's origin is not allowed; add it to auth.origins")
         if not self._auth.admits(_values(sent, b"authorization")):
             challenge = (b"WWW-Authenticate", b'Bearer realm="streamwarm"')
-            return _Rejection(401, "send Authorization: Bearer TOKEN with a token of auth.tokens", (challenge,))
+            return _Rejection(401, "send Authorization: Bearer TOKEN with one of auth.tokens", (challenge,))
         if len(self._clients) >= self._limits.max_clients:
             return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
         return None
 
-    async def _converse(self, request: WebSocketRequest, stream: ClientStream) -> None:
+    async def _run_session(self, request: WebSocketRequest, stream: ClientStream) -> None:
         offered = SUBPROTOCOL in request.proposed_subprotocols
         connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
         self._clients[stream] = connection

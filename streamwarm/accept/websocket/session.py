@@ -1,14 +1,12 @@
-"""One websocket client's conversation: its requests, one after another, and the events of the jobs it
-watches.
+"""One websocket client's session: it answers requests in order, and sends the events of the jobs the client watches.
 
-Four tasks share the connection: the answering one, the follower of events, the sampler of progress, and
-the pinger. (The fifth, which reads frames and answers pings, is trio-websocket's.) None keeps a queue:
-each has at most one message in hand, and the follower has its cursor, so a client that is slow costs its
-own time and nobody's memory.
+The tasks share the connection: one answers requests, one follows events, one samples progress, one pings, and one
+announces a drain. (Another one, trio-websocket's, reads frames and answers pings.) None has a queue. Each holds at most
+one message, and the follower has a cursor, so a slow client delays only itself and costs no memory.
 
-Answering and following take turns, by a lock. That is what makes `push` with `watch` exact: while it is
-answered, the follower's cursor stands still, so no event of a new job is passed over before its id is
-known, and none is sent before the reply that tells the id.
+A lock, `_turn`, lets either the answering or the following task send. That makes `push` with `watch` exact. While the
+push is answered, the follower's cursor does not move, so it skips no event of a job whose id is not known yet. And no
+event is sent before the reply that names its job.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.clients import ClientStream
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressNews, read_events
+from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.watching import Watching
 from streamwarm.accept.wire.fields import FieldError
@@ -30,7 +28,7 @@ from streamwarm.accept.wire.jsonrpc import (
     MAX_MESSAGE_BYTES,
     NO_REPLY,
     Call,
-    Errand,
+    InvalidRequest,
     Message,
     RpcError,
     decode,
@@ -43,19 +41,19 @@ from streamwarm.accept.wire.jsonrpc import (
 )
 from streamwarm.accept.wire.refusals import CallRefusedError, too_often
 from streamwarm.accept.wire.requests import (
-    Cancel,
+    CancelJob,
     ChangeJobs,
-    Find,
-    Forget,
-    Get,
+    FindRecord,
+    ForgetRecord,
+    GetJob,
     ListJobs,
-    Pause,
-    Push,
+    PauseSending,
+    PushJobs,
     Request,
-    Resume,
-    Retry,
-    Unwatch,
-    Watch,
+    ResumeSending,
+    RetryJob,
+    UnwatchJobs,
+    WatchJobs,
 )
 from streamwarm.accept.wire.table import MAX_WATCHED
 from streamwarm.model import Event, JsonObject, State
@@ -65,8 +63,8 @@ from streamwarm.watch.events import Observer, UnexpectedError
 
 @frozen
 class Heartbeat:
-    """A ping every `every_s` seconds (contract: 20); a client that has not answered in `pong_within_s` is
-    gone."""
+    """A ping is sent every `every_s` seconds (contract: 20). If no pong comes within `pong_within_s`, the connection is
+    aborted."""
 
     every_s: float = 20.0
     pong_within_s: float = 20.0
@@ -77,7 +75,7 @@ class _TooManyWatchedError(Exception):
 
 
 class Session:
-    """`run` returns when the connection is over, whoever ended it."""
+    """One client's session. `run` returns when the connection has ended, for whatever reason."""
 
     def __init__(
         self,
@@ -109,16 +107,16 @@ class Session:
                 nursery.start_soon(self._follow_events)
                 nursery.start_soon(self._sample_progress)
                 nursery.start_soon(self._ping)
-                nursery.start_soon(self._tell_of_drain)
+                nursery.start_soon(self._announce_drain)
                 await self._answer_requests()
         except* ConnectionClosed:
-            pass  # how every session ends: whichever task noticed it first
+            pass  # every session ends so; any of the tasks may be the first to notice
 
     async def _answer_requests(self) -> None:
         while True:
             text = await self._connection.get_message()
             if isinstance(text, str) and _is_too_long(text):
-                await self._connection.aclose(1009, f"a message may have {MAX_MESSAGE_BYTES} bytes")
+                await self._connection.aclose(1009, f"a message may have at most {MAX_MESSAGE_BYTES} bytes")
             async with self._turn:
                 self._is_answering = True
                 await self._answer(decode(text) if isinstance(text, str) else _REFUSED_BINARY)
@@ -127,18 +125,18 @@ class Session:
     async def _answer(self, message: Message) -> None:
         replies = []
         for item in message.items:
-            reply = await self._carry_out(item)
+            reply = await self._execute(item)
             if item.id is not NO_REPLY:
                 replies.append(reply)
         text = encode_replies(message, replies)
         if text is not None:
             await self._connection.send_message(text)
 
-    async def _carry_out(self, item: Call | Errand) -> JsonObject:
+    async def _execute(self, item: Call | InvalidRequest) -> JsonObject:
         wait_s = self._allowance.take(trio.current_time())
         if wait_s is not None:
             return error_reply(item.id, RpcError.of(too_often(wait_s)))
-        if isinstance(item, Errand):
+        if isinstance(item, InvalidRequest):
             return error_reply(item.id, item.error)
         try:
             return result_reply(item.id, await self._result(item.request))
@@ -147,7 +145,7 @@ class Session:
         except FieldError as error:
             return error_reply(item.id, RpcError(INVALID_PARAMS, str(error)))
         except _TooManyWatchedError:
-            message = f"one connection watches at most {MAX_WATCHED} jobs by id; without ids it watches all"
+            message = f"one connection may watch at most {MAX_WATCHED} jobs by id; leave out ids to watch all jobs"
             return error_reply(item.id, RpcError(INVALID_PARAMS, message))
         except Exception as error:
             self._observe(UnexpectedError("answering a websocket request", error))
@@ -155,34 +153,34 @@ class Session:
 
     async def _result(self, request: Request) -> JsonObject | None:
         match request:
-            case Push():
+            case PushJobs():
                 return await self._push(request)
-            case Get(job_id):
+            case GetJob(job_id):
                 return await self._intake.get(job_id)
-            case Find(lookup):
+            case FindRecord(lookup):
                 return await self._intake.find(lookup)
             case ListJobs():
                 return await self._intake.list_jobs(request)
-            case Cancel(job_id):
+            case CancelJob(job_id):
                 return await self._intake.cancel(job_id)
-            case Retry(job_id):
+            case RetryJob(job_id):
                 return await self._intake.retry(job_id)
-            case Forget(lookup):
+            case ForgetRecord(lookup):
                 return await self._intake.forget(lookup)
             case ChangeJobs():
                 return await self._intake.change_jobs(request)
-            case Watch(ids, since):
+            case WatchJobs(ids, since):
                 return await self._watch(ids, since)
-            case Unwatch():
+            case UnwatchJobs():
                 self._set_watching(None)
                 return {}
-            case Pause():
+            case PauseSending():
                 return await self._intake.pause(request)
-            case Resume():
+            case ResumeSending():
                 return await self._intake.resume(request)
         return await self._intake.stats()
 
-    async def _push(self, request: Push) -> JsonObject:
+    async def _push(self, request: PushJobs) -> JsonObject:
         if not request.watch:
             return await self._intake.push(request.jobs)
         self._check_room(len(request.jobs))
@@ -222,35 +220,34 @@ class Session:
             await self._has_watch.wait()
             if (watching := self._watching) is None:
                 continue
-            events = await read_events(self._feed, watching.cursor)
-            await self._send_events(watching, events)
-            if not events and watching is self._watching:
-                with trio.CancelScope() as self._idle:
-                    await self._feed.wait(watching.cursor)
+            with trio.CancelScope() as self._idle:  # a changed watch ends the wait
+                await self._feed.wait(watching.cursor)
+            if watching is self._watching:
+                await self._send_events(watching, await read_events(self._feed, watching.cursor))
 
     async def _send_events(self, watching: Watching, events: list[Event]) -> None:
         async with self._turn:
             for event in events:
                 if watching is not self._watching:
                     return
-                if watching.pass_by(event):
+                if watching.advance(event):
                     await self._connection.send_message(event_text(event))
 
     async def _sample_progress(self) -> None:
-        news = ProgressNews(self._feed)
+        progress_changes = ProgressChanges(self._feed)
         while True:
             await self._has_watch.wait()
             await trio.sleep(PROGRESS_EVERY_S)
             if self._stream.is_sending:
                 continue
-            for progress in news.since_last(self._is_watched):
+            for progress in progress_changes.unsent(self._is_watched):
                 await self._connection.send_message(progress_text(progress))
 
     def _is_watched(self, job_id: str) -> bool:
         return self._watching is not None and self._watching.includes(job_id)
 
-    async def _tell_of_drain(self) -> None:
-        """A client that knows can push elsewhere, or wait, before it is refused."""
+    async def _announce_drain(self) -> None:
+        """Notify the client when the service drains, so that it can stop pushing before it is refused."""
         within_s = await self._intake.draining()
         await self._connection.send_message(draining_text(within_s))
 
@@ -261,19 +258,19 @@ class Session:
             count += 1
             with trio.move_on_after(self._heartbeat.pong_within_s) as late:
                 await self._connection.ping(str(count).encode())
-            # While a request waits for the store, this client's next ones stop the reader, and so its pong.
+            # While a request waits for the store, the client's next messages block the reader, so no pong is read.
             if late.cancelled_caught and not self._is_answering:
                 self._stream.fault = f"no pong within {self._heartbeat.pong_within_s:g} s"
                 self._stream.abort()
 
 
-_INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; the service's log has more")
+_INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; see the service's log")
 
 _REFUSED_BINARY = Message(
-    (Errand(None, RpcError(INVALID_REQUEST, "binary frames are not taken; send JSON in text frames")),)
+    (InvalidRequest(None, RpcError(INVALID_REQUEST, "binary frames are not accepted; send JSON in text frames")),)
 )
 
 
 def _is_too_long(text: str) -> bool:
-    """trio-websocket counts characters where the contract counts bytes."""
+    """True if the text has too many bytes. trio-websocket counts characters, but the contract counts bytes."""
     return len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES

@@ -1,7 +1,8 @@
-"""What one websocket client follows: which jobs, and for each from which event on. Pure.
+"""Which jobs one websocket client watches, and from which event on. Pure.
 
-The events are read in order from one cursor, and a job's own mark says which of them its client has had, or did not ask
-for. So a `watch` with a `since` moves the cursor back for the jobs that it names, and no other is told twice.
+Events are read in order from one cursor. Each watched job has a mark: the last event of it that the client has got, or
+did not ask for. So `watch` with `since` can move the cursor back for the jobs it names, and no other job's event is
+sent twice.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from streamwarm.model import Event, State
 
 @define(eq=False)
 class Watching:
-    """`ids` are the marks of the jobs followed by name, `all_after` that of every other one (None: they are not).
+    """`ids`: the marks of the jobs watched by id. `all_after`: the mark of all others, None if they are not watched.
 
-    Whoever reads events for it must stop using an object once another has taken its place.
+    A changed watch is a new object. A task that reads events for an old one must stop.
     """
 
     cursor: int
@@ -25,13 +26,13 @@ class Watching:
     all_after: int | None = None
 
     def with_all(self, after: int, *, replay: bool) -> Watching:
-        """Every job, from after that event on; with `replay` also those that are followed by name."""
+        """Also watch every job, from the event after `after`. With `replay`, jobs watched by id start there too."""
         if replay:
             return Watching(min(self.cursor, after), {}, after)
         return evolve(self, all_after=after if self.all_after is None else self.all_after)
 
     def with_ids(self, ids: Iterable[str], after: int, *, replay: bool) -> Watching:
-        """These jobs too. One that is followed already goes on where it is, unless `replay` sends it back."""
+        """Also watch these jobs. A job that is watched already keeps its mark, unless `replay` moves it back."""
         if replay:
             return evolve(self, cursor=min(self.cursor, after), ids={**self.ids, **dict.fromkeys(ids, after)})
         known: Mapping[str, int] = dict.fromkeys(ids, after) if self.all_after is None else {}
@@ -40,8 +41,8 @@ class Watching:
     def includes(self, job_id: str) -> bool:
         return self.all_after is not None or job_id in self.ids
 
-    def pass_by(self, event: Event) -> bool:
-        """Move past the event; whether it is to be told. A job followed by name is followed until it is done."""
+    def advance(self, event: Event) -> bool:
+        """Move the cursor past `event`. Returns True if it must be sent. A job watched by id is dropped once done."""
         self.cursor = event.seq
         mark = self.ids.get(event.id, self.all_after)
         if self.all_after is not None:

@@ -1,4 +1,4 @@
-"""Kinds of fields that hold other values: arrays, and the options of a destination."""
+"""Field types that contain other values: arrays, and a destination's options. Pure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 from attrs import field, frozen
 
 from streamwarm.accept.wire.fields import Field, FieldError
+from streamwarm.backlog.store import RefusalCode
 from streamwarm.model import JsonObject
 
 MAX_OPTIONS_BYTES = 16 * 1024
-"""Telegram's longest caption is 1024 characters. Options are stored with every job, so they cannot hold files."""
+"""The size of a job's options as JSON. Telegram's longest caption is 1024 characters. Options are stored with every
+job, so they must not carry files."""
 
 
 @frozen(kw_only=True)
 class Array(Field):
-    """An array of at most `at_most` items. `items` None: they are checked later, one by one.
+    """An array of at most `at_most` items. If `items` is None, the items are checked later, one by one.
 
-    `of` names the items in messages, `item` one of them; `remedy` follows the message that there are too many.
+    In messages, `of` names the items and `item` one of them. `remedy` follows the message that there are too many.
     """
 
     at_most: int
@@ -43,7 +45,7 @@ class Array(Field):
 
 @frozen(kw_only=True)
 class Options(Field):
-    """A destination's own options. No schema says: their size, and that their text has no lone surrogate."""
+    """A destination's own options. The schema cannot express their size, nor that text has no lone surrogate."""
 
     def check(self, name: str, value: object) -> JsonObject:
         if not isinstance(value, dict):
@@ -51,7 +53,7 @@ class Options(Field):
         try:
             size = len(json.dumps(value, ensure_ascii=False).encode())
         except UnicodeEncodeError:
-            raise _bad_options(f"{name} hold a lone surrogate, which UTF-8 cannot hold") from None
+            raise _bad_options(f"{name} contain a lone surrogate, which UTF-8 cannot encode") from None
         if size > MAX_OPTIONS_BYTES:
             raise _bad_options(f"{name} must be at most {MAX_OPTIONS_BYTES} bytes of JSON")
         return value
@@ -61,4 +63,4 @@ class Options(Field):
 
 
 def _bad_options(message: str) -> FieldError:
-    return FieldError(message, code="invalid_options")
+    return FieldError(message, code=RefusalCode.INVALID_OPTIONS)

@@ -1,7 +1,7 @@
-"""Kinds of plain fields: each checks a value, and gives the same rule as JSON Schema (2020-12).
+"""Types of plain fields. Each checks a value, and describes the same rule as JSON Schema (2020-12). Pure.
 
-`table.py` builds every request from these. A rule that JSON Schema cannot say is named in the docstring of its kind;
-a property test compares the two for every field of the table.
+`table.py` builds every request from these. If JSON Schema cannot express a rule, the type's docstring names it. A
+property test compares both for every field of the table.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import Any
 from attrs import frozen
 
 from streamwarm.accept.wire.json_text import MAX_INTEGER
+from streamwarm.backlog.store import RefusalCode
 from streamwarm.model import MAX_KEY_BYTES, JsonObject
 
 MAX_ID_CHARACTERS = 128
 
 LATEST = 253_402_300_799
-"""The last second of the year 9999, after which RFC 3339 has no times."""
+"""The last second of the year 9999, in Unix seconds. RFC 3339 cannot write later times."""
 
 _EXACT_IN_A_DOUBLE = 2**53
-"""Above this, a double cannot hold every whole number, so the one it holds may not be the one that was sent."""
+"""Above this, a double cannot represent every whole number, so it may differ from the number that was sent."""
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -32,18 +33,18 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class FieldError(ValueError):
-    """A field breaks its rule; the message names the field and what is allowed.
+    """A field breaks its rule. The message names the field and what is allowed.
 
-    `code` is the contract's code for a job that is refused because of it.
+    `code` is the contract's code if a pushed job is refused for it.
     """
 
-    def __init__(self, message: str, *, code: str = "invalid_job") -> None:
+    def __init__(self, message: str, *, code: RefusalCode = RefusalCode.INVALID_JOB) -> None:
         super().__init__(message)
         self.code = code
 
 
 def ref(name: str) -> dict[str, Any]:
-    """A reference to the schema `name` among the document's components."""
+    """A JSON Schema reference to the document's component `name`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -52,7 +53,7 @@ def or_null(schema: JsonObject) -> dict[str, Any]:
 
 
 def shown(text: str) -> str:
-    """A client's text made fit for a message: quoted, ASCII, short."""
+    """A client's text for use in a message: quoted, ASCII, at most 64 characters."""
     return ascii(text if len(text) <= 64 else f"{text[:64]}…")
 
 
@@ -60,9 +61,9 @@ def shown(text: str) -> str:
 class Field(ABC):
     """One field of an object.
 
-    Without `required`, null means the same as absent, and the value is then `default`; without `nullable`, null is an
-    error too. `hint` follows the message that a required field is missing. `component`: the name of the schema among
-    the components of both documents.
+    If it is not `required`, null means absent, and the value is `default`. If it is not `nullable`, null is an error.
+    `hint` follows the message that a required field is missing. `component`: the schema's name among the components of
+    both documents, empty if it is not one.
     """
 
     required: bool = False
@@ -74,11 +75,11 @@ class Field(ABC):
 
     @abstractmethod
     def check(self, name: str, value: object) -> Any:
-        """The value as the service uses it. Raises `FieldError`, which calls the field `name`."""
+        """The value as the service uses it. Raises `FieldError`; its message calls the field `name`."""
 
     @abstractmethod
     def rule(self) -> dict[str, Any]:
-        """The JSON Schema of a value that is there."""
+        """The JSON Schema of the value itself."""
 
     def read(self, members: Mapping[str, Any], name: str) -> Any:
         """The checked value of `members[name]`, or the default. Raises `FieldError`."""
@@ -94,11 +95,11 @@ class Field(ABC):
         return FieldError(f"{name} is missing{self.hint}")
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of a value that is there, by reference if it is a component."""
+        """The JSON Schema of the value, as a reference if it is a component."""
         return ref(self.component) if self.component else self.rule()
 
     def member(self) -> dict[str, Any]:
-        """The JSON Schema of the field in its object, where it may be null and has a description and a default."""
+        """The JSON Schema of the field inside its object: with null if allowed, its description and its default."""
         schema = self.schema()
         if self.nullable and not self.required:
             schema = or_null(schema)
@@ -109,13 +110,13 @@ class Field(ABC):
 
 @frozen(kw_only=True)
 class Text(Field):
-    """A non-empty string. No schema says: it holds no lone surrogate."""
+    """A non-empty string. The schema cannot express that it has no lone surrogate."""
 
     def check(self, name: str, value: object) -> str:
         if not isinstance(value, str) or not value:
             raise FieldError(f"{name} must be a non-empty string")
         if not is_unicode(value):
-            raise FieldError(f"{name} holds a lone surrogate, which UTF-8 cannot hold")
+            raise FieldError(f"{name} holds a lone surrogate, which UTF-8 cannot encode")
         return value
 
     def rule(self) -> dict[str, Any]:
@@ -123,16 +124,16 @@ class Text(Field):
 
 
 def is_unicode(text: str) -> bool:
-    """False if `text` has half of a surrogate pair in it, which JSON can write and UTF-8 cannot."""
+    """False if `text` contains half of a surrogate pair. JSON can write one, UTF-8 cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @frozen(kw_only=True)
 class Word(Field):
-    """One of the words of an enum. `code` is that of a job with another word."""
+    """One of the words of an enum. A job with another word is refused with `code`."""
 
     words: type[StrEnum]
-    code: str = "invalid_job"
+    code: RefusalCode = RefusalCode.INVALID_JOB
 
     def check(self, name: str, value: object) -> StrEnum:
         if not isinstance(value, str):
@@ -147,7 +148,7 @@ class Word(Field):
 
 @frozen(kw_only=True)
 class Id(Field):
-    """A job's id. No schema says: printable characters outside ASCII are taken too."""
+    """A job's id. The schema allows ASCII only; other printable characters are accepted too."""
 
     def check(self, name: str, value: object) -> str:
         if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARACTERS or not value.isprintable():
@@ -160,13 +161,14 @@ class Id(Field):
             "minLength": 1,
             "maxLength": MAX_ID_CHARACTERS,
             "pattern": "^[ -~]+$",
-            "description": "Printable characters; others than ASCII are taken too.",
+            "description": "Printable characters; those outside ASCII are accepted too.",
         }
 
 
 @frozen(kw_only=True)
 class Key(Text):
-    """An object's name: any text, `..` and `%2F` too. No schema says: its size counts in bytes, and it has no NUL."""
+    """An object's key: any text, even `..` and `%2F`. The schema cannot express its size in bytes, nor that it has no
+    NUL."""
 
     def check(self, name: str, value: object) -> str:
         return check_key(name, super().check(name, value))
@@ -176,7 +178,7 @@ class Key(Text):
 
 
 def check_key(name: str, key: str) -> str:
-    """`key`, if R2 could hold an object of that name. Raises `FieldError`."""
+    """Return `key` if an object in R2 can have that name. Raises `FieldError` if not."""
     size = len(key.encode())
     if size > MAX_KEY_BYTES:
         raise FieldError(f"{name} must be at most {MAX_KEY_BYTES} bytes of UTF-8; it has {size}")
@@ -187,7 +189,7 @@ def check_key(name: str, key: str) -> str:
 
 @frozen(kw_only=True)
 class Digest(Field):
-    """A SHA-256 in hexadecimal; the value is in lower case."""
+    """A SHA-256 in hexadecimal. The checked value is lower-case."""
 
     def check(self, name: str, value: object) -> str:
         if not isinstance(value, str) or not is_sha256(value):
@@ -204,7 +206,8 @@ def is_sha256(text: str) -> bool:
 
 @frozen(kw_only=True)
 class Whole(Field):
-    """A whole number; JSON's 5.0 is one too. No schema says: a number written as a float is at most 2**53."""
+    """A whole number; JSON's 5.0 is one too. The schema cannot express that a number written as a float is at most
+    2**53."""
 
     minimum: int = 0
     maximum: int = MAX_INTEGER
@@ -222,7 +225,10 @@ class Whole(Field):
 
 @frozen(kw_only=True)
 class Time(Field):
-    """A time, RFC 3339 text or Unix seconds; the value is Unix seconds. No schema says: text is not before 1970."""
+    """A time as RFC 3339 text or Unix seconds; the checked value is Unix seconds.
+
+    The schema cannot express that a text must not be before 1970.
+    """
 
     def check(self, name: str, value: object) -> float:
         at = parse_rfc3339(value) if isinstance(value, str) else value
@@ -240,7 +246,7 @@ class Time(Field):
 
 
 def parse_rfc3339(text: str) -> float | None:
-    """Unix seconds, or None if `text` is not a time as RFC 3339 (section 5.6) writes it."""
+    """Unix seconds, or None if `text` is not a time of RFC 3339 (section 5.6)."""
     if not _RFC3339.fullmatch(text):
         return None
     try:

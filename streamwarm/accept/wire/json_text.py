@@ -1,9 +1,8 @@
-"""JSON as strangers send it, read strictly; JSON as streamwarm answers, written so that it can always be
-sent.
+"""Reads clients' JSON strictly, and writes JSON that can always be sent. Pure.
 
-Python's `json` takes more than JSON (NaN, Infinity, repeated keys) and integers of any length, and lets a
-hostile text overflow the interpreter's stack, here or later where the value is written again. What is let
-in is what any store, any database column and any other language can hold (I-JSON, RFC 7493).
+Python's `json` accepts more than JSON (NaN, Infinity, repeated keys) and integers of any length. And a deeply nested
+text can overflow the interpreter's stack, when it is read or when the value is written again. This parser accepts only
+what every store, database column and language can hold (I-JSON, RFC 7493).
 """
 
 from __future__ import annotations
@@ -13,19 +12,18 @@ import math
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
-"""The contract needs four levels (params, jobs, job, options); the rest is room for a destination's own
-options."""
+"""Levels of nesting. The contract needs four (params, jobs, job, options); a destination's options may use the rest."""
 
 MAX_INTEGER = 2**63 - 1
-"""What an SQLite or PostgreSQL integer column holds."""
+"""The largest integer of an SQLite or PostgreSQL column."""
 
 
 class BadJsonError(ValueError):
-    """The text is not JSON that streamwarm takes; the message says why."""
+    """The text is not JSON that streamwarm accepts. The message says why."""
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value that `text` holds. Raises `BadJsonError`, and nothing else, whatever the text."""
+    """Parse `text`. Raises `BadJsonError` and nothing else, whatever the text is."""
     try:
         value = json.loads(
             text,
@@ -48,18 +46,17 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def json_text(value: object) -> str:
-    """`value` as compact ASCII: a lone surrogate that a client sent is escaped, where UTF-8 could not
-    encode it."""
+    """`value` as compact ASCII JSON. Lone surrogates that a client sent are escaped; UTF-8 could not encode them."""
     return _ENCODER.encode(value)
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-"""`json.dumps` makes one a call, which takes nearly as long as an event's text."""
+"""Made once. `json.dumps` makes one per call, which takes nearly as long as encoding an event."""
 
 
 def _integer(digits: str) -> int | float:
-    # Twenty characters hold every 64-bit integer; int() itself stops at 4300 digits, with another error. A longer one
-    # is what it is to most programs, a double: one job's number must not refuse the others of its push.
+    # Every 64-bit integer fits in 20 characters. int() raises another error above 4300 digits. A longer number becomes
+    # a double, as in most programs: one job's number must not refuse the whole push.
     if len(digits) > 20 or abs(number := int(digits)) > MAX_INTEGER:
         return _number(digits)
     return number

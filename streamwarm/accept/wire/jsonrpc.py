@@ -1,10 +1,9 @@
-"""JSON-RPC 2.0 (https://www.jsonrpc.org/specification) without a socket: text in, typed calls out, and
-back.
+"""JSON-RPC 2.0 (https://www.jsonrpc.org/specification) without a socket: text in, typed calls out, and back. Pure.
 
-A message holds one request or a batch of them. `decode` never raises: what is wrong with a message, or
-with one request of a batch, becomes an `Errand` that is answered with an error, and the others go on. A
-request without an `id` is a notification: it is carried out and never answered, not even with an error.
-Results are answered in the order of the requests, so a batch's reply is an array in the same order.
+A message contains one request or a batch. `decode` never raises. A malformed message, or a malformed request of a
+batch, becomes an `InvalidRequest`, which is answered with an error; the batch's other requests are executed. A request
+without an `id` is a notification: it is executed and never answered, not even with an error. Replies are in the order
+of the requests.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Contract, section 5: a longer frame closes the connection with 1009."""
 
 MAX_BATCH = 50
-"""Requests in one batch: its reply is held whole, and fifty pages of jobs are 25 MB."""
+"""Requests in one batch. The reply is built in memory as a whole; fifty pages of jobs are 25 MB."""
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -38,7 +37,7 @@ INTERNAL_ERROR = -32603
 
 
 class _NoReply(Enum):
-    """The id of a notification. (An id of null is another thing: it is answered.)"""
+    """The id of a notification. (A request with the id null is not one: it is answered.)"""
 
     WANTED = "no reply wanted"
 
@@ -66,15 +65,15 @@ class RpcError:
 
 @frozen
 class Call:
-    """A request that can be carried out."""
+    """A valid request."""
 
     id: RequestId
     request: Request
 
 
 @frozen
-class Errand:
-    """A request that cannot: its answer is known already."""
+class InvalidRequest:
+    """A request that cannot be executed; `error` is its reply."""
 
     id: RequestId
     error: RpcError
@@ -82,14 +81,14 @@ class Errand:
 
 @frozen
 class Message:
-    """What one text held, in order. `is_batch` decides whether the reply is an array."""
+    """The requests of one message, in order. If `is_batch`, the reply is an array."""
 
-    items: Sequence[Call | Errand]
+    items: Sequence[Call | InvalidRequest]
     is_batch: bool = False
 
 
 def decode(text: str) -> Message:
-    """The calls that `text` holds. Never raises, whatever the text."""
+    """The requests in `text`. Never raises, whatever the text is."""
     try:
         value = parse_json(text)
     except BadJsonError as error:
@@ -102,7 +101,7 @@ def decode(text: str) -> Message:
 
 
 def encode_replies(message: Message, replies: Sequence[JsonObject]) -> str | None:
-    """The text that answers `message`, or None if nobody waits for one."""
+    """The text that answers `message`, or None if it has only notifications."""
     if not replies:
         return None
     return json_text(replies if message.is_batch else replies[0])
@@ -130,7 +129,7 @@ def progress_text(progress: Progress) -> str:
 
 
 def draining_text(within_s: float) -> str:
-    """The notification `draining`: pushes are refused from now on, and the service goes within that time."""
+    """The notification `draining`: pushes are refused from now on, and the service stops within that many seconds."""
     return _notification("draining", {"within_s": within_s})
 
 
@@ -139,26 +138,26 @@ def _notification(method: str, params: JsonObject) -> str:
 
 
 def _refused(code: int, message: str) -> Message:
-    return Message((Errand(None, RpcError(code, message)),))
+    return Message((InvalidRequest(None, RpcError(code, message)),))
 
 
-def _decode_request(value: object) -> Call | Errand:
+def _decode_request(value: object) -> Call | InvalidRequest:
     request_id: RequestId = None
     try:
         members = _object(value)
         request_id = _request_id(members)
         method, params = _envelope(members)
     except FieldError as error:
-        # The specification has an invalid request answered even where no id could be read from it.
+        # By the specification an invalid request is answered even if its id could not be read.
         answer_to = None if request_id is NO_REPLY else request_id
-        return Errand(answer_to, RpcError(INVALID_REQUEST, f"invalid request: {error}"))
+        return InvalidRequest(answer_to, RpcError(INVALID_REQUEST, f"invalid request: {error}"))
     if method not in METHODS:
         message = f"there is no method {shown(method)}; methods: {', '.join(METHODS)}"
-        return Errand(request_id, RpcError(METHOD_NOT_FOUND, message))
+        return InvalidRequest(request_id, RpcError(METHOD_NOT_FOUND, message))
     try:
         return Call(request_id, parse_request(method, params))
     except FieldError as error:
-        return Errand(request_id, RpcError(INVALID_PARAMS, f"{method}: {error}"))
+        return InvalidRequest(request_id, RpcError(INVALID_PARAMS, f"{method}: {error}"))
 
 
 def _object(value: object) -> dict[str, Any]:

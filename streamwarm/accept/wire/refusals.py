@@ -1,4 +1,4 @@
-"""The contract's own reasons to refuse a whole call: one table for the websocket and for HTTP."""
+"""The contract's reasons to refuse a whole call, in one table for the websocket and HTTP. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Wire(NamedTuple):
 
 
 class Reason(_Wire, Enum):
-    """Contract, section 5; the HTTP status says the same to HTTP's own machinery (retries, proxies)."""
+    """Why a call is refused (contract, section 5). The HTTP status says the same to HTTP clients and proxies."""
 
     QUEUE_FULL = _Wire("queue_full", -32001, 503)
     NOT_FOUND = _Wire("not_found", -32002, 404)
@@ -27,8 +27,8 @@ class Reason(_Wire, Enum):
 
 
 class CallRefusedError(Exception):
-    """The call as a whole was refused and changed nothing. `retry_after_s`: when to come back, where we
-    can say."""
+    """The call was refused as a whole and changed nothing. `retry_after_s`: seconds until a retry makes sense, None if
+    unknown."""
 
     def __init__(self, reason: Reason, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -38,6 +38,8 @@ class CallRefusedError(Exception):
 
 
 def too_often(wait_s: float) -> CallRefusedError:
-    """For a client that has used up its allowance for `wait_s` seconds."""
-    message = f"this client asks too often; wait, ask for more at once (one push takes {MAX_JOBS:,} jobs), or watch"
+    """The refusal for a client whose allowance is used up for another `wait_s` seconds."""
+    message = (
+        f"this client asks too often; wait, put more into one call (a push takes up to {MAX_JOBS:,} jobs), or watch"
+    )
     return CallRefusedError(Reason.RATE_LIMITED, message, retry_after_s=ceil(wait_s * 1000) / 1000)

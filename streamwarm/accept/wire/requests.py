@@ -1,6 +1,6 @@
-"""What a client may ask for, and how the params of each method become it (contract, section 5).
+"""A client's requests as values, and how each method's params are parsed (contract, section 5). Pure.
 
-Both interfaces use this. `table.py` holds the fields and their rules.
+Both interfaces use this. `table.py` has the fields and their rules.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from streamwarm.model import Kind
 
 @frozen
 class Lookup:
-    """A warm record by its destination, kind and exactly one of digest and key."""
+    """Names a warm record: by destination, kind, and exactly one of digest and key."""
 
     destination: str
     kind: Kind
@@ -40,20 +40,20 @@ class Lookup:
 
 
 @frozen
-class Push:
-    """`jobs` are as they came: each is judged on its own. `watch`: send the accepted jobs' events here."""
+class PushJobs:
+    """`jobs` are unchecked; each is checked on its own later. `watch`: send this client the accepted jobs' events."""
 
     jobs: Sequence[object]
     watch: bool = True
 
 
 @frozen
-class Get:
+class GetJob:
     id: str
 
 
 @frozen
-class Find:
+class FindRecord:
     lookup: Lookup
 
 
@@ -65,36 +65,36 @@ class ListJobs:
 
 
 @frozen
-class Cancel:
+class CancelJob:
     id: str
 
 
 @frozen
-class Retry:
+class RetryJob:
     id: str
 
 
 @frozen
-class Forget:
+class ForgetRecord:
     lookup: Lookup
 
 
 @frozen
-class Watch:
-    """`ids` None: every job. `since`: replay what came after it; None: from now on."""
+class WatchJobs:
+    """`ids` None means every job. `since`: replay the events after this `seq`; None means from now on."""
 
     ids: tuple[str, ...] | None = None
     since: int | None = None
 
 
 @frozen
-class Unwatch:
+class UnwatchJobs:
     pass
 
 
 @frozen
 class ChangeJobs:
-    """`ids`, or a page of those that match `which`."""
+    """Change the jobs in `ids`, or one page of the jobs that match `which`."""
 
     action: Action
     ids: tuple[str, ...] | None = None
@@ -104,37 +104,52 @@ class ChangeJobs:
 
 
 @frozen
-class Pause:
-    """`destination` None: the whole service. `until` (Unix seconds) None: until it is resumed."""
+class PauseSending:
+    """`destination` None means the whole service. `until` (Unix seconds) None means until it is resumed."""
 
     destination: str | None = None
     until: float | None = None
 
 
 @frozen
-class Resume:
+class ResumeSending:
     destination: str | None = None
 
 
 @frozen
-class Stats:
+class GetStats:
     pass
 
 
-Request = Push | Get | Find | ListJobs | Cancel | Retry | Forget | ChangeJobs | Watch | Unwatch | Pause | Resume | Stats
+Request = (
+    PushJobs
+    | GetJob
+    | FindRecord
+    | ListJobs
+    | CancelJob
+    | RetryJob
+    | ForgetRecord
+    | ChangeJobs
+    | WatchJobs
+    | UnwatchJobs
+    | PauseSending
+    | ResumeSending
+    | GetStats
+)
+"""A method with its checked params."""
 
 
 def parse_request(method: str, params: object) -> Request:
-    """The request that `method` and `params` make. Raises `FieldError`, or `KeyError` if there is no such method."""
+    """The request for `method` and `params`. Raises `FieldError`, or `KeyError` if there is no such method."""
     if params == []:
-        params = {}  # empty positional params are the same as none
+        params = {}  # empty positional params mean no params
     if not isinstance(params, dict):
         raise FieldError("params must be an object of named params")
     return _PARSERS[method](params)
 
 
-def parse_push(params: Mapping[str, Any]) -> Push:
-    return Push(**PUSH.read(params))
+def parse_push(params: Mapping[str, Any]) -> PushJobs:
+    return PushJobs(**PUSH.read(params))
 
 
 def parse_list(params: Mapping[str, Any]) -> ListJobs:
@@ -150,18 +165,18 @@ def parse_change(action: Action, params: Mapping[str, Any]) -> ChangeJobs:
     return ChangeJobs(action, None, which, values["limit"], values["after"])
 
 
-def parse_pause(params: Mapping[str, Any]) -> Pause:
-    return Pause(**PAUSE.read(params))
+def parse_pause(params: Mapping[str, Any]) -> PauseSending:
+    return PauseSending(**PAUSE.read(params))
 
 
-def parse_resume(params: Mapping[str, Any]) -> Resume:
-    """A resume takes effect at once, so its `until` is checked and dropped."""
-    return Resume(RESUME.read(params)["destination"])
+def parse_resume(params: Mapping[str, Any]) -> ResumeSending:
+    """Parse a resume. It takes effect at once, so `until` is checked and dropped."""
+    return ResumeSending(RESUME.read(params)["destination"])
 
 
-def _watch(params: Mapping[str, Any]) -> Watch:
+def _watch(params: Mapping[str, Any]) -> WatchJobs:
     values = WATCH.read(params)
-    return Watch(None if values["ids"] is None else tuple(values["ids"]), values["since"])
+    return WatchJobs(None if values["ids"] is None else tuple(values["ids"]), values["since"])
 
 
 def _id(params: Mapping[str, Any]) -> str:
@@ -175,18 +190,18 @@ def _lookup(params: Mapping[str, Any]) -> Lookup:
 
 _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Request]] = {
     "push": parse_push,
-    "get": lambda params: Get(_id(params)),
-    "find": lambda params: Find(_lookup(params)),
+    "get": lambda params: GetJob(_id(params)),
+    "find": lambda params: FindRecord(_lookup(params)),
     "list": parse_list,
-    "cancel": lambda params: Cancel(_id(params)),
-    "retry": lambda params: Retry(_id(params)),
-    "forget": lambda params: Forget(_lookup(params)),
+    "cancel": lambda params: CancelJob(_id(params)),
+    "retry": lambda params: RetryJob(_id(params)),
+    "forget": lambda params: ForgetRecord(_lookup(params)),
     **{f"{action}_jobs": partial(parse_change, action) for action in Action},
     "watch": _watch,
-    "unwatch": lambda params: Unwatch(**NOTHING.read(params)),
+    "unwatch": lambda params: UnwatchJobs(**NOTHING.read(params)),
     "pause": parse_pause,
     "resume": parse_resume,
-    "stats": lambda params: Stats(**NOTHING.read(params)),
+    "stats": lambda params: GetStats(**NOTHING.read(params)),
 }
 
 METHODS = tuple(_PARSERS)

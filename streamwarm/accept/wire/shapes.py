@@ -1,4 +1,4 @@
-"""Objects made of fields: what a client may send, checked and described as JSON Schema by one declaration."""
+"""Objects made of fields. One declaration both checks what a client sends and describes it as JSON Schema. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamwarm.accept.wire.fields import Field, FieldError, ref, shown
 
 @frozen
 class GivenRule:
-    """At least one of `names` must be given (not null), or exactly one. `message` is the error's."""
+    """At least one of `names` must be given (not null); exactly one if `exactly_one`. `message` is the error's."""
 
     names: tuple[str, ...]
     message: str
@@ -32,10 +32,10 @@ class GivenRule:
 
 @frozen
 class Shape:
-    """An object with these fields and no others: a misspelt name must not silently mean the default.
+    """An object with these fields and no others, so that a misspelt name does not silently mean the default.
 
-    `what` names the object in messages. `absent`: names that may be there as null only; an alternative of this shape
-    has them. `component` is as in `Field`.
+    `what` names the object in messages. `absent`: names that may only be null here, because another shape of the same
+    request has them. `component` is as in `Field`.
     """
 
     fields: Mapping[str, Field]
@@ -75,13 +75,13 @@ class Shape:
         return schema | (self.rule.schema(self.fields) if self.rule is not None else {})
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of the object, by reference if it is a component."""
+        """The JSON Schema of the object, as a reference if it is a component."""
         return ref(self.component) if self.component else self.definition()
 
 
 @frozen
-class Either:
-    """One of two shapes: `given` if the field `by` is there and not null, else `otherwise`."""
+class EitherShape:
+    """One of two shapes: `given` if the field `by` is present and not null, else `otherwise`."""
 
     by: str
     given: Shape
@@ -89,7 +89,7 @@ class Either:
     component: str = ""
 
     def read(self, members: Mapping[str, Any]) -> dict[str, Any]:
-        """As `Shape.read`; the result has the fields of one shape."""
+        """The checked values of the shape that applies. Raises `FieldError`."""
         return (self.otherwise if members.get(self.by) is None else self.given).read(members)
 
     def definition(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Every field that a client may send: jobs, and the params of each method (contract, sections 4 and 5).
+"""Every field that a client may send: jobs, and the params of each method (contract, sections 4 and 5). Pure.
 
-This is the only statement of these rules. `requests.py` and `jobs.py` check by it; `describe/` turns it into OpenAPI
-and AsyncAPI. Rules that depend on the service's state (a configured destination, a time still to come) are checked
-where that state is known.
+The rules are stated only here. `requests.py` and `jobs.py` check by them, and `describe/` turns them into OpenAPI and
+AsyncAPI. Rules that depend on the service's state (a configured destination, a time in the future) are checked where
+that state is known.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from attrs import evolve
 
 from streamwarm.accept.wire.containers import Array, Options
 from streamwarm.accept.wire.fields import Digest, Field, Flag, Id, Key, Text, Time, Whole, Word
-from streamwarm.accept.wire.shapes import Either, GivenRule, Shape
-from streamwarm.backlog.store import Action
+from streamwarm.accept.wire.shapes import EitherShape, GivenRule, Shape
+from streamwarm.backlog.store import Action, RefusalCode
 from streamwarm.model import MAX_KEY_BYTES, Kind, State
 
 MAX_JOBS = 10_000
-"""Jobs in one push. A megabyte of `{}` would be half a million refusals to write back."""
+"""Jobs in one push. Without a bound, a megabyte of `{}` would need half a million refusals in the reply."""
 
 MAX_WATCHED = 100_000
-"""Job ids that one connection may follow by name: the default of `queue.max_pending`."""
+"""Job ids that one connection may watch: as many as the default of `queue.max_pending`."""
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 """Jobs on one page: about half a megabyte."""
 
 ID = Id(component="Id", required=True)
-KIND = Word(words=Kind, code="unknown_kind", component="Kind", required=True)
+KIND = Word(words=Kind, code=RefusalCode.UNKNOWN_KIND, component="Kind", required=True)
 STATE = Word(words=State, component="State")
 DIGEST = Digest(component="Sha256")
 NAME = Text()
@@ -62,10 +62,10 @@ PUSH = Shape(
             remedy="; push more in further calls",
             required=True,
             hint='; push {"jobs": [{"destination": …, "kind": …, "r2_key": …}]}',
-            description="Each a NewJob, judged on its own: a bad one is listed in `rejected`.",
+            description="Each is a NewJob, checked on its own: a bad one is listed in `rejected`.",
             examples=([{"destination": "mybot", "kind": "video", "r2_key": "media/intro.mp4"}],),
         ),
-        "watch": Flag(default=True, nullable=False, description="Means nothing over HTTP."),
+        "watch": Flag(default=True, nullable=False, description="Ignored over HTTP."),
     },
     component="Push",
 )
@@ -88,7 +88,7 @@ LIST = Shape(
     }
 )
 
-CHANGE_JOBS = Either(
+CHANGE_JOBS = EitherShape(
     "ids",
     given=Shape({"ids": Array(items=ID, at_most=MAX_LIMIT, of="job ids", required=True)}, what="params with ids"),
     otherwise=Shape(
@@ -98,7 +98,7 @@ CHANGE_JOBS = Either(
             "limit": Whole(minimum=1, maximum=MAX_LIMIT, default=MAX_LIMIT),
             "after": _AFTER,
         },
-        # Nobody may retry or cancel everything by leaving a word out.
+        # A forgotten parameter must not retry or cancel everything.
         rule=GivenRule(("state", "destination"), "name the jobs by ids, or by a state, a destination or both"),
         absent=("ids",),
     ),
@@ -112,14 +112,12 @@ WATCH = Shape(
     }
 )
 
-PAUSE = Shape({"destination": NAME, "until": Time(description="To come.")}, component="Pause")
+PAUSE = Shape({"destination": NAME, "until": Time(description="In the future.")}, component="Pause")
 
-RESUME = Shape(
-    {"destination": NAME, "until": Time(description="Changes nothing: it ends at once.")}, component="Resume"
-)
-"""The contract gives it the params of `pause`."""
+RESUME = Shape({"destination": NAME, "until": Time(description="Ignored: the pause ends at once.")}, component="Resume")
+"""By the contract, the params are those of `pause`."""
 
-PARAMS: Mapping[str, Shape | Either] = {
+PARAMS: Mapping[str, Shape | EitherShape] = {
     "push": PUSH,
     "get": BY_ID,
     "find": LOOKUP,
@@ -136,7 +134,7 @@ PARAMS: Mapping[str, Shape | Either] = {
 }
 """The params of each method."""
 
-COMPONENTS: Mapping[str, Field | Shape | Either] = {
+COMPONENTS: Mapping[str, Field | Shape | EitherShape] = {
     one.component: one for one in (ID, KIND, STATE, DIGEST, NEW_JOB, PUSH, CHANGE_JOBS, PAUSE, RESUME)
 }
-"""What both documents describe once and refer to by name."""
+"""The schemas that both documents define once and refer to by name."""

@@ -1,6 +1,6 @@
-"""Jobs, events and warm records as the JSON objects that users see. Times are RFC 3339, UTC, milliseconds.
+"""Jobs, events and warm records as the JSON objects that clients get. Times are RFC 3339, UTC, milliseconds. Pure.
 
-What may be absent in the contract is absent here while it is unknown; it is never null.
+Members that the contract calls optional are left out while they are unknown; they are never null.
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ def progress_view(progress: Progress) -> JsonObject:
 
 
 def record_view(record: WarmRecord) -> JsonObject:
-    """What `find` and `GET /v1/media/…` answer. The reference stands at the top too, where a bot reads
-    `file_id` from; `kind` there is the one that was asked for, in `result` the one that came back."""
+    """What `find` and `GET /v1/media/…` answer. The reference is also at the top level, where a bot reads `file_id`.
+
+    There `kind` is the kind that was asked for; in `result` it is the kind that the destination returned.
+    """
     return {
         **record.result,
         "destination": record.destination,

@@ -1,4 +1,4 @@
-"""What bounds a store, from the `queue.*` settings (contract, section 3)."""
+"""The bounds of a store, from the `queue.*` settings (contract, section 3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ _DAY_S = 86_400.0
 
 @frozen
 class StoreBounds:
-    """The defaults are the contract's. `max_pending` counts jobs that are queued, waiting or running."""
+    """Defaults are the contract's; times are in seconds.
+
+    `max_pending` counts jobs that are queued, waiting or running. A job fails after `max_attempts`. A claim's lease
+    lasts `lease_s`. Ended jobs are deleted after `keep_done_s` or `keep_failed_s`. A job that waited `max_wait_s` goes
+    before all others.
+    """
 
     max_pending: int = 100_000
     max_attempts: int = 5

@@ -1,21 +1,21 @@
-"""Retry, cancel or forget jobs, one or many, in one transaction and with one look-up for all of them."""
+"""Retry, cancel or forget jobs, one or many: one transaction and one look-up for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
 from streamwarm.backlog.core.lifecycle import CANCELLABLE, RETRYABLE
-from streamwarm.backlog.core.operations import apply, list_jobs
-from streamwarm.backlog.core.tables import MediaQuery, Tables
+from streamwarm.backlog.core.operations import apply, delete_jobs, list_jobs
+from streamwarm.backlog.core.tables import JobTable, MediaQuery, Tables
 from streamwarm.backlog.core.transitions import StoredJob, cancelled, requeued
 from streamwarm.backlog.store import Action, Changed, Filter
 from streamwarm.model import Job, State
 
 
 def change_one(tables: Tables, now: float, action: Action, job_id: str) -> Job | None:
-    """Returns the job as it stands afterwards, changed or not, or None if no job has this id."""
-    _hold(tables, action)
-    stored = tables.jobs_to_change({job_id}).get(job_id)
+    """Returns the job as it is afterwards, changed or not, or None if no job has this id."""
+    _lock_keys(tables.jobs, action)
+    stored = tables.jobs.lock({job_id}).get(job_id)
     if stored is None:
         return None
     changed = _CHANGES[action](tables, now, [stored])
@@ -23,36 +23,37 @@ def change_one(tables: Tables, now: float, action: Action, job_id: str) -> Job |
 
 
 def change_each(tables: Tables, now: float, action: Action, job_ids: Sequence[str]) -> Changed:
-    _hold(tables, action)
-    found = tables.jobs_to_change(set(job_ids))
+    _lock_keys(tables.jobs, action)
+    found = tables.jobs.lock(set(job_ids))
     jobs = [found[job_id] for job_id in dict.fromkeys(job_ids) if job_id in found]
     return Changed(_CHANGES[action](tables, now, jobs), matched=len(jobs))
 
 
 def change_all(tables: Tables, now: float, action: Action, which: Filter, *, limit: int, after: int | None) -> Changed:
-    _hold(tables, action)
-    page = list_jobs(tables, which, limit=limit, after=after)
-    found = tables.jobs_to_change({job.id for job in page.jobs})
-    # Another host may have changed one since the page was read.
+    _lock_keys(tables.jobs, action)
+    page = list_jobs(tables.jobs, which, limit=limit, after=after)
+    found = tables.jobs.lock({job.id for job in page.jobs})
+    # Another host may have changed a job after the page was read and before it was locked.
     jobs = [found[job.id] for job in page.jobs if job.id in found and which.matches(found[job.id].job)]
     changed = _CHANGES[action](tables, now, jobs)
     return Changed(changed, matched=len(page.jobs), next=page.next)
 
 
-def _hold(tables: Tables, action: Action) -> None:
+def _lock_keys(jobs: JobTable, action: Action) -> None:
     if action is Action.RETRY:
-        tables.hold_keys()
+        jobs.lock_media_keys()
 
 
 def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
-    """Of several jobs for the same media the first is queued; the others stay as they are, as with one that is warm."""
+    """Queue them again. If several are for the same media, only the first is; if the media is warm, none is."""
     candidates = [stored for stored in jobs if stored.job.state in RETRYABLE]
     keys = {stored.job.media_key for stored in candidates}
-    owners = {key: stored.job.id for key, stored in tables.live_jobs(keys).items()}
-    warm = tables.ready_records(keys)
+    owners = {key: stored.job.id for key, stored in tables.jobs.live(keys).items()}
+    warm = tables.media.ready(keys)
     changed = []
     for stored in candidates:
         key = stored.job.media_key
+        # An `unknown` job is retryable and live: it owns its key itself.
         if key not in warm and owners.setdefault(key, stored.job.id) == stored.job.id:
             changed.append(requeued(stored, now))
     apply(tables, changed)
@@ -67,14 +68,14 @@ def _cancel(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
 
 def _forget(tables: Tables, _: float, jobs: Sequence[StoredJob]) -> list[Job]:
     gone = [stored.job for stored in jobs if stored.job.state in RETRYABLE]
-    tables.delete_jobs(gone)
+    delete_jobs(tables, gone)
     done = [stored.job for stored in jobs if stored.job.state is State.DONE]
-    cold = [job for job in done if tables.delete_records(_record_of(job)) > 0]
+    cold = [job for job in done if tables.media.delete_records(_record_of(job)) > 0]
     return [*gone, *cold]
 
 
 def _record_of(job: Job) -> MediaQuery:
-    """What `forget` would ask for by the name that the job was pushed with."""
+    """The query that `Store.forget` would make for the name with which the job was pushed."""
     return MediaQuery(job.media_key, job.sha256, None if job.sha256 else job.r2_key)
 
 

@@ -1,7 +1,7 @@
-"""What each method of a store does, inside one transaction: read rows, decide, write rows and events.
+"""What each method of a store does inside one transaction: read rows, decide, write rows and events.
 
-Synchronous and free of I/O of its own, so that a worker thread can run it on SQLite and the memory store can
-run it in place. `apply` is the only way a job changes: it writes the job, its media key's status and its
+Synchronous and without I/O of its own, so that a worker thread can run it on SQLite and the memory store can
+run it in place. `apply` is the only way a job changes: it writes the job, the status of its media key and its
 event together.
 """
 
@@ -15,7 +15,7 @@ from attrs import evolve
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.core.push_plan import Known, plan_push
-from streamwarm.backlog.core.tables import MediaStatus, Tables
+from streamwarm.backlog.core.tables import JobTable, MediaStatus, MediaTable, SharedTable, Tables
 from streamwarm.backlog.core.transitions import (
     StoredJob,
     claimed,
@@ -36,65 +36,66 @@ _STATUS_AFTER = {
     State.UNKNOWN: MediaStatus.ERROR,
     State.CANCELLED: None,
 }
-"""What a change to this state says of the media key. Other states say nothing: `done` comes with its
-record."""
+"""The status of the media key after a change to this state. Other states leave it as it is: `done` writes the
+record instead."""
 
 
 def push(
     tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreBounds
 ) -> list[Pushed | Refused]:
     keys = {job.media_key for job in jobs}
-    tables.hold_keys()
+    tables.jobs.lock_media_keys()
     known = Known(
-        by_id=tables.jobs_to_change(set(ids)),
-        # Live before warm: a job that ends between the two reads is found by both, never by neither.
-        live=tables.live_jobs(keys),
-        warm=tables.ready_records(keys),
-        room=max(0, limits.max_pending - tables.pending_jobs()),
-        last_seq=tables.last_job_seq(),
+        by_id=tables.jobs.lock(set(ids)),
+        # Live before warm: both reads find a job that ends between them. The other way round, neither would.
+        live=tables.jobs.live(keys),
+        warm=tables.media.ready(keys),
+        room=max(0, limits.max_pending - tables.jobs.pending_count()),
+        last_seq=tables.jobs.last_job_seq(),
     )
     plan = plan_push(jobs, ids, known, now=now)
-    tables.insert_jobs(plan.added)
-    tables.append_events([event_of(stored.job) for stored in plan.added])
+    tables.jobs.insert(plan.added)
+    tables.jobs.append_events([event_of(stored.job) for stored in plan.added])
     apply(tables, plan.requeued)
     return plan.answers
 
 
-def list_jobs(tables: Tables, which: Filter, *, limit: int, after: int | None) -> Page:
-    jobs = tables.page_of_jobs(which, limit=limit + 1, before_seq=after)
-    more = len(jobs) > limit
-    return Page(jobs[:limit], next=jobs[limit - 1].seq if more and limit > 0 else None)
+def list_jobs(jobs: JobTable, which: Filter, *, limit: int, after: int | None) -> Page:
+    # One more than asked for, to learn whether a page follows.
+    found = jobs.page(which, limit=limit + 1, before_seq=after)
+    more = len(found) > limit
+    return Page(found[:limit], next=found[limit - 1].seq if more and limit > 0 else None)
 
 
-def queued(tables: Tables, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
-    queued_jobs = {name: jobs for name, jobs in tables.queued_jobs().items() if jobs and name not in without}
+def queued(jobs: JobTable, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
+    counts = {name: count for name, count in jobs.queued_counts().items() if count and name not in without}
     best: list[QueuedJob] = []
-    for destination, share in fair_shares(queued_jobs, limit).items():
-        if queued_jobs[destination] <= share:
-            best += tables.queued_at(destination)
+    for destination, share in fair_shares(counts, limit).items():
+        if counts[destination] <= share:
+            best += jobs.queued_at(destination)
         else:
-            best += _best_of(tables, destination, share, now=now, max_wait_s=max_wait_s)
+            best += _best_of(jobs, destination, share, now=now, max_wait_s=max_wait_s)
     best.sort(key=lambda job: rank(job, now=now, max_wait_s=max_wait_s))
     return best[:limit]
 
 
-def _best_of(tables: Tables, destination: str, share: int, *, now: float, max_wait_s: float) -> list[QueuedJob]:
+def _best_of(jobs: JobTable, destination: str, share: int, *, now: float, max_wait_s: float) -> list[QueuedJob]:
     best: list[QueuedJob] = []
-    for bands in bands_by_right(destination, tables.base_scores(destination), now=now, max_wait_s=max_wait_s):
+    for bands in bands_by_right(destination, jobs.base_scores(destination), now=now, max_wait_s=max_wait_s):
         missing = share - len(best)
         if missing <= 0:
             break
-        best += tables.queued_in(bands, missing)
+        best += jobs.queued_in(bands, missing)
     return best
 
 
 def claim(
     tables: Tables, now: float, choices: Sequence[Sequence[str]], tokens: Sequence[str], lease_s: float
 ) -> list[Claim]:
-    """Of each of `choices` the first job that is queued; `tokens[i]` becomes its lease."""
+    """Claim the first queued job of each of `choices`; `tokens[i]` becomes its lease."""
     changed: list[StoredJob] = []
     claims: list[Claim] = []
-    for stored, token in zip(_first_queued(tables, choices), tokens, strict=True):
+    for stored, token in zip(_first_queued(tables.jobs, choices), tokens, strict=True):
         if stored is not None:
             after = claimed(stored, token=token, now=now, lease_s=lease_s)
             changed.append(after)
@@ -103,126 +104,142 @@ def claim(
     return claims
 
 
-def _first_queued(tables: Tables, choices: Sequence[Sequence[str]]) -> list[StoredJob | None]:
-    """What comes first of a choice goes before what stands in for another. Twice as many are looked up each time: few
-    where nobody else claims, and few round trips where others have claimed a hundred."""
+def _first_queued(jobs: JobTable, choices: Sequence[Sequence[str]]) -> list[StoredJob | None]:
+    """The first queued job of each choice; no job is given twice. A choice's own first job goes before a spare.
+
+    Each round looks up twice as many spares as the one before. So few rows are locked if nobody else claims, and few
+    round trips are made if others have claimed a hundred.
+    """
     found: list[StoredJob | None] = [None] * len(choices)
     queued: dict[str, StoredJob] = {}
     looked_up: set[str] = set()
     depth = 1
     while True:
-        open_places = [place for place, stored in enumerate(found) if stored is None]
-        unknown = {job_id for place in open_places for job_id in choices[place][:depth]} - looked_up
+        missing = [index for index, stored in enumerate(found) if stored is None]
+        unknown = {job_id for index in missing for job_id in choices[index][:depth]} - looked_up
         looked_up |= unknown
         if unknown:
-            jobs = tables.jobs_to_claim(unknown)
-            queued |= {job_id: stored for job_id, stored in jobs.items() if stored.job.state is State.QUEUED}
-        for place in open_places:
-            job_id = next(filter(queued.__contains__, choices[place][:depth]), None)
-            found[place] = None if job_id is None else queued.pop(job_id)
-        if all(len(choices[place]) <= depth for place in open_places if found[place] is None):
+            locked = jobs.lock_to_claim(unknown)
+            queued |= {job_id: stored for job_id, stored in locked.items() if stored.job.state is State.QUEUED}
+        for index in missing:
+            job_id = next(filter(queued.__contains__, choices[index][:depth]), None)
+            found[index] = None if job_id is None else queued.pop(job_id)
+        if all(len(choices[index]) <= depth for index in missing if found[index] is None):
             return found
         depth *= 2
 
 
-def renew(tables: Tables, now: float, leases: Sequence[Lease], lease_s: float) -> list[Lease]:
-    jobs = tables.jobs_to_change({lease.job_id for lease in leases})
-    lost = [lease for lease in leases if not _holds(jobs.get(lease.job_id), lease)]
-    held = [lease.job_id for lease in leases if _holds(jobs.get(lease.job_id), lease)]
-    tables.extend_leases(held, now + lease_s)
+def renew(jobs: JobTable, now: float, leases: Sequence[Lease], lease_s: float) -> list[Lease]:
+    """Returns the leases that are lost."""
+    stored = jobs.lock({lease.job_id for lease in leases})
+    lost = [lease for lease in leases if not _is_valid(lease, stored.get(lease.job_id))]
+    valid = [lease.job_id for lease in leases if _is_valid(lease, stored.get(lease.job_id))]
+    jobs.extend_leases(valid, now + lease_s)
     return lost
 
 
-def note_departure(tables: Tables, lease: Lease, departed: bool) -> bool:
-    stored = tables.jobs_to_change({lease.job_id}).get(lease.job_id)
-    if stored is None or not _holds(stored, lease):
+def note_departure(jobs: JobTable, lease: Lease, departed: bool) -> bool:
+    """Returns False if the lease is lost."""
+    stored = jobs.lock({lease.job_id}).get(lease.job_id)
+    if stored is None or not _is_valid(lease, stored):
         return False
-    tables.update_jobs([departing(stored, departed)])
+    jobs.update([departing(stored, departed)])
     return True
 
 
 def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> list[bool]:
-    jobs = tables.jobs_to_change({settlement.lease.job_id for settlement in settlements})
+    """Returns False for each settlement whose lease is lost."""
+    jobs = tables.jobs.lock({settlement.lease.job_id for settlement in settlements})
     changed: list[StoredJob] = []
     answers: list[bool] = []
     for settlement in settlements:
-        if isinstance(settlement, Retry) and settlement.silence is not None:
-            tables.put_silence(settlement.silence)
+        if isinstance(settlement, Retry) and settlement.cooldown is not None:
+            tables.shared.put_cooldown(settlement.cooldown)
         stored = jobs.get(settlement.lease.job_id)
-        held = stored is not None and _holds(stored, settlement.lease)
-        answers.append(held)
-        if stored is None or not held:
+        valid = _is_valid(settlement.lease, stored)
+        answers.append(valid)
+        if stored is None or not valid:
             continue
+        # A second settlement of the same lease in this batch must find it void.
         jobs[stored.job.id] = after = settled(stored, settlement, now)
         changed.append(after)
         if isinstance(settlement, Done):
-            tables.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
-            tables.put_seen(settlement.seen, now)
+            tables.media.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
+            tables.media.put_seen(settlement.seen, now)
     apply(tables, changed)
     return answers
 
 
 def wake_due(tables: Tables, now: float, limit: int) -> Due:
-    """Wake up to `limit`; where more are due, `next_at` has passed already."""
-    due = tables.due_jobs(now, limit)
+    """Queue up to `limit` waiting jobs whose retry is due. If more are due, `next_at` has already passed."""
+    due = tables.jobs.lock_due(now, limit)
     apply(tables, [woken(stored, now) for stored in due])
-    return Due(len(due), tables.next_due_at())
+    return Due(len(due), tables.jobs.next_due_at())
 
 
 def rescue(tables: Tables, now: float, limits: StoreBounds, *, everything: bool, limit: int) -> Rescued:
-    lost = tables.running_jobs(math.inf if everything else now, limit)
+    lost = tables.jobs.lock_expired(math.inf if everything else now, limit)
     after = [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost]
     apply(tables, after)
-    set_aside = tuple(stored.job for stored in after if stored.job.state is not State.QUEUED)
-    return Rescued(len(after) - len(set_aside), set_aside)
+    abandoned = tuple(stored.job for stored in after if stored.job.state is not State.QUEUED)
+    return Rescued(len(after) - len(abandoned), abandoned)
 
 
 def prune(tables: Tables, now: float, limits: StoreBounds, limit: int) -> int:
-    """Delete up to `limit` jobs of each state that ended too long ago, each with its events.
+    """Delete up to `limit` jobs of each state that ended too long ago, each with its events; returns how many.
 
-    A job's events live as long as the job: what is left of them is never older than any job that is left.
+    Events live as long as their job, so none that is left is older than every job that is left.
     """
     kept_s = {
         State.DONE: limits.keep_done_s,
         State.FAILED: limits.keep_failed_s,
         State.CANCELLED: limits.keep_failed_s,
     }
-    gone = [job for state, keep_s in kept_s.items() for job in tables.ended_jobs(state, now - keep_s, limit)]
-    tables.delete_jobs(gone)
+    gone = [job for state, keep_s in kept_s.items() for job in tables.jobs.lock_ended(state, now - keep_s, limit)]
+    delete_jobs(tables, gone)
     return len(gone)
 
 
-def resume(tables: Tables, destination: str | None) -> None:
-    tables.delete_pause(destination)
+def delete_jobs(tables: Tables, jobs: Sequence[Job]) -> None:
+    """Delete jobs, their events, and the status that their media keys have of them; warm records stay."""
+    tables.media.delete_marks(jobs)
+    tables.jobs.delete(jobs)
+
+
+def resume(shared: SharedTable, destination: str | None) -> None:
+    shared.delete_pause(destination)
     if destination is not None:
-        tables.count_mend(destination)
+        shared.count_resume(destination)
 
 
-def shared_limits(tables: Tables, now: float, process: str) -> SharedLimits:
-    """What has run out stays in its table until it is replaced: it says nothing any more."""
-    tables.see_process(process, now)
-    found = tables.shared_limits()
+def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits:
+    """Record that `process` is alive, and read what is in force.
+
+    Expired rows stay in their tables until they are replaced, so they are left out here.
+    """
+    shared.mark_alive(process, now)
+    found = shared.read_limits()
     return evolve(
         found,
         pauses=[pause for pause in found.pauses if pause.until is None or pause.until > now],
-        silences=[silence for silence in found.silences if silence.until > now],
+        cooldowns=[cooldown for cooldown in found.cooldowns if cooldown.until > now],
     )
 
 
 def apply(tables: Tables, changed: Sequence[StoredJob]) -> None:
-    """Write jobs that have changed state, in order (a job may be among them twice)."""
-    tables.update_jobs(changed)
-    tables.append_events([event_of(stored.job) for stored in changed])
-    _mark_media(tables, (stored.job for stored in changed))
+    """Write jobs that have changed state, in order. A job may be among them twice."""
+    tables.jobs.update(changed)
+    tables.jobs.append_events([event_of(stored.job) for stored in changed])
+    _mark_media(tables.media, (stored.job for stored in changed))
 
 
-def _mark_media(tables: Tables, jobs: Iterable[Job]) -> None:
+def _mark_media(media: MediaTable, jobs: Iterable[Job]) -> None:
     for job in jobs:
         if job.state in _STATUS_AFTER:
-            tables.mark_media(job, _STATUS_AFTER[job.state])
+            media.mark(job, _STATUS_AFTER[job.state])
 
 
-def _holds(stored: StoredJob | None, lease: Lease) -> bool:
+def _is_valid(lease: Lease, stored: StoredJob | None) -> bool:
     return stored is not None and stored.job.state is State.RUNNING and stored.lease_token == lease.token
 
 

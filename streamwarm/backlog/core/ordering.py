@@ -1,12 +1,12 @@
 """Which queued jobs go first, without reading the whole queue.
 
-A job's score is a base that never changes plus points for its age (contract, section 4). The base takes few values
-(15 today) and age has three bands, beside those that waited `max_wait_s` and go before all. So the order within a
-destination is a merge of at most 60 ranges, each of which an index on `(destination, base_score, queued_at, seq)`
-already holds in order. Ties go by arrival in the queue: `(queued_at, seq)`.
+A job's score is a base that never changes plus points for its age (contract, section 4). The base has few values (15
+today) and age has three bands. A fourth band, of jobs that waited `max_wait_s`, goes before all. So the order within a
+destination is a merge of at most 60 ranges. An index on `(destination, base_score, queued_at, seq)` already has each of
+them in order. Ties go by arrival in the queue: `(queued_at, seq)`.
 
-Between destinations, those of equal score take turns, and only the ready queue knows whose turn it is. So what is read
-for it is a share of each destination, and no destination can fill the queue while another one waits.
+Destinations with jobs of equal score take turns, and only the ready queue knows whose turn it is. So it is given a
+share of each destination's jobs, and no destination can fill the queue while another one waits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Band:
 
 
 def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, max_wait_s: float) -> list[list[Band]]:
-    """All bands of a destination, those of equal right together, best first: what waited too long, then by score."""
+    """All bands of a destination, best first; bands of equal right are in one list.
+
+    Jobs that waited `max_wait_s` come first, then the others by score. `now` is Unix seconds.
+    """
     overdue_to = now - max_wait_s
     ages = (
         (age_points(0.0), math.nextafter(now - FRESH_S, math.inf), math.inf),
@@ -49,19 +52,21 @@ def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, 
 
 
 def rank(job: QueuedJob, *, now: float, max_wait_s: float) -> tuple[float, float, int]:
-    """The same order as a sort key: lower goes first."""
+    """The order of `bands_by_right` as a sort key: the lower goes first."""
     waited_s = now - job.queued_at
     right = math.inf if waited_s >= max_wait_s else score(job.kind, job.bytes, waited_s)
     return (-right, job.queued_at, job.seq)
 
 
 def fair_shares(queued: Mapping[str, int], limit: int) -> dict[str, int]:
-    """How many jobs to read of each destination, given how many each has: as equal as can be, `limit` in all. Every
-    destination gets at least one, which is more than `limit` where there are more destinations than that."""
+    """How many jobs to read of each destination, given how many each has: as equal as possible, `limit` in total.
+
+    Every destination gets at least one, so the total exceeds `limit` if there are more destinations than that.
+    """
     shares: dict[str, int] = {}
     left = limit
     for number, (destination, jobs) in enumerate(sorted(queued.items(), key=lambda item: item[1])):
-        equal = -(-left // (len(queued) - number))  # rounded up: no place stays empty
+        equal = -(-left // (len(queued) - number))  # rounded up, so that all of `limit` is used
         shares[destination] = min(jobs, max(1, equal))
         left = max(0, left - shares[destination])
     return shares

@@ -1,5 +1,7 @@
-"""What becomes of each job of a push: pure, from what the store knew before. The order of the checks is that
-of `Store.push`; jobs of one push see each other."""
+"""What becomes of each job of a push: a pure decision, from what the store knew before.
+
+The order of the checks is that of `Store.push`. Jobs of one push see each other.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field, frozen
 
 from streamwarm.backlog.core.transitions import StoredJob, arrived, requeued
-from streamwarm.backlog.store import Pushed, Refused
+from streamwarm.backlog.store import Pushed, RefusalCode, Refused
 from streamwarm.model import Job, JsonObject, MediaKey, NewJob, State, WarmRecord
 
 
 @frozen
 class Known:
-    """What the store holds about the jobs of a push. `room`: how many more may become pending."""
+    """What the store knows about the jobs of a push. `room`: how many more may become pending."""
 
     by_id: Mapping[str, StoredJob]
     live: Mapping[MediaKey, StoredJob]
@@ -26,7 +28,7 @@ class Known:
 
 @define
 class PushPlan:
-    """The answers, and the rows that make them true."""
+    """One answer per job, and the rows to insert and to update so that the answers are true."""
 
     answers: list[Pushed | Refused] = field(factory=list)
     added: list[StoredJob] = field(factory=list)
@@ -34,7 +36,7 @@ class PushPlan:
 
 
 def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], known: Known, *, now: float) -> PushPlan:
-    """`ids[i]` is what `jobs[i]` is stored under if it is new."""
+    """`ids[i]` becomes the id of `jobs[i]` if that job is new."""
     plan = PushPlan()
     by_id, live = dict(known.by_id), dict(known.live)
     for new, job_id in zip(jobs, ids, strict=True):
@@ -56,7 +58,7 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], known: Known, *, now: 
             plan.answers.append(_as_it_is(owner.job))
             continue
         elif len(plan.added) >= known.room:
-            plan.answers.append(Refused("queue_full", "the backlog is full; push this job again later"))
+            plan.answers.append(Refused(RefusalCode.QUEUE_FULL, "the backlog is full; push this job again later"))
             continue
         else:
             stored = arrived(new, seq=known.last_seq + len(plan.added) + 1, job_id=job_id, now=now)
@@ -67,7 +69,7 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], known: Known, *, now: 
 
 
 def same_content(job: Job, new: NewJob) -> bool:
-    """Whether a push repeats a stored job, or only its id."""
+    """Whether a pushed job equals a stored one in all that a client gives, apart from the id."""
     return (
         job.destination == new.destination
         and job.kind is new.kind
@@ -79,7 +81,7 @@ def same_content(job: Job, new: NewJob) -> bool:
 
 
 def options_text(options: JsonObject) -> str:
-    """Options as the store keeps and compares them: the same for any order of keys."""
+    """Options as the store keeps and compares them. The order of keys makes no difference."""
     return json.dumps(dict(options), sort_keys=True, separators=(",", ":"))
 
 
@@ -89,4 +91,4 @@ def _as_it_is(job: Job) -> Pushed:
 
 def _id_conflict(job_id: str) -> Refused:
     message = f"job {job_id!r} is stored with other content; push this job under another id, or without one"
-    return Refused("id_conflict", message)
+    return Refused(RefusalCode.ID_CONFLICT, message)

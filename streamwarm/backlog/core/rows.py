@@ -1,4 +1,4 @@
-"""Between stored rows and values. JSON is kept as text; a job's error as its three parts."""
+"""Turns rows into values and values into rows. JSON is stored as text, and a job's error in three columns."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from attrs import asdict
 from streamwarm.backlog.core.push_plan import options_text
 from streamwarm.backlog.core.tables import MediaQuery, MediaStatus
 from streamwarm.backlog.core.transitions import StoredJob
-from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, Silence, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
 from streamwarm.backlog.store import Counts
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Event, Job, JsonObject, Kind, MediaKey, QueuedJob, State, WarmRecord
 from streamwarm.priority import base_score
 
 Row = Any
-"""A `sqlite3.Row`, or anything else that gives columns by name."""
+"""A `sqlite3.Row`, or any other mapping from column to value."""
 
 
 def job_from(row: Row) -> Job:
@@ -71,7 +71,7 @@ def job_row(stored: StoredJob) -> dict[str, object]:
 
 
 def changing_columns(stored: StoredJob) -> dict[str, object]:
-    """The columns that a change of state may write, and the `seq` that finds the row."""
+    """The columns that a change of state may write, and the `seq` by which the row is found."""
     job = stored.job
     return {
         "seq": job.seq,
@@ -134,7 +134,7 @@ def record_from(row: Row) -> WarmRecord:
 
 
 def newest_record(*found: Row | None) -> WarmRecord | None:
-    """The one warmed last, of those that were found."""
+    """The record that was warmed last, or None if there is none."""
     row = min((row for row in found if row is not None), key=lambda row: (-row["updated_at"], row["id"]), default=None)
     return None if row is None else record_from(row)
 
@@ -152,7 +152,7 @@ def record_row(key: MediaKey, record: WarmRecord) -> dict[str, object]:
 
 
 def mark_row(job: Job, status: MediaStatus) -> dict[str, object]:
-    """A `media_cache` row without a record."""
+    """A `media_cache` row that has a status and no record."""
     return {
         **key_row(job.media_key),
         "status": status.value,
@@ -162,29 +162,29 @@ def mark_row(job: Job, status: MediaStatus) -> dict[str, object]:
     }
 
 
-def place_row(query: MediaQuery) -> dict[str, object]:
-    """Where the records are that `query` may find by digest or name."""
+def scope_row(query: MediaQuery) -> dict[str, object]:
+    """The destination and kind within which `query` finds records by digest or object name."""
     return {"destination": query.key.destination, "kind": query.key.kind.value}
 
 
 SHARED_LIMITS = ("pauses", "mends", "moved_lanes", "silences")
-"""The queries that `shared_limits_from` wants the rows of, in that order."""
+"""The queries whose rows `shared_limits_from` takes, in that order."""
 
 
 def shared_limits_from(found: Sequence[Sequence[Row]], processes: int) -> SharedLimits:
-    """An empty name stands for the whole: a primary key holds no null."""
-    pauses, mends, moved_lanes, silences = found
+    """An empty name stands for the whole service or destination: a primary key cannot be null."""
+    pauses, resumes, moved_lanes, cooldowns = found
     return SharedLimits(
         pauses=[UserPause(row["destination"] or None, row["until"], row["paused_at"]) for row in pauses],
-        mended={row["destination"]: row["number"] for row in mends},
+        resumes={row["destination"]: row["number"] for row in resumes},
         moved_lanes=[MovedLane(row["destination"], row["lane"], row["address"]) for row in moved_lanes],
-        silences=[Silence(row["destination"], row["lane"] or None, row["until"], row["reason"]) for row in silences],
+        cooldowns=[Cooldown(row["destination"], row["lane"] or None, row["until"], row["reason"]) for row in cooldowns],
         processes=processes,
     )
 
 
-def silence_row(silence: Silence) -> dict[str, object]:
-    return {**asdict(silence), "lane": silence.lane or ""}
+def cooldown_row(cooldown: Cooldown) -> dict[str, object]:
+    return {**asdict(cooldown), "lane": cooldown.lane or ""}
 
 
 def pause_row(pause: UserPause) -> dict[str, object]:
@@ -207,8 +207,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def counts_of(rows: Iterable[tuple[str, State, int]], oldest_queued_at: float | None) -> Counts:
-    """Counts from `(destination, state, jobs)`; a state without jobs is told as 0, so that a gauge falls to
-    it."""
+    """Counts from `(destination, state, jobs)`. A state without jobs is counted as 0, so that a gauge falls to 0."""
     by_state = dict.fromkeys(State, 0)
     by_destination: dict[str, dict[State, int]] = {}
     for destination, state, jobs in rows:

@@ -1,7 +1,8 @@
-"""The tables a store keeps, as the operations see them: plain reads and writes inside one open transaction.
+"""The tables of a store as the operations use them: reads and writes inside one open transaction.
 
-`operations.py` decides over this interface, so that every store gives the same answers; an implementation
-only knows how rows are kept and found. Each method costs what it returns, never what the store holds.
+There are three: jobs (with their events), media, and what processes share. `operations.py` decides over these
+interfaces, so that every store gives the same answers. An implementation only knows how rows are kept and found. A
+method's cost grows with what it returns, never with the size of the store.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from attrs import frozen
 
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.transitions import StoredJob
-from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, Silence, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
 from streamwarm.backlog.store import Counts, Filter
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
 
@@ -32,148 +33,187 @@ class MediaStatus(StrEnum):
 
 @frozen
 class MediaQuery:
-    """A look-up of warm records: the exact `key` first, then by the object's digest or name (None: not
-    asked)."""
+    """A look-up of warm records: the exact `key` first, then the object's digest or name. None: not asked for."""
 
     key: MediaKey
     sha256: str | None
     r2_key: str | None
 
 
-class Tables(Protocol):
-    """All rows of a store, within a transaction.
+class JobTable(Protocol):
+    """Jobs and their events.
 
-    Where other hosts write too, rows may change between two reads of one transaction, so it says what it is about to
-    change (`jobs_to_change`, `jobs_to_claim`, `hold_keys`) and the others wait. A store with one writer has nothing to
-    do there.
+    If several hosts write to a store, rows may change between two reads of one transaction. So a transaction first
+    locks what it is about to change, and the others wait. In a store with a single writer the locking methods only
+    read.
     """
 
-    def hold_keys(self) -> None:
-        """Until this transaction ends, no other one makes a job live or numbers one."""
+    def lock_media_keys(self) -> None:
+        """Until this transaction ends, no other one makes a job live or assigns a job's `seq`."""
         ...
 
-    def jobs_by_id(self, ids: Collection[str]) -> dict[str, StoredJob]: ...
-
-    def jobs_to_change(self, ids: Collection[str]) -> dict[str, StoredJob]:
-        """The same, and no other transaction changes them until this one ends."""
+    def by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
+        """The jobs that exist, by id."""
         ...
 
-    def jobs_to_claim(self, ids: Collection[str]) -> dict[str, StoredJob]:
-        """The same, less those that another transaction is about to change: somebody else claims them."""
+    def lock(self, ids: Collection[str]) -> dict[str, StoredJob]:
+        """Like `by_id`. No other transaction changes these jobs until this one ends."""
         ...
 
-    def live_jobs(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]: ...
+    def lock_to_claim(self, ids: Collection[str]) -> dict[str, StoredJob]:
+        """Like `lock`, without waiting. Jobs that another transaction has locked are left out, and jobs that are not
+        `queued` may be."""
+        ...
+
+    def live(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
+        """The live job of each of these keys that has one."""
+        ...
 
     def last_job_seq(self) -> int:
         """The highest `seq` a job ever had, 0 before the first."""
         ...
 
-    def insert_jobs(self, jobs: Sequence[StoredJob]) -> None: ...
+    def insert(self, jobs: Sequence[StoredJob]) -> None: ...
 
-    def update_jobs(self, jobs: Sequence[StoredJob]) -> None: ...
+    def update(self, jobs: Sequence[StoredJob]) -> None:
+        """Write the columns that may change. The last one counts if a job is given twice."""
+        ...
 
     def extend_leases(self, job_ids: Sequence[str], expires_at: float) -> None: ...
 
-    def delete_jobs(self, jobs: Sequence[Job]) -> None:
-        """Delete jobs, their events, and the `media_cache` row of their key unless it is ready."""
+    def delete(self, jobs: Sequence[Job]) -> None:
+        """Delete jobs and their events."""
         ...
 
-    def page_of_jobs(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
+    def page(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
         """Up to `limit` jobs with a lower `seq`, newest first."""
         ...
 
-    def queued_jobs(self) -> dict[str, int]:
-        """How many jobs are queued, by destination (those with none may be left out)."""
+    def queued_counts(self) -> dict[str, int]:
+        """How many jobs are queued per destination. Destinations with none may be left out."""
         ...
 
     def queued_at(self, destination: str) -> list[QueuedJob]:
-        """All that is queued at a destination, in any order: asked only where it is known to be little."""
+        """Every queued job of a destination, in any order. Only asked for if there are few."""
         ...
 
     def base_scores(self, destination: str) -> list[int]:
-        """The distinct base scores of its queued jobs."""
+        """The distinct base scores of a destination's queued jobs."""
         ...
 
     def queued_in(self, bands: Sequence[Band], limit: int) -> list[QueuedJob]:
-        """The first `limit` of all these bands together, by `(queued_at, seq)`."""
+        """The first `limit` jobs of all these bands together, by `(queued_at, seq)`."""
         ...
 
-    def due_jobs(self, now: float, limit: int) -> list[StoredJob]:
-        """Waiting jobs with `retry_at <= now`, earliest first, to be changed: those that another transaction changes
-        are left to it, here and in the two below."""
+    def lock_due(self, now: float, limit: int) -> list[StoredJob]:
+        """Waiting jobs with `retry_at <= now`, earliest first. This method and the two below skip jobs that another
+        transaction has locked."""
         ...
 
-    def next_due_at(self) -> float | None: ...
+    def next_due_at(self) -> float | None:
+        """The earliest `retry_at` of a waiting job; None if none waits."""
+        ...
 
-    def running_jobs(self, expired_by: float, limit: int) -> list[StoredJob]:
+    def lock_expired(self, expired_by: float, limit: int) -> list[StoredJob]:
         """Running jobs whose lease ends at or before that time."""
         ...
 
-    def ended_jobs(self, state: State, ended_before: float, limit: int) -> list[Job]: ...
+    def lock_ended(self, state: State, ended_before: float, limit: int) -> list[Job]:
+        """Jobs that ended in `state` before that time, earliest first."""
+        ...
 
-    def pending_jobs(self) -> int:
+    def pending_count(self) -> int:
         """How many jobs are in a `PENDING` state."""
         ...
 
     def counts(self) -> Counts: ...
 
     def append_events(self, events: Sequence[Event]) -> None:
-        """Number and keep events, in this order."""
+        """Number and store events, in this order."""
         ...
 
-    def events_after(self, seq: int, limit: int, job_ids: Collection[str] | None) -> list[Event]: ...
+    def events_after(self, seq: int, limit: int) -> list[Event]:
+        """Up to `limit` events with a higher `seq`, in order."""
+        ...
 
     def last_event_seq(self) -> int:
-        """The highest `seq` an event ever had, 0 before the first; it does not fall when events are
-        pruned."""
+        """The highest `seq` an event ever had, 0 before the first. It does not fall when events are deleted."""
         ...
 
-    def ready_records(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
-        """The ready record of each of exactly these keys: one index read a key."""
+
+class MediaTable(Protocol):
+    """What is known per media key: a warm record, or the status of the job that makes one. And what was last seen of
+    each object."""
+
+    def ready(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
+        """The warm records of exactly these keys, with one index read per key."""
         ...
 
-    def find_record(self, query: MediaQuery) -> WarmRecord | None: ...
+    def find(self, query: MediaQuery) -> WarmRecord | None:
+        """The record of exactly the query's key, else the newest one with its digest or object name."""
+        ...
 
     def put_record(self, key: MediaKey, record: WarmRecord) -> None:
-        """Make the key ready, whatever it was."""
+        """Make the key ready, whatever its status was."""
         ...
 
-    def mark_media(self, job: Job, status: MediaStatus | None) -> None:
-        """Set the status of the job's media key, or with None drop its row; a ready row stays as it is."""
+    def mark(self, job: Job, status: MediaStatus | None) -> None:
+        """Set the status of the job's media key, or delete its row (None). A ready row is not changed."""
+        ...
+
+    def delete_marks(self, jobs: Sequence[Job]) -> None:
+        """Delete the rows that `mark` wrote for these jobs. A ready row stays."""
         ...
 
     def delete_records(self, query: MediaQuery) -> int:
-        """Delete every ready record that `find_record` could answer with; how many that were."""
+        """Delete every record that `find` could return; returns how many."""
         ...
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None: ...
 
+
+class SharedTable(Protocol):
+    """What the processes of a store share about destinations, and the row that a write probe rewrites."""
+
     def put_pause(self, pause: UserPause) -> None:
-        """Keep the pause, in place of an earlier one of the same destination."""
+        """Store the pause. It replaces an earlier one of the same destination."""
         ...
 
     def delete_pause(self, destination: str | None) -> None: ...
 
-    def count_mend(self, destination: str) -> None:
-        """Add one to how often it was mended."""
+    def count_resume(self, destination: str) -> None:
+        """Add one to how often users have resumed this destination."""
         ...
 
     def put_moved_lane(self, moved: MovedLane) -> None:
-        """Keep it, in place of an earlier address of the same lane."""
+        """Store the lane's address. It replaces an earlier one."""
         ...
 
-    def put_silence(self, silence: Silence) -> None:
-        """Keep it, unless one of the same place ends later."""
+    def put_cooldown(self, cooldown: Cooldown) -> None:
+        """Store the cooldown, unless one of the same lane or destination ends later."""
         ...
 
-    def see_process(self, process: str, now: float) -> None:
-        """This process is alive now; those that were silent for too long are not."""
+    def mark_alive(self, process: str, now: float) -> None:
+        """Record that this process is alive now, and forget those not heard of for too long."""
         ...
 
-    def shared_limits(self) -> SharedLimits:
-        """All of them, those that have run out among them."""
+    def read_limits(self) -> SharedLimits:
+        """All that is stored, including what has expired."""
         ...
 
     def probe(self, now: float) -> None:
-        """Write something small, to prove that writing works."""
+        """Write one small row, to find out whether the store takes writes."""
         ...
+
+
+class Tables(Protocol):
+    """The three tables of a store, as one transaction sees and changes them."""
+
+    @property
+    def jobs(self) -> JobTable: ...
+
+    @property
+    def media(self) -> MediaTable: ...
+
+    @property
+    def shared(self) -> SharedTable: ...

@@ -1,7 +1,7 @@
-"""How a stored job changes, as pure functions: the job before goes in, the job after comes out.
+"""How a stored job changes, as pure functions: they take the job as it was and return the job as it becomes.
 
-Every change of state in every store is made by `_moved`, which asks `lifecycle.check_change`; the stores
-write what comes out of here, together with `event_of` it, in one transaction.
+`_moved` makes every change of state in every store, and it asks `lifecycle.check_change`. In one transaction, a store
+writes what these functions return and the `event_of` it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from streamwarm.model import Event, Job, NewJob, QueuedJob, State
 
 @frozen
 class StoredJob:
-    """A job with what only the store needs: when it was last queued, the lease it runs under, and whether the last
-    bytes of that attempt have `departed`, where a lost answer is to be held."""
+    """A job, and what only the store needs of it.
+
+    `queued_at` is when it was last queued. The lease is that of its running attempt. `departed` is True if the last
+    bytes of that attempt may have left and the policy for a lost answer is `hold`. Times are Unix seconds.
+    """
 
     job: Job
     queued_at: float
@@ -59,12 +62,12 @@ def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float) -> Sto
 
 
 def departing(stored: StoredJob, departed: bool) -> StoredJob:
-    """A running job whose last bytes are about to leave, or have come to nothing."""
+    """A running job whose last bytes are about to leave; or, with `departed` False, were not taken."""
     return evolve(stored, departed=departed)
 
 
 def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
-    """The job after its attempt ended; the caller has checked the lease."""
+    """The job after its attempt ended. The caller has checked the lease."""
     match settlement:
         case Done(result=result):
             return _moved(stored, State.DONE, now, result=result, error=None)
@@ -90,9 +93,12 @@ def woken(stored: StoredJob, now: float) -> StoredJob:
 
 
 def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
-    """A running job whose worker was lost. The attempt stays counted, so that a job that kills its process
-    every time is set aside in the end (fault 24). Where its answer is what was lost, and that is to be held, a person
-    decides; else nobody knows how far the worker came, so the next delivery may be the second."""
+    """A running job whose worker was lost.
+
+    The attempt stays counted, so that a job that kills its process every time fails in the end (fault 24). If its last
+    bytes had departed, it becomes `unknown` and a user decides. Otherwise nobody knows how far the worker came, so the
+    next delivery may be the second.
+    """
     if stored.departed:
         message = "its worker was lost between the last bytes and the answer: the file may have been delivered"
         error = JobError(ErrorCode.DELIVERY_UNKNOWN, message, permanent=False)
@@ -114,9 +120,9 @@ def cancelled(stored: StoredJob, now: float) -> StoredJob:
 
 
 def requeued(stored: StoredJob, now: float) -> StoredJob:
-    """An ended (or held) job that is to be warmed anew, with all its attempts.
+    """An ended or held job that is warmed again, with all its attempts.
 
-    Where its last answer was lost, the destination may have the object already.
+    If its last answer was lost, the destination may already have the object.
     """
     error = stored.job.error
     answer_lost = error is not None and error.code is ErrorCode.DELIVERY_UNKNOWN
@@ -132,10 +138,9 @@ def requeued(stored: StoredJob, now: float) -> StoredJob:
 
 
 def event_of(job: Job) -> Event:
-    """What clients are told of a job that has just changed. The store numbers it; until then its `seq` is 0.
+    """The event for a job that has just changed. Its `seq` is 0 until the store numbers it.
 
-    A job keeps its last error while it is tried again, for `get`; an event tells only what this change
-    brought.
+    A job keeps its last error while it is tried again, for `get`. An event carries only what this change brought.
     """
     brought_error = job.state in {State.WAITING, State.FAILED, State.UNKNOWN}
     return Event(
@@ -154,7 +159,7 @@ def event_of(job: Job) -> Event:
 
 
 def _moved(stored: StoredJob, state: State, now: float, **changes: Any) -> StoredJob:
-    """`stored` in another state, without its lease; a job that is queued waits from `now` on."""
+    """`stored` in another state, without its lease. If it becomes queued, its wait starts `now`."""
     check_change(stored.job.state, state)
     job = evolve(stored.job, state=state, updated_at=now, **{"retry_at": None, **changes})
     return StoredJob(job, queued_at=now if state is State.QUEUED else stored.queued_at)

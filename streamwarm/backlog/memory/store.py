@@ -1,12 +1,10 @@
-"""A store that forgets everything at exit: for the demo, for tests, and for simulations under a virtual
-clock.
+"""A store that forgets everything at exit: for the demo, for tests, and for simulations under a virtual clock.
 
-It uses no thread and never waits, so a run of it is as deterministic as its scheduler.
+It uses no thread and never waits, so it is as deterministic as its scheduler.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
@@ -25,19 +23,19 @@ from streamwarm.backlog.transactional import CommitSignal, Operation, T, Transac
 async def open_memory_store(
     *,
     limits: StoreBounds,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float],
     new_id: Callable[[], str],
     new_token: Callable[[], str],
 ) -> AsyncIterator[Store]:
     """A fresh, empty store. `now` gives Unix seconds."""
     commits = CommitSignal()
     transactions = _InPlace(MemoryTables(), commits, now)
-    yield TransactionalStore(transactions, commits, limits, new_id, new_token, poll_s=inf, now=now)
+    yield TransactionalStore(transactions, commits, limits, new_id, new_token, inf, now, process=new_token())
 
 
 @define(eq=False)
 class _InPlace:
-    """Transactions of one thread: an operation runs from start to end with nothing in between."""
+    """Runs each operation in this thread, from start to end, with nothing in between."""
 
     _tables: Tables
     _commits: CommitSignal
@@ -45,7 +43,7 @@ class _InPlace:
 
     async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
         result = await self.read(operation)
-        self._commits.announce(self._tables.last_event_seq())
+        self._commits.announce(self._tables.jobs.last_event_seq())
         return result
 
     async def read(self, operation: Operation[T]) -> T:

@@ -1,12 +1,12 @@
-"""The media of `PostgresTables`: warm records, and what was seen of objects.
+"""Media in PostgreSQL: warm records, and what was last seen of objects.
 
-Like the numbers of events, rows of media are wanted by several hosts at once. So what a transaction says of them is
-kept in memory, and written together: when the transaction ends, or before it reads or deletes some.
+Several hosts want the same rows of media at once, as they want the numbers of events. So a transaction collects what it
+has to write in memory and writes it together: at its end, or before it reads or deletes some.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from attrs import asdict, define, field
 
@@ -19,72 +19,81 @@ Row = dict[str, object]
 
 
 @define(eq=False)
-class PostgresMedia(Statements):
-    """`_marks`: a row to write, or None for one to drop."""
+class PostgresMedia:
+    """A `MediaTable`. `_marks` has the row to write for a key, or None if its row is to be deleted."""
 
+    _sql: Statements
     _marks: dict[MediaKey, Row | None] = field(factory=dict)
     _records: dict[MediaKey, Row] = field(factory=dict)
     _seen: dict[str, SeenObject] = field(factory=dict)
     _seen_at: float = 0.0
 
-    def ready_records(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
+    def ready(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
         if not keys:
             return {}
-        self._write_media()
-        found = self._all("ready_records", **columns(map(rows.key_row, keys)))
+        self.write_collected()
+        found = self._sql.all("ready_records", **columns(map(rows.key_row, keys)))
         return {
             MediaKey(row["destination"], Kind(row["kind"]), row["media_reference"]): rows.record_from(row)
             for row in found
         }
 
-    def find_record(self, query: MediaQuery) -> WarmRecord | None:
-        exact = self.ready_records({query.key}).get(query.key)
+    def find(self, query: MediaQuery) -> WarmRecord | None:
+        exact = self.ready({query.key}).get(query.key)
         if exact is not None:
             return exact
-        place = rows.place_row(query)
+        scope = rows.scope_row(query)
         return rows.newest_record(
-            self._one("newest_record_by_sha256", **place, sha256=query.sha256),
-            self._one("newest_record_by_r2_key", **place, r2_key=query.r2_key),
+            self._sql.one("newest_record_by_sha256", **scope, sha256=query.sha256),
+            self._sql.one("newest_record_by_r2_key", **scope, r2_key=query.r2_key),
         )
 
     def put_record(self, key: MediaKey, record: WarmRecord) -> None:
-        self.wrote = True
+        self._sql.wrote = True
         self._records[key] = rows.record_row(key, record)
 
-    def mark_media(self, job: Job, status: MediaStatus | None) -> None:
-        self.wrote = True
+    def mark(self, job: Job, status: MediaStatus | None) -> None:
+        self._sql.wrote = True
         self._marks[job.media_key] = None if status is None else rows.mark_row(job, status)
 
-    def _write_media(self) -> None:
-        """What was said of media so far, in the order of the keys: several destinations may share an object, and hosts
-        that wrote the same rows in different orders would wait for each other. A mark never touches a ready row, so it
-        does not matter whether it came before or after the record."""
-        marks = sorted(self._marks.items(), key=_in_order)
-        if dropped := [rows.key_row(key) for key, row in marks if row is None]:
-            self._run("delete_unready_media", **columns(dropped))
-        if marked := [row for _, row in marks if row is not None]:
-            self._run("mark_media", **columns(marked))
-        if records := [row for _, row in sorted(self._records.items(), key=_in_order)]:
-            self._run("put_records", **columns(records))
-        if seen := [{**asdict(self._seen[key]), "seen_at": self._seen_at} for key in sorted(self._seen)]:
-            self._run("put_seen", **columns(seen))
-        for written in (self._marks, self._records, self._seen):
-            written.clear()
+    def delete_marks(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            self.write_collected()
+            marks = ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs)
+            self._sql.write("delete_unready_media_of_jobs", **columns(marks))
 
     def delete_records(self, query: MediaQuery) -> int:
-        self._write_media()
-        place = rows.place_row(query)
+        self.write_collected()
+        scope = rows.scope_row(query)
         deleted = (
-            self._write("delete_ready_record", **rows.key_row(query.key)),
-            self._write("delete_records_by_sha256", **place, sha256=query.sha256),
-            self._write("delete_records_by_r2_key", **place, r2_key=query.r2_key),
+            self._sql.write("delete_ready_record", **rows.key_row(query.key)),
+            self._sql.write("delete_records_by_sha256", **scope, sha256=query.sha256),
+            self._sql.write("delete_records_by_r2_key", **scope, r2_key=query.r2_key),
         )
-        self._pipeline.sync()
+        self._sql.sync()
         return sum(len(cursor.fetchall()) for cursor in deleted)
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None:
-        self.wrote = True
+        self._sql.wrote = True
         self._seen[seen.r2_key], self._seen_at = seen, seen_at
+
+    def write_collected(self) -> None:
+        """Write what was collected so far, in the order of the keys.
+
+        Several destinations may share an object, so hosts that wrote the same rows in different orders would wait for
+        each other. A mark never changes a ready row, so it may come before or after the record.
+        """
+        marks = sorted(self._marks.items(), key=_in_order)
+        if deleted := [rows.key_row(key) for key, row in marks if row is None]:
+            self._sql.send("delete_unready_media", **columns(deleted))
+        if marked := [row for _, row in marks if row is not None]:
+            self._sql.send("mark_media", **columns(marked))
+        if records := [row for _, row in sorted(self._records.items(), key=_in_order)]:
+            self._sql.send("put_records", **columns(records))
+        if seen := [{**asdict(self._seen[key]), "seen_at": self._seen_at} for key in sorted(self._seen)]:
+            self._sql.send("put_seen", **columns(seen))
+        for collected in (self._marks, self._records, self._seen):
+            collected.clear()
 
 
 def _in_order(item: tuple[MediaKey, object]) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """Reaching a PostgreSQL server: connections, migrations, and what its errors mean to a user.
 
-A connection is in autocommit mode: transactions are begun and ended by name.
+Every connection is in autocommit mode: transactions are begun and ended by name.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from streamwarm.errors import StoreUnavailable
 PgConnection = Connection[dict[str, Any]]
 
 CONNECTIONS = 6
-"""A process's connections beside the one that listens: two writers, and readers as many as clients that list."""
+"""A process's connections, apart from the one that listens: two for its writers, the others for reads."""
 
 GET_TIMEOUT_S = 3.0
-"""How long an operation waits for a connection before the store is called away."""
+"""How long an operation waits for a connection before it raises `StoreUnavailable`."""
 
 _RECONNECT_S = 2.0
-"""How long the pool tries by itself to replace a lost connection. It backs off between tries, up to half of this; who
-needs a connection after that makes it try afresh, so that work resumes at once when the server does."""
+"""How long the pool tries by itself to replace a lost connection. It backs off between tries, up to half of this. The
+next operation after that makes it try again, so that work resumes as soon as the server does."""
 
 _MIGRATION_LOCK = 0x73747265616D  # "stream": any number that no other program of this database uses
 _MIGRATION_WAIT_S = 120
@@ -45,9 +45,9 @@ SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_sort = off;
 """
-"""A host that is suspended in the middle of a transaction holds up the others for 5 s, or where it was just sending its
-writes for as long as `_TRANSACTION` says, and they wait that long. Every query is driven by an index, in its order; a
-plan that was made while a table was small, and is kept, must not say otherwise when the table has grown."""
+"""If a host is suspended in the middle of a transaction, the others wait for 5 s. If it was just sending its writes,
+they wait as long as `_TRANSACTION` says. Every query must walk an index, in its order: the plan that is made while a
+table is small is kept when the table has grown."""
 
 _TRANSACTION = "SET transaction_timeout = '15s'"
 _TRANSACTION_SINCE = 170_000  # the server's version
@@ -60,7 +60,7 @@ _NETWORK = {
     "tcp_user_timeout": "15000",
     "application_name": "streamwarm",
 }
-"""A server that vanishes without a word is noticed in 15 to 25 s. `store.url` may say otherwise."""
+"""A server that vanishes without closing its connections is noticed in 15 to 25 s. `store.url` may override these."""
 
 _REMEDIES = (
     (psycopg.errors.DiskFull, "free space on the server's volume; work then resumes by itself"),
@@ -70,7 +70,7 @@ _REMEDIES = (
     (psycopg.errors.InvalidAuthorizationSpecification, "correct the user or password in store.url"),
     (psycopg.errors.InvalidCatalogName, "create the database, or correct its name in store.url"),
     (psycopg.errors.UndefinedTable, "its tables are gone; restore them, or restart streamwarm to create them"),
-    (psycopg.errors.LockNotAvailable, "another transaction holds what it needs; look at pg_stat_activity"),
+    (psycopg.errors.LockNotAvailable, "another transaction has locked what it needs; look at pg_stat_activity"),
     (psycopg.errors.QueryCanceled, "the server took too long; look at its load and at pg_stat_activity"),
     (psycopg.errors.TooManyConnections, f"raise max_connections: a process of streamwarm uses {CONNECTIONS + 1}"),
     (psycopg.OperationalError, "start it, or correct store.url; work then resumes by itself"),
@@ -79,7 +79,7 @@ _REMEDIES = (
 
 
 class _EscapedStr(StrDumper):
-    """A text column holds any character but NUL, and a name of an object may hold one (fault 32)."""
+    """Escapes NUL: a text column cannot store it, and an object's name may contain it (fault 32)."""
 
     def dump(self, obj: str) -> Any:
         if "\0" in obj or "\x1b" in obj:
@@ -113,7 +113,7 @@ def configure(connection: PgConnection) -> None:
 
 
 def make_pool(url: str) -> ConnectionPool[PgConnection]:
-    """A pool, not yet open."""
+    """A pool that is not yet open."""
     return ConnectionPool(
         _conninfo(url),
         kwargs=_CONNECT,
@@ -129,9 +129,9 @@ def make_pool(url: str) -> ConnectionPool[PgConnection]:
 
 
 def migrate(url: str) -> int:
-    """Bring the schema up to date; returns its version.
+    """Bring the schema up to date. Returns its version.
 
-    Safe when several start at once: all of it is one transaction under one lock, and whoever comes second finds it
+    Several processes may do this at once: all of it is one transaction under one lock, and the second process finds it
     done. Raises `StoreUnavailable`.
     """
     migrations = load_migrations("postgres")
@@ -164,7 +164,7 @@ def migrate(url: str) -> int:
 
 @contextmanager
 def translated_errors(url: str) -> Iterator[None]:
-    """Turn PostgreSQL's errors into `StoreUnavailable`, with the server, the reason and the remedy."""
+    """Turn PostgreSQL's errors into `StoreUnavailable`, which names the server, the reason and the remedy."""
     try:
         yield
     except (psycopg.Error, PoolTimeout) as error:
@@ -176,9 +176,9 @@ def describe(url: str, error: Exception) -> str:
     if remedy is None:
         remedy = "please report this with the log around it"
     name = getattr(error, "sqlstate", None) or type(error).__name__
-    # The first line alone: the others quote rows.
+    # Only the first line: the others quote rows.
     reason = next(iter(str(error).splitlines()), "no reason given")
-    return f"the store {server_name(url)} did not take part ({name}: {reason}); {remedy}"
+    return f"the store {server_name(url)} failed ({name}: {reason}); {remedy}"
 
 
 def server_name(url: str) -> str:
@@ -192,8 +192,10 @@ def server_name(url: str) -> str:
 
 
 def _conninfo(url: str) -> str:
-    """`url` with our answers where it leaves a question. Raises `StoreUnavailable` without quoting it: it holds a
-    password."""
+    """`url` with our defaults for what it leaves open.
+
+    Raises `StoreUnavailable` if it is invalid, without quoting it: it has a password.
+    """
     try:
         return psycopg.conninfo.make_conninfo("", **{**_NETWORK, **conninfo_to_dict(url)})
     except psycopg.ProgrammingError:

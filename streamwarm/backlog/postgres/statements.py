@@ -1,9 +1,9 @@
-"""Named statements over a PostgreSQL connection, for one transaction.
+"""Runs named queries over a PostgreSQL connection, for one transaction.
 
-The connection is in pipeline mode: a statement whose result nobody asks for is only sent, so a transaction waits for
-the server once for each *reading* it does and once for its end, whatever it writes. A reading ends with a
-synchronisation: only then does the server see a session as idle, and end it when this host hangs with locks in hand.
-Rows go over as one array a column.
+The connection is in pipeline mode: a statement whose result is not read is only sent. So a transaction waits for the
+server once per *reading* and once for its end, however much it writes. A reading ends with a synchronisation. Only
+then does the server see the session as idle, which lets it end the session if this host hangs while it holds locks.
+Many rows are sent as one array per column.
 """
 
 from __future__ import annotations
@@ -16,43 +16,53 @@ from psycopg import Cursor, Pipeline
 
 from streamwarm.backlog.postgres.server import PgConnection
 
+PgCursor = Cursor[dict[str, Any]]
+
 
 @define(eq=False)
 class Statements:
-    """What one transaction says. `wrote`: whether it changes anything."""
+    """The queries by name, for one transaction. `wrote`: whether the transaction changes anything."""
 
-    connection: PgConnection
+    _connection: PgConnection
     _pipeline: Pipeline
     _queries: Mapping[str, str]
     wrote: bool = False
 
-    def _one(self, query: str, **parameters: object) -> dict[str, Any] | None:
+    def one(self, query: str, **parameters: object) -> dict[str, Any] | None:
+        """The first row, or None. A reading."""
         return self._read(query, **parameters).fetchone()
 
-    def _all(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+    def all(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        """All rows. A reading."""
         return self._read(query, **parameters).fetchall()
 
-    def _read(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
-        cursor = self._run(query, **parameters)
-        self._pipeline.sync()
-        return cursor
-
-    def _write(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
+    def write(self, query: str, **parameters: object) -> PgCursor:
+        """Send a statement that changes rows."""
         self.wrote = True
-        return self._run(query, **parameters)
+        return self.send(query, **parameters)
 
-    def _run(self, query: str, **parameters: object) -> Cursor[dict[str, Any]]:
-        return self.connection.execute(self._queries[query], parameters)
+    def send(self, query: str, **parameters: object) -> PgCursor:
+        """Send a statement. Its cursor has rows after the next `sync`."""
+        return self._connection.execute(self._queries[query], parameters)
+
+    def sync(self) -> None:
+        """Wait for the results of all that was sent."""
+        self._pipeline.sync()
+
+    def _read(self, query: str, **parameters: object) -> PgCursor:
+        cursor = self.send(query, **parameters)
+        self.sync()
+        return cursor
 
 
 def columns(found: Iterable[Mapping[str, object]]) -> dict[str, list[Any]]:
-    """Rows as one list a column."""
+    """Rows as one list per column. There must be at least one row."""
     whole = list(found)
     return {name: _same_type(name, [row[name] for row in whole]) for name in whole[0]}
 
 
 def _same_type(name: str, values: list[Any]) -> list[Any]:
-    """A list goes over as one type; a time may be a whole number to Python."""
+    """A list is sent as one type, but a time may be an `int` in Python."""
     if name == "at" or name.endswith("_at"):
         return [None if value is None else float(value) for value in values]
     return values

@@ -1,15 +1,14 @@
-"""Writing to PostgreSQL so that every write takes place once, whatever becomes of the connection (fault 23).
+"""Writes to PostgreSQL, each exactly once, whatever becomes of the connection (fault 23).
 
-A commit whose answer is lost may have taken place or not. So each writer owns a row of `writers`. A transaction begins
-by locking it and ends by writing its own token into it. Whoever repeats a write reads the row first, and that waits
-for a transaction of before that the server is still at. Then the row has the answer: its token, and the write took
-place; another, and it never will.
+If the answer to a commit is lost, the commit may have taken place or not. So each writer owns a row of `writers`. A
+transaction begins by locking that row and ends by writing its own token into it. A writer that repeats a write reads
+the row first. That waits until the server has ended the earlier transaction. If the row then has the write's token,
+the write took place. If it has another one, it never will.
 """
 
 from __future__ import annotations
 
 import itertools
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,21 +18,23 @@ from attrs import define, frozen
 from psycopg import Cursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from streamwarm.backlog.group_commit import Outcome
+from streamwarm.backlog.group_commit import Result
 from streamwarm.backlog.postgres.server import PgConnection, describe
 from streamwarm.backlog.postgres.tables import PostgresTables
 from streamwarm.backlog.transactional import Operation
 from streamwarm.errors import StoreUnavailable
+from streamwarm.threads import RunSync
 
 DOUBT_LIMIT_S = 40.0
-"""How long a write whose commit was not answered is asked after: within what its caller waits for a commit."""
+"""How long a writer tries to find out about a commit that was not answered. Its caller waits longer than that."""
 
 TRIES = 3
-"""How often a write is begun whose connection broke before it could take place, or that met another crosswise."""
+"""How often a write is tried if its connection breaks before the commit, or if it deadlocks with another."""
 
 _PAUSE_S = 0.2
+"""The wait before a write is tried again."""
 
-_CROSSWISE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 _OF_ONE = (
     psycopg.DataError,
@@ -42,24 +43,30 @@ _OF_ONE = (
     psycopg.NotSupportedError,
     psycopg.errors.ProgramLimitExceeded,  # a name too long for an index
 )
-"""Errors that are the fault of one operation of a group, but for those of `_OF_ALL`. The rest tell of the server."""
+"""Errors that are the fault of one operation of a group, except those in `_OF_ALL`. The rest concern the server."""
 
 _OF_ALL = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable)
 
 
 @frozen
 class Committed:
-    """What a group's transaction came to. `last_seq` is the newest event's `seq`, None if it told of nothing; `now`
-    the server's time at its start."""
+    """The result of a group's transaction.
 
-    outcomes: Sequence[Outcome]
+    `last_seq` is the newest event's `seq`, or None if no event was appended. `now` is the server's time at its start
+    (Unix seconds).
+    """
+
+    results: Sequence[Result]
     last_seq: int | None
     now: float
 
 
 class _Lost(Exception):
-    """The transaction did not take place, and may be begun again: the connection broke (`committed` None), or two
-    transactions met crosswise. With `committed`, the connection broke while the commit was on its way."""
+    """The connection broke, or two transactions deadlocked.
+
+    If `committed` is None, the transaction did not take place and may be tried again. Otherwise the connection broke
+    while the commit was on its way.
+    """
 
     def __init__(self, error: Exception, committed: Committed | None = None) -> None:
         super().__init__(str(error))
@@ -68,7 +75,7 @@ class _Lost(Exception):
 
 
 class _Spoiled(Exception):
-    """An operation failed by itself and took the transaction along."""
+    """One operation failed, and the transaction with it."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -77,8 +84,10 @@ class _Spoiled(Exception):
 
 @define(eq=False)
 class Writer:
-    """Commits groups, one after the other. `id` names its row; `observe_now` is told the server's time, `announce` the
-    newest event's `seq`."""
+    """Commits groups, one after the other. `id` names its row.
+
+    `observe_now` is called with the server's time, `announce` with the newest event's `seq`.
+    """
 
     id: str
     url: str
@@ -86,30 +95,32 @@ class Writer:
     queries: Mapping[str, str]
     observe_now: Callable[[float], None]
     announce: Callable[[int], None]
+    new_name: Callable[[], str]
+    run_sync: RunSync
     doubt_limit_s: float = DOUBT_LIMIT_S
 
-    async def commit_group(self, operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
-        """All in one transaction; where one spoils it, each in one of its own. Raises `StoreUnavailable`."""
+    async def commit_group(self, operations: Sequence[Operation[Any]]) -> Sequence[Result]:
+        """Run all in one transaction. If one operation spoils it, run each in its own. Raises `StoreUnavailable`."""
         try:
             return await self._commit(operations)
         except _Spoiled as spoiled:
             if len(operations) == 1:
-                return [Outcome(error=_told(self.url, spoiled.error))]
-        outcomes: list[Outcome] = []
+                return [Result(error=_translated(self.url, spoiled.error))]
+        results: list[Result] = []
         for operation in operations:
             try:
-                outcomes += await self.commit_group([operation])
+                results += await self.commit_group([operation])
             except StoreUnavailable as error:
-                outcomes.append(Outcome(error=error))
-        return outcomes
+                results.append(Result(error=error))
+        return results
 
-    async def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
-        token = secrets.token_hex()
+    async def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Result]:
+        token = self.new_name()
         doubtful: Committed | None = None
         give_up_at = trio.current_time() + self.doubt_limit_s
         for tried in itertools.count(1):
             try:
-                committed = await trio.to_thread.run_sync(self._attempt, operations, token, doubtful)
+                committed = await self.run_sync(self._attempt, operations, token, doubtful)
                 break
             except _Lost as lost:
                 doubtful = lost.committed or doubtful
@@ -121,13 +132,15 @@ class Writer:
                 if doubtful is None:
                     raise StoreUnavailable(failure) from error
             if trio.current_time() > give_up_at:
-                raise StoreUnavailable(f"{failure}. It was lost while it committed: the write may have taken place")
+                raise StoreUnavailable(
+                    f"{failure}. The connection was lost during the commit: the write may have taken place"
+                )
             await trio.sleep(_PAUSE_S)
-            await trio.to_thread.run_sync(self.pool.check)  # what broke one connection broke the idle ones too
+            await self.run_sync(self.pool.check)  # what broke one connection broke the idle ones too
         self.observe_now(committed.now)
         if committed.last_seq is not None:
             self.announce(committed.last_seq)
-        return committed.outcomes
+        return committed.results
 
     def _attempt(self, operations: Sequence[Operation[Any]], token: str, doubtful: Committed | None) -> Committed:
         with self.pool.connection() as connection:
@@ -136,7 +149,7 @@ class Writer:
                 return transaction.run(operations)
             except Exception as error:
                 gone = end_transaction(connection, error)
-                if gone or isinstance(error, _CROSSWISE):
+                if gone or isinstance(error, _CONFLICTS):
                     raise _Lost(error, transaction.committing if gone else None) from error
                 of_one = isinstance(error, _OF_ONE) and not isinstance(error, _OF_ALL)
                 if of_one or not isinstance(error, psycopg.Error):
@@ -160,23 +173,23 @@ class _Transaction:
             if self.doubtful is not None and last_write == self.token:
                 self._execute("COMMIT")
                 return self.doubtful
-            tables = PostgresTables(self.connection, pipeline, self.writer.queries)
-            outcomes = [Outcome(value=operation(tables, now)) for operation in operations]
+            tables = PostgresTables.over(self.connection, pipeline, self.writer.queries)
+            results = [Result(value=operation(tables, now)) for operation in operations]
             numbered = tables.finish()
             if tables.wrote:
                 self._execute("sign_write", writer=self.writer.id, token=self.token, now=now)
-                self.committing = Committed(outcomes, None, now)
+                self.committing = Committed(results, None, now)
             ended = self._execute("COMMIT")
         if ended.statusmessage != "COMMIT":
             raise psycopg.InternalError(f"the server answered a commit with {ended.statusmessage}")
         row = None if numbered is None else numbered.fetchone()
-        return Committed(outcomes, None if row is None else row["value"], now)
+        return Committed(results, None if row is None else row["value"], now)
 
     def _begin(self) -> tuple[str, float]:
-        """The token of this writer's last transaction, and the server's time."""
+        """Returns the token of this writer's last transaction, and the server's time."""
         self._execute("BEGIN")
         row = self._execute("begin_write", writer=self.writer.id).fetchone()
-        if row is None:  # a new writer, or one that was silent for so long that its row was dropped
+        if row is None:  # a new writer, or one whose row was deleted: it had not written for days
             self._execute("add_writer", writer=self.writer.id)
             self._execute("COMMIT")
             return self._begin()
@@ -187,10 +200,10 @@ class _Transaction:
 
 
 def end_transaction(connection: PgConnection, error: Exception) -> bool:
-    """After `error`: roll back what is open, and close. True if the connection was gone, with whatever it was at.
+    """After `error`, roll back and close. Returns True if the connection was gone: what took place is then unknown.
 
-    It is not used again: psycopg takes a statement for prepared that it sent behind the one that failed, and each later
-    use of it would fail.
+    The connection is not used again. psycopg believes that a statement it sent behind the failed one is prepared, and
+    each later use of it would fail.
     """
     gone = connection.closed or (isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "FATAL")
     if not gone:
@@ -202,5 +215,5 @@ def end_transaction(connection: PgConnection, error: Exception) -> bool:
     return gone
 
 
-def _told(url: str, error: Exception) -> Exception:
+def _translated(url: str, error: Exception) -> Exception:
     return StoreUnavailable(describe(url, error)) if isinstance(error, psycopg.Error) else error

@@ -1,8 +1,8 @@
 """Opening a SQLite file: connections, migrations, and what SQLite's errors mean to a user.
 
-A connection is in autocommit mode: transactions are begun and ended by name. The file is in WAL mode, so
-readers never wait for the writer, and `synchronous=FULL` syncs the log at every commit: NORMAL loses
-acknowledged commits at a power cut.
+A connection is in autocommit mode: transactions are begun and ended by name. The file is in WAL mode, so readers
+never wait for the writer. `synchronous=FULL` syncs the log at every commit; NORMAL would lose acknowledged commits at a
+power cut.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ from streamwarm.backlog.queries import load_migrations
 from streamwarm.errors import StoreUnavailable
 
 Connect = Callable[[str], sqlite3.Connection]
-"""Opens a connection to a path, ready for use from any one thread at a time."""
+"""Opens a connection to a path. Any thread may use it, one at a time."""
 
 BUSY_TIMEOUT_S = 5.0
-"""How long a write waits for another process's transaction before it is refused. Ours take well under a
-second; what holds the file for longer is a backup or a person, and a push must not hang on either."""
+"""How long a write waits for another process's transaction before it is refused. Ours take well under a second. A
+backup or a person may hold the file for longer, and a push must not hang on either."""
 
 CACHE_KIB = 16_384
-"""Pages that a connection keeps in memory, at most, of a file that is that large. With SQLite's 2 MiB, a store of a
-million jobs read its indexes' inner pages from the kernel again and again."""
+"""The page cache per connection, at most. With SQLite's own 2 MiB, a store of a million jobs kept reading the inner
+pages of its indexes from the kernel."""
 
 CHECKPOINT_PAGES = 10_000
-"""The log is moved into the file after this many pages (40 MB) instead of 1,000. Claims and completions change the same
-index pages over and over, and between two moves each is written into the file once: with both settings a store of a
-million jobs did 2,900 claims and completions a second instead of 2,300 (medians of four runs)."""
+"""The log is moved into the file after this many pages (40 MB) instead of SQLite's 1,000. Claims and completions keep
+changing the same index pages, and each move writes a page once. With this and `CACHE_KIB`, a store of a million jobs
+did 2,900 claims and completions a second instead of 2,300 (medians of four runs)."""
 
 _WAL_RETRY_S = 0.02
+"""The wait between two attempts to switch a new file to WAL."""
+
 _STATEMENTS = 256
-"""Prepared statements kept by a connection: more than there are queries."""
+"""Prepared statements that a connection keeps: more than there are queries."""
 
 _REMEDIES = (
     ("SQLITE_FULL", "free space on its volume; work then resumes by itself"),
@@ -75,15 +77,15 @@ def configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    # An insert that fires a trigger keeps an undo journal of its own: as a file that was 12 writes a job.
+    # An insert that fires a trigger has an undo journal of its own. As a file, that was 12 writes per job.
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def migrate(path: str, connect: Connect = connect) -> int:
+def migrate(path: str, now: Callable[[], float], connect: Connect = connect) -> int:
     """Bring the file's schema up to date, creating the file if need be; returns the schema's version.
 
-    Safe when several start at once: each migration is a transaction of its own, and whoever comes second
-    finds it applied. Raises `StoreUnavailable`.
+    Several processes may do this at once: each migration is a transaction of its own, and the second process finds it
+    applied. Raises `StoreUnavailable`.
     """
     with translated_errors(path), closing(connect(path)) as connection:
         connection.execute(
@@ -91,7 +93,7 @@ def migrate(path: str, connect: Connect = connect) -> int:
         )
         migrations = load_migrations("sqlite")
         for version, script in migrations:
-            _apply(connection, version, script)
+            _apply(connection, version, script, now)
         (found,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
     newest = migrations[-1][0]
     if found > newest:
@@ -102,16 +104,16 @@ def migrate(path: str, connect: Connect = connect) -> int:
     return newest
 
 
-def prove_writable(path: str) -> str:
-    """That the file takes writes now, or could be made, in words. Raises `StoreUnavailable`.
+def check_writable(path: str) -> str:
+    """Check that the file takes writes now, or can be created. Returns the finding as a sentence.
 
-    Takes the write lock and gives it back: nothing is changed, also beside a running service.
+    Raises `StoreUnavailable`. Takes the write lock and releases it: nothing is changed, even beside a running service.
     """
     if not Path(path).exists():
         folder = Path(path).absolute().parent
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise StoreUnavailable(f"{path} does not exist and cannot be made: {folder} is missing or not writable")
-        return f"{path} does not exist yet; `serve` makes it"
+            raise StoreUnavailable(f"{path} does not exist and cannot be created: {folder} is missing or not writable")
+        return f"{path} does not exist yet; `serve` creates it"
     with translated_errors(path), closing(connect(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
@@ -120,7 +122,7 @@ def prove_writable(path: str) -> str:
 
 @contextmanager
 def translated_errors(path: str) -> Iterator[None]:
-    """Turn SQLite's errors into `StoreUnavailable`, with the file, the reason and the remedy."""
+    """Turn SQLite's errors into `StoreUnavailable`, which names the file, the reason and the remedy."""
     try:
         yield
     except sqlite3.Error as error:
@@ -132,33 +134,32 @@ def describe(path: str, error: sqlite3.Error) -> str:
     remedy = next((text for prefix, text in _REMEDIES if name.startswith(prefix)), None)
     if remedy is None:
         remedy = "please report this with the log around it"
-    return f"the store {path} did not take part ({name}: {error}); {remedy}"
+    return f"the store {path} failed ({name}: {error}); {remedy}"
 
 
 def _enter_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL. SQLite does not wait for its lock here, so several first openers must try
+    """Switch the file to WAL. SQLite does not wait for this lock, so processes that open a new file at once have to try
     again."""
-    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
+    for tries_left in range(int(BUSY_TIMEOUT_S / _WAL_RETRY_S), -1, -1):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
-            if not busy or time.monotonic() > give_up_at:
+            if not (busy and tries_left):
                 raise
             time.sleep(_WAL_RETRY_S)
         else:
             return
 
 
-def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
+def _apply(connection: sqlite3.Connection, version: int, script: str, now: Callable[[], float]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         applied = connection.execute("SELECT 1 FROM schema_migrations WHERE version = ?", (version,)).fetchone()
         if applied is None:
             for statement in _statements(script):
                 connection.execute(statement)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, time.time()))
+            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, now()))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -167,7 +168,7 @@ def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The script's statements one by one: `executescript` would commit the transaction they belong to."""
+    """The script's statements one by one. `executescript` would commit the transaction that they belong to."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

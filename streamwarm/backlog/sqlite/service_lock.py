@@ -1,5 +1,4 @@
-"""One service to a SQLite file: a lock that the kernel drops with its holder, however that ends (fault
-28)."""
+"""One service per SQLite file: a lock that the kernel drops when its holder ends, however it ends (fault 28)."""
 
 from __future__ import annotations
 
@@ -13,10 +12,10 @@ from streamwarm.errors import StoreLocked, StoreUnavailable
 
 @contextmanager
 def lock_service(path: str) -> Iterator[None]:
-    """Hold the store at `path` for this process alone, through `<path>.lock`, which names the holder's pid.
+    """Lock the store at `path` for this process, through `<path>.lock`, which names the holder's pid.
 
-    Raises `StoreLocked` if another process holds it. The lock file stays behind: deleting it would let a
-    third process lock a new file of that name while a second one holds the old.
+    Raises `StoreLocked` if another process has it, `StoreUnavailable` if the lock file cannot be opened. The lock file
+    is not deleted afterwards: a third process could then lock a new file of that name while a second one has the old.
     """
     lock_path = f"{path}.lock"
     try:

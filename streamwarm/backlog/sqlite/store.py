@@ -1,14 +1,13 @@
 """The backlog in a SQLite file: one writer that commits in groups, a few readers beside it.
 
-SQLite has one writer at a time, so there is one connection for writes, used by one task, in a worker thread.
-Each operation of a group runs in a savepoint of its own: one that fails is undone alone. Reads go through
-connections of their own and see the last commit; in WAL mode neither side waits for the other.
+SQLite has one writer at a time, so one task uses the one connection for writes, in a worker thread. Each operation of a
+group runs in a savepoint of its own, so an operation that fails is undone alone. Reads have connections of their own
+and see the last commit; in WAL mode neither side waits for the other.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -18,7 +17,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.group_commit import GroupCommit, Outcome
+from streamwarm.backlog.group_commit import GroupCommit, Result
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.sqlite.file import Connect, connect, describe, migrate, translated_errors
 from streamwarm.backlog.sqlite.tables import SqliteTables
@@ -26,23 +25,20 @@ from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Event
-
-RunSync = Callable[..., Any]
-"""`trio.to_thread.run_sync`, or something that stands in for it in a simulation."""
+from streamwarm.threads import RunSync
 
 READERS = 2
-"""Reading connections: a long list in one must not hold up the dispatcher's look at the queue in the
-other."""
+"""Connections for reads. While one reads a long list, the dispatcher must be able to read the queue in the other."""
 
 POLL_S = 0.5
-"""How often `wait_for_event` looks for events of other processes on the same file; one index read."""
+"""The interval at which `next_events` checks for events of other processes on the same file; one index read."""
 
 CLOSE_LIMIT_S = 10.0
-"""How long closing may take: the last connection moves the log into the file. What is left of that is done by whoever
-opens the file next."""
+"""How long closing may take: the last connection moves the log into the file. The next process that opens the file does
+the rest."""
 
 _LOCAL_ERRORS = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
-"""SQLite's errors that are the fault of one operation. The others tell of the file, and undo the group."""
+"""SQLite's errors that are the fault of one operation. The others concern the file, and undo the whole group."""
 
 
 @asynccontextmanager
@@ -50,44 +46,44 @@ async def open_sqlite_store(
     path: str,
     *,
     limits: StoreBounds,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float],
     new_id: Callable[[], str],
     new_token: Callable[[], str],
-    run_sync: RunSync = trio.to_thread.run_sync,
+    run_sync: RunSync,
     connect: Connect = connect,
 ) -> AsyncIterator[Store]:
-    """Open (and create or migrate) the store in the file at `path`. `now` gives Unix seconds.
+    """Open the store in the file at `path`; create or migrate it if need be. `now` gives Unix seconds.
 
     On leaving, pending writes are committed first. Raises `StoreUnavailable` if the file cannot be opened.
     """
-    await run_sync(migrate, path, connect)
+    await run_sync(migrate, path, now, connect)
     async with AsyncExitStack() as stack:
         queries = load_queries("sqlite")
         open_tables = partial(_open_tables, stack, path, connect, queries, run_sync)
         writer_tables = await open_tables()
         readers = [await open_tables() for _ in range(READERS)]
-        commits = CommitSignal(last_seq=await run_sync(writer_tables.last_event_seq))
+        commits = CommitSignal(last_seq=await run_sync(writer_tables.jobs.last_event_seq))
 
-        async def commit_group(operations: Sequence[Operation[Any]]) -> Sequence[Outcome]:
+        async def commit_group(operations: Sequence[Operation[Any]]) -> Sequence[Result]:
             group: _Committed = await run_sync(_commit_group, writer_tables, path, operations, now())
             if group.deleted:
                 commits.forget()
             commits.announce(group.last_seq, group.events)
-            return group.outcomes
+            return group.results
 
         writer = GroupCommit(commit_group)
         transactions = _SqliteTransactions(path, writer, readers, now, run_sync)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             try:
-                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S, now)
+                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S, now, new_token())
             finally:
                 writer.close()
 
 
 @define(eq=False)
 class _SqliteTransactions:
-    """Writes through the group commit, reads on an idle reader."""
+    """Writes go through the group commit, reads through an idle reader."""
 
     _path: str
     _writer: GroupCommit[Operation[Any]]
@@ -113,7 +109,7 @@ class _SqliteTransactions:
 async def _open_tables(
     stack: AsyncExitStack, path: str, connect: Connect, queries: dict[str, str], run_sync: RunSync
 ) -> SqliteTables:
-    """Open a connection that is closed with `stack`."""
+    """Open a connection that `stack` closes."""
 
     async def close() -> None:
         with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
@@ -122,21 +118,21 @@ async def _open_tables(
     with translated_errors(path):
         connection = await run_sync(connect, path)
     stack.push_async_callback(close)
-    return SqliteTables(connection, queries)
+    return SqliteTables.over(connection, queries)
 
 
 def _close(connection: sqlite3.Connection) -> None:
-    """Closing moves the log into the file if it can; what it cannot stays in the log, and nothing is lost."""
+    """Closing moves the log into the file. What it cannot move stays in the log, and nothing is lost."""
     with suppress(sqlite3.Error):
         connection.close()
 
 
 @frozen
 class _Committed:
-    """A group that is on disk: how each operation ended, the events of all, whether events of others were deleted, and
-    the newest event's `seq`."""
+    """A group that is on disk. `events` are those it appended; `deleted`: whether it deleted any; `last_seq` is the
+    newest event's."""
 
-    outcomes: list[Outcome]
+    results: list[Result]
     events: list[Event]
     deleted: bool
     last_seq: int
@@ -145,43 +141,43 @@ class _Committed:
 def _commit_group(tables: SqliteTables, path: str, operations: Sequence[Operation[Any]], now: float) -> _Committed:
     """All operations in one transaction, each in its savepoint."""
     connection = tables.connection
-    tables.appended.clear()
-    tables.deleted = False
+    tables.jobs.appended.clear()
+    tables.jobs.deleted = False
     with translated_errors(path):
         try:
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_in_savepoint(tables, path, operation, now) for operation in operations]
-            last_seq = tables.last_event_seq()
+            results = [_in_savepoint(tables, path, operation, now) for operation in operations]
+            last_seq = tables.jobs.last_event_seq()
             connection.execute("COMMIT")
         finally:
             _end_transaction(connection)
-    # Nobody else writes meanwhile, so SQLite numbered them one after another.
-    first_seq = last_seq - len(tables.appended) + 1
-    events = [evolve(event, seq=first_seq + place) for place, event in enumerate(tables.appended)]
-    return _Committed(outcomes, events, tables.deleted, last_seq)
+    # Nobody else wrote meanwhile, so SQLite numbered them one after another.
+    first_seq = last_seq - len(tables.jobs.appended) + 1
+    events = [evolve(event, seq=first_seq + index) for index, event in enumerate(tables.jobs.appended)]
+    return _Committed(results, events, tables.jobs.deleted, last_seq)
 
 
-def _in_savepoint(tables: SqliteTables, path: str, operation: Operation[Any], now: float) -> Outcome:
+def _in_savepoint(tables: SqliteTables, path: str, operation: Operation[Any], now: float) -> Result:
     connection = tables.connection
-    appended = len(tables.appended)
+    appended = len(tables.jobs.appended)
     connection.execute("SAVEPOINT operation")
     try:
-        outcome = Outcome(value=operation(tables, now))
+        result = Result(value=operation(tables, now))
     except _LOCAL_ERRORS as error:
-        outcome = Outcome(error=StoreUnavailable(describe(path, error)))
+        result = Result(error=StoreUnavailable(describe(path, error)))
     except sqlite3.Error:
         raise
     except Exception as error:
-        outcome = Outcome(error=error)
-    if outcome.error is not None:
+        result = Result(error=error)
+    if result.error is not None:
         connection.execute("ROLLBACK TO operation")
-        del tables.appended[appended:]
+        del tables.jobs.appended[appended:]
     connection.execute("RELEASE operation")
-    return outcome
+    return result
 
 
 def _read(tables: SqliteTables, path: str, operation: Operation[T], now: float) -> T:
-    """One snapshot for all the queries of an operation."""
+    """Run all queries of an operation on one snapshot."""
     connection = tables.connection
     with translated_errors(path):
         try:
@@ -192,6 +188,6 @@ def _read(tables: SqliteTables, path: str, operation: Operation[T], now: float) 
 
 
 def _end_transaction(connection: sqlite3.Connection) -> None:
-    """Roll back what is still open: a failed group, or a read. Some errors have rolled back by themselves."""
+    """Roll back a transaction that is still open: a failed group, or a read. Some errors roll back by themselves."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")

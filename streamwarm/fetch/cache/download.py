@@ -1,19 +1,21 @@
 """One download of one object into one file, and the readers that follow it.
 
-Theory. The download is a task of its own and belongs to no reader, so that the cancellation, failure or slowness of one
-reader is nothing to the others: a reader leaves by a plain function call, and only when the last one leaves an
-unfinished download is it cancelled. Readers and download share three numbers: how much is in the file, how far the
-fastest reader is, and the object's size. A reader waits only while it has read all there is; the download waits only
-while the fastest reader is `AHEAD_BYTES` behind. The two can't be true at once, so they never wait for each other; a
-reader's wait ends with the download's, which is bounded by the bucket's time-outs.
+Theory. The download is a task of its own that belongs to no reader, so a reader that is cancelled, fails or is slow
+does not affect the others. A reader leaves by a plain function call. The download is cancelled only if its last reader
+leaves before it is complete.
 
-The last bytes are announced once the source has ended cleanly and the digest is known, so that nobody can have the
-whole of an object that was not whole. If the file fails (disk full, a read error, a copy that lost bytes), the download
-stops and every reader goes on from the bucket at its own offset: the disk may fail the cache, never a transfer. The
-source failing is different: its own reopening has been used up by then, so readers get its error and try again later.
+Readers and download share three numbers: how much is in the file, how far the fastest reader is, and the object's size.
+A reader waits only while it has read all there is. The download waits only while the fastest reader is `AHEAD_BYTES`
+behind. Both cannot be true at once, so they never wait for each other. A reader's wait ends with the download's, which
+is bounded by the bucket's time-outs.
 
-Whoever reads a file that it did not cause to be filled hashes what it reads: between writing and reading lie up to
-`ttl_s` seconds and a disk.
+Failures. The last bytes are announced only once the source has ended cleanly and the digest is known, so no reader gets
+the whole of an incomplete object. If the file fails (disk full, a read error, a copy that lost bytes), the download
+stops and every reader continues from the bucket at its own offset: a bad disk costs the cache, never a transfer. If the
+source fails, it has already used up its own reopens, so readers get its error and their attempts are retried later.
+
+A reader that joined another's download hashes what it reads, because up to `ttl_s` seconds and a disk lie between
+writing and reading.
 """
 
 from __future__ import annotations
@@ -29,32 +31,35 @@ from attrs import define, field
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
-from streamwarm.fetch.source import ObjectInfo, ResumableSource
+from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource
+from streamwarm.threads import RunSync
 from streamwarm.watch.events import Observer, UnexpectedError
 
 AHEAD_BYTES = 8 * 1024 * 1024
-"""How far a download may be ahead of its fastest reader: enough to hide the disk's pauses, little enough that an upload
-which fails early has not cost a whole object."""
+"""How far a download may be ahead of its fastest reader: enough to hide the disk's pauses, and so little that an upload
+that fails early has not cost a whole object."""
 
 BLOCK_BYTES = 1024 * 1024
-"""What is written at once at most; see `cache_file.py` for the cost of a write."""
+"""The most that is written at once; `file.py` has the cost of a write."""
 
 GATHER_S = 0.05
-"""How long the bytes of a slow source may gather before they are written all the same."""
+"""How long the bytes of a slow source are collected before they are written even if the block is not full."""
 
 
 @define(eq=False)
 class SharedDownload:
-    """Run `run` in a task; `on_closed` is called once, when the file and its room are given back.
+    """A download that several readers share. Run `run` in a task.
 
-    `admit(info)` makes room for the object, or answers false: then `info` stays None and nothing is shared.
-    `is_kept` is the index's hold on the file; `readers` are its other holders.
+    `on_closed` is called once, when the file is closed and its room is free. `admit(info)` makes room for the object;
+    if it returns False, `info` stays None and nothing is shared. The file stays open while the index keeps it
+    (`is_kept`) or `readers` is not empty.
     """
 
     r2_key: str
     _wanted_sha256: str | None
     _source: ResumableSource
     _folder: Path
+    _run_sync: RunSync
     _admit: Callable[[SharedDownload, ObjectInfo], bool]
     _on_closed: Callable[[SharedDownload], None]
     _observe: Observer
@@ -81,7 +86,8 @@ class SharedDownload:
 
     @property
     def is_dead(self) -> bool:
-        """Of no use to a newcomer: it ended, or is about to, without the whole object, or its file is damaged."""
+        """True if a new reader cannot use it: it ended or is about to end without the whole object, or its file is
+        damaged."""
         return self.is_broken or (not self.is_complete and (not self._is_running or self._scope.cancel_called))
 
     @property
@@ -89,14 +95,14 @@ class SharedDownload:
         return self.is_complete and not self._is_running and not self.readers
 
     async def run(self) -> None:
-        """Download until the object is whole, nobody reads, or something fails."""
+        """Download until the object is complete, the last reader leaves, or something fails."""
         try:
             with self._scope:
                 await self._fill()
         except SourceError as error:
             self.error = error
         except Exception as error:
-            # A full disk, or a bug: it costs the cache this object. Readers go on from the bucket.
+            # A full disk, or a bug: the object is not cached. Readers continue from the bucket.
             self._observe(UnexpectedError(f"filling the download cache with {self.r2_key!r}", error))
         finally:
             self._is_running = False
@@ -104,32 +110,33 @@ class SharedDownload:
             self._starved.unpark_all()
             self._close_if_unused()
 
-    def join(self, *, origin: str) -> CacheReader:
+    def join(self, *, origin: Origin) -> CacheReader:
+        """Return a new reader. `origin` is `stream` for the one that began the download, else `cache`."""
         reader = CacheReader(self, self._source, origin)
         self.readers.add(reader)
         return reader
 
     def leave(self, reader: CacheReader) -> None:
-        """The reader is gone; an unfinished download that has no other stops."""
+        """Remove a reader. If it was the last one, an unfinished download is cancelled."""
         self.readers.discard(reader)
         if not self.readers and not self.is_complete:
             self._scope.cancel()
-        self._ahead.unpark_all()  # the fastest may be another now
+        self._ahead.unpark_all()  # another reader may be the fastest now
         self._close_if_unused()
 
     def let_go(self) -> None:
-        """The index drops it: the file goes when its last reader does."""
+        """Called when the index drops it: the file is closed once the last reader has left."""
         self.is_kept = False
         self._close_if_unused()
 
     def advanced(self) -> None:
-        """A reader has come further."""
+        """Called when a reader has read on: the download may be waiting for that."""
         self._ahead.unpark_all()
 
     async def read(self, offset: int) -> bytes | None:
-        """Bytes from `offset` on, waiting for them if need be; None where the file will not give any more.
+        """Return bytes from `offset` on, waiting for them if necessary; None if the file will have no more.
 
-        Raises `SourceError` where the source failed before `offset` was reached.
+        Raises `SourceError` if the source failed before `offset` was reached.
         """
         while offset >= self.filled_bytes and self._is_running:
             await self._starved.park()
@@ -152,7 +159,7 @@ class SharedDownload:
         async with self._source.open_object(self.r2_key, sha256=self._wanted_sha256) as opened:
             if not self._admit(self, opened.info):
                 return
-            file = self._file = await NamelessFile.open(self._folder)
+            file = self._file = await NamelessFile.open(self._folder, self._run_sync)
             self.info = opened.info
             self.opened.set()
             await self._pour(opened.pieces(), file, opened.info.bytes)
@@ -160,7 +167,7 @@ class SharedDownload:
         self._announce(file.size_bytes)
 
     async def _pour(self, pieces: AsyncIterator[bytes], file: NamelessFile, total_bytes: int) -> None:
-        """Append all the pieces. Everything but the last block is announced as it is written."""
+        """Append all the pieces to the file. Every block but the last is announced once it is written."""
         block = bytearray()
         since = trio.current_time()
         async for piece in pieces:
@@ -197,11 +204,11 @@ class SharedDownload:
 
 @define(eq=False)
 class CacheReader:
-    """A `SourceObject` that reads a shared download at its own pace. Close it with `aclose` after leaving."""
+    """A `SourceObject` that reads a shared download at its own pace. Call `aclose` after `leave`."""
 
     download: SharedDownload
     _source: ResumableSource
-    _origin: str
+    _origin: Origin
     offset: int = field(default=0, init=False)
     saved_bytes: int = field(default=0, init=False)
     _digest: Any = field(factory=hashlib.sha256, init=False, repr=False)
@@ -210,13 +217,13 @@ class CacheReader:
 
     @property
     def info(self) -> ObjectInfo:
-        assert self.download.info is not None, "handed out before the object was open"  # noqa: S101 - a bug of ours
+        assert self.download.info is not None, "used before the object was open"  # noqa: S101 - a bug of ours
         return self.download.info
 
     @property
-    def origin(self) -> str:
-        """`cache` where another's download, and nothing of its own, brought the bytes."""
-        return "stream" if self._rest is not None else self._origin
+    def origin(self) -> Origin:
+        """`cache` if another reader's download brought all the bytes, else `stream`."""
+        return Origin.STREAM if self._rest is not None else self._origin
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self
@@ -230,7 +237,7 @@ class CacheReader:
         piece = await self._next_piece()
         self.offset += len(piece)
         self.download.advanced()
-        if self._origin == "cache":
+        if self._origin is Origin.CACHE:
             self._verify(piece)
         return piece
 
@@ -241,7 +248,7 @@ class CacheReader:
         if self._rest is None:
             piece = await self.download.read(self.offset)
             if piece is not None:
-                self.saved_bytes += len(piece) if self._origin == "cache" else 0
+                self.saved_bytes += len(piece) if self._origin is Origin.CACHE else 0
                 return piece
             self.download.leave(self)
             rest = self._source.open_rest(self.info, self.offset)
@@ -257,7 +264,7 @@ class CacheReader:
 
 
 def _same_error(error: SourceError) -> SourceError:
-    """A copy for one more reader: an exception that is raised in two tasks would carry both their tracebacks."""
+    """Copy the error for one more reader: an exception raised in two tasks would carry the tracebacks of both."""
     return SourceError(
         error.code,
         error.message,
@@ -270,13 +277,13 @@ def _same_error(error: SourceError) -> SourceError:
 def _damaged(info: ObjectInfo) -> SourceError:
     return SourceError(
         ErrorCode.SOURCE_TRUNCATED,
-        f"the cached copy of {info.r2_key!r} is not what was downloaded; it is dropped, and the next attempt reads the "
-        "bucket. If this comes again, the disk under cache.dir is failing",
+        f"the cached copy of {info.r2_key!r} is not what was downloaded; it was dropped, and the next attempt reads "
+        "the bucket. If this happens again, the disk under cache.dir is failing",
     )
 
 
 def _wrong_length(r2_key: str, got_bytes: int, total_bytes: int) -> SourceError:
     return SourceError(
         ErrorCode.SOURCE_TRUNCATED,
-        f"object {r2_key!r} has {total_bytes} bytes and the source gave {got_bytes}; the next attempt reads it afresh",
+        f"object {r2_key!r} has {total_bytes} bytes but the source sent {got_bytes}; the next attempt reads it afresh",
     )

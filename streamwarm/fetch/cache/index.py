@@ -1,9 +1,9 @@
 """What the download cache keeps and for how long. Pure: no file, no task; time is passed in (seconds, monotonic).
 
-One slot per object key, in order of use. A slot counts against `max_bytes` from the moment room is made for it until
-its file is closed, so the figure is the disk that is taken and not what is hoped for: a file that was dropped but is
-still being read counts until its last reader leaves. Only finished slots that nobody reads are evicted, least recently
-used first; where that makes too little room, nothing is evicted and the object is streamed without the cache.
+There is one slot per object key, in order of use. A slot counts against `max_bytes` from the moment room is made for it
+until its file is closed, so the figure is the disk space in use: a file that was dropped counts until its last reader
+leaves. Only complete slots without readers are evicted, least recently used first. If that makes too little room,
+nothing is evicted and the object is streamed without the cache.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from attrs import define, field
 
 
 class Slot(Protocol):
-    """`size_bytes` is the room it takes, 0 while unknown; `expires_at` is None until its download is complete."""
+    """One cached object.
+
+    `size_bytes` is the room it takes, 0 while unknown. `expires_at` is None until its download is complete.
+    """
 
     @property
     def r2_key(self) -> str: ...
@@ -25,7 +28,7 @@ class Slot(Protocol):
     def expires_at(self) -> float | None: ...
     @property
     def is_idle(self) -> bool:
-        """Complete, and read by nobody."""
+        """Whether it is complete and has no reader."""
         ...
 
 
@@ -34,7 +37,7 @@ S = TypeVar("S", bound=Slot)
 
 @define
 class CacheIndex(Generic[S]):
-    """The slots that newcomers may find. `taken_bytes` covers dropped slots too, until `give_back`."""
+    """The slots that a request may find. `taken_bytes` includes dropped slots until `give_back`."""
 
     max_entries: int
     max_bytes: int
@@ -45,7 +48,7 @@ class CacheIndex(Generic[S]):
         return len(self._slots)
 
     def find(self, r2_key: str) -> S | None:
-        """The slot for this key, which becomes the most recently used; it may have expired."""
+        """Return the slot for this key, which may have expired, and make it the most recently used."""
         slot = self._slots.get(r2_key)
         if slot is not None:
             self._slots.move_to_end(r2_key)
@@ -55,12 +58,12 @@ class CacheIndex(Generic[S]):
         self._slots[slot.r2_key] = slot
 
     def drop(self, slot: S) -> None:
-        """Let no newcomer find it; nothing happens where another slot has its key by now."""
+        """Remove the slot. Does nothing if another slot has its key by now."""
         if self._slots.get(slot.r2_key) is slot:
             del self._slots[slot.r2_key]
 
     def clear(self) -> list[S]:
-        """Drop every slot; the slots that were there."""
+        """Remove every slot and return them."""
         slots = list(self._slots.values())
         self._slots.clear()
         return slots
@@ -69,9 +72,9 @@ class CacheIndex(Generic[S]):
         return [slot for slot in self._slots.values() if has_expired(slot, now)]
 
     def make_room(self, size_bytes: int) -> list[S] | None:
-        """The slots to evict so that an object of `size_bytes` fits, or None where even that would not do.
+        """Return the slots to evict so that an object of `size_bytes` fits, or None if it cannot fit.
 
-        The newcomer's own slot is among the entries already.
+        The object's own slot is among the entries already.
         """
         victims: list[S] = []
         excess_entries = len(self._slots) - self.max_entries
@@ -98,14 +101,14 @@ def has_expired(slot: Slot, now: float) -> bool:
 
 @define
 class RecentKeys:
-    """Which keys were asked for in the last `ttl_s` seconds, at most `max_keys` of them (a key is 1 KiB at most)."""
+    """The keys requested in the last `ttl_s` seconds, at most `max_keys` of them (a key has at most 1 KiB)."""
 
     ttl_s: float
     max_keys: int = 1000
     _asked_at: OrderedDict[str, float] = field(factory=OrderedDict, init=False)
 
     def note(self, r2_key: str, now: float) -> bool:
-        """Note a request; whether there was one before it that is still recent."""
+        """Record a request. Returns True if the key was requested before and that is still recent."""
         before = self._asked_at.pop(r2_key, None)
         self._asked_at[r2_key] = now
         if len(self._asked_at) > self.max_keys:

@@ -1,17 +1,19 @@
 """A download cache in front of a bucket, for objects that several destinations or attempts want.
 
-What is kept. An object is downloaded once into a nameless file and read from there by every job that wants it, during
-the download and for `ttl_s` seconds after it. Filling writes, reads and hashes every byte and costs three to five times
-the CPU of a direct stream (`tools/bench/cache/run.py` measures it), so it has to be expected to pay: with `eager`
-(several destinations, which share one library) every object is cached from its first request on; without it, from its
-second request within `ttl_s` (a retry, or a second job for the same object), and the first streams straight through.
+What is kept. An object is downloaded once into a nameless file. Every job that wants it reads from there, during the
+download and for `ttl_s` seconds after it.
 
-What is not cached streams straight through as well: objects for which there is no room, those without a strong ETag
-(nothing could tell whether they are still the same), and everything once the disk fails.
+When it pays. Filling the cache writes, reads and hashes every byte, which costs three to five times the CPU of a direct
+stream (`tools/bench/cache/run.py` measures it). So an object is cached only if that is likely to pay. With `eager`
+(several destinations that share one library), that is from its first request on. Without it, from its second request
+within `ttl_s` (a retry, or a second job for the object); the first is streamed directly.
 
-Freshness. A job that names the digest of a finished download gets it at once. Any other job for an object that is
-cached asks the bucket by HEAD whether the ETag is still the same: one small request, no bytes, and never an object that
-was replaced before the job asked for it.
+What is never cached is streamed directly too: objects for which there is no room, objects without a strong ETag (it
+could not be checked whether they are unchanged), and everything once the disk fails.
+
+Freshness. A job that names the digest of a complete download gets it at once. For any other job the bucket is asked by
+HEAD whether the ETag is unchanged. That is one small request without a body, and the job never gets an object that was
+replaced before it started.
 """
 
 from __future__ import annotations
@@ -27,20 +29,23 @@ from streamwarm.errors import SourceError
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
-from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, Source, SourceObject
+from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SignedUrl, Source, SourceObject
+from streamwarm.threads import RunSync
 from streamwarm.watch.events import Observer, unobserved
 
 SWEEP_EVERY_S = 5.0
-"""How much longer than `ttl_s` an expired file may take up disk. Nobody is given it in the meantime."""
+"""How much longer than `ttl_s` an expired file may occupy the disk. It is not used in the meantime."""
 
 MAX_TURNS = 3
-"""How often a request looks again because what it found was replaced or broke meanwhile; then it reads the bucket."""
+"""How many downloads a request tries if they are replaced or break meanwhile; then it reads the bucket."""
 
 
 @frozen
 class CacheStats:
-    """`bytes` is the disk taken or spoken for. A request hits if another's download serves it; `bytes_saved` is what
-    hits have read."""
+    """Counts for `stats`. `bytes` is the disk space in use or reserved.
+
+    A request is a hit if another request's download serves it; `bytes_saved` is what hits have read.
+    """
 
     entries: int
     bytes: int
@@ -51,7 +56,7 @@ class CacheStats:
 
 @define(eq=False)
 class CachedSource(Source):
-    """Reads objects through the cache. Made by `open_cache`; raises what the bucket raises."""
+    """Reads objects through the cache. `open_cache` makes it. It raises what the bucket raises."""
 
     _source: ResumableSource
     _folder: Path
@@ -60,6 +65,7 @@ class CachedSource(Source):
     _recent: RecentKeys
     _ttl_s: float
     _eager: bool
+    _run_sync: RunSync
     _observe: Observer
     _hits: int = field(default=0, init=False)
     _misses: int = field(default=0, init=False)
@@ -67,14 +73,14 @@ class CachedSource(Source):
 
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
-        """Open the object, from the cache if it can be; see `Source.open_object`."""
+        """Open the object, from the cache if possible; see `Source.open_object`."""
         reader = await self._find_reader(r2_key, sha256)
         if reader is None:
             async with self._source.open_object(r2_key, sha256=sha256) as opened:
                 self._misses += 1
                 yield opened
             return
-        if reader.origin == "cache":
+        if reader.origin is Origin.CACHE:
             self._hits += 1
         else:
             self._misses += 1
@@ -94,19 +100,19 @@ class CachedSource(Source):
         return CacheStats(len(self._index), self._index.taken_bytes, self._hits, self._misses, self._bytes_saved)
 
     async def run_sweeper(self) -> None:
-        """Delete what has expired, every `SWEEP_EVERY_S`, until cancelled."""
+        """Delete what has expired, every `SWEEP_EVERY_S` seconds, until cancelled."""
         while True:
             await trio.sleep(SWEEP_EVERY_S)
             for download in self._index.expired(trio.current_time()):
                 self._drop(download)
 
     def close(self) -> None:
-        """Delete everything; files that are still read go with their readers."""
+        """Delete everything. A file that is being read is deleted once its last reader has left."""
         for download in self._index.clear():
             download.let_go()
 
     async def _find_reader(self, r2_key: str, sha256: str | None) -> CacheReader | None:
-        """A reader of a shared download, found or begun; None where the bucket should be read directly."""
+        """Return a reader of a shared download, found or begun, or None if the bucket must be read directly."""
         for _ in range(MAX_TURNS):
             now = trio.current_time()
             download = self._index.find(r2_key)
@@ -118,7 +124,7 @@ class CachedSource(Source):
                     return None
                 reader = self._begin(r2_key, sha256)
             else:
-                reader = download.join(origin="cache")
+                reader = download.join(origin=Origin.CACHE)
             try:
                 is_usable = await self._is_usable(reader, sha256)
             except BaseException:
@@ -129,15 +135,18 @@ class CachedSource(Source):
             self._drop(reader.download)
             self._leave(reader)
             if reader.download.info is None and reader.download.error is None:
-                return None  # it could not be cached, and a second try would only find that out again
+                return None  # it cannot be cached, and a second try would fail the same way
         return None
 
     async def _is_usable(self, reader: CacheReader, sha256: str | None) -> bool:
-        """Whether this download has the object as it is now. Raises `SourceError` if its own GET was refused."""
+        """Whether this download has the object as it is in the bucket now.
+
+        Raises `SourceError` if the download's own GET was refused.
+        """
         download = reader.download
         await download.opened.wait()
         known = download.info
-        if reader.origin == "stream":
+        if reader.origin is Origin.STREAM:
             if download.error is not None:
                 raise download.error
             return known is not None
@@ -153,10 +162,10 @@ class CachedSource(Source):
 
     def _begin(self, r2_key: str, sha256: str | None) -> CacheReader:
         download = SharedDownload(
-            r2_key, sha256, self._source, self._folder, self._admit, self._give_back, self._observe
+            r2_key, sha256, self._source, self._folder, self._run_sync, self._admit, self._give_back, self._observe
         )
         self._index.add(download)
-        reader = download.join(origin="stream")
+        reader = download.join(origin=Origin.STREAM)
         self._nursery.start_soon(self._run, download)
         return reader
 
@@ -170,7 +179,7 @@ class CachedSource(Source):
                 self._drop(download)
 
     def _admit(self, download: SharedDownload, info: ObjectInfo) -> bool:
-        """Make room on the disk, if the object may be cached at all."""
+        """Reserve room on the disk. Returns False if the object may not be cached or does not fit."""
         if not is_strong(info.etag):
             return False
         victims = self._index.make_room(info.bytes)
@@ -206,16 +215,17 @@ async def open_cache(
     max_entries: int,
     max_bytes: int,
     eager: bool,
+    run_sync: RunSync,
     observe: Observer = unobserved,
 ) -> AsyncIterator[CachedSource]:
-    """A cache with its files in `folder` (`make_private_folder`), empty at first and gone at the end, with the folder.
+    """Open an empty cache with its files in `folder` (`make_private_folder`). Files and folder are removed at the end.
 
     The files have no names, so a killed process leaves at most an empty folder behind.
     """
     try:
         async with trio.open_nursery() as nursery:
             index = CacheIndex[SharedDownload](max_entries, max_bytes)
-            cache = CachedSource(source, folder, nursery, index, RecentKeys(ttl_s), ttl_s, eager, observe)
+            cache = CachedSource(source, folder, nursery, index, RecentKeys(ttl_s), ttl_s, eager, run_sync, observe)
             nursery.start_soon(cache.run_sweeper)
             try:
                 yield cache
@@ -223,6 +233,6 @@ async def open_cache(
                 cache.close()
                 nursery.cancel_scope.cancel()
     finally:
-        # It may be gone already: cleaners of temporary folders take what looks empty.
+        # It may be gone already: a cleaner of temporary folders removes what looks empty.
         with suppress(OSError):
             folder.rmdir()

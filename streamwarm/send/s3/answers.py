@@ -1,4 +1,5 @@
-"""What an S3 bucket answers to an upload, as values or `DestinationError`s, and how a big object is cut. Pure."""
+"""Turns a bucket's answers to an upload into values or `DestinationError`s, and cuts a large object into parts.
+Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +16,19 @@ from streamwarm.retry import parse_retry_after
 from streamwarm.s3.bounds import MIB, MOST_PARTS
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
-
-UNAUTHORIZED_PAUSE_S = 300.0
-"""A refused key is tried again this often: mending it takes a person, and a restart that reads the new one."""
+from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S
 
 RATE_LIMITED_S = 2.0
-"""After a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write a second to one key."""
+"""The pause after a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write per second to a
+key."""
 
 _PLAIN_KEY = re.compile(r"(?!.*(^|/)(\.{0,2})(/|$))[A-Za-z0-9/_.-]+|")
-"""A name that every server leaves as it is: no empty or dot segment, nothing that is encoded in a path."""
+"""A key that no server changes: without empty or dot segments, and without characters that a path must encode."""
 
 
 def part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
-    """Equal parts but for the last, as R2 wants them; larger than `part_bytes` where 10,000 of those would not do."""
+    """Return the sizes of the parts: equal but for the last, as R2 requires, and larger than `part_bytes` if 10,000
+    parts of that size are not enough."""
     least = -(-total_bytes // MOST_PARTS)
     size = max(part_bytes, -(-least // MIB) * MIB)
     whole, rest = divmod(total_bytes, size)
@@ -35,7 +36,7 @@ def part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
 
 
 def complete_body(etags: Sequence[str]) -> bytes:
-    """The body of CompleteMultipartUpload."""
+    """Return the body of CompleteMultipartUpload."""
     parts = "".join(
         f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
         for number, etag in enumerate(etags, 1)
@@ -44,7 +45,7 @@ def complete_body(etags: Sequence[str]) -> bytes:
 
 
 def etag_of_parts(etags: Sequence[str]) -> str | None:
-    """The ETag that the whole object gets where its parts' are MD5s; None where they are not, so nobody can tell."""
+    """Return the ETag that the whole object will have, or None if it can't be known: the parts' ETags are not MD5s."""
     digests = [etag.strip('"') for etag in etags]
     if not all(re.fullmatch(r"[0-9a-f]{32}", digest) for digest in digests):
         return None
@@ -52,7 +53,7 @@ def etag_of_parts(etags: Sequence[str]) -> str | None:
 
 
 def read_upload_id(body: bytes) -> str:
-    """From the answer to CreateMultipartUpload. Raises `DestinationError`."""
+    """Return the upload's id from the answer to CreateMultipartUpload. Raises `DestinationError`."""
     return _required(body, "InitiateMultipartUploadResult", "UploadId")
 
 
@@ -81,7 +82,10 @@ def _required(body: bytes, root_tag: str, name: str) -> str:
 
 
 def read_keys(body: bytes) -> list[str]:
-    """The keys of one page of a listing, at most 1000; empty for anything else. Ours only: they need no decoding."""
+    """Return the keys of one page of a listing, at most 1000, or an empty list for anything else.
+
+    The keys are our own, so they need no decoding.
+    """
     root = parse_xml(body)
     if root is None or tag(root) != "ListBucketResult":
         return []
@@ -90,7 +94,7 @@ def read_keys(body: bytes) -> list[str]:
 
 @frozen
 class Trace:
-    """A note in the bucket about a multipart upload that is under way, so that whoever finds it knows whose it is."""
+    """A note in the bucket that says which job a multipart upload in progress belongs to."""
 
     job_id: str
     key: str
@@ -101,7 +105,7 @@ class Trace:
 
     @classmethod
     def from_json(cls, body: bytes) -> Trace | None:
-        """None for what is no such note."""
+        """Return the note, or None if `body` is not one."""
         try:
             found = json.loads(body)
             values = [found["job_id"], found["key"], found["upload_id"]]

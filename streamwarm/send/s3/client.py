@@ -1,6 +1,6 @@
-"""Signed requests to the bucket of an S3 destination: one thin layer over the shared client.
+"""Signed requests to the bucket of an S3 destination: a thin layer over the shared client.
 
-Time limits. A small request is bounded as a whole by `ASK_S`, an upload by the client's own limits (without a byte,
+Time limits. `ASK_S` bounds a small request as a whole. An upload is bounded by the client's own limits (without a byte,
 without an answer) and by the attempt's watchdog.
 """
 
@@ -20,10 +20,11 @@ from streamwarm.send.exchange import Answer, Outgoing, exchange
 from streamwarm.send.s3.answers import read_refusal
 
 ASK_S = 60.0
-"""As long as a transfer may stand still by default (`pool.body_timeout_s`): a bucket that is slower is down."""
+"""How long a small request may take: as long as a transfer may stand still by default (`pool.body_timeout_s`). A bucket
+that is slower counts as down."""
 
 ANSWER_BYTES = 1 << 20
-"""More than any answer that is read here, such as a page of 1000 of our own short keys."""
+"""How much of an answer is read: more than any has, such as a page of 1000 of our own short keys."""
 
 STORED = frozenset({200, 201, 204})
 """An object, or a part, is stored. S3 answers 200; gateways to WebDAV and other stores answer 201 or 204."""
@@ -33,7 +34,7 @@ Query = tuple[tuple[str, str], ...]
 
 @define
 class _Small:
-    """A request without an object in it. A lost answer makes nothing uncertain: it is asked again."""
+    """A request without an object. Losing its answer leaves no delivery uncertain, because it can be repeated."""
 
     bytes_out: int = 0
     sent: bool = False
@@ -41,7 +42,7 @@ class _Small:
 
 @define(eq=False)
 class S3Client:
-    """`endpoint_url` is scheme, host and port only. `now` gives Unix seconds."""
+    """Sends signed requests to one bucket. `endpoint_url` is scheme, host and port only. `now` returns Unix seconds."""
 
     client: httpx.AsyncClient
     endpoint_url: str
@@ -67,8 +68,8 @@ class S3Client:
     ) -> str:
         """PUT a stream of exactly `length_bytes` and return the ETag. Raises as `exchange` does.
 
-        The payload is not signed, for it would have to be read twice. TLS vouches for it; a bucket that is reached over
-        plain HTTP trusts the network.
+        The payload is not signed, since that would mean reading it twice. TLS protects it; with a bucket over plain
+        HTTP, the network must be trusted.
         """
         request = self._request("PUT", key, query, headers or {}, content, UNSIGNED_PAYLOAD, length_bytes)
         answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
@@ -89,7 +90,8 @@ class S3Client:
     ) -> Answer:
         """Send a small request and return its answer, whatever the status. Raises `DestinationError`.
 
-        A connection that dies before the answer is tried once more, unless by POST: the others may be repeated.
+        If the connection dies before the answer, the request is sent once more, unless it is a POST: that may not be
+        repeated.
         """
         digest = hashlib.sha256(body).hexdigest()
         length = len(body) if body or method in {"PUT", "POST"} else None
@@ -133,13 +135,13 @@ class S3Client:
     ) -> httpx.Request:
         to_sign = S3Request(method, self._host, object_path(self.bucket, key), query, headers, payload_hash)
         signed = self.signer.headers(to_sign, now=self.now())
-        if length_bytes is not None:  # not signed: it is no secret, and the connection holds us to it
+        if length_bytes is not None:  # not signed: HTTP itself enforces the length
             signed["content-length"] = str(length_bytes)
         return self.client.build_request(
             method,
             self._endpoint,
             headers=signed,
             content=content,
-            # Past any URL parser, which tidies `..` out of a path: what was signed must go out as it was signed.
+            # A URL parser would normalize `..` out of the path, but it must be sent as it was signed.
             extensions={"target": to_sign.target},
         )

@@ -1,9 +1,8 @@
-"""The S3 destination: any S3 bucket, R2's among them. One PUT for what fits a part, a multipart upload above it."""
+"""The S3 destination: any S3 bucket, such as R2's. An object that fits one part is one PUT, a larger one a multipart
+upload."""
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Literal
@@ -24,7 +23,7 @@ from streamwarm.settings.s3 import S3Settings
 
 
 class S3Destination:
-    """A bucket. A repeated upload replaces the object under its key, so a lost answer costs another upload at most."""
+    """A bucket. A repeated upload replaces the object, so a lost answer costs at most another upload."""
 
     on_unknown: Literal["retry", "hold"] = "retry"
 
@@ -34,8 +33,8 @@ class S3Destination:
         settings: S3Settings,
         client: httpx.AsyncClient,
         *,
-        now: Callable[[], float] = time.time,
-        new_token: Callable[[], str] = lambda: secrets.token_hex(8),
+        now: Callable[[], float],
+        new_token: Callable[[], str],
     ) -> None:
         self.name = name
         self.answer_timeout_s = COMPLETE_S
@@ -55,7 +54,7 @@ class S3Destination:
             raise InvalidJob(f"r2_key: {why_not}")
 
     def check_media(self, media: Media) -> None:
-        """Also what `check_job` refuses, for jobs older than the configuration."""
+        """Refuse also what `check_job` refuses, for jobs older than the configuration."""
         if media.bytes > MOST_BYTES:
             raise DestinationError(
                 ErrorCode.TOO_LARGE,
@@ -76,13 +75,13 @@ class S3Destination:
         return {"bucket": self._settings.bucket, "key": key, "etag": etag}
 
     async def check(self) -> None:
-        """Return if the bucket can be listed with these keys; raise `DestinationError` with the remedy if not."""
+        """Check that the bucket can be listed with these keys. Raises `DestinationError` with the remedy if not."""
         answer = await self._client.ask("GET", query=(("list-type", "2"), ("max-keys", "1")))
         if answer.status != 200:
             raise self._client.refusal(answer, "")
 
     async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
-        """Abort the multipart uploads of attempts that died with their process."""
+        """Abort the multipart uploads of attempts that were killed with their process."""
         await self._multipart.sweep(state_of)
 
 
@@ -91,5 +90,5 @@ def _why_no_key(key: str) -> str | None:
     if not 1 <= size_bytes <= MAX_KEY_BYTES:
         return f"the object's name at the destination would have {size_bytes} bytes; S3 takes 1 to {MAX_KEY_BYTES}"
     if key.startswith(TRACES):
-        return f"{TRACES} is where streamwarm keeps notes about its uploads; no object goes there"
+        return f"{TRACES} is where streamwarm keeps notes about its uploads; no object may have such a key"
     return None

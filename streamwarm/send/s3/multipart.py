@@ -1,18 +1,18 @@
-"""A big object on its way into a bucket: part after part out of one stream, and nothing left behind when it breaks.
+"""Uploads a large object into a bucket, part after part from one stream, and leaves nothing behind if that breaks.
 
-Theory. The object comes as one stream, so parts cannot be sent side by side without holding them in memory. What can
-overlap is the wait: while the bucket still works on the answer for one part, the next is being sent. So `UNANSWERED`
-parts at most are under way, one of them moving, and memory stays at one piece.
+Theory. The object comes as one stream, so sending parts side by side would mean holding them in memory. Only the waits
+can overlap: while the bucket still works on the answer for one part, the next part is sent. So at most `UNANSWERED`
+parts are in progress, one of them moving, and memory stays at one piece.
 
-A part that fails cannot be sent again, for its bytes are gone: the attempt ends, the upload is aborted, and the next
-attempt begins anew. Nothing becomes visible before CompleteMultipartUpload, and that is sent only after the body has
-come to its end, which it does not where the digest disagrees.
+A part that fails cannot be sent again, because its bytes are gone. The attempt ends, the upload is aborted, and the
+next attempt begins anew. Nothing is visible before CompleteMultipartUpload, and that is sent only after the body has
+ended, which it does only if the digest agrees.
 
-What a killed process leaves. An unfinished upload is invisible and is paid for. A listing of uploads tells their keys,
-not whose they are, so while one of ours runs, a small object under `TRACES` names its job and its upload (`Trace`). A
-trace of the same job is from an attempt that is over, for a job has one at a time: the next attempt aborts its upload.
-The start of a service does the same for every trace of a job that its store knows and that is not running. Traces of
-jobs that the store does not know are another installation's, and are left alone.
+What a killed process leaves. An unfinished upload is invisible but costs money. A listing of uploads shows their keys
+but not whose they are. So while one of ours is in progress, a small object under `TRACES` names its job and its upload
+(`Trace`). A job has one attempt at a time, so a trace of the same job is from an earlier attempt, and the next attempt
+aborts its upload. A service that starts does the same for the traces of all jobs in its store that are not running.
+Traces of other jobs belong to another installation and are left alone.
 """
 
 from __future__ import annotations
@@ -43,54 +43,59 @@ from streamwarm.send.s3.answers import (
 from streamwarm.send.s3.client import STORED, S3Client
 
 UNANSWERED = 2
-"""Parts under way at most: the one that moves, and one that is waited for. Where an answer takes 100 ms, 1 GiB in parts
-of 64 MiB took 4.6 and 6.0 s with one, 2.7 and 2.9 s with two, 2.9 and 3.0 s with three (loopback, a busy machine)."""
+"""The most parts in progress: one that moves and one whose answer is awaited. With answers that take 100 ms, 1 GiB in
+parts of 64 MiB took 4.6 and 6.0 s with one, 2.7 and 2.9 s with two, 2.9 and 3.0 s with three (loopback, busy
+machine)."""
 
 BEGIN_S = 10.0
-"""How long beginning an upload may take, during which a cancellation waits: two small requests."""
+"""How long the two small requests that begin an upload may take. A cancellation waits for them."""
 
 TIDY_S = 5.0
-"""How long an attempt that broke, or was cancelled, may take to abort its upload; after that its trace remains."""
+"""How long an attempt that failed or was cancelled may take to abort its upload. After that its trace remains."""
 
 COMPLETE_S = 300.0
-"""S3 may take minutes to put an object of thousands of parts together."""
+"""How long the last step may take: S3 needs minutes to join an object of thousands of parts."""
 
 MOST_SWEPT = 1000
-"""Traces looked at in one go, which is a page of a listing. More would mean a thousand uploads cut at once."""
+"""The most traces that one sweep reads: one page of a listing. More would mean that a thousand uploads broke at
+once."""
 
 
 @define(eq=False)
 class Multipart:
-    """Multipart uploads of one destination. `new_token` gives a name that no other trace has."""
+    """Multipart uploads of one destination. `new_token` returns a name that no other trace has."""
 
     client: S3Client
     destination: str
     new_token: Callable[[], str]
+    begin_s: float = BEGIN_S
 
     async def upload(self, job_id: str, key: str, headers: Mapping[str, str], sizes: list[int], body: Body) -> str:
         """Upload the object in parts of these sizes and return its ETag.
 
-        Raises `DestinationError`: `delivery_unknown` where the last step's answer was lost. A `SourceError` passes.
+        Raises `DestinationError`: `delivery_unknown` if the last step's answer was lost. A `SourceError` from the body
+        passes through.
         """
-        with suppress(DestinationError):  # what it cannot abort keeps its trace; whether this one can go on will show
+        with suppress(DestinationError):  # an upload that cannot be aborted keeps its trace
             await self._abort_all(self.folder(job_id))
         async with self._begun(job_id, key, headers) as upload_id:
             etags = await self._send_parts(key, upload_id, sizes, body)
             return await self._complete(key, upload_id, etags, sum(sizes))
 
     async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
-        """Abort the uploads that attempts now over have left."""
+        """Abort the uploads that earlier attempts have left behind."""
         await self._abort_all(self.folder(), state_of)
 
     @asynccontextmanager
     async def _begun(self, job_id: str, key: str, headers: Mapping[str, str]) -> AsyncIterator[str]:
-        """A new upload's id. The upload is aborted unless the block comes to its end; then its trace goes."""
+        """Begin an upload and yield its id. If the block raises, the upload is aborted; otherwise its trace is
+        removed."""
         try:
-            with trio.fail_after(BEGIN_S, shield=True):
+            with trio.fail_after(self.begin_s, shield=True):
                 name, trace = await self._begin(job_id, key, headers)
         except trio.TooSlowError:
             raise DestinationError(
-                ErrorCode.TIMEOUT, f"the bucket did not begin an upload within {BEGIN_S:g} s"
+                ErrorCode.TIMEOUT, f"the bucket did not begin an upload within {self.begin_s:g} s"
             ) from None
         try:
             yield trace.upload_id
@@ -101,7 +106,8 @@ class Multipart:
             await self._forget(name)
 
     async def _begin(self, job_id: str, key: str, headers: Mapping[str, str]) -> tuple[str, Trace]:
-        """Begin an upload and note whose it is; not to be interrupted in between, for then nobody would know."""
+        """Begin an upload and write its trace. The caller shields both steps: an upload without a trace is never
+        found."""
         begun = await self.client.ask("POST", key, query=(("uploads", ""),), headers=headers)
         if begun.status != 200 or is_error(begun.body):
             raise self.client.refusal(begun, key)
@@ -117,12 +123,14 @@ class Multipart:
         return name, trace
 
     async def _tidy(self, name: str, trace: Trace) -> None:
-        """Abort after a failure, which is the error to tell; what cannot be aborted now, its trace brings back."""
+        """Abort after a failure, without raising: the failure is the error to report. If aborting fails, the trace
+        stays."""
         with trio.move_on_after(TIDY_S, shield=True), suppress(DestinationError):
             await self._abort(name, trace)
 
     async def _abort_all(self, folder: str, state_of: Callable[[str], Awaitable[State | None]] | None = None) -> None:
-        """Abort every upload with a trace in `folder`; where `state_of` is given, those of its jobs that do not run."""
+        """Abort every upload with a trace in `folder`; with `state_of`, only those of known jobs that are not
+        running."""
         query = (("list-type", "2"), ("max-keys", str(MOST_SWEPT)), ("prefix", folder))
         listed = await self.client.ask("GET", query=query)
         if listed.status != 200:
@@ -134,28 +142,29 @@ class Multipart:
                 if trace and (state_of is None or await state_of(trace.job_id) not in {None, State.RUNNING}):
                     await self._abort(name, trace)
             except DestinationError as error:
-                failed = error  # it keeps its trace; the others need not wait for it
+                failed = error  # this one keeps its trace; continue with the others
         if failed is not None:
             raise failed
 
     def folder(self, job_id: str | None = None) -> str:
-        """Where the traces are, of one job or of all. A job's id is a stranger's text: its digest stands for it."""
+        """Return the folder of one job's traces, or of all. It has the digest of the job's id, which may be any
+        text."""
         folder = f"{TRACES}{self.destination}/"
         return folder if job_id is None else f"{folder}{hashlib.sha256(job_id.encode()).hexdigest()[:32]}/"
 
     async def _abort(self, name: str, trace: Trace) -> None:
         answer = await self.client.ask("DELETE", trace.key, query=(("uploadId", trace.upload_id),))
-        if answer.status not in {200, 204, 404}:  # 404: it is gone already, or was completed
+        if answer.status not in {200, 204, 404}:  # 404: aborted or completed already
             raise self.client.refusal(answer, trace.key)
         await self._forget(name)
 
     async def _forget(self, name: str) -> None:
-        """Remove a trace. One that stays names an upload that is no more, which the next sweep finds out."""
+        """Remove a trace. If that fails, the next sweep finds that its upload is gone, and removes it."""
         with suppress(DestinationError):
             await self.client.ask("DELETE", name)
 
     async def _send_parts(self, key: str, upload_id: str, sizes: list[int], body: Body) -> list[str]:
-        """Send them all and return their ETags."""
+        """Send all parts and return their ETags."""
         etags = [""] * len(sizes)
         failures: list[AttemptError] = []
         unanswered = trio.Semaphore(UNANSWERED)
@@ -200,10 +209,10 @@ class Multipart:
                     return etag
             if etag := await self._completed_after_all(key, etags, size_bytes, acknowledged=answer is not None):
                 return etag
-        raise DestinationError(ErrorCode.DELIVERY_UNKNOWN, "every byte was sent and the last step's answer was lost")
+        raise DestinationError(ErrorCode.DELIVERY_UNKNOWN, "every byte was sent but the last step's answer was lost")
 
     async def _ask_to_complete(self, key: str, upload_id: str, etags: list[str]) -> Answer | None:
-        """The answer, or None where it was lost."""
+        """Return the answer, or None if it was lost."""
         query, body = (("uploadId", upload_id),), complete_body(etags)
         with suppress(DestinationError):
             answer = await self.client.ask("POST", key, query=query, body=body, within_s=COMPLETE_S)
@@ -230,13 +239,13 @@ class Multipart:
 
 @define(eq=False)
 class Cut:
-    """A body's pieces, to be taken out in runs of any length. A piece that spans two runs is shared by them."""
+    """A body's pieces, read in runs of any length. A piece that spans two runs is shared by them."""
 
     _pieces: AsyncGenerator[bytes, None]
     _rest: memoryview = field(factory=lambda: memoryview(b""))
 
     async def next(self, at_most: int) -> memoryview:
-        """The next bytes, as many as are at hand; empty at the end of the body."""
+        """Return the next bytes, as many as are available, or an empty run at the end of the body."""
         if not self._rest:
             self._rest = memoryview(await anext(self._pieces, b""))
         run, self._rest = self._rest[:at_most], self._rest[at_most:]
@@ -245,8 +254,10 @@ class Cut:
 
 @define(eq=False)
 class Part:
-    """One part on its way out. `taken` is set once the network has all of it. A lost answer to a part makes nothing
-    uncertain, so it never counts as `sent`."""
+    """One part as it is uploaded. `taken` is set once the network has all of it.
+
+    It never counts as `sent`, because losing a part's answer leaves no delivery uncertain.
+    """
 
     cut: Cut
     size: int
@@ -264,5 +275,5 @@ class Part:
             yield cast(bytes, run)
             self.bytes_out += size
         if self.is_last:
-            await self.cut.next(1)  # lets the body know that its last piece is out
+            await self.cut.next(1)  # tells the body that its last piece was taken
         self.taken.set()

@@ -16,14 +16,14 @@ from streamwarm.model import JsonObject, Kind
 from streamwarm.send.telegram.refusals import read_error
 
 MB = 1_000_000
-"""Telegram writes "50 MB" and does not say which; the smaller reading never starts an upload that is refused."""
+"""Telegram writes "50 MB" without saying which kind. With the smaller one, no upload starts that is then refused."""
 
 PHOTO_BYTES = 10 * MB
 CLOUD_BYTES = 50 * MB
 LOCAL_SERVER_BYTES = 2000 * MB
 CAPTION_CHARACTERS = 1024
 REPLY_BYTES = 1 << 20
-"""More than any `Message`; a longer answer is no answer."""
+"""More than any `Message` has. A longer answer is not read further."""
 
 
 @frozen
@@ -64,22 +64,23 @@ _OPTION_TYPES: Mapping[str, type[Any]] = {
 }
 
 FALLBACK = "document"
-"""The only `options.fallback`: how a photo goes that Telegram does not take as one. Ours, and never sent."""
+"""The only value of `options.fallback`: the kind of a photo that Telegram refuses. The option is ours and never
+sent."""
 
 _TYPE_WORDS = {str: "text", int: "a whole number, 0 or more", bool: "true or false"}
 
 
 def check_options(options: JsonObject) -> None:
-    """Raise `InvalidOptions` for an option that Telegram does not have or a value it would not take.
+    """Raise `InvalidOptions` for an option that Telegram does not have or a value that it would refuse.
 
-    An option that the job's kind has no use for (a caption on a video note) is allowed and not sent, as Telegram
-    itself ignores it: a bot may give one set of options to all kinds.
+    An option that the job's kind does not use (a caption on a video note) is allowed but not sent, as Telegram itself
+    ignores it. So a bot may use one set of options for all kinds.
     """
     for name, value in options.items():
         expected = _OPTION_TYPES.get(name)
         if expected is None:
             raise InvalidOptions(f"options.{name[:64]}: there is no such option; allowed: {', '.join(_OPTION_TYPES)}")
-        # bool is an int to Python; not to Telegram.
+        # To Python a bool is an int, but not to Telegram.
         if type(value) is not expected or (expected is int and not 0 <= value < 2**31):
             raise InvalidOptions(f"options.{name}: must be {_TYPE_WORDS[expected]}")
         if expected is str and _has_surrogate(value):
@@ -101,7 +102,7 @@ def max_bytes(kind: Kind, *, local_server: bool) -> int:
 
 
 def form_fields(kind: Kind, chat_id: int | str, options: JsonObject) -> list[tuple[str, str]]:
-    """The text fields of a send: silent always, since a warm-up chat is read by nobody."""
+    """Return the text fields of a send. Its notification is always off, since nobody reads a warm-up chat."""
     fields = [("chat_id", str(chat_id)), ("disable_notification", "true")]
     for name in sorted(METHODS[kind].options & options.keys()):
         value = options[name]
@@ -110,10 +111,10 @@ def form_fields(kind: Kind, chat_id: int | str, options: JsonObject) -> list[tup
 
 
 def file_name(r2_key: str, kind: Kind) -> str:
-    """The object's last path segment, which Telegram shows and reads the type from.
+    """Return the last segment of the object's path, which Telegram shows and takes the type from.
 
-    Control characters and those that turn the direction of writing are replaced, and so is what a form has to escape or
-    servers disagree on: Telegram would show the escape.
+    Control characters and those that change the direction of writing are replaced. So are characters that a form must
+    escape or that servers treat differently, because Telegram would show the escape.
     """
     name = r2_key.rstrip("/").rpartition("/")[2][-200:]
     name = "".join(c if c.isprintable() and c not in _NOT_IN_NAMES else "_" for c in name)
@@ -125,7 +126,7 @@ _NOT_IN_NAMES = frozenset('"\\;')
 
 @frozen
 class Reply:
-    """What a send brought back. `kind` is as returned: a silent mp4 sent as video comes back an animation."""
+    """The result of a send. `kind` is the one returned: a silent mp4 that was sent as video returns as an animation."""
 
     file_id: str
     file_unique_id: str
@@ -148,7 +149,7 @@ _FILE_KEYS = ("animation", "video", "audio", "voice", "video_note", "photo", "do
 
 
 def read_reply(status: int, body: bytes, *, retry_after: str | None = None) -> Reply:
-    """The reference in an answer to a send. Raises `DestinationError` for every answer without one."""
+    """Return the reference in an answer to a send. Raises `DestinationError` if the answer has none."""
     answer = _parse(status, body)
     if answer.get("ok") is not True:
         raise read_error(status, answer, retry_after=retry_after)
@@ -167,7 +168,7 @@ def read_reply(status: int, body: bytes, *, retry_after: str | None = None) -> R
                     message_id=_integer(message, "message_id"),
                 )
     raise DestinationError(
-        ErrorCode.DESTINATION_UNAVAILABLE, "Telegram answered ok, but its message holds no file; it is tried again"
+        ErrorCode.DESTINATION_UNAVAILABLE, "Telegram answered ok, but its message holds no file; it will be tried again"
     )
 
 
@@ -182,12 +183,12 @@ def _parse(status: int, body: bytes) -> dict[str, Any]:
         return {}
     raise DestinationError(
         ErrorCode.DESTINATION_UNAVAILABLE,
-        f"the Bot API answered HTTP {status} with something that is not JSON; a proxy or an outage is in the way",
+        f"the Bot API answered HTTP {status} with something that is not JSON, so a proxy or an outage is likely",
     )
 
 
 def _largest(sizes: list[Any]) -> Any:
-    """A photo comes as a list of sizes; the largest is the original."""
+    """Return the largest of a photo's sizes, which is the original."""
     photos = [size for size in sizes if isinstance(size, dict)]
     return max(photos, key=_pixels_and_bytes, default=None)
 

@@ -1,8 +1,7 @@
-"""The Telegram destination: one multipart upload with an exact length, streamed, and the `file_id` that comes back."""
+"""The Telegram destination: one streamed multipart upload of exact length, and the `file_id` in its answer."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Literal
@@ -24,11 +23,11 @@ from streamwarm.send.telegram.rates import telegram_rates, unlimited_rates
 from streamwarm.settings.telegram import TelegramSettings
 
 ANSWER_TIMEOUT_S = 510.0
-"""A local Bot API server keeps silent until Telegram has the file, and closes after 500 s while the message is still
-sent: whoever gives up before that turns a success into `delivery_unknown`."""
+"""How long the answer may take. A local Bot API server answers only once Telegram has the file. After 500 s it closes
+the connection, though the message is still sent. A shorter time-out would turn a success into `delivery_unknown`."""
 
 DELETE_TIMEOUT_S = 5.0
-"""How long a worker may take over a message that nobody needs."""
+"""How long deleting a message may keep a worker busy."""
 
 
 class TelegramDestination:
@@ -40,14 +39,14 @@ class TelegramDestination:
         settings: TelegramSettings,
         client: httpx.AsyncClient,
         *,
-        make_boundary: Callable[[], str] = lambda: secrets.token_hex(16),
+        make_boundary: Callable[[], str],
     ) -> None:
         self.name = name
         self.on_unknown: Literal["retry", "hold"] = "hold" if settings.on_unknown == "hold" else "retry"
         self.answer_timeout_s = ANSWER_TIMEOUT_S
         self._settings = settings
         self._client = client
-        # Parsed once: httpx takes as long over a URL as over the rest of a request.
+        # Parsed once: for httpx, a URL costs as much as the rest of a request.
         self._urls = {method.name: httpx.URL(self._url(method.name)) for method in bot_api.METHODS.values()}
         self.rates = (
             telegram_rates(settings.chats, local_server=settings.local_server)
@@ -103,7 +102,7 @@ class TelegramDestination:
         fields = [*bot_api.form_fields(media.kind, chat, media.options), (method.file_field, address.url)]
         form = _Form(urlencode(fields).encode())
         await depart()
-        # Once a job: whatever it ends with, cancellation included, the next attempt streams.
+        # Only once per job: however this ends, cancellation included, the next attempt streams.
         self._handed_off.add(media.job_id)
         async with aclosing(form.pieces()) as content:
             headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form.content))}
@@ -115,12 +114,12 @@ class TelegramDestination:
         if handoff.quotes_address(str(reference), address.url):
             raise DestinationError(
                 ErrorCode.DESTINATION_UNAVAILABLE,
-                "Telegram answered the hand-off with the address in a file_id's place",
+                "Telegram answered the hand-off with the address instead of a file_id",
             )
         return reference
 
     def _after_handoff(self, refusal: DestinationError, media: Media, address: SignedUrl) -> NotFetched:
-        """`NotFetched` where streaming may help. Raises the refusal where it would not, without the address."""
+        """Return `NotFetched` if streaming may succeed; otherwise raise the refusal, without the address."""
         if handoff.quotes_address(refusal.message, address.url):
             refusal.reword("Telegram's answer to the hand-off quotes the signed address, so it is not shown")
         if refusal.code is ErrorCode.BAD_PHOTO:
@@ -128,11 +127,11 @@ class TelegramDestination:
         if refusal.code in handoff.STREAM_INSTEAD:
             return NotFetched(refusal.message)
         if isinstance(refusal, StaleConnection) or not refusal.counts:
-            self._handed_off.discard(media.job_id)  # it was not about the object
+            self._handed_off.discard(media.job_id)  # the refusal was not about the object
         raise refusal
 
     async def _reference(self, request: httpx.Request, outgoing: Outgoing) -> JsonObject:
-        """Send, and read the reference out of the answer. Raises `DestinationError`."""
+        """Send the request and return the reference in its answer. Raises `DestinationError`."""
         answer = await exchange(self._client, request, outgoing, max_bytes=bot_api.REPLY_BYTES)
         if not answer.whole and answer.status < 400:
             raise broken_answer(outgoing)
@@ -140,7 +139,7 @@ class TelegramDestination:
         return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after).as_result()
 
     async def tidy_up(self, reference: JsonObject) -> None:
-        """Delete the message, where the settings say so: the `file_id` outlives it."""
+        """Delete the message if the settings say so. The `file_id` stays valid."""
         if not self._settings.delete_message:
             return
         message = {name: reference[name] for name in ("chat_id", "message_id")}
@@ -153,8 +152,11 @@ class TelegramDestination:
 
 @define
 class _Upload:
-    """The form on its way out. `sent`: the network has taken all of it, the closing boundary included; before that no
-    server can have made a message of it."""
+    """A form with a file as it is sent.
+
+    `sent` is True once the network has taken all of it, the closing boundary included. Until then no server can have
+    made a message of it.
+    """
 
     frame: Frame
     body: Body
@@ -175,7 +177,7 @@ class _Upload:
 
 @define
 class _Form:
-    """Texts alone on their way out, an address among them."""
+    """A form of texts as it is sent; one of them is an address."""
 
     content: bytes = field(repr=False)
     sent: bool = False

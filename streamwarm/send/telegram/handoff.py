@@ -1,7 +1,7 @@
-"""Which objects Telegram may fetch by itself from an address, and what may be told of it afterwards. Pure.
+"""Which objects Telegram may fetch by itself from an address, and whether a text would reveal that address. Pure.
 
-Source of the rules: https://core.telegram.org/bots/api#sending-files, "Sending by URL". It is Telegram's own servers
-that fetch, also where a local Bot API server stands between, so its limits are the same.
+Source of the rules: https://core.telegram.org/bots/api#sending-files, "Sending by URL". Telegram's own servers fetch
+the object even if a local Bot API server is used, so the limits are the same.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import html
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from streamwarm.addresses import why_not_public
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
+from streamwarm.net.addresses import why_not_public
 from streamwarm.send.destination import Media
 from streamwarm.send.telegram.bot_api import MB
 
 PHOTO_BYTES = 5 * MB
 FILE_BYTES = 20 * MB
 VOICE_BYTES = MB
-"""A longer voice message is sent as a file when it comes by address."""
+"""A longer voice message that is sent by its address becomes a file."""
 
 _TYPES: Mapping[Kind, frozenset[str]] = {
     Kind.PHOTO: frozenset({"image/jpeg", "image/png", "image/webp"}),
@@ -29,14 +29,14 @@ _TYPES: Mapping[Kind, frozenset[str]] = {
     Kind.ANIMATION: frozenset({"image/gif", "video/mp4"}),
     Kind.VOICE: frozenset({"audio/ogg"}),
 }
-"""By kind, the content types under which Telegram takes a file from an address; a video note it never does."""
+"""By kind, the content types under which Telegram takes a file from an address. It never takes a video note."""
 
 STREAM_INSTEAD = frozenset({ErrorCode.DESTINATION_REFUSED, ErrorCode.BAD_PHOTO, ErrorCode.TOO_LARGE})
-"""Refusals of the file or of its address. No message came of it, and bytes that are streamed may be taken all the same;
-if not, the refusal of those is the one to report."""
+"""Refusals of the file or of its address. No message was made, and the same bytes may be taken if they are streamed. If
+not, that refusal is the one to report."""
 
 _QUOTED = 8
-"""So many characters of a signature in a row are no chance, and give nobody the rest of its 64."""
+"""Characters of a signature in a row that count as a quotation: too many for chance, and far from all 64."""
 
 
 def can_be_fetched(kind: Kind) -> bool:
@@ -44,8 +44,10 @@ def can_be_fetched(kind: Kind) -> bool:
 
 
 def is_fetchable(media: Media) -> bool:
-    """Whether Telegram fetches an object of this kind, size and content type. A stored Content-Encoding it would undo,
-    and then take other bytes than are stored."""
+    """Whether Telegram fetches an object of this kind, size and content type.
+
+    It would decode a stored Content-Encoding, and so take other bytes than are stored.
+    """
     limit = {Kind.PHOTO: PHOTO_BYTES, Kind.VOICE: VOICE_BYTES}.get(media.kind, FILE_BYTES)
     content_type = (media.content_type or "").partition(";")[0].strip().lower()
     return (
@@ -54,13 +56,16 @@ def is_fetchable(media: Media) -> bool:
 
 
 def is_within_reach(host: str, *, asked_at: str) -> bool:
-    """Whether a Bot API at the host `asked_at` may reach `host`: a public one reaches public hosts only. (One on a
-    private address may stand beside the bucket, as the sandbox does; it is asked.)"""
+    """Whether a Bot API at the host `asked_at` may reach `host`.
+
+    A public Bot API reaches public hosts only. One on a private address may run beside the bucket, as the sandbox does,
+    so it is given a try.
+    """
     return _is_public(host) or not _is_public(asked_at)
 
 
 def _is_public(host: str) -> bool:
-    """By its name or number alone; nothing is looked up."""
+    """Whether a host is public, by its name or number alone. Nothing is looked up."""
     host = host.strip("[]").rstrip(".").lower()
     try:
         return why_not_public(host) is None
@@ -69,7 +74,7 @@ def _is_public(host: str) -> bool:
 
 
 def quotes_address(text: str, url: str) -> bool:
-    """Whether a text holds what makes a signed address a secret, whole or in part and however it is escaped."""
+    """Whether a text quotes the secret part of a signed address, whole or in part and however it is escaped."""
     (signature,) = parse_qs(urlsplit(url).query)["X-Amz-Signature"]
     plain = unquote(unquote(html.unescape(text))).lower()
     parts = (signature[start : start + _QUOTED] for start in range(len(signature) - _QUOTED + 1))

@@ -1,7 +1,7 @@
 """`multipart/form-data` around one streamed file: the bytes before it, the bytes after it, and the exact length.
 
-Pure. RFC 7578, with names escaped as browsers do (https://html.spec.whatwg.org/#multipart-form-data), and one character
-more, so that a hostile file name or caption stays a name or a caption and never becomes another header or field.
+Pure. RFC 7578, with names escaped as browsers do (https://html.spec.whatwg.org/#multipart-form-data) and one character
+more, so that a hostile file name or caption never becomes another header or field.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A", ";": "%3B"})
 
 @frozen
 class Frame:
-    """What stands around the file's bytes."""
+    """The bytes before and after the file's, and the form's content type."""
 
     head: bytes
     tail: bytes
     content_type: str
 
     def content_length(self, file_bytes: int) -> int:
-        """The whole request body's exact length, for a file of that many bytes."""
+        """Return the exact length of the whole request body for a file of this size."""
         return len(self.head) + file_bytes + len(self.tail)
 
 
@@ -36,7 +36,7 @@ def frame_file(
     file_type: str,
     boundary: str,
 ) -> Frame:
-    """Frame a file that comes last, after plain text fields.
+    """Return the frame for a file that is the form's last field, after plain text fields.
 
     `boundary` must be random (128 bits or more): the file's bytes are not searched for it.
     """

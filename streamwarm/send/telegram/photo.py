@@ -1,15 +1,15 @@
-"""What an image's first bytes tell: how large the picture is, or that there is none. Pure.
+"""Reads from an image's first bytes how large it is, or that the file is not an image. Pure.
 
-Theory. Telegram looks at a photo only once it has all of it, and refuses pictures that are too large or too narrow.
-Every format says its size near the front: PNG, GIF and WebP within 30 bytes, JPEG in its first start-of-frame segment,
-which stands behind whatever the camera or the editor has put before it (Exif with a thumbnail, a colour profile cut
-into segments of 64 KB, XMP). So a reader is given the front of the file, and says how much of it it still lacks.
+Theory. Telegram examines a photo only once it has all of it, and refuses pictures that are too large or too narrow.
+Every format has its size near the front: PNG, GIF and WebP within 30 bytes, JPEG in its first start-of-frame segment,
+after whatever the camera or editor has put before it (Exif with a thumbnail, a colour profile cut into segments of
+64 KB, XMP). So the reader is given the front of the file, and returns how much more it needs.
 
-Nothing here refuses what it can't read: Telegram decides then. The exception is a file that carries the mark of
+A file that can't be read here is not refused; Telegram decides then. The exception is a file with the signature of
 another well-known format, which no photo has.
 
-No library reads only this from a prefix: Pillow brings its decoders along, and imagesize 2.0.1 takes a wide GIF's size
-for a negative number, keeps WebP's scaling bits in its, and walks hostile input byte by byte.
+No library reads only the size from a prefix. Pillow needs its decoders, and imagesize 2.0.1 reads a wide GIF's size as
+a negative number, leaves WebP's scaling bits in the size, and walks hostile input byte by byte.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ FIRST_BYTES = 32
 """Enough for every format but JPEG."""
 
 MOST_BYTES = 1 << 20
-"""The longest front that is looked at. A picture for print has a colour profile of half a megabyte at most; what
-hides its size further back goes to Telegram unmeasured."""
+"""The longest front that is read. A picture for print has a colour profile of half a megabyte at most. A file whose
+size is further back is sent to Telegram unchecked."""
 
 MOST_SEGMENTS = 512
-"""JPEG segments walked before giving up: a megabyte of segments takes 16, and a made-up file could have 260,000."""
+"""The most JPEG segments that are read: a megabyte of real ones has 16, but a crafted file could have 260,000."""
 
 LARGEST_SIDES = 10_000
 LARGEST_RATIO = 20
@@ -34,7 +34,7 @@ and height ratio must be at most 20." """
 
 @frozen
 class Dimensions:
-    """Of the picture as it is stored, in pixels; none is 0. Turning it, as Exif may ask, changes no limit."""
+    """The picture's size as stored, in pixels; neither is 0. Rotating it, as Exif may request, changes no limit."""
 
     width: int
     height: int
@@ -42,28 +42,28 @@ class Dimensions:
 
 @frozen
 class Lacking:
-    """The front is too short: it takes `bytes` of the file to go on."""
+    """The front is too short: the first `bytes` of the file are needed to continue."""
 
     bytes: int
 
 
 @frozen
 class NoImage:
-    """The file is something else; `what` names it."""
+    """The file has another format; `what` names it."""
 
     what: str
 
 
 @frozen
 class Unreadable:
-    """An image or not, nothing can be told of its size."""
+    """The size can't be read; the file may be an image or not."""
 
 
 Finding = Dimensions | Lacking | NoImage | Unreadable
 
 
 def look_at(front: bytes) -> Finding:
-    """What the first bytes of a file tell. `front` has at least `FIRST_BYTES`, or the whole of a shorter file."""
+    """Return what a file's first bytes show. `front` has at least `FIRST_BYTES`, or all of a shorter file."""
     if front.startswith(b"\xff\xd8\xff"):
         return _jpeg(front)
     if front.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -77,7 +77,7 @@ def look_at(front: bytes) -> Finding:
 
 
 def why_not_a_photo(finding: Finding) -> str | None:
-    """Why Telegram would refuse it, to stand after the object's name; None where it may be a photo."""
+    """Return why Telegram would refuse it, as a phrase that follows the object's name; None if it may be a photo."""
     if isinstance(finding, NoImage):
         return f"is {finding.what}, not a picture"
     if isinstance(finding, Dimensions):
@@ -91,7 +91,7 @@ def why_not_a_photo(finding: Finding) -> str | None:
 
 
 def _jpeg(front: bytes) -> Finding:
-    """Walk the segments up to the first frame (ITU-T T.81, B.1.1 and B.2.2)."""
+    """Read the segments up to the first frame (ITU-T T.81, B.1.1 and B.2.2)."""
     position = 2
     for _ in range(MOST_SEGMENTS):
         if len(front) < position + 9:
@@ -117,11 +117,11 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _PICTURE_DATA = frozenset({0xD9, 0xDA})
-"""End of image and start of scan: no frame comes before its own data."""
+"""End of image and start of scan. A frame comes before its data, so none follows them."""
 
 
 def _webp(front: bytes) -> Finding:
-    """The first chunk (RFC 9649; for `VP8 ` RFC 6386, 9.1). A frame that does not begin as one tells nothing."""
+    """Read the first chunk (RFC 9649; for `VP8 ` RFC 6386, 9.1). A frame with a wrong start code is `Unreadable`."""
     match front[12:16]:
         case b"VP8X":
             return _sized(_little(front[24:27]) + 1, _little(front[27:30]) + 1)

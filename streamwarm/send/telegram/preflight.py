@@ -1,4 +1,4 @@
-"""What Telegram would refuse, found out before a byte is uploaded (fault 8), and what is sent instead."""
+"""Finds out before an upload what Telegram would refuse (fault 8), and what is sent instead."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from streamwarm.send.telegram.photo import FIRST_BYTES, MOST_BYTES, Finding, Lac
 from streamwarm.send.telegram.refusals import PHOTO_REMEDY
 
 REMEMBERED = 1024
-"""Jobs of which it is known what Telegram would not take, for their next attempt, seconds later as a rule. One that is
-forgotten meanwhile is tried as at first."""
+"""Jobs that are remembered for their next attempt, which usually comes seconds later. One that is forgotten meanwhile
+is tried as at first."""
 
 _ABOUT_THE_PHOTO = frozenset({ErrorCode.BAD_PHOTO, ErrorCode.TOO_LARGE})
 
 
 def may_fall_back(media: Media) -> bool:
-    """Whether the job would rather have its photo as a document than not at all."""
+    """Whether the job allows its photo to be sent as a document."""
     return media.kind is Kind.PHOTO and media.options.get("fallback") == bot_api.FALLBACK
 
 
 def check_size(media: Media, *, local_server: bool) -> None:
-    """Raise `DestinationError` (`too_large`) that names the limit and the remedy."""
+    """Raise `DestinationError` (`too_large`) with the limit and the remedy if the object is too large."""
     kind = Kind.DOCUMENT if may_fall_back(media) else media.kind
     limit = bot_api.max_bytes(kind, local_server=local_server)
     if media.bytes <= limit:
@@ -45,7 +45,7 @@ def check_size(media: Media, *, local_server: bool) -> None:
 
 @define
 class RecentJobs:
-    """The last `REMEMBERED` jobs to which something has happened."""
+    """A set of job ids that keeps the last `REMEMBERED`."""
 
     _ids: OrderedDict[str, None] = field(factory=OrderedDict)
 
@@ -63,20 +63,20 @@ class RecentJobs:
 
 @define
 class PhotoCheck:
-    """Decides which photos go as photos. Remembers the jobs whose photo Telegram itself has refused."""
+    """Decides which photos are sent as photos. Remembers the jobs whose photo Telegram itself has refused."""
 
     _refused: RecentJobs = field(factory=RecentJobs)
 
     async def kind_to_send(self, media: Media, body: Body) -> Kind:
-        """The kind that the object goes as: the job's, or document in a photo's place where the job allows it.
+        """Return the kind to send: the job's, or document instead of a photo if the job allows it.
 
-        Reads what it needs of the front of a photo and sends nothing. Raises `DestinationError` (`bad_photo`).
+        Reads as much of a photo's front as it needs and sends nothing. Raises `DestinationError` (`bad_photo`).
         """
         if media.kind is not Kind.PHOTO:
             return media.kind
         if media.job_id in self._refused or media.bytes > bot_api.PHOTO_BYTES:
             return Kind.DOCUMENT
-        why = why_not_a_photo(await _look_into(body))
+        why = why_not_a_photo(await _read_front(body))
         if why is None:
             return Kind.PHOTO
         if may_fall_back(media):
@@ -84,23 +84,26 @@ class PhotoCheck:
         raise DestinationError(ErrorCode.BAD_PHOTO, f"{media.r2_key} {why}: {PHOTO_REMEDY}")
 
     def refused(self, media: Media) -> None:
-        """Telegram does not take it for a photo: where the job allows it, it goes as a document from now on."""
+        """Record that Telegram refused the photo. If the job allows it, it is sent as a document from now on."""
         if may_fall_back(media):
             self._refused.add(media.job_id)
 
     def after_refusal(self, refusal: DestinationError, media: Media, sent_as: Kind) -> DestinationError:
-        """What a refusal of Telegram's own amounts to: where it is about the photo and the job allows it, another
-        attempt, as a document and at no cost."""
+        """Return the error to raise for Telegram's refusal.
+
+        If it is about the photo and the job allows a document, another attempt follows as one, and this attempt is not
+        counted.
+        """
         if sent_as is not Kind.PHOTO or not may_fall_back(media) or refusal.code not in _ABOUT_THE_PHOTO:
             return refusal
         self.refused(media)
         return DestinationError(
-            refusal.code, f"{refusal.message}; it goes as a document next", permanent=False, counts=False
+            refusal.code, f"{refusal.message}; it is sent as a document next", permanent=False, counts=False
         )
 
 
-async def _look_into(body: Body) -> Finding:
-    """Look at the front of the body, at ever more of it, up to `MOST_BYTES`."""
+async def _read_front(body: Body) -> Finding:
+    """Read the front of the body, more and more of it, up to `MOST_BYTES`, until it shows what the file is."""
     count = FIRST_BYTES
     while True:
         front = await body.peek(count)
@@ -108,5 +111,5 @@ async def _look_into(body: Body) -> Finding:
         is_all = len(front) < count
         if is_all or not isinstance(finding, Lacking) or finding.bytes > MOST_BYTES:
             return finding
-        # Twice as much each time, so that a file of many short segments is not walked for each of them.
+        # Twice as much each time, so that a file of many short segments is not read again for each of them.
         count = min(max(finding.bytes, 2 * len(front)), MOST_BYTES)

@@ -21,25 +21,30 @@ _LEAST_SPACING_S, _MOST_SPACING_S = 0.2, 0.9
 
 
 def telegram_rates(chats: Iterable[int | str], *, local_server: bool) -> Rates:
-    """The rates of a bot with these warm-up chats. A server in local mode does not space equal sizes."""
+    """Return the rates of a bot with these warm-up chats. A server in local mode does not space equal sizes."""
     lanes = {str(chat): LaneRates(CHAT_SPACING_S, (GROUP,) if is_group(chat) else ()) for chat in chats}
     return Rates((BOT,), lanes) if local_server else Rates((BOT,), lanes, equal_size_spacing_s)
 
 
 def unlimited_rates(chats: Iterable[int | str]) -> Rates:
-    """The chats in turn, as fast as they take messages."""
+    """Return rates without limits: the chats take turns, as fast as they take messages."""
     return Rates(lanes={str(chat): LaneRates() for chat in chats})
 
 
 def is_group(chat: int | str) -> bool:
-    """Groups, supergroups and channels have negative ids or public @names; a person's is positive. That channels count
-    as groups is what python-telegram-bot found (`AIORateLimiter`); an @name cannot be told from a group's."""
+    """Whether a chat has a group's rate.
+
+    Groups, supergroups and channels have negative ids or @names; a person's id is positive. python-telegram-bot found
+    that channels count as groups (`AIORateLimiter`). An @name does not show which it is.
+    """
     return str(chat).startswith(("-", "@"))
 
 
 def equal_size_spacing_s(size_bytes: int) -> float:
-    """The server spaces files of identical size from one bot (telegram-bot-api, `Client::on_cmd`): it holds requests
-    back by itself, and refuses them once they are five seconds behind."""
+    """Return the seconds between two files of this exact size from one bot (telegram-bot-api, `Client::on_cmd`).
+
+    The server itself delays requests that come sooner, and refuses them once they are five seconds behind.
+    """
     if size_bytes <= _SPACED_BYTES:
         return 0.0
     return min(max(size_bytes * _SPACING_S_PER_BYTE, _LEAST_SPACING_S), _MOST_SPACING_S)

@@ -1,7 +1,7 @@
 """What a refusal of the Bot API means for the job, the chat and the bot: a table, and how it is read. Pure.
 
-The error code alone does not say: the server rewrites codes that it does not know to 400, so the description decides
-(telegram-bot-api, `Client::fail_query_with_error`). Rows are tried in order, the first that fits counts. Sources are
+The error code alone does not decide: the server rewrites codes that it does not know to 400, so the description does
+(telegram-bot-api, `Client::fail_query_with_error`). Rows are tried in order; the first that fits counts. Sources are
 https://core.telegram.org/bots/api, and the open server and its library, https://github.com/tdlib/telegram-bot-api and
 https://github.com/tdlib/td, by file and function.
 """
@@ -16,50 +16,49 @@ from typing import Any
 from attrs import frozen
 
 from streamwarm.errors import LONGEST_WAIT_S, DestinationError, ErrorCode, LaneMoved
+from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S
 
 
-class Outcome(StrEnum):
+class Verdict(StrEnum):
     """What follows a refusal."""
 
     PERMANENT = "permanent"
-    """The job fails: Telegram will say the same again."""
+    """The job fails: Telegram would refuse it again."""
 
     RETRY = "retry"
     """Another attempt, with back-off."""
 
     PAUSE_BOT = "pause_bot"
-    """Nothing can be sent by this bot until somebody mends it; its jobs are kept, no attempt is used up."""
+    """This bot can send nothing until a person fixes it. Its jobs wait, and no attempt is used up."""
 
     PAUSE_CHAT = "pause_chat"
-    """This chat is set aside and the bot's next one is used; no attempt is used up."""
+    """This chat is set aside and the bot's next chat is used. No attempt is used up."""
 
-    SILENCE = "silence"
-    """429: the chat or the bot is silent until `retry_after` has passed; no attempt is used up."""
+    COOLDOWN = "cooldown"
+    """429: nothing is sent to the chat, or by the bot, until `retry_after` has passed. No attempt is used up."""
 
     MIGRATE = "migrate"
-    """The same attempt goes to the chat's new id at once."""
+    """The same attempt is sent to the chat's new id at once."""
 
     UNKNOWN = "unknown"
-    """Not in the table, in the words of Telegram's core, which may pass: another attempt, with back-off."""
+    """An error word of Telegram's core that the table lacks. It may be temporary: another attempt, with back-off."""
 
 
-UNAUTHORIZED_PAUSE_S = 300.0
-"""A revoked token is tried again this often: mending it takes a person, and a restart that reads the new one."""
-
-CHAT_ASIDE_S = 3600.0
-"""A chat that is set aside is tried again this often, with a whole upload each time; a person who has mended it says so
-with `streamwarm resume`."""
+CHAT_SET_ASIDE_S = 3600.0
+"""How often a chat that is set aside is tried again. Each try costs a whole upload; a person who has fixed the chat can
+use `streamwarm resume` instead of waiting."""
 
 CHAT_WINDOW_S = 60.0
-"""The longest wait that a chat's own rate explains (20 a minute in a group). A longer one is a penalty: nobody says for
-what, so the whole bot keeps silent, as python-telegram-bot does after every 429 (`AIORateLimiter`)."""
+"""The longest wait that a chat's own rate explains (20 per minute in a group). A longer one is a penalty of unknown
+cause, so the whole bot pauses, as python-telegram-bot does after every 429 (`AIORateLimiter`)."""
 
 
 @frozen
 class Row:
-    """One rule. It fits an answer of that `code` (None: any) that holds one of `words`, in lower case (none: any)."""
+    """One rule. It fits an answer with this `code` (None: any) that contains one of `words`, in lower case (empty:
+    any)."""
 
-    outcome: Outcome
+    verdict: Verdict
     error: ErrorCode
     code: int | None
     words: tuple[str, ...]
@@ -70,9 +69,9 @@ class Row:
         return self.code in {None, code} and (not self.words or any(word in folded for word in self.words))
 
 
-def _row(outcome: Outcome, error: ErrorCode, code: int | None, words: str, source: str, remedy: str = "") -> Row:
+def _row(verdict: Verdict, error: ErrorCode, code: int | None, words: str, source: str, remedy: str = "") -> Row:
     """`words` are separated by bars."""
-    return Row(outcome, error, code, tuple(filter(None, words.split("|"))), source, remedy)
+    return Row(verdict, error, code, tuple(filter(None, words.split("|"))), source, remedy)
 
 
 PHOTO_REMEDY = 'send it as kind document, set options.fallback to "document", or resize it'
@@ -83,17 +82,17 @@ _STOP_DELETING = (
     "something there deletes the bot's messages: stop it and `streamwarm resume` the bot, or name another chat"
 )
 
-# What names the bot comes first, then the chat, then the file.
+# Rows about the bot come first, then those about the chat, then those about the file.
 ROWS: tuple[Row, ...] = (
     _row(
-        Outcome.SILENCE,
+        Verdict.COOLDOWN,
         ErrorCode.RATE_LIMITED,
         429,
         "",
         "bots/api#responseparameters, retry_after; Query.cpp, set_retry_after_error",
     ),
     _row(
-        Outcome.PAUSE_BOT,
+        Verdict.PAUSE_BOT,
         ErrorCode.UNAUTHORIZED,
         401,
         "",
@@ -101,7 +100,7 @@ ROWS: tuple[Row, ...] = (
         _SET_TOKEN,
     ),
     _row(
-        Outcome.PAUSE_BOT,
+        Verdict.PAUSE_BOT,
         ErrorCode.UNAUTHORIZED,
         421,
         "",
@@ -109,7 +108,7 @@ ROWS: tuple[Row, ...] = (
         "this Bot API server does not serve that bot (its --filter option)",
     ),
     _row(
-        Outcome.PERMANENT,
+        Verdict.PERMANENT,
         ErrorCode.DESTINATION_REFUSED,
         404,
         "method not found",
@@ -117,7 +116,7 @@ ROWS: tuple[Row, ...] = (
         "the Bot API server is too old for this kind",
     ),
     _row(
-        Outcome.PAUSE_BOT,
+        Verdict.PAUSE_BOT,
         ErrorCode.UNAUTHORIZED,
         404,
         "",
@@ -125,7 +124,7 @@ ROWS: tuple[Row, ...] = (
         _SET_TOKEN,
     ),
     _row(
-        Outcome.PAUSE_BOT,
+        Verdict.PAUSE_BOT,
         ErrorCode.UNAUTHORIZED,
         406,
         "frozen",
@@ -133,7 +132,7 @@ ROWS: tuple[Row, ...] = (
         "Telegram has frozen the bot's account; its owner can appeal",
     ),
     _row(
-        Outcome.MIGRATE,
+        Verdict.MIGRATE,
         ErrorCode.CHAT_UNAVAILABLE,
         400,
         "group chat was upgraded|group chat was migrated",
@@ -141,7 +140,7 @@ ROWS: tuple[Row, ...] = (
         "name the supergroup's id in `chats`",
     ),
     _row(
-        Outcome.PAUSE_CHAT,
+        Verdict.PAUSE_CHAT,
         ErrorCode.CHAT_UNAVAILABLE,
         403,
         "",
@@ -149,7 +148,7 @@ ROWS: tuple[Row, ...] = (
         _OTHER_CHAT,
     ),
     _row(
-        Outcome.PAUSE_CHAT,
+        Verdict.PAUSE_CHAT,
         ErrorCode.CHAT_UNAVAILABLE,
         400,
         "chat not found|peer_id_invalid|chat_id is empty|channel_private|chat_id_invalid",
@@ -157,7 +156,7 @@ ROWS: tuple[Row, ...] = (
         _OTHER_CHAT,
     ),
     _row(
-        Outcome.PAUSE_CHAT,
+        Verdict.PAUSE_CHAT,
         ErrorCode.CHAT_UNAVAILABLE,
         400,
         "not enough rights|have no write access|chat_write_forbidden|chat_admin_required|need administrator rights"
@@ -166,23 +165,23 @@ ROWS: tuple[Row, ...] = (
         _GIVE_RIGHT,
     ),
     _row(
-        Outcome.PAUSE_CHAT,
+        Verdict.PAUSE_CHAT,
         ErrorCode.CHAT_UNAVAILABLE,
         500,
         "sent message was immediately deleted",
         "Client.cpp, delete_message",
         _STOP_DELETING,
     ),
-    _row(Outcome.PERMANENT, ErrorCode.TOO_LARGE, 413, "", "HttpConnection.cpp: a body over the server's limit"),
+    _row(Verdict.PERMANENT, ErrorCode.TOO_LARGE, 413, "", "HttpConnection.cpp: a body over the server's limit"),
     _row(
-        Outcome.PERMANENT,
+        Verdict.PERMANENT,
         ErrorCode.TOO_LARGE,
         None,
         "too big|entity too large",
         "td: files/FileManager.cpp, check_local_location",
     ),
     _row(
-        Outcome.PERMANENT,
+        Verdict.PERMANENT,
         ErrorCode.BAD_PHOTO,
         400,
         "photo_invalid_dimensions|image_process_failed|photo_ext_invalid|photo_save_file_invalid"
@@ -191,7 +190,7 @@ ROWS: tuple[Row, ...] = (
         PHOTO_REMEDY,
     ),
     _row(
-        Outcome.RETRY,
+        Verdict.RETRY,
         ErrorCode.DESTINATION_UNAVAILABLE,
         400,
         "internal|timeout|timed out|try again|temporarily|flood|worker_busy|restart|aborted|file_part|failed to upload"
@@ -199,7 +198,7 @@ ROWS: tuple[Row, ...] = (
         "Client.cpp, fail_query_with_error (codes that it does not know become 400); td: files/FileManager.cpp",
     ),
     _row(
-        Outcome.PERMANENT,
+        Verdict.PERMANENT,
         ErrorCode.DESTINATION_REFUSED,
         400,
         "wrong file identifier|wrong remote file|caption is too long|caption_too_long|can't parse|must be non-empty"
@@ -210,27 +209,27 @@ ROWS: tuple[Row, ...] = (
 )
 
 UNKNOWN_WORD = _row(
-    Outcome.UNKNOWN,
+    Verdict.UNKNOWN,
     ErrorCode.DESTINATION_REFUSED,
     400,
     "",
-    "a word in capitals of Telegram's core (https://core.telegram.org/api/errors) that no row knows",
+    "an error word of Telegram's core, in capitals (https://core.telegram.org/api/errors), that no row has",
 )
 REFUSED = _row(
-    Outcome.PERMANENT,
+    Verdict.PERMANENT,
     ErrorCode.DESTINATION_REFUSED,
     None,
     "",
-    "any other 4xx, in words: the server has looked at the request, and will say the same again",
+    "any other 4xx, in words: the server has read the request and would refuse it again",
 )
 UNAVAILABLE = _row(
-    Outcome.RETRY, ErrorCode.DESTINATION_UNAVAILABLE, None, "", "5xx (RFC 9110, 15.6), or a refusal that names no error"
+    Verdict.RETRY, ErrorCode.DESTINATION_UNAVAILABLE, None, "", "5xx (RFC 9110, 15.6), or a refusal that names no error"
 )
 _CORE_WORD = re.compile(r"(?:Bad Request: )?[A-Z0-9]+(?:_[A-Z0-9]+)+")
 
 
 def row_of(code: int, description: str) -> Row:
-    """The rule for a refusal."""
+    """Return the rule for a refusal."""
     folded = description.lower()
     for row in ROWS:
         if row.fits(code, folded):
@@ -241,7 +240,7 @@ def row_of(code: int, description: str) -> Row:
 
 
 def read_error(status: int, answer: Mapping[str, Any], *, retry_after: str | None = None) -> DestinationError:
-    """What a refusal means, as the error to raise. `retry_after` is the header of that name."""
+    """Return the error for a refusal. `retry_after` is the header of that name."""
     code = answer.get("error_code")
     code = code if isinstance(code, int) else status
     description = answer.get("description")
@@ -251,45 +250,46 @@ def read_error(status: int, answer: Mapping[str, Any], *, retry_after: str | Non
     said = f"{said}; {row.remedy}" if row.remedy else said
     parameters = answer.get("parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
-    match row.outcome:
-        case Outcome.SILENCE:
-            return _silence(said, parameters.get("retry_after"), retry_after)
-        case Outcome.MIGRATE:
+    match row.verdict:
+        case Verdict.COOLDOWN:
+            return _rate_limited(said, parameters.get("retry_after"), retry_after)
+        case Verdict.MIGRATE:
             return _moved(said, parameters.get("migrate_to_chat_id"))
-        case Outcome.PAUSE_CHAT:
-            return _chat_is_out(said)
-        case Outcome.PAUSE_BOT:
+        case Verdict.PAUSE_CHAT:
+            return _chat_unavailable(said)
+        case Verdict.PAUSE_BOT:
             return DestinationError(
                 row.error, said, retry_after_s=UNAUTHORIZED_PAUSE_S, counts=False, pauses_destination=True
             )
-        case outcome:
-            return DestinationError(row.error, said, permanent=outcome is Outcome.PERMANENT)
+        case verdict:
+            return DestinationError(row.error, said, permanent=verdict is Verdict.PERMANENT)
 
 
-def _silence(said: str, seconds: Any, header: str | None) -> DestinationError:
-    """Whose limit it was, Telegram does not say; the dispatcher has its way to find out (`Limits.cool_down_lane`)."""
-    told = type(seconds) in {int, float} and seconds > 0
-    if not told and header and header.isascii() and header.isdigit():
+def _rate_limited(said: str, seconds: Any, header: str | None) -> DestinationError:
+    """Return the error for a 429. Telegram does not say whether the limit was the chat's or the bot's; the dispatcher
+    finds out (`Limits.cool_down_lane`)."""
+    is_given = type(seconds) in {int, float} and seconds > 0
+    if not is_given and header and header.isascii() and header.isdigit():
         seconds = int(header[:10])
     wait_s = float(min(seconds, LONGEST_WAIT_S)) if type(seconds) in {int, float} and seconds > 0 else 1.0
-    of_the_chat = told and wait_s <= CHAT_WINDOW_S  # without `parameters` it is a proxy's, and of nobody's chat
+    is_chat_limit = is_given and wait_s <= CHAT_WINDOW_S  # without `parameters` it is a proxy's
     return DestinationError(
         ErrorCode.RATE_LIMITED,
         said,
         retry_after_s=wait_s,
         counts=False,
-        pauses_lane=of_the_chat,
-        pauses_destination=not of_the_chat,
+        pauses_lane=is_chat_limit,
+        pauses_destination=not is_chat_limit,
     )
 
 
 def _moved(said: str, new_id: Any) -> DestinationError:
     if type(new_id) is int and 0 < abs(new_id) < 2**63:
-        return LaneMoved(said, str(new_id), retry_after_s=CHAT_ASIDE_S)
-    return _chat_is_out(said)
+        return LaneMoved(said, str(new_id), retry_after_s=CHAT_SET_ASIDE_S)
+    return _chat_unavailable(said)
 
 
-def _chat_is_out(said: str) -> DestinationError:
+def _chat_unavailable(said: str) -> DestinationError:
     return DestinationError(
-        ErrorCode.CHAT_UNAVAILABLE, said, retry_after_s=CHAT_ASIDE_S, counts=False, pauses_lane=True
+        ErrorCode.CHAT_UNAVAILABLE, said, retry_after_s=CHAT_SET_ASIDE_S, counts=False, pauses_lane=True
     )

@@ -1,5 +1,5 @@
 "use strict";
-// Making elements. Text goes in as text, never as markup: what it says is a stranger's.
+// Makes elements. Text is inserted as text, never as markup: it may come from an untrusted client.
 
 const byId = (id) => document.getElementById(id);
 
@@ -13,7 +13,7 @@ function make(tag, { data = {}, attributes = {}, ...properties } = {}, ...childr
   return element;
 }
 
-/** Set text only where it differs: what does not change is not laid out and not announced again. */
+/** Set text only if it differs, so that unchanged text is not laid out or announced again. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -22,7 +22,7 @@ function setHidden(element, hidden) {
   if (element.hidden !== hidden) element.hidden = hidden;
 }
 
-/** An object's key on one line: the end of the path stays readable, the whole is in the title. */
+/** An object's key on one line. The end of the path stays readable; the title has the whole key. */
 function makeKey(key) {
   const [folder, name] = splitKey(key);
   return make(
@@ -33,7 +33,7 @@ function makeKey(key) {
   );
 }
 
-/** While `act` is under way the button is busy and not disabled: a disabled one would lose the focus. */
+/** While `act` runs, the button is busy but not disabled: a disabled button would lose the focus. */
 function listenToClicks(button, act) {
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-disabled") === "true") return;
@@ -56,8 +56,8 @@ function makeButton(text, label, act) {
 }
 
 /**
- * Make `parent`'s children those of `items`, in order. An item that stays keeps its element, and with it the focus;
- * `create(item)` makes one, `update(element, item)` brings it up to date.
+ * Give `parent` one child per item, in order. An item that stays keeps its element, and so the focus.
+ * `create(item)` makes an element, `update(element, item)` updates it.
  */
 function reconcile(parent, items, keyOf, create, update) {
   const before = new Map([...parent.children].map((child) => [child.dataset.key, child]));
@@ -79,7 +79,7 @@ function reconcile(parent, items, keyOf, create, update) {
   return lost;
 }
 
-/** Options of a select, its choice kept. */
+/** Replace a select's options and keep its choice. */
 function setOptions(select, values, first) {
   const wanted = first === undefined ? values : ["", ...values];
   const same =

@@ -1,5 +1,5 @@
 "use strict";
-// The search for a media key: is this object warm at that destination, and by which reference?
+// The look-up of a media key: is this object warm at that destination, and what is its reference?
 
 async function findMedia(event) {
   event.preventDefault();
@@ -63,7 +63,7 @@ function makeReference(reference) {
 
 const SHA256 = /^[0-9a-f]{64}$/i;
 
-/** Not warm: a job can be pushed for a key; a digest alone names no object. */
+/** The object is not warm. A job can be pushed for a key; a digest alone does not name an object. */
 function makeCold(job) {
   const push = makeButton("Push it", `Push ${visible(job.r2_key)}`, async () => {
     const answer = await ask("/v1/jobs", { method: "POST", body: { jobs: [job] } });

@@ -1,9 +1,9 @@
 "use strict";
-// Values as people read them. Pure; nothing here touches the page.
+// Formats values for users. Pure: nothing here touches the page.
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
-/** Three significant digits, decimal units: 1000 bytes are 1 kB, as in the rest of streamwarm. */
+/** Bytes with three significant digits and decimal units: 1000 bytes are 1 kB, as everywhere in streamwarm. */
 function formatBytes(bytes) {
   if (bytes === null || bytes === undefined) return "–";
   let unit = 0;
@@ -24,7 +24,7 @@ function formatCount(count) {
   return (count ?? 0).toLocaleString("en");
 }
 
-/** A length of time in its two largest units, or with milliseconds below one second. */
+/** A duration in its two largest units; below one second in milliseconds. */
 function formatSeconds(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
@@ -36,7 +36,7 @@ function formatSeconds(seconds) {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
-/** What is left of a wait, as a clock: 0:09, 4:30, 1:02:03. */
+/** The rest of a wait as a countdown: 0:09, 4:30, 1:02:03. */
 function formatCountdown(seconds) {
   const left = Math.max(0, Math.ceil(seconds));
   const two = (value) => String(value).padStart(2, "0");
@@ -53,16 +53,16 @@ function formatAgo(seconds) {
   return `${Math.round(seconds / 86400)} d ago`;
 }
 
-// What is not seen, or changes how its neighbours are: control and format characters, fillers, every space but the
-// plain one, those that turn the direction of text. A key may hold them, and must not look like another key.
+// Characters that are invisible or change how others look: control and format characters, fillers, every space but
+// the plain one, and direction marks. A key may contain them, and must not look like another key.
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 
-/** `text` with what cannot be seen written out, as \u{202e}. */
+/** `text` with invisible characters written out, as \u{202e}. */
 function visible(text) {
   return String(text).replace(UNSEEN, (found) => `\\u{${found.codePointAt(0).toString(16)}}`);
 }
 
-/** A key's folder and its last name, each shortened on its own where there is no room. */
+/** A key's folder and its file name. Each is shortened on its own if there is no room. */
 function splitKey(key) {
   const cut = key.lastIndexOf("/", key.length - 2) + 1;
   return [visible(key.slice(0, cut)), visible(key.slice(cut))];

@@ -1,9 +1,9 @@
 "use strict";
-// Lists of jobs: the failures with their reasons, and all jobs by state and destination. Neither ever asks for more than
-// a page, however many there are.
+// Lists of jobs: the failures with their reasons, and all jobs by state and destination. Each loads one page at a time,
+// however many jobs there are.
 
 const FAILURES_AT_ONCE = 5;
-const MOST_FAILURES = 50; // for more there are the pages of the jobs
+const MOST_FAILURES = 50; // the list of all jobs has the others
 const JOBS_AT_ONCE = 20;
 const TROUBLED = ["failed", "unknown"];
 const RETRIED = ["failed", "unknown", "cancelled"];
@@ -14,12 +14,12 @@ function jobsPath(params) {
   return `/v1/jobs?${query}`;
 }
 
-/** Somebody is about to press something in `list`: its lines must not move away under the pointer or the focus. */
+/** True if the pointer or the focus is in `list`: its rows must not move while the user may press something. */
 function isHeld(list) {
   return list.matches(":hover, :focus-within");
 }
 
-/** `jobs` as they are now in the order in which `shown` has them, then those that are new. */
+/** The current `jobs` in the order of `shown`, then the new ones. */
 function inOrderOf(shown, jobs) {
   const place = new Map(shown.map((job, at) => [job.id, at]));
   const placeOf = (job) => place.get(job.id) ?? shown.length;
@@ -41,7 +41,7 @@ async function loadFailures() {
 function showFailures() {
   const list = byId("failures");
   const lost = reconcile(list, failures.jobs, (job) => job.id, makeFailure, showFailure);
-  // The row with the focus is gone: the next thing to do is in the first of the others.
+  // The row with the focus is gone: move the focus to the first of the other rows.
   if (lost) (list.querySelector("button:not([aria-expanded])") ?? byId("failures-heading")).focus();
   setHidden(byId("failures-empty"), failures.jobs.length > 0);
   setText(byId("failures-empty"), "Nothing has failed.");
@@ -88,7 +88,7 @@ async function loadJobs() {
   showJobs();
 }
 
-/** The jobs that are shown, each as it is now where that is known. */
+/** The shown jobs, each with its latest state if known. */
 function updated(shown, jobs) {
   const now = new Map(jobs.map((job) => [job.id, job]));
   return shown.map((job) => now.get(job.id) ?? job);
@@ -176,7 +176,7 @@ function showMore(row, job) {
   actions.replaceChildren(...offers.filter((offer) => offer !== null));
 }
 
-/** Everything there is to know about a job, the parts of its result in the order in which they came. */
+/** All details of a job. The parts of its result are in the order in which they came. */
 function factsOf(job) {
   const result = Object.entries(job.result ?? {}).filter(([, value]) => value !== null && typeof value !== "object");
   const facts = [
@@ -194,7 +194,7 @@ function factsOf(job) {
   return known.filter(([name], at) => known.findIndex(([other]) => other === name) === at);
 }
 
-/** Retry or cancel a job, and say what became of it. */
+/** Retry or cancel a job, and report the result. */
 async function act(job, what) {
   const after = await ask(`/v1/jobs/${encodeURIComponent(job.id)}/${what}`, { method: "POST" });
   const name = visible(job.r2_key);
@@ -203,7 +203,7 @@ async function act(job, what) {
   touched();
 }
 
-/** Those that failed, a batch at a time. Not the unknown ones: each may be sent twice, and is for a person to judge. */
+/** Retry all failed jobs in batches. Not the unknown ones: a user must decide, because each may be sent twice. */
 async function retryAll() {
   let retried = 0;
   for (let after; after !== null;) {
@@ -224,7 +224,7 @@ async function turnPage(after) {
 
 function listenToJobs() {
   for (const id of ["failures", "jobs"]) {
-    // What was held back comes as soon as nobody is about to press something.
+    // Show the withheld changes as soon as the pointer and the focus have left the list.
     for (const leaving of ["pointerleave", "focusout"]) byId(id).addEventListener(leaving, () => lists.soon(0));
   }
   listenToClicks(byId("retry-all"), retryAll);

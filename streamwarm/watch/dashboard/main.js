@@ -1,5 +1,5 @@
 "use strict";
-// Keeps the page up to date: events say that something changed, the stats say what is so now.
+// Keeps the page up to date. Events report that something changed; the stats have the current state.
 
 const STATS_EVERY_MS = 2000;
 const STATS_HIDDEN_EVERY_MS = 30_000;
@@ -8,21 +8,21 @@ const LISTS_AT_MOST_EVERY_MS = 2000;
 
 const view = { stats: null, skewMs: 0, rates: new Rates(), plots: [] };
 
-/** The service's clock: pauses end by it, whatever this computer thinks of the time. */
+/** The service's clock. Pauses end by it; this computer's clock may be wrong. */
 function serverNow() {
   return Date.now() + view.skewMs;
 }
 
-// --- what the page says
+// --- messages
 
 let bannerTimer = null;
 
-/** Tell the outcome of an action where a screen reader hears it. */
+/** Announce the result of an action to screen readers. */
 function say(text) {
   setText(byId("spoken"), text);
 }
 
-/** Tell what went wrong, for everybody to see, for as long as it takes to read. */
+/** Show what went wrong, for as long as it takes to read. */
 function complain(text) {
   const banner = byId("banner");
   setText(banner, visible(text));
@@ -43,7 +43,7 @@ function showLink(link) {
 
 // --- the stats
 
-/** Runs one request at a time, no sooner than asked and never two for one change. */
+/** Runs one request at a time, not before it is due, and never two for one change. */
 class Refresher {
   constructor(load, pauseMs) {
     Object.assign(this, {
@@ -123,14 +123,14 @@ async function loadLists() {
   try {
     await Promise.all([loadFailures(), loadJobs()]);
   } catch {
-    lists.soon(5 * LISTS_AT_MOST_EVERY_MS); // the stats have said why
+    lists.soon(5 * LISTS_AT_MOST_EVERY_MS); // the failed request for the stats has shown why
   }
 }
 
 const refresh = new Refresher(loadStats, 500);
 const lists = new Refresher(loadLists, LISTS_AT_MOST_EVERY_MS);
 
-/** Something was done here: show it without waiting for its event. */
+/** The user did something here: show the result without waiting for its event. */
 function touched() {
   refresh.soon(0);
   lists.lastMs = -Infinity;
@@ -142,7 +142,7 @@ function onNotification(name, params) {
     onProgress(params);
     return;
   }
-  if (document.hidden) return; // what happened meanwhile is asked for when somebody looks again
+  if (document.hidden) return; // the page loads what it missed when it is visible again
   refresh.soon(STATS_AFTER_EVENT_MS);
   lists.soon(STATS_AFTER_EVENT_MS);
 }
@@ -180,7 +180,7 @@ function start() {
       showFailures();
       showJobs();
     }
-  }, 15_000); // how long ago
+  }, 15_000); // updates "how long ago"
   touched();
   follow(showLink, onNotification);
 }

@@ -1,11 +1,11 @@
 "use strict";
-// What `stats` tells: the tiles, the workers, the destinations. All of it is drawn from `view`, which `main.js` keeps.
+// Draws the stats: the tiles, the workers, the destinations. Everything comes from `view`, which `main.js` keeps.
 
-const RATE_WINDOW_S = 3; // long enough that one buffer more or less does not show, short enough to follow a change
+const RATE_WINDOW_S = 3; // long enough to hide single buffers, short enough to follow a change
 
 const MOST_IDLE_LINES = 8;
 
-/** How fast each running job moves: told by what it had delivered when, by the page's own clock. */
+/** The rate of each running job, from samples of its delivered bytes by the page's own clock. */
 class Rates {
   constructor() {
     this.byId = new Map();
@@ -13,14 +13,14 @@ class Rates {
 
   note(id, bytes, atMs) {
     const samples = this.byId.get(id) ?? [];
-    // The service tells the same figure on two ways; and an attempt that starts over starts from nothing.
+    // The same figure comes from stats and from progress. A new attempt starts at zero again.
     if (samples.length && bytes < samples.at(-1).bytes) samples.length = 0;
     samples.push({ bytes, atMs });
     while (samples.length > 2 && atMs - samples[1].atMs > RATE_WINDOW_S * 1000) samples.shift();
     this.byId.set(id, samples);
   }
 
-  /** Bytes a second, null until there are two samples apart. */
+  /** Bytes per second; null until there are two samples. */
   of(id, nowMs) {
     const samples = this.byId.get(id);
     if (!samples || samples.length < 2) return null;
@@ -74,7 +74,7 @@ function showWorkers(stats) {
   setText(byId("workers-note"), stats.cache?.entries ? `download cache ${formatBytes(stats.cache.bytes)}` : "");
 }
 
-/** A line for each worker in its place, so that lines do not jump about; of a crowd, for those that work. */
+/** One row per worker in a fixed position, so that rows do not jump. If there are many, only the busy ones. */
 function workerLines({ size, streams }) {
   const busy = streams.map((stream) => ({ name: nameOf(stream), stream }));
   if (size > MOST_IDLE_LINES || streams.some((stream) => stream.process)) return busy;
@@ -82,7 +82,7 @@ function workerLines({ size, streams }) {
   return Array.from({ length: size }, (_, at) => byName.get(String(at + 1)) ?? { name: String(at + 1) });
 }
 
-/** Workers are numbered in each process of a service that has several. */
+/** In a service of several processes, each process numbers its own workers. */
 function nameOf({ process, worker }) {
   return process ? `${process}.${worker}` : String(worker);
 }
@@ -193,7 +193,7 @@ function showNote(element, text) {
   setHidden(element, text === "");
 }
 
-/** The line of a pause; `showCountdowns` writes it, now and every second. */
+/** The line of a pause. `showCountdowns` fills it in, now and every second. */
 function showPause(line, paused) {
   line.dataset.until = paused?.until ?? "";
   line.dataset.reason = paused ? pauseReason(paused) : "";
@@ -204,12 +204,12 @@ function makeCount({ state, count }) {
   return make("li", { data: { state } }, make("b"), count === null ? "" : ` ${state}`);
 }
 
-/** Why a destination asked for silence, in its own words; people know why they paused. */
+/** Why a destination is paused, in the destination's words. A user's own pause needs no reason. */
 function pauseReason(paused) {
   return paused.by === "user" ? "" : visible(paused.reason ?? "");
 }
 
-/** A pause that its destination asked for (429) has its end; people end their own, and those whose reason they can mend. */
+/** True if a user can end the pause: their own, or one whose cause they can fix. A 429's pause ends by itself. */
 function canResume(paused) {
   return Boolean(paused) && (paused.by === "user" || paused.until === null || paused.mendable === true);
 }
@@ -221,14 +221,14 @@ function showPauseButton(button, isResumable, name) {
   button.dataset.act = act.toLowerCase();
 }
 
-/** How fast it takes messages and how long what waits will take; nothing where it has no limits. */
+/** The destination's rate, and how long its waiting jobs will take. Empty if it has no budget. */
 function limitsOf({ limits, eta_s: etaS }) {
   if (!limits) return "";
   const rate = `at most ${limits.messages_per_minute} messages a minute`;
   return etaS > 0 ? `${rate} · about ${formatSeconds(etaS)} for what waits` : rate;
 }
 
-/** A bot's chats where there are several, or something is to be told of the one. */
+/** A bot's chats, if there are several or if the only one has something to report. */
 function chatsOf({ chats = [] }) {
   return chats.length > 1 ? chats : chats.filter((chat) => chat.paused || chat.moved_to);
 }
@@ -250,7 +250,7 @@ function showChat(element, item) {
   showPause(pause, item.paused);
 }
 
-/** Every pause's line, once a second: how long it lasts still. */
+/** Update the line of every pause, once a second, with the time that is left. */
 function showCountdowns() {
   for (const line of document.querySelectorAll("[data-pause]")) {
     const { until, reason } = line.dataset;

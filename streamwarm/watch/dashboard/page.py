@@ -1,12 +1,12 @@
-"""The dashboard's two pages, each one document: what a token lets in sees, and the form to give a token.
+"""The dashboard's two pages, each a single document: the dashboard itself, and the form to sign in.
 
-A browser that opens the address sends no token, nor with any file that a page asks for. So nothing of the dashboard is
-a file of its own: style and scripts are put into the document, which is served to those with a token alone. Who has
-none gets the form; its script keeps the token for the tab, fetches this document with it and puts it in the form's
-place.
+A browser that opens the address sends no token, and none with the files that a page loads. So the dashboard has no
+separate files: styles and scripts are put into the document, which is only served to requests with a token. A request
+without one gets the form. The form's script keeps the token for the tab, fetches the dashboard with it, and replaces
+the form by it.
 
-The Content-Security-Policy names each script and style by its digest. What a hostile key or caption might smuggle in is
-not among them; and Trusted Types turn off the ways by which a script makes markup of text.
+The Content-Security-Policy allows each script and style by its digest. Markup injected through a hostile key or caption
+has no such digest. Trusted Types disable the ways in which a script turns text into markup.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SCRIPT = re.compile(r'<script src="([a-z]+\.js)"></script>')
 
 @frozen
 class Page:
-    """A document, and the headers it must be served with."""
+    """A document and the headers it must be served with."""
 
     html: bytes
     headers: Mapping[str, str]
@@ -45,11 +45,11 @@ class _Document:
 
 
 def load_pages() -> Pages:
-    """Read both from this folder, once, at the start."""
+    """Read both pages from this folder; called once, at the start."""
     dashboard, sign_in = _read("dashboard.html"), _read("signin.html")
     return Pages(
         dashboard=_page(dashboard, [dashboard], policy="'none'"),
-        # The dashboard runs in the form's place, so it runs under the form's policy.
+        # The dashboard replaces the form within the form's document, so the form's policy must allow its scripts.
         sign_in=_page(sign_in, [sign_in, dashboard], policy="sign-in"),
     )
 
@@ -77,7 +77,7 @@ def _page(document: _Document, allowed: Sequence[_Document], *, policy: str) -> 
         "referrer-policy": "no-referrer",
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
-        # One address, two answers: a cache would mix them up.
+        # One address has two answers; a cache would mix them up.
         "cache-control": "no-store",
     }
     return Page(document.html.encode(), headers)
@@ -97,5 +97,5 @@ def _text(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """A source of the policy (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
+    """A hash source of the policy (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

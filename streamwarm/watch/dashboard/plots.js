@@ -1,13 +1,13 @@
 "use strict";
-// The last hour as three small plots. A plot is given the stats' `history`, draws itself in SVG as wide as its figure
-// is, and tells the minute under the pointer, or the one that the arrow keys chose, in its caption.
+// The last hour as three small plots. A plot draws the stats' `history` in SVG, as wide as its figure. Its caption has
+// the figures of the minute under the pointer, or of the one chosen with the arrow keys.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PLOT_HEIGHT = 132;
 const PLOT_TOP = 16;
 const PLOT_BOTTOM = PLOT_HEIGHT - 20;
 
-/** The next 1, 2 or 5 times a power of ten: where the scale ends. */
+/** The next 1, 2 or 5 times a power of ten; the scale ends there. */
 function niceCeiling(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
@@ -21,8 +21,8 @@ function makeSvg(tag, attributes = {}) {
 }
 
 /**
- * `shape` is "area", "line" or "bars"; `series` name what is drawn, each with a CSS class and its values of a history;
- * `format` writes a value, `summary` the caption while no minute is chosen. Bars stand on one another.
+ * `shape` is "area", "line" or "bars". Each of `series` has a name, a CSS class and its values of a history.
+ * `format` formats a value, `summary` the caption while no minute is chosen. Bars are stacked.
  */
 class Plot {
   constructor(figure, { title, shape, series, format, summary }) {
@@ -88,7 +88,7 @@ class Plot {
     setText(this.readout, this.chosen === null ? this.summary(this.history) : this.tell(this.chosen));
   }
 
-  /** What the scale must hold: the sum where bars stand on one another, else each value. */
+  /** The values that the scale must cover: the sums of stacked bars, else every value. */
   totals() {
     if (this.shape !== "bars") return this.values.flat().map((value) => value ?? 0);
     return this.values[0].map((_, minute) => this.values.reduce((sum, one) => sum + (one[minute] ?? 0), 0));
@@ -139,7 +139,7 @@ class Plot {
     });
   }
 
-  /** The stretches of minutes that have a value: a gap is not drawn as if something had been there. */
+  /** The runs of minutes that have a value. Gaps are not drawn. */
   runs(values) {
     const runs = [];
     values.forEach((value, minute) => {
@@ -191,7 +191,7 @@ class Plot {
   }
 }
 
-/** Bytes of each minute as a rate; the minute under way has only run so far. */
+/** Bytes of each minute as a rate. The current minute counts only for the time it has run. */
 function ratesOf(history, now) {
   const started = Date.parse(history.starts_at);
   return history.bytes.map((bytes, minute) => {

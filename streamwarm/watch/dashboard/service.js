@@ -1,5 +1,5 @@
 "use strict";
-// Talking to the service: requests with the tab's token, and the stream of events.
+// Requests to the service with the tab's token, and its stream of events.
 
 const TOKEN_KEPT_AS = "streamwarm.token";
 const ANSWER_WITHIN_MS = 15_000;
@@ -10,7 +10,7 @@ const RECONNECT_MS = [1000, 2000, 4000, 8000];
 
 const token = sessionStorage.getItem(TOKEN_KEPT_AS);
 
-/** What the service said against a request, in its own words. */
+/** The service refused a request; the message is the service's own. */
 class RefusedError extends Error {
   constructor(status, message) {
     super(message);
@@ -27,13 +27,13 @@ function signOut() {
   location.reload();
 }
 
-/** The JSON answer of `path`. Throws RefusedError, or TypeError where the service cannot be reached. */
+/** The JSON answer of `path`. Throws RefusedError, or TypeError if the service cannot be reached. */
 async function ask(path, { method = "GET", body } = {}) {
   const headers = requestHeaders(body === undefined ? {} : { "Content-Type": "application/json" });
   const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
   const options = { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) };
   const answer = await fetch(path, { ...options, cache: "no-store", credentials: "omit" });
-  if (answer.status === 401) location.reload(); // the form tries the token once more, and says that it is not good
+  if (answer.status === 401) location.reload(); // the form tries the token again, and reports that it is not valid
   if (!answer.ok) throw new RefusedError(answer.status, await reasonOf(answer));
   return answer.json();
 }
@@ -46,7 +46,7 @@ async function reasonOf(answer) {
   }
 }
 
-/** Why a request failed, for people. */
+/** Why a request failed, as a text for the user. */
 function explain(error) {
   return error instanceof RefusedError ? error.message : "The service cannot be reached.";
 }
@@ -74,7 +74,7 @@ class MessageReader {
   }
 }
 
-/** Resolves at once, or when somebody looks at this tab again. */
+/** Resolves at once if this tab is visible, else when it is visible again. */
 function untilSeen() {
   return new Promise((resolve) => {
     const look = () => {
@@ -88,16 +88,16 @@ function untilSeen() {
 }
 
 /**
- * Follow /v1/events for as long as the page lives; `EventSource` cannot send the token. `onLink` is told "live" or
- * "lost", `onMessage` the name and the params of each notification. After a short break the stream resumes where it broke
- * off. A tab that nobody looks at lets go of it: a browser has six connections for all its tabs with the service.
+ * Follow /v1/events while the page lives; `EventSource` cannot send the token. `onLink` gets "live" or "lost",
+ * `onMessage` gets the name and the params of each notification. After a short break the stream resumes where it ended.
+ * A hidden tab closes it: a browser has only six connections to the service for all its tabs.
  */
 async function follow(onLink, onMessage) {
   let lastId = null;
   let heardMs = -Infinity;
   for (let failures = 0; ; failures += 1) {
     await untilSeen();
-    // Who was away for long looks at what is so now: all that was missed would be read for nothing.
+    // After a long break the page loads the current state; replaying everything it missed would be wasted.
     const since = performance.now() - heardMs > RESUME_WITHIN_MS ? null : lastId;
     try {
       await readStream(

@@ -1,6 +1,6 @@
 "use strict";
-// Served where no token came along. Fetches the dashboard with the tab's token and puts it in this form's place; a block
-// of its own, because the dashboard's scripts then run in the same global scope.
+// Served to requests without a token. Fetches the dashboard with the tab's token and replaces this form by it. The code
+// is in a block of its own, because the dashboard's scripts run in the same global scope afterwards.
 {
   const KEPT_AS = "streamwarm.token";
   const REFUSED = "This token is not one of the service’s.";
@@ -36,7 +36,7 @@
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    // The service has no token of other characters, and no header can hold them.
+    // The service has no tokens with other characters, and no header can contain them.
     const token = input.value.trim();
     if (/^[\x20-\x7e]+$/.test(token)) attempt(token);
     else show(REFUSED);

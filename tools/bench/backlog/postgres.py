@@ -54,7 +54,13 @@ def opened(url: str) -> AbstractAsyncContextManager[Store]:
     numbers = itertools.count()
     prefix = secrets.token_hex(4)
     return open_postgres_store(
-        url, limits=LIMITS, new_id=lambda: f"{prefix}{next(numbers):012x}", new_token=secrets.token_hex
+        url,
+        limits=LIMITS,
+        monotonic=time.monotonic,
+        new_name=secrets.token_hex,
+        run_sync=trio.to_thread.run_sync,
+        new_id=lambda: f"{prefix}{next(numbers):012x}",
+        new_token=secrets.token_hex,
     )
 
 
@@ -100,7 +106,8 @@ async def dispatch_and_complete(url: str, starts_at: float, seconds: float, clai
         claims, worker_claims = trio.open_memory_channel[Claim](0)
         limits = Limits(processes=claimers)
         ready = ReadyQueue(MAX_QUEUE, LIMITS.max_wait_s)
-        dispatcher = Dispatcher(store, ready, limits, claims, store.now, SteadyClock(store.now), lambda _: None)
+        steady = SteadyClock(store.now, time.monotonic)
+        dispatcher = Dispatcher(store, ready, limits, claims, store.now, steady, lambda _: None)
 
         async def work() -> None:
             dispatcher.idle()

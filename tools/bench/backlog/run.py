@@ -163,7 +163,12 @@ async def refresh_ms(store: Store) -> float:
 async def measure(path: str, peers: list[Peer], seconds: float) -> Figures:
     numbers = itertools.count()
     async with open_sqlite_store(
-        path, limits=LIMITS, new_id=lambda: f"{next(numbers):012x}{secrets.token_hex(8)}", new_token=secrets.token_hex
+        path,
+        limits=LIMITS,
+        now=time.time,
+        run_sync=trio.to_thread.run_sync,
+        new_id=lambda: f"{next(numbers):012x}{secrets.token_hex(8)}",
+        new_token=secrets.token_hex,
     ) as store:
         push = await push_rate(store, seconds)
         of_peers = {peer.name: peer.rates(seconds / 2) for peer in peers}

@@ -83,7 +83,7 @@ async def bucket_and_source() -> AsyncIterator[tuple[LoopbackBucket, R2Source]]:
         url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         async with open_client() as client:
             where = Bucket(url, "media", "auto", "bench", "bench")
-            yield bucket, R2Source(client, where, signing_keys=SigningKeys(), now=time.time)
+            yield bucket, R2Source(client, where, signing_keys=SigningKeys(), now=time.time, uniform=random.random)
         nursery.cancel_scope.cancel()
 
 
@@ -92,7 +92,9 @@ async def cached(source: R2Source) -> AsyncIterator[CachedSource]:
     """With the default limits, and as for several destinations."""
     with tempfile.TemporaryDirectory() as parent:
         folder = make_private_folder(Path(parent))
-        async with open_cache(source, folder=folder, ttl_s=300, max_entries=50, max_bytes=1 << 30, eager=True) as cache:
+        room = {"max_entries": 50, "max_bytes": 1 << 30}
+        run_sync = trio.to_thread.run_sync
+        async with open_cache(source, folder=folder, ttl_s=300, eager=True, run_sync=run_sync, **room) as cache:
             yield cache
 
 

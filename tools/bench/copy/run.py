@@ -187,7 +187,7 @@ async def check_sink(store: ObjectStore, expected: Objects) -> None:
 
     async with open_client() as client:
         bucket = evolve(store.as_bucket(), bucket="sink")
-        source = R2Source(client, bucket, signing_keys=SigningKeys(), now=time.time)
+        source = R2Source(client, bucket, signing_keys=SigningKeys(), now=time.time, uniform=random.random)
         held = sorted([(item.r2_key, item.bytes) async for item in source.list_objects()])
         assert held == sorted(expected), f"{len(held)} of {len(expected)} objects"
 

@@ -6,18 +6,20 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import random
 from typing import Any
 
 import trio
 
 from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
-from streamwarm.model import Job, Kind, State
+from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.http import HttpDestination
 from streamwarm.settings.http import HttpSettings
-from streamwarm.stream.transfer import Attempt, transfer
+from streamwarm.stream.attempt import Attempt
+from streamwarm.stream.transfer import transfer
 
 BODY_TIMEOUT_S = 60.0
 
@@ -28,22 +30,26 @@ async def open_engine(job: dict[str, Any]) -> AsyncIterator[Callable[[], Awaitab
     ca_file = Path(job["ca_file"]) if job["ca_file"] else None
     bucket = Bucket(job["source"], "bucket", "auto", "key-id", "secret")
     async with open_client(ca_file=ca_file) as from_client, open_client(ca_file=ca_file) as to_client:
-        source = R2Source(from_client, bucket, signing_keys=SigningKeys(), now=time.time)
+        source = R2Source(from_client, bucket, signing_keys=SigningKeys(), now=time.time, uniform=random)
         settings = HttpSettings(url=f"{job['sink']}/object", allow_private=True)
-        sink = HttpDestination("sink", settings, to_client)
+        sink = HttpDestination("sink", settings, to_client, now=time.time)
 
         async def relay() -> None:
-            attempt = Attempt(_job(str(job["bytes"])), trio.current_time())
-            await transfer(
-                attempt, source, sink, body_timeout_s=BODY_TIMEOUT_S, clock=trio.current_time, depart=_at_once
-            )
+            claim = Claim(_job(str(job["bytes"])), Lease("benchmark", ""))
+            attempt = Attempt.start(claim, sink, depart=_at_once, note_departure=_noted)
+            await transfer(attempt, source, body_timeout_s=BODY_TIMEOUT_S)
 
         yield relay
 
 
-async def _at_once(_: int) -> float:
+async def _at_once(_: Claim, __: int) -> float:
     """No rates: the last bytes of an object leave when they are there."""
     return trio.current_time()
+
+
+async def _noted(_: Lease, *, departed: bool = True) -> bool:
+    """No store."""
+    return departed
 
 
 def _job(r2_key: str) -> Job:

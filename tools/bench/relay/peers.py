@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import httpcore2
 import httpx
-from attrs import frozen
+from attrs import field, frozen
 
 from streamwarm.net.stream import TCPBackend
 
@@ -27,9 +27,19 @@ def open_httpcore2(ca_file: str | None, connections: int) -> httpx.AsyncClient:
         ssl_context=ssl.create_default_context(cafile=ca_file),
         max_connections=connections,
         max_keepalive_connections=connections,
-        network_backend=TCPBackend(),
+        network_backend=_Network(),
     )
     return httpx.AsyncClient(transport=_Httpcore2Transport(pool), timeout=TIMEOUT_S, trust_env=False)
+
+
+@frozen
+class _Network(httpcore2.AsyncNetworkBackend):
+    """Our sockets behind httpcore2's interface. Their errors are httpx's, which httpcore2 passes through."""
+
+    tcp: TCPBackend = field(factory=TCPBackend)
+
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **_: Any) -> Any:  # noqa: ASYNC109
+        return await self.tcp.connect_tcp(host, port, timeout)
 
 
 @frozen

@@ -1,5 +1,5 @@
 -- Version 1. Times are Unix seconds, UTC, by the server's clock. Objects of JSON are text. Names are compared byte by
--- byte (COLLATE "C"); what a text column cannot hold is escaped (postgres_server.py).
+-- byte (COLLATE "C"); what a text column cannot store is escaped (postgres/server.py).
 
 CREATE TABLE jobs (
     seq                bigint PRIMARY KEY,
@@ -33,16 +33,16 @@ CREATE TABLE jobs (
 -- A queue's rows die young, at the front of its indexes: vacuum after 2 % of them, not after the usual 20 %.
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
--- At most one live job a media key; the states are lifecycle.LIVE.
+-- At most one live job per media key; the states are lifecycle.LIVE.
 CREATE UNIQUE INDEX ix_jobs_live ON jobs (destination, kind, media_reference)
     WHERE state IN ('queued', 'running', 'waiting', 'unknown');
 
--- The order of the queue, destination by destination, and how long it is in time.
+-- The order of the queue per destination, and how long the oldest job has waited.
 CREATE INDEX ix_jobs_queued ON jobs (destination, base_score, queued_at, seq) WHERE state = 'queued';
--- An expression, so that the planner, as long as it has no statistics, does not take this one for the queue's order too.
+-- An expression: as long as the planner has no statistics, it must not take this index for the queue's order.
 CREATE INDEX ix_jobs_oldest ON jobs ((queued_at + 0)) WHERE state = 'queued';
 
--- What the rescuer looks for.
+-- For the rescuer.
 CREATE INDEX ix_jobs_due ON jobs (retry_at, seq) WHERE state = 'waiting';
 CREATE INDEX ix_jobs_leased ON jobs (lease_expires_at, seq) WHERE state = 'running';
 CREATE INDEX ix_jobs_ended ON jobs (state, updated_at, seq) WHERE state IN ('done', 'failed', 'cancelled');
@@ -50,8 +50,8 @@ CREATE INDEX ix_jobs_ended ON jobs (state, updated_at, seq) WHERE state IN ('don
 -- Lists by state and destination; a list by one of the two merges a few ranges.
 CREATE INDEX ix_jobs_list ON jobs (destination, state, seq);
 
--- How many jobs stand where. Written at the end of a transaction, under the lock of the event counter: hosts that
--- changed the same few rows in different orders would deadlock.
+-- How many jobs each destination has in each state. Written at the end of a transaction, under the lock of the event
+-- counter: hosts that changed the same few rows in different orders would deadlock.
 CREATE TABLE job_counts (
     destination text COLLATE "C" NOT NULL,
     state       text COLLATE "C" NOT NULL,
@@ -59,9 +59,9 @@ CREATE TABLE job_counts (
     PRIMARY KEY (destination, state)
 );
 
--- The highest number given out. A plain sequence would not do: a transaction that took a lower number may commit
--- after one that took a higher, and a reader that has gone past it would never see its events. Who numbers holds the
--- row until the commit, so numbers become visible in their order.
+-- The highest number assigned. A sequence would not do: a transaction with a lower number may commit after one with a
+-- higher number, and a reader that is past it would never see its events. A transaction locks the row until it commits,
+-- so numbers become visible in their order.
 CREATE TABLE counters (
     name  text COLLATE "C" PRIMARY KEY CHECK (name IN ('jobs', 'events')),
     value bigint NOT NULL
@@ -88,7 +88,7 @@ CREATE TABLE events (
 CREATE INDEX ix_events_job ON events (job_id, seq);
 
 -- Warm records. `sha256`, `bytes` and `result` are those of the delivery; `updated_at` of a ready row is when it
--- became warm. What a destination fetched by itself has no digest: nobody here has read it.
+-- became warm. An object that a destination fetched by itself has no digest: it was not read here.
 CREATE TABLE media_cache (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     destination     text COLLATE "C" NOT NULL,
@@ -120,15 +120,15 @@ CREATE TABLE media_store (
     seen_at      double precision NOT NULL
 );
 
--- What a person has paused: a destination by its name, or with the empty name (no destination has it) the whole
--- service. A row without `until` stands until it is resumed.
+-- What users have paused: a destination, or the whole service (the empty name, which no destination has). A row without
+-- `until` lasts until it is resumed.
 CREATE TABLE pauses (
     destination text COLLATE "C" PRIMARY KEY,
     until       double precision,
     paused_at   double precision NOT NULL
 );
 
--- One row a writer (two a process): its last transaction. When the answer to a commit is lost, the writer reads here
+-- One row per writer (a process has two): its last transaction. If the answer to a commit is lost, the writer reads here
 -- whether it took place.
 CREATE TABLE writers (
     id         text COLLATE "C" PRIMARY KEY,
@@ -136,7 +136,7 @@ CREATE TABLE writers (
     seen_at    double precision NOT NULL
 );
 
--- One row, rewritten to prove that the store takes writes.
+-- One row, rewritten to find out whether the store takes writes.
 CREATE TABLE write_probe (
     id         integer PRIMARY KEY CHECK (id = 1),
     written_at double precision NOT NULL

@@ -1,4 +1,4 @@
--- Version 3. The processes that share this database, each with the last time it was heard of.
+-- Version 3. The processes that share this database, each with the time it last reported.
 
 CREATE TABLE processes (
     id      text COLLATE "C" PRIMARY KEY,

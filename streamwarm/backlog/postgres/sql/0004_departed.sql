@@ -1,3 +1,3 @@
--- Version 4. Whether the last bytes of the running attempt may have left, where a lost answer is to be held.
+-- Version 4. Whether the last bytes of the running attempt may have left, if the policy for a lost answer is `hold`.
 
 ALTER TABLE jobs ADD COLUMN departed boolean NOT NULL DEFAULT false;

@@ -30,15 +30,15 @@ CREATE TABLE jobs (
     CHECK (state <> 'done' OR result IS NOT NULL)
 );
 
--- At most one live job a media key; the states are lifecycle.LIVE.
+-- At most one live job per media key; the states are lifecycle.LIVE.
 CREATE UNIQUE INDEX ix_jobs_live ON jobs (destination, kind, media_reference)
     WHERE state IN ('queued', 'running', 'waiting', 'unknown');
 
--- The order of the queue, and the way past it for jobs that waited too long.
+-- The order of the queue, and jobs that waited too long, which go first.
 CREATE INDEX ix_jobs_queued ON jobs (base_score, queued_at, seq) WHERE state = 'queued';
 CREATE INDEX ix_jobs_oldest ON jobs (queued_at, seq) WHERE state = 'queued';
 
--- What the rescuer looks for.
+-- For the rescuer.
 CREATE INDEX ix_jobs_due ON jobs (retry_at, seq) WHERE state = 'waiting';
 CREATE INDEX ix_jobs_leased ON jobs (lease_expires_at, seq) WHERE state = 'running';
 CREATE INDEX ix_jobs_ended ON jobs (state, updated_at, seq) WHERE state IN ('done', 'failed', 'cancelled');
@@ -46,7 +46,7 @@ CREATE INDEX ix_jobs_ended ON jobs (state, updated_at, seq) WHERE state IN ('don
 -- Lists by state and destination; a list by one of the two merges a few ranges.
 CREATE INDEX ix_jobs_list ON jobs (destination, state, seq);
 
--- How many jobs stand where, kept by triggers so that no push counts the table.
+-- How many jobs each destination has in each state. Triggers keep it, so that no push counts the table.
 CREATE TABLE job_counts (
     destination TEXT NOT NULL,
     state       TEXT NOT NULL,
@@ -118,7 +118,7 @@ CREATE TABLE media_store (
     seen_at      REAL NOT NULL
 ) WITHOUT ROWID;
 
--- One row, rewritten to prove that the store takes writes.
+-- One row, rewritten to find out whether the store takes writes.
 CREATE TABLE write_probe (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
     written_at REAL NOT NULL

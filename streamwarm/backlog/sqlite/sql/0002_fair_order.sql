@@ -1,4 +1,4 @@
--- The queue is read destination by destination, so that each gets its share (ordering.py).
+-- The queue is read per destination, so that each gets its share (ordering.py).
 
 DROP INDEX ix_jobs_queued;
 

@@ -1,5 +1,5 @@
--- Version 3. What a person has paused: a destination by its name, or with the empty name (no destination has it) the
--- whole service. A row without `until` stands until it is resumed.
+-- Version 3. What users have paused: a destination, or the whole service (the empty name, which no destination has). A row
+-- without `until` lasts until it is resumed.
 
 CREATE TABLE pauses (
     destination TEXT PRIMARY KEY,

@@ -1,5 +1,5 @@
--- Version 4. Lanes (a bot's warm-up chats, as configured) that are reached at another address: a group that was upgraded
--- has a new id, and answers under the old one no more.
+-- Version 4. Lanes (a bot's warm-up chats, as configured) that have another address now: a group that was upgraded has a
+-- new id, and no longer answers under the old one.
 
 CREATE TABLE moved_lanes (
     destination TEXT NOT NULL,

@@ -1,5 +1,5 @@
--- An object that a destination fetched by itself has no digest: nobody here has read it. SQLite changes a CHECK by
--- building the table anew.
+-- An object that a destination fetched by itself has no digest: it was not read here. To change a CHECK in SQLite, the
+-- table has to be rebuilt.
 
 CREATE TABLE media_cache_anew (
     id              INTEGER PRIMARY KEY,

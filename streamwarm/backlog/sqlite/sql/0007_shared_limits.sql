@@ -1,5 +1,5 @@
--- Version 7. What processes tell each other of a destination. `mends` counts how often a person said that it may be tried
--- again. `silences` are deadlines of 429s: of one lane, or with the empty name (no lane has it) of the whole destination.
+-- Version 7. What processes share about destinations. `mends` counts how often users have resumed one. `silences` has the
+-- ends of cooldowns (429s): of one lane, or of the whole destination (the empty name, which no lane has).
 
 CREATE TABLE mends (
     destination TEXT PRIMARY KEY,

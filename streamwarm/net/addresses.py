@@ -1,10 +1,10 @@
-"""Which network addresses are public. Pure: text in, a reason out; `net/guard.py` asks it before it dials.
+"""Which network addresses are public. Pure: text in, a reason out; `guard.py` calls it before it connects.
 
-`ipaddress.is_global` alone will not do: it calls multicast global, and every form in which IPv6 carries an IPv4 address
-(NAT64, 6to4, IPv4-compatible), so that `64:ff9b::7f00:1` or `2002:7f00:1::` would lead to 127.0.0.1 on a host with a
-translator. So what is refused is listed by name, from the IANA registries of special-purpose addresses
+`ipaddress.is_global` alone is not enough. It calls multicast global, and every form in which IPv6 carries an IPv4
+address (NAT64, 6to4, IPv4-compatible): on a host with a translator, `64:ff9b::7f00:1` or `2002:7f00:1::` would lead to
+127.0.0.1. So refused networks are listed by name, from the IANA registries of special-purpose addresses
 (https://www.iana.org/assignments/iana-ipv4-special-registry, …/iana-ipv6-special-registry), and `is_global` only closes
-the gaps. All carried addresses are refused, whatever they carry: nobody publishes a service at one.
+the gaps. All carried addresses are refused, whatever they carry, because nobody publishes a service at one.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _NOT_PUBLIC = tuple(
 )
 
 _GLOBAL_UNICAST = ip_network("2000::/3")
-"""All that IANA has given out of IPv6 for public use."""
+"""The IPv6 addresses that IANA has assigned for public use."""
 
 
 def why_not_public(address: str) -> str | None:
-    """What kind of address it is, such as "a loopback address"; None if it is a public one.
+    """Return what kind of address it is, such as "a loopback address", or None if it is public.
 
-    `address` is an IPv4 or IPv6 address, with or without a scope. Raises `ValueError` for anything else.
+    `address` is an IPv4 or IPv6 address, with or without a scope id. Raises `ValueError` for anything else.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     for network, what in _NOT_PUBLIC:

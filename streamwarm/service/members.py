@@ -1,35 +1,36 @@
-"""The processes that are one service, as each of them knows the others: its role, their reports, their workers."""
+"""The processes that are one service: what each member is, what it reports, and what member 1 knows of the others."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import trio
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from streamwarm.model import Progress
-from streamwarm.stream.running import Running
+from streamwarm.stream.running import Running, StreamView
 from streamwarm.watch.events import Lifecycle, Observation, UnexpectedError, WorkersStarted
 
 FRONT = 1
 """The member that serves clients."""
 
 SUPERVISOR = 0
-"""What reports by this number comes from no member."""
+"""The number in reports of the supervisor, which is not a member."""
 
 REPORT_EVERY_S = 0.5
-"""Progress goes to clients once a second."""
+"""Seconds between two reports. Clients get progress once a second, so a report is at most half as old."""
 
 UNREPORTED_MAX = 10_000
-"""Observations that wait for the next report; of more, the counters of `/metrics` miss some."""
+"""Observations that may wait for the next report. Of more, the oldest are dropped and `/metrics` counts too few."""
 
 NOT_REPORTED = (Lifecycle, UnexpectedError, WorkersStarted)
-"""What each member logs for itself and no metric sums up."""
+"""Observations that stay with their member: it logs them itself, and no metric sums them up."""
 
 
 @frozen
 class Role:
-    """Member `number` of `of`; `sockets` are the listening ones that it serves, as file descriptors, by name."""
+    """A process is member `number` of `of`. `sockets` are the listening sockets that it serves: file descriptors, by
+    the listener's name."""
 
     number: int = FRONT
     of: int = 1
@@ -46,35 +47,36 @@ class Report:
 
     number: int
     observations: Sequence[Observation] = ()
-    streams: Sequence[Mapping[str, object]] = ()
+    streams: Sequence[StreamView] = ()
     progress: Mapping[str, Progress] = field(factory=dict)
     pool: Mapping[str, int] = field(factory=dict)
     cache: Mapping[str, int] = field(factory=dict)
 
 
 @frozen
-class Lost:
-    """Told to member 1: that member has died."""
+class LostMember:
+    """Sent to member 1 when another member died."""
 
     number: int
 
 
 @frozen
-class Link:
-    """A member's place and its ways to the others: member 1 hears `reports`, the others `report`."""
+class Membership:
+    """A member's role and how it reaches the others. Member 1 receives `reports`; the others send theirs with
+    `report`."""
 
     role: Role = Role()
-    reports: trio.MemoryReceiveChannel[Report | Lost] | None = None
+    reports: trio.MemoryReceiveChannel[Report | LostMember] | None = None
     report: Callable[[Report], Awaitable[None]] | None = None
 
 
-ALONE = Link()
+ALONE = Membership()
 """A service of one process."""
 
 
 @define
-class Crew:
-    """The workers of all members, as this one knows them: its own now, the others' by their last report."""
+class Members:
+    """The workers of all members: this process's own as they are now, the others' by their last report."""
 
     role: Role
     running: Running
@@ -82,8 +84,9 @@ class Crew:
     _reports: dict[int, Report] = field(factory=dict)
     _peak: int = 0
 
-    def take(self, report: Report | Lost) -> None:
-        if isinstance(report, Lost):
+    def take(self, report: Report | LostMember) -> None:
+        """Keep a member's report instead of its last one, or drop what a lost member reported."""
+        if isinstance(report, LostMember):
             self._reports.pop(report.number, None)  # what it did has ended with it
             return
         self._reports[report.number] = report
@@ -103,21 +106,24 @@ class Crew:
 
     @property
     def progress(self) -> Mapping[str, Progress]:
+        """How far each running attempt has come, by job."""
         others = {job_id: one for report in self._reports.values() for job_id, one in report.progress.items()}
         return {**others, **self.running.progress}
 
     def streams(self) -> list[dict[str, object]]:
-        """As `Running.streams`; where there are several processes, each stream says in which it is."""
+        """What each busy worker streams, as `stats` shows it. With several processes, each stream names its own."""
         if self.role.of == 1:
-            return self.running.streams()
-        own = [{"process": self.role.number, **stream} for stream in self.running.streams()]
+            return [asdict(stream) for stream in self.running.streams()]
+        own = [{"process": self.role.number, **asdict(stream)} for stream in self.running.streams()]
         others = sorted(self._reports.items())
-        return own + [{"process": number, **stream} for number, report in others for stream in report.streams]
+        return own + [{"process": number, **asdict(stream)} for number, report in others for stream in report.streams]
 
     def pool(self, own: Mapping[str, int]) -> dict[str, int]:
+        """The R2 pool's connections by state: `own` and the other members'."""
         return _sum([own, *(report.pool for report in self._reports.values())])
 
     def cache(self, own: Mapping[str, int]) -> dict[str, int]:
+        """The download cache's counts: `own` and the other members'."""
         return _sum([own, *(report.cache for report in self._reports.values())])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamwarm.addresses import why_not_public
+from streamwarm.net.addresses import why_not_public
 
 REFUSED = {
     "127.0.0.1": "loopback",

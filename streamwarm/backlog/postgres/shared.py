@@ -1,0 +1,49 @@
+"""What the processes and hosts of one PostgreSQL database share."""
+
+from __future__ import annotations
+
+from attrs import asdict, frozen
+
+from streamwarm.backlog.core import rows
+from streamwarm.backlog.postgres.statements import Statements
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
+
+ALIVE_S = 15.0
+"""A process that was not heard of for this long counts as dead. Each reports every 2 s. A pause of garbage collection
+or a slow commit must not free its share of the budgets."""
+
+
+@frozen(eq=False)
+class PostgresShared:
+    """A `SharedTable`."""
+
+    _sql: Statements
+
+    def put_pause(self, pause: UserPause) -> None:
+        self._sql.write("put_pause", **rows.pause_row(pause))
+
+    def delete_pause(self, destination: str | None) -> None:
+        self._sql.write("delete_pause", destination=destination or "")
+
+    def count_resume(self, destination: str) -> None:
+        self._sql.write("count_mend", destination=destination)
+
+    def put_moved_lane(self, moved: MovedLane) -> None:
+        self._sql.write("put_moved_lane", **asdict(moved))
+
+    def put_cooldown(self, cooldown: Cooldown) -> None:
+        self._sql.write("put_silence", **rows.cooldown_row(cooldown))
+
+    def mark_alive(self, process: str, now: float) -> None:
+        self._sql.write("put_process", id=process, seen_at=now)
+        self._sql.write("delete_processes", seen_before=now - ALIVE_S)
+
+    def read_limits(self) -> SharedLimits:
+        """In one reading: every process asks every 2 s, and its other writes wait meanwhile."""
+        asked = [self._sql.send(name) for name in (*rows.SHARED_LIMITS, "count_processes")]
+        self._sql.sync()
+        *found, [counted] = (cursor.fetchall() for cursor in asked)
+        return rows.shared_limits_from(found, processes=counted["processes"])
+
+    def probe(self, now: float) -> None:
+        self._sql.write("probe", written_at=now)

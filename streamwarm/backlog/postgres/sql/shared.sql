@@ -1,0 +1,51 @@
+-- What processes share, and the write probe.
+
+-- name: probe
+INSERT INTO write_probe (id, written_at) VALUES (1, %(written_at)s)
+ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at;
+
+-- name: put_pause
+INSERT INTO pauses (destination, until, paused_at) VALUES (%(destination)s, %(until)s, %(paused_at)s)
+ON CONFLICT (destination) DO UPDATE SET until = excluded.until, paused_at = excluded.paused_at;
+
+-- name: delete_pause
+DELETE FROM pauses WHERE destination = %(destination)s;
+
+-- name: pauses
+SELECT destination, until, paused_at FROM pauses ORDER BY destination;
+
+-- name: put_moved_lane
+INSERT INTO moved_lanes (destination, lane, address) VALUES (%(destination)s, %(lane)s, %(address)s)
+ON CONFLICT (destination, lane) DO UPDATE SET address = excluded.address;
+
+-- name: moved_lanes
+SELECT destination, lane, address FROM moved_lanes ORDER BY destination, lane;
+
+-- name: count_mend
+INSERT INTO mends (destination, number) VALUES (%(destination)s, 1)
+ON CONFLICT (destination) DO UPDATE SET number = mends.number + 1;
+
+-- name: mends
+SELECT destination, number FROM mends ORDER BY destination;
+
+-- name: put_silence
+INSERT INTO silences (destination, lane, until, reason)
+VALUES (%(destination)s, %(lane)s, %(until)s, %(reason)s)
+ON CONFLICT (destination, lane) DO UPDATE SET until = excluded.until, reason = excluded.reason
+WHERE excluded.until > silences.until;
+
+-- name: silences
+SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane;
+
+-- name: put_process
+INSERT INTO processes (id, seen_at) VALUES (%(id)s, %(seen_at)s)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at;
+
+-- name: delete_process
+DELETE FROM processes WHERE id = %(id)s;
+
+-- name: delete_processes
+DELETE FROM processes WHERE seen_at < %(seen_before)s;
+
+-- name: count_processes
+SELECT count(*) AS processes FROM processes;

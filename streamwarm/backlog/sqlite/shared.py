@@ -1,0 +1,40 @@
+"""What the processes of one SQLite file share."""
+
+from __future__ import annotations
+
+from attrs import asdict, frozen
+
+from streamwarm.backlog.core import rows
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
+from streamwarm.backlog.sqlite.statements import Statements
+
+
+@frozen(eq=False)
+class SqliteShared:
+    """A `SharedTable`."""
+
+    _sql: Statements
+
+    def put_pause(self, pause: UserPause) -> None:
+        self._sql.run("put_pause", **rows.pause_row(pause))
+
+    def delete_pause(self, destination: str | None) -> None:
+        self._sql.run("delete_pause", destination=destination or "")
+
+    def count_resume(self, destination: str) -> None:
+        self._sql.run("count_mend", destination=destination)
+
+    def put_moved_lane(self, moved: MovedLane) -> None:
+        self._sql.run("put_moved_lane", **asdict(moved))
+
+    def put_cooldown(self, cooldown: Cooldown) -> None:
+        self._sql.run("put_silence", **rows.cooldown_row(cooldown))
+
+    def mark_alive(self, process: str, now: float) -> None:
+        """Nothing is stored: one supervisor started all processes of this file and knows how many there are."""
+
+    def read_limits(self) -> SharedLimits:
+        return rows.shared_limits_from([self._sql.all(name) for name in rows.SHARED_LIMITS], processes=1)
+
+    def probe(self, now: float) -> None:
+        self._sql.run("probe", written_at=now)

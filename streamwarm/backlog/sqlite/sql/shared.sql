@@ -1,0 +1,34 @@
+-- What processes share, and the write probe.
+
+-- name: probe
+INSERT OR REPLACE INTO write_probe (id, written_at) VALUES (1, :written_at);
+
+-- name: put_pause
+INSERT OR REPLACE INTO pauses (destination, until, paused_at) VALUES (:destination, :until, :paused_at);
+
+-- name: delete_pause
+DELETE FROM pauses WHERE destination = :destination;
+
+-- name: pauses
+SELECT destination, until, paused_at FROM pauses ORDER BY destination;
+
+-- name: put_moved_lane
+INSERT OR REPLACE INTO moved_lanes (destination, lane, address) VALUES (:destination, :lane, :address);
+
+-- name: moved_lanes
+SELECT destination, lane, address FROM moved_lanes ORDER BY destination, lane;
+
+-- name: count_mend
+INSERT INTO mends (destination, number) VALUES (:destination, 1)
+ON CONFLICT (destination) DO UPDATE SET number = number + 1;
+
+-- name: mends
+SELECT destination, number FROM mends ORDER BY destination;
+
+-- name: put_silence
+INSERT INTO silences (destination, lane, until, reason) VALUES (:destination, :lane, :until, :reason)
+ON CONFLICT (destination, lane) DO UPDATE SET until = excluded.until, reason = excluded.reason
+WHERE excluded.until > silences.until;
+
+-- name: silences
+SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane;

@@ -1,0 +1,92 @@
+"""What an operator loses without `check` and `migrate`: learning before the first job that a setting is wrong."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+import trio
+from attrs import evolve
+
+from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.command_line import cli
+from tests.worlds.operator import operating
+from tests.worlds.processes import write_config
+from tests.worlds.service import (
+    CHAT,
+    TOKEN,
+    running_emulator,
+    telegram_table,
+)
+
+
+async def test_check_proves_bucket_clock_bot_chats_and_store(object_store: ObjectStore, tmp_path: Path) -> None:
+    async with running_emulator() as emulator:
+        config = write_config(tmp_path, object_store, {"mybot": telegram_table(emulator, handoff="auto")})
+        good = await cli("check", "--json", "--config", str(config))
+        assert good.code == 0, good.out
+        assert [(line["check"], line["ok"]) for line in good.json()] == [
+            ("store", True),
+            ("bucket", True),
+            ("clock", True),
+            ("mybot: bot", True),
+            (f"mybot: chat {CHAT}", True),
+            ("mybot: hand-off", True),
+        ]
+        assert not (tmp_path / "streamwarm.db").exists()
+
+        wrong = {
+            "mybot": telegram_table(emulator, chats=[CHAT, -77]),
+            "nobot": telegram_table(emulator, token="1:nobody"),
+        }
+        bad = evolve(object_store, secret_access_key="wrong-secret")
+        config = write_config(tmp_path, bad, wrong)
+        told = await cli("check", "--config", str(config))
+        assert told.code == 1
+        listing = await cli("push", "--prefix", "x", "--config", str(config), *("--url", "ws://127.0.0.1:1/"))
+        assert listing.code == 3
+        rows = {row[1]: row for row in (line.split("\t") for line in told.out.splitlines())}
+        assert {what for what, row in rows.items() if row[0] == "FAILED"} == {
+            *("bucket", "mybot: chat -77", "nobot: bot", f"nobot: chat {CHAT}"),
+        }
+        assert "@BotFather" in rows["nobot: bot"][2]
+        assert rows[f"nobot: chat {CHAT}"][2] == "not asked: the bot itself failed, see its line"
+        for secret in ("wrong-secret", TOKEN, "1:nobody"):
+            assert secret not in told.out + told.err
+
+
+async def test_check_of_nothing_names_what_is_missing(tmp_path: Path) -> None:
+    config = tmp_path / "streamwarm.toml"
+    config.write_text(f"[store]\nurl = 'sqlite:///{tmp_path}/nowhere/s.db'\n")
+    told = await cli("check", "--config", str(config))
+    assert told.code == 1
+    for words in ("nowhere", "r2.bucket", "[destinations.mybot]"):
+        assert words in told.out
+    config.write_text("[store]\nulr = 1\n")
+    assert (await cli("check", "--config", str(config))).code == 2
+
+
+async def test_migrations_that_start_together_make_one_schema_also_beside_a_service(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(migrate_ok, url)
+    with sqlite3.connect(tmp_path / "s.db") as database:
+        versions = [version for (version,) in database.execute("SELECT version FROM schema_migrations")]
+    database.close()
+    assert versions == sorted(set(versions))
+    async with operating(object_store, tmp_path):
+        assert (await cli("migrate", "--store", url)).code == 0
+    refused = await cli("migrate", "--store", f"sqlite:///{tmp_path}/nowhere/s.db")
+    assert (refused.code, "folder exists" in refused.err) == (3, True)
+
+
+async def migrate_ok(url: str) -> None:
+    process = await trio.run_process(
+        [sys.executable, "-m", "streamwarm", "migrate", "--json", "--store", url], capture_stdout=True
+    )
+    assert json.loads(process.stdout)["schema_version"] >= 1
