@@ -197,9 +197,8 @@ class Multipart:
         """Join the parts. If the answer is lost, look for the object, and then complete once more."""
         for is_last_try in (False, True):
             answer = await self._ask_to_complete(key, upload_id, etags)
-            if answer is not None and not (
-                is_last_try and answer.status == 404
-            ):  # the first try completed it, or it was aborted
+            # A 404 to the second try: the first one completed the upload, or it was aborted.
+            if answer is not None and not (is_last_try and answer.status == 404):
                 # S3 sends its 200 before it knows whether the parts can be joined.
                 if answer.status != 200 or b"<Error>" in answer.body:
                     raise self.client.refusal(answer, key)
