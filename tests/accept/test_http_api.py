@@ -172,6 +172,7 @@ async def test_a_full_backlog_and_a_drain_tell_when_to_come_back() -> None:
 async def test_probes_metrics_and_stats_answer() -> None:
     async with open_world() as world, open_http_service(world) as url, api(url) as client:
         assert (await client.get("/healthz")).text == "ok\n"
+        assert "server" not in (await client.get("/readyz")).headers
         assert (await client.get("/readyz")).status_code == 200
         world.not_ready.append("the store is read-only")
         assert_problem(await client.get("/readyz"), 503, "read-only")

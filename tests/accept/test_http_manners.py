@@ -128,6 +128,8 @@ async def test_what_is_refused_before_it_is_read_is_a_problem_too(request_: byte
         head, _, body = (await read_all(stream)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d" % status)
     assert b"content-type: application/problem+json" in head.lower()
+    assert b"\r\ndate: " in head.lower()
+    assert b"\r\nserver: " not in head.lower()
     assert json.loads(body)["status"] == status
     assert len(json.loads(body)["detail"]) > 10
 
