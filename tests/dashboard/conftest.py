@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from streamwarm.sandbox.object_store import ObjectStore
-from tests.dashboard.visits import DESKTOP, Visit
 from tests.worlds.dashboard import Live, live_services, past_hour
 
 FLAGS = (
@@ -41,14 +40,3 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def visit(browser: Browser, live: Live) -> Iterator[Visit]:
-    context = browser.new_context(viewport=DESKTOP)
-    visit = Visit(context.new_page())
-    yield visit
-    context.close()
-    live.calm()
-    # The browser's own word for the 401 that brings the form, and for a 404 that says "cold".
-    assert [text for text in visit.troubles if "the server responded with a status of 40" not in text] == []

@@ -4,26 +4,79 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from streamwarm.sandbox.bot_api import Fault, FaultKind
-from tests.dashboard.visits import PHONE, Visit, content, fits
-from tests.worlds.dashboard import Live
+from tests.worlds.dashboard import TOKEN, Live
 
 pytestmark = pytest.mark.needs("chromium")
 
+DESKTOP = ViewportSize(width=1280, height=940)
 TALL = ViewportSize(width=1280, height=1180)
+PHONE = ViewportSize(width=360, height=780)
 ARCHIVE_BOT = 5151
 QUEUED = 10_000
 PART_WAY = re.compile(r"^[1-9]\d?$")
 FILMS = ("night-market", "old-bridge", "harbour")
 Scheme = Literal["light", "dark"]
+
+HOSTILE = [
+    '<img src=x onerror="window.hacked=1">.mp4',
+    "media/\u202egpj.exe",
+    "media/\u3164\u2003.bin",
+    "media/" + "w" * 1018,
+    "a b/\n\t\x1b[31m\u0000".replace("\u0000", "") + "/\U0001f600\u200d\U0001f525.png",
+    "Z\u0351\u036b\u0343\u036a\u0302" * 40,
+    "</script><script>window.hacked=1</script>",
+]
+
+
+def content(seed: str, size_bytes: int = 20_000) -> bytes:
+    return random.Random(seed).randbytes(size_bytes)
+
+
+class Visit:
+    """A page and what went wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.troubles: list[str] = []
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("console", lambda note: self.troubles.append(note.text) if note.type == "error" else None)
+
+    def sign_in(self, url: str) -> Page:
+        self.page.goto(url)
+        self.page.get_by_label("Token").fill(TOKEN)
+        self.page.keyboard.press("Enter")
+        return self.ready()
+
+    def ready(self) -> Page:
+        expect(self.page.locator("#link")).to_have_text("Live")
+        expect(self.page.locator("#main")).to_have_attribute("data-stale", "false")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser: Browser, live: Live) -> Iterator[Visit]:
+    context = browser.new_context(viewport=DESKTOP)
+    visit = Visit(context.new_page())
+    yield visit
+    context.close()
+    live.calm()
+    # The browser's own word for the 401 that brings the form, and for a 404 that says "cold".
+    assert [text for text in visit.troubles if "the server responded with a status of 40" not in text] == []
+
+
+def fits(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 
 def test_a_push_appears_progresses_and_finishes_without_a_reload(live: Live, visit: Visit) -> None:
@@ -81,6 +134,55 @@ def test_no_line_takes_the_place_of_another_under_the_pointer(live: Live, visit:
     expect(page.locator("#jobs tr").first).to_contain_text("first.bin")
     page.mouse.move(0, 0)
     expect(page.locator("#jobs tr").first).to_contain_text("second.bin")
+
+
+def test_a_token_opens_the_dashboard_for_this_tab_and_stands_in_no_address(live: Live, visit: Visit) -> None:
+    page = visit.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(live.busy)
+    token = page.get_by_label("Token")
+    expect(token).to_be_focused()
+    for wrong in ("wrong", "schl\u00fcssel"):
+        token.fill(wrong)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("This token is not one of the service’s.")
+    expect(page.locator("#workers")).to_have_count(0)
+    token.fill(TOKEN)
+    page.keyboard.press("Enter")
+    visit.ready()
+    page.reload()
+    visit.ready()
+    assert not [url for url in asked if "canary" in url]
+    assert page.evaluate("localStorage.length") == 0
+    with page.context.expect_page() as opened:
+        page.evaluate("window.open('/', '_blank', 'noopener')")
+    expect(opened.value.get_by_label("Token")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_what_strangers_wrote_is_shown_as_text(live: Live, visit: Visit) -> None:
+    page = visit.sign_in(live.busy)
+    said = 'Bad Request: <svg onload="window.hacked=1"> \u202eetadpu \u0007'
+    live.inject(Fault(FaultKind.REFUSED, description=said, times=None))
+    live.put({HOSTILE[0]: content("hostile")})
+    live.push(*({"r2_key": key, "options": {"caption": "<b onclick=hacked=1>\u202e"}} for key in HOSTILE))
+    expect(page.locator("#jobs tr", has_text="<img src=x").locator(".badge")).to_have_text("failed")
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".failure .reason", has_text='<svg onload="window.hacked=1">')).to_be_visible()
+    expect(page.locator("#jobs tr", has_text="<img src=x onerror=")).to_be_visible()
+    expect(page.locator("#jobs tr", has_text="\\u{202e}gpj.exe")).to_be_visible()
+    expect(page.locator("#jobs tr", has_text="\\u{a}\\u{9}\\u{1b}[31m")).to_be_visible()
+    expect(page.locator("#jobs tr", has_text="\\u{3164}\\u{2003}.bin")).to_be_visible()
+    page.locator("#jobs tr", has_text="<img src=x").get_by_role("button").click()
+    expect(page.locator(".facts", has_text='"caption":"<b onclick=hacked=1>\\u{202e}"')).to_be_visible()
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        assert fits(page)
+    assert page.locator("main img, main script, main svg[onload], main b[onclick]").count() == 0
+    assert page.evaluate("window.hacked") is None
 
 
 def test_ten_thousand_queued_jobs_are_a_page_at_a_time(live: Live, visit: Visit) -> None:
@@ -159,6 +261,57 @@ def test_an_object_is_found_by_key_and_by_digest_and_pushed_where_it_is_cold(liv
     expect(found).to_contain_text("not warm at this destination")
     page.get_by_role("button", name="Push find/cold.bin").click()
     expect(page.locator("#jobs tr", has_text="cold.bin").locator(".badge")).to_have_text("done")
+
+
+def test_a_lost_connection_is_told_and_found_again(live: Live, visit: Visit) -> None:
+    page = visit.page
+    page.route("**/v1/events", lambda route: route.abort())
+    page.goto(live.idle)
+    expect(page.locator("#link")).to_have_text("Connection lost. Trying again…")
+    page.unroute("**/v1/events")
+    visit.ready()
+    visit.troubles.clear()
+
+
+def test_a_tab_that_nobody_looks_at_holds_no_connection(live: Live, visit: Visit) -> None:
+    visit.page.clock.install()
+    visit.page.goto(live.idle)
+    page = visit.page
+    expect(page.locator("#link")).to_have_text("Live")
+    seen = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+    look = seen + "document.dispatchEvent(new Event('visibilitychange'))"
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/events")):
+        page.evaluate(look % "true")
+        page.clock.fast_forward(11_000)
+    with page.expect_request("**/v1/events"):
+        page.clock.fast_forward(20_000)
+        page.evaluate(look % "false")
+    expect(page.locator("#link")).to_have_text("Live")
+
+
+def press_tab(page: Page) -> str | None:
+    """What has the focus then; None past the page's end."""
+    page.keyboard.press("Tab")
+    told = "document.activeElement.ariaLabel || document.activeElement.id || document.activeElement.textContent"
+    name: str | None = page.evaluate(f"document.activeElement === document.body ? null : {told}")
+    return name
+
+
+def test_everything_is_reached_with_the_tab_key(live: Live, visit: Visit) -> None:
+    page = visit.sign_in(live.busy)
+    expect(page.locator("#jobs tr").first).to_be_visible()
+    page.evaluate("document.activeElement.blur()")
+    reached: list[str] = []
+    while (name := press_tab(page)) is not None:
+        reached.append(name)
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert reached[0] == "Skip to the jobs"
+    wanted = ["Pause all", "sign-out", "Pause mybot", "Pause archive", "find-reference", "jobs-state"]
+    assert [name for name in wanted if name not in reached] == []
+    plot = page.locator("#plot-jobs")
+    plot.locator("svg").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(plot.locator("[data-readout]")).to_contain_text("· done ")
 
 
 @pytest.mark.parametrize(
