@@ -21,7 +21,7 @@ def migrate(store: str | None, as_json: bool, config: Path | None) -> None:
 
     `serve` does the same when it starts. Safe if several start at once, and while the service runs.
     """
-    settings = read_settings(config, {"store.url": store})
+    settings = read_settings(config, {"store.url": store}, destinations=False)
     version = trio.run(migrate_store, settings)
     if as_json:
         print_json({"schema_version": version})
