@@ -75,7 +75,7 @@ async def test_a_hostile_key_reaches_exactly_the_object_of_that_name(key: str) -
 
 
 async def raw_get(url: str, path: str) -> tuple[int, bytes]:
-    """A GET of exactly this path: clients normalise dots."""
+    """GET exactly this path; HTTP clients would normalise its dots."""
     async with await dial(url) as stream:
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("ascii"))
         head, _, body = (await read_all(stream)).partition(b"\r\n\r\n")

@@ -168,7 +168,7 @@ async def test_a_large_upload_that_nobody_reads_leaves_no_connection_behind(path
 
 
 async def upload(stream: trio.SocketStream, path: str, size_bytes: int) -> None:
-    """Send a body of `size_bytes`, as far as the server lets it."""
+    """Send a body of `size_bytes`, or as much of it as the server reads."""
     method = "GET" if path == "/v1/stats" else "POST"
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n\r\n"
