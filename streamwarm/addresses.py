@@ -1,10 +1,10 @@
-"""Which network addresses are public. Pure: text in, a reason out. `net/guard.py` asks before it connects.
+"""Which network addresses are public. Pure: text in, a reason out; `net/guard.py` asks it before it dials.
 
-`ipaddress.is_global` is not enough. It counts multicast as global, and also IPv6 addresses that embed an IPv4 address
-(NAT64, 6to4, IPv4-compatible). On a host with a translator, `64:ff9b::7f00:1` or `2002:7f00:1::` would reach 127.0.0.1.
-So the refused networks are listed here, from the IANA registries of special-purpose addresses
-(https://www.iana.org/assignments/iana-ipv4-special-registry, …/iana-ipv6-special-registry); `is_global` closes the
-gaps. Every embedded IPv4 address is refused, even a public one: nobody publishes a service at such an address.
+`ipaddress.is_global` alone will not do: it calls multicast global, and every form in which IPv6 carries an IPv4 address
+(NAT64, 6to4, IPv4-compatible), so that `64:ff9b::7f00:1` or `2002:7f00:1::` would lead to 127.0.0.1 on a host with a
+translator. So what is refused is listed by name, from the IANA registries of special-purpose addresses
+(https://www.iana.org/assignments/iana-ipv4-special-registry, …/iana-ipv6-special-registry), and `is_global` only closes
+the gaps. All carried addresses are refused, whatever they carry: nobody publishes a service at one.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _NOT_PUBLIC = tuple(
 )
 
 _GLOBAL_UNICAST = ip_network("2000::/3")
-"""The IPv6 space that IANA has assigned for public use."""
+"""All that IANA has given out of IPv6 for public use."""
 
 
 def why_not_public(address: str) -> str | None:
-    """The reason why `address` is not public, such as "a loopback address"; None if it is public.
+    """What kind of address it is, such as "a loopback address"; None if it is a public one.
 
-    `address` is an IPv4 or IPv6 address, with or without a scope id. Raises `ValueError` for anything else.
+    `address` is an IPv4 or IPv6 address, with or without a scope. Raises `ValueError` for anything else.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     for network, what in _NOT_PUBLIC:

@@ -52,7 +52,7 @@ def test_a_long_upload_counts_in_the_minutes_in_which_it_moves_and_only_once() -
     history.sample(100, START)
     history.sample(250, START + STEP_S)
     history.observe(BytesMoved("destination", 300), START + 2 * STEP_S)
-    history.sample(300, START + 2 * STEP_S)  # it has ended and is still listed as running
+    history.sample(300, START + 2 * STEP_S)  # it has ended and is still on the list of those that run
     history.sample(0, START + 3 * STEP_S)
     history.sample(7, START + 3 * STEP_S)  # the next one
     series = history.series(START + 3 * STEP_S)
