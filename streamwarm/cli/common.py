@@ -29,8 +29,12 @@ def config_option(command: F) -> F:
     )(command)
 
 
-def read_settings(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
-    return load_settings(config, flags={k: v for k, v in (flags or {}).items() if v is not None})
+def read_settings(
+    config: Path | None, flags: Mapping[str, Any] | None = None, *, destinations: bool = True
+) -> Settings:
+    """The settings of a command. Flags that are None were not given. `destinations`: see `load_settings`."""
+    given = {path: value for path, value in (flags or {}).items() if value is not None}
+    return load_settings(config, flags=given, destinations=destinations)
 
 
 def print_json(value: Any) -> None:

@@ -22,7 +22,7 @@ def migrate(store: str | None, as_json: bool, config: Path | None) -> None:
 
     `serve` does the same when it starts. Safe when several start at once, and beside a running service.
     """
-    settings = read_settings(config, {"store.url": store})
+    settings = read_settings(config, {"store.url": store}, destinations=False)
     version = trio.run(migrate_store, settings, real_machine())
     if as_json:
         print_json({"schema_version": version})

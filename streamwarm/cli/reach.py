@@ -103,7 +103,7 @@ def client_command(command: Callable[..., Any]) -> Callable[..., Any]:
     def run(
         *args: Any, config: Path | None, url: str | None, http_url: str | None, token: str | None, **options: Any
     ) -> Any:
-        settings = read_settings(config)
+        settings = read_settings(config, destinations=False)
         service = Service(
             settings,
             _checked(url, "--url", ("ws://", "wss://")),

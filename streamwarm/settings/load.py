@@ -33,15 +33,19 @@ def load_settings(
     *,
     flags: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    destinations: bool = True,
 ) -> Settings:
     """Settings from every layer. `flags` maps paths such as `queue.workers` to values.
+
+    `destinations=False` leaves their tables unread: a client of a running service needs none, and its user may not
+    be allowed to read the files of their secrets.
 
     Raises `SettingsError` for a file that cannot be read, an unknown key, or a bad value.
     """
     environ = os.environ if environ is None else environ
     path = _config_path(config, environ)
     table = _read_toml(path) if path else {}
-    tables, variables = read_tables(table.pop("destinations", {}), path, environ)
+    destination_tables = table.pop("destinations", {})
     classes = {name: cast(Any, f.type) for name, f in fields_of(Settings).items() if name != "destinations"}
     known = {f"{section}.{key}": f for section, cls in classes.items() for key, f in fields_of(cls).items()}
     layers = [
@@ -53,8 +57,11 @@ def load_settings(
     sections = {
         name: build(cls, values.get(name, {}), f"{path or 'settings'}: {name}") for name, cls in classes.items()
     }
-    destinations = parse_destinations(tables, origin=f"{path}: " if path else "", variables=variables)
-    return Settings(**sections, destinations=destinations)
+    if not destinations:
+        return Settings(**sections)
+    tables, variables = read_tables(destination_tables, path, environ)
+    parsed = parse_destinations(tables, origin=f"{path}: " if path else "", variables=variables)
+    return Settings(**sections, destinations=parsed)
 
 
 def _merge(layers: list[_Layer], known: Mapping[str, Attribute[Any]]) -> dict[str, dict[str, Any]]:
