@@ -1,4 +1,4 @@
-"""What a user loses without these: retries that spread out, obey the far side, and end."""
+"""What a user loses without these: retries that spread out, wait as long as the peer asks, and end."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, 
 from streamwarm.cli.table import print_table
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.retry import parse_http_date
-from streamwarm.send.checks import Finding, Tell, check_handoff, check_s3, check_telegram
+from streamwarm.send.checks import Finding, Report, check_handoff, check_s3, check_telegram
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.service.machine import Machine, real_machine
 from streamwarm.service.open import check_store, open_pool, open_source, secrets_in_settings
@@ -31,7 +31,7 @@ SKEW_S = 300.0
 """How wrong this machine's clock may be, in seconds. S3 refuses signatures that are 15 minutes off
 (RequestTimeTooSkewed); a clock that is 5 minutes off will get there."""
 
-_Proof = Callable[[Tell], Awaitable[None]]
+_Proof = Callable[[Report], Awaitable[None]]
 
 
 @click.command()
@@ -88,11 +88,11 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: 
     return proofs
 
 
-async def _handoff(settings: Settings, name: str, destination: TelegramSettings, tell: Tell) -> None:
+async def _handoff(settings: Settings, name: str, destination: TelegramSettings, tell: Report) -> None:
     tell(check_handoff(name, destination, settings.r2.resolved_endpoint or ""))
 
 
-async def _unproven(name: str, tell: Tell) -> None:
+async def _unproven(name: str, tell: Report) -> None:
     tell(Finding(name, True, "its settings are valid; nothing is sent there until a job is"))
 
 
@@ -104,14 +104,14 @@ async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) ->
         found.append(Finding(what, False, f"no answer within {WITHIN_S:g} s; check the address and the network"))
 
 
-async def _store(settings: Settings, machine: Machine, tell: Tell) -> None:
+async def _store(settings: Settings, machine: Machine, tell: Report) -> None:
     try:
         tell(Finding("store", True, await check_store(settings, machine)))
     except (StoreUnavailable, SettingsError) as exc:
         tell(Finding("store", False, str(exc)))
 
 
-async def _bucket(settings: Settings, machine: Machine, tell: Tell) -> None:
+async def _bucket(settings: Settings, machine: Machine, tell: Report) -> None:
     try:
         async with open_source(settings, machine) as source:
             await source.check()
@@ -121,7 +121,7 @@ async def _bucket(settings: Settings, machine: Machine, tell: Tell) -> None:
         tell(Finding("bucket", True, f"{settings.r2.bucket} at {settings.r2.resolved_endpoint} can be listed"))
 
 
-async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, tell: Tell) -> None:
+async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, tell: Report) -> None:
     endpoint = settings.r2.resolved_endpoint
     if endpoint is None:
         return
@@ -140,5 +140,5 @@ async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine
     tell(Finding("clock", ok, detail if ok else f"{detail}: its signatures will be refused; run a time service (NTP)"))
 
 
-async def _no_destinations(tell: Tell) -> None:
+async def _no_destinations(tell: Report) -> None:
     tell(Finding("destinations", False, "none is configured; add a table [destinations.mybot] to streamwarm.toml"))

@@ -46,7 +46,7 @@ _GLOBAL_UNICAST = ip_network("2000::/3")
 def why_not_public(address: str) -> str | None:
     """Return what kind of address it is, such as "a loopback address", or None if it is public.
 
-    `address` is an IPv4 or IPv6 address, with or without a scope id. Raises `ValueError` for anything else.
+    `address` is an IPv4 or IPv6 address, with or without a scope. Raises `ValueError` for anything else.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     for network, what in _NOT_PUBLIC:

@@ -1,1 +1,1 @@
-"""What every S3 API has in common: how requests are signed and how answers read. Both `fetch` and `send` speak it."""
+"""What every S3 API has in common: signed requests and the XML of answers. `fetch` and `send` both use it."""

@@ -1,4 +1,4 @@
-"""Sizes that S3 allows, and the keys that streamwarm reserves in a bucket. Pure."""
+"""The sizes that S3 allows, and the keys that streamwarm reserves in a bucket. Pure."""
 
 MIB = 1 << 20
 
@@ -10,4 +10,4 @@ MOST_BYTES = 5 << 40
 https://developers.cloudflare.com/r2/platform/limits/): parts of 5 MiB to 5 GiB, 10,000 of them, an object of 5 TiB."""
 
 TRACES = ".streamwarm/uploads/"
-"""The prefix of the notes about multipart uploads in a destination's bucket. No job's object may have it."""
+"""The prefix of the notes about multipart uploads in a destination's bucket. No object's key may begin with it."""

@@ -1,13 +1,13 @@
 """AWS Signature Version 4 for S3, as a pure function of a request, credentials and the time.
 
-Theory. The client and the server each write the request down in one canonical form (method, path, query,
-chosen headers, payload hash), hash it, and HMAC the hash with a key that both derive from the secret, the UTC
-date, the region and the service. The server refuses whatever does not come out the same, so the path and the
-query that are signed have to be, byte for byte, the ones that go on the wire. For S3 the path is
-percent-encoded exactly once, `/` is kept, and nothing is normalised: `..`, `.` and `//` are ordinary letters
-of an object's name. HTTP libraries do normalise them, which is why `S3Request.target` exists: it is handed to
-the connection as it stands, past any URL parser. It also makes hostile names harmless: a proxy that tidies
-the path breaks the signature, and the answer is a refusal instead of another object.
+Theory. The client and the server each write the request in one canonical form (method, path, query, chosen headers,
+payload hash), hash it, and HMAC the hash with a key that both derive from the secret, the UTC date, the region and the
+service. The server refuses the request if the results differ, so the path and the query that are signed must be, byte
+for byte, those that are sent. For S3 the path is percent-encoded exactly once, `/` is kept, and nothing is normalized:
+`..`, `.` and `//` are ordinary characters of an object's key. HTTP libraries do normalize them, which is why
+`S3Request.target` exists: the connection sends it as it is, without a URL parser in between. This also makes hostile
+keys harmless: if a proxy normalizes the path, the signature fails, and the answer is a refusal instead of another
+object.
 
 Reference: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 """
@@ -28,16 +28,16 @@ from streamwarm.watch.events import Observer, SigningKeyDerived, unobserved
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "s3"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-"""The payload hash of a body that is not hashed beforehand; TLS vouches for it. R2 takes it, `aws-chunked` it
-does not."""
+"""The payload hash of a body that is not hashed beforehand, which TLS protects. R2 accepts it, but not
+`aws-chunked`."""
 
 EMPTY_PAYLOAD = hashlib.sha256(b"").hexdigest()
 
 KEY_TTL_S = 82_800.0
-"""23 h, the seed's figure: a key is derived once a day, well before the day it belongs to is over."""
+"""How long a key is kept: 23 h. A key is valid for one UTC day, so it is derived about once a day."""
 
 MAX_KEYS = 64
-"""One key a bucket and day; a service has a handful of buckets, and a bound costs nothing."""
+"""The most keys that are kept: one per bucket and day, and a service has a handful of buckets."""
 
 LONGEST_PRESIGN_S = 604_800
 """Seven days: S3 refuses a longer `X-Amz-Expires`."""
@@ -45,11 +45,11 @@ LONGEST_PRESIGN_S = 604_800
 
 @frozen
 class S3Request:
-    """What is to be signed and sent.
+    """A request to sign and send.
 
-    `host` is the `Host` header as it goes on the wire, with the port where it is not the scheme's own. `path`
-    is already encoded (`object_path`). `query` is pairs not yet encoded. `headers` are signed and sent,
-    beside those that signing adds.
+    `host` is the `Host` header as it is sent, with the port unless it is the scheme's default. `path` is already
+    encoded (`object_path`), the pairs of `query` are not. `headers` are signed and sent, together with those that
+    signing adds.
     """
 
     method: str
@@ -61,14 +61,14 @@ class S3Request:
 
     @property
     def target(self) -> bytes:
-        """The request target, byte for byte what goes on the wire."""
+        """The request target, byte for byte as it is sent."""
         return _target(self.path, canonical_query(self.query))
 
 
 @define(eq=False)
 class SigningKeys:
-    """Derived signing keys, kept `key_ttl_s` seconds and never across a UTC date change, at most `max_keys`
-    of them."""
+    """Derived signing keys, at most `max_keys` of them. Each is kept for `key_ttl_s` seconds and never used on another
+    UTC date."""
 
     key_ttl_s: float = KEY_TTL_S
     max_keys: int = MAX_KEYS
@@ -78,7 +78,7 @@ class SigningKeys:
     )
 
     def key(self, secret_access_key: str, *, date: str, region: str, service: str, now: float) -> bytes:
-        """The key for a date (`YYYYMMDD`, UTC), derived unless a fresh one is kept. `now` is Unix seconds."""
+        """Return the key for a date (`YYYYMMDD`, UTC), and derive it if none is kept. `now` is Unix seconds."""
         scope = (secret_access_key, date, region, service)
         kept = self._keys.get(scope)
         if kept is not None and 0 <= now - kept[1] < self.key_ttl_s:
@@ -104,7 +104,7 @@ class Signer:
     service: str = SERVICE
 
     def headers(self, request: S3Request, *, now: float) -> dict[str, str]:
-        """Every header to send: the request's own, `Host`, `x-amz-*` and `Authorization`. `now` is Unix
+        """Return every header to send: the request's own, `Host`, `x-amz-*` and `Authorization`. `now` is Unix
         seconds."""
         amz_date = _amz_date(now)
         headers = {
@@ -123,7 +123,7 @@ class Signer:
         return headers
 
     def presigned_target(self, request: S3Request, *, expires_s: int, now: float) -> bytes:
-        """The request target of a URL that works for whoever holds it, for `expires_s` seconds: a secret.
+        """Return the request target of a URL that works without credentials for `expires_s` seconds. It is a secret.
 
         The payload is unsigned. Raises `ValueError` unless `expires_s` is 1 to 604800.
         """
@@ -157,8 +157,7 @@ class Signer:
 
 
 def derive_key(secret_access_key: str, *, date: str, region: str, service: str) -> bytes:
-    """The 32-byte signing key for one UTC date (`YYYYMMDD`), region and service: four HMACs, one in the
-    other."""
+    """Return the 32-byte signing key for one UTC date (`YYYYMMDD`), region and service: four nested HMACs."""
     key = hmac.digest(b"AWS4" + secret_access_key.encode(), date.encode(), "sha256")
     for part in (region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -166,8 +165,8 @@ def derive_key(secret_access_key: str, *, date: str, region: str, service: str) 
 
 
 def uri_encode(text: str, *, keep_slash: bool = False) -> str:
-    """Percent-encode as S3 does: UTF-8, upper-case hex, everything but `A-Z a-z 0-9 - . _ ~` (and `/` if
-    asked).
+    """Percent-encode as S3 does: UTF-8, upper-case hex, everything but `A-Z a-z 0-9 - . _ ~` and, with `keep_slash`,
+    `/`.
 
     Raises `UnicodeEncodeError` for text that is not valid Unicode (a lone surrogate).
     """
@@ -175,13 +174,13 @@ def uri_encode(text: str, *, keep_slash: bool = False) -> str:
 
 
 def object_path(bucket: str, r2_key: str = "") -> str:
-    """The encoded path-style path of an object; of the bucket itself where the key is empty."""
+    """Return the encoded path-style path of an object, or of the bucket itself if the key is empty."""
     path = f"/{uri_encode(bucket)}"
     return f"{path}/{uri_encode(r2_key, keep_slash=True)}" if r2_key else path
 
 
 def canonical_query(query: tuple[tuple[str, str], ...]) -> str:
-    """The query string, encoded and sorted: sent as it is signed."""
+    """Return the query string, encoded and sorted, as it is signed and sent."""
     pairs = sorted((uri_encode(name), uri_encode(value)) for name, value in query)
     return "&".join(f"{name}={value}" for name, value in pairs)
 

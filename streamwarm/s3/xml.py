@@ -1,7 +1,7 @@
-"""Reads the XML that S3 answers with. Pure.
+"""Reads the XML of S3's answers. Pure.
 
-It goes through the standard library's ElementTree. That is acceptable here because callers cut a page off before it is
-parsed, a document type is refused before the parser sees it (so there are no entities to expand), and ElementTree
+It uses the standard library's ElementTree. That is safe here for three reasons: callers limit the size of a page before
+it is parsed, a document type is refused before the parser sees it (so there are no entities to expand), and ElementTree
 fetches nothing.
 
 What servers send is not always XML. S3 sends blank lines before the declaration to keep a connection open while it
@@ -26,7 +26,7 @@ _STOOD_IN = re.compile(f"[{chr(_STAND_INS)}-{chr(_STAND_INS + 0x1F)}]")
 
 
 def parse_xml(body: bytes) -> ElementTree.Element | None:
-    """The root element, or None for what is not XML or has a document type."""
+    """Return the root element, or None if the body is not XML or has a document type."""
     decoded = body.decode("utf-8-sig", "replace")
     document = decoded[_start_of_root(decoded) :]
     if document[:9].upper() == "<!DOCTYPE":
@@ -70,12 +70,12 @@ def _is_character(number: int) -> bool:
 
 
 def tag(element: ElementTree.Element) -> str:
-    """The tag without its namespace: S3 sends one, some servers none."""
+    """Return the tag without its namespace, which S3 sends and some servers do not."""
     return element.tag.rpartition("}")[2]
 
 
 def text(parent: ElementTree.Element, name: str) -> str:
-    """The text of the first child of that name; empty if there is none."""
+    """Return the text of the first child with that name, or an empty text."""
     for child in parent:
         if tag(child) == name:
             return _STOOD_IN.sub(lambda match: chr(ord(match[0]) - _STAND_INS), child.text or "")
@@ -83,7 +83,7 @@ def text(parent: ElementTree.Element, name: str) -> str:
 
 
 def read_error(body: bytes) -> tuple[str, str]:
-    """S3's code and, in brackets, its message: printable, short, both empty where the body is no S3 error."""
+    """Return S3's code and, in brackets, its message: printable and short, or empty if the body is not an S3 error."""
     root = parse_xml(body)
     if root is None or tag(root) != "Error":
         return "", ""

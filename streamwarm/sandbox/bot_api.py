@@ -1,8 +1,8 @@
 """The Bot API emulator: a Telegram-shaped HTTP server for loopback that keeps digests instead of files.
 
-Bots talk to `{base_url}/bot<token>/<method>`. What was delivered, and which faults strike next, can be
-asked and set in the same process (`BotApiEmulator`) or from another one under `/sandbox/`
-(`bot_api_control.py`). Uploads are read piece by piece and summed up; a body is never held.
+Bots send requests to `{base_url}/bot<token>/<method>`. Deliveries can be read and faults set in the same process
+(`BotApiEmulator`), or from another one under `/sandbox/` (`bot_api_control.py`). Uploads are read piece by piece and
+digested; no body is held in memory.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from streamwarm.sandbox.faults import Fault, FaultKind
 __all__ = ["BotApiEmulator", "Chat", "Delivery", "EmulatorSettings", "Fault", "FaultKind", "serve_bot_api"]
 
 MAX_CONNECTIONS = 1000
-"""More than any service of five workers opens; a bound all the same."""
+"""The most connections at a time: far more than a service of five workers opens."""
 
 
 @frozen
 class EmulatorSettings:
-    """`bots` are tokens (`<digits>:<text>`); `chats` by id. `keep` bounds the deliveries and messages
-    remembered.
+    """The emulator's bots, chats and rules.
 
-    `strict_images` refuses a photo whose header cannot be read; `latency_s` passes before every answer.
+    `bots` are tokens (`<digits>:<text>`), `chats` are by id. `keep` bounds the deliveries and messages that are
+    remembered. `strict_images` refuses a photo whose header cannot be read. `latency_s` passes before every answer.
     Raises `ValueError` for a token of another form.
     """
 
@@ -62,10 +62,10 @@ async def serve_bot_api(
     now: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[BotApiEmulator] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; `nursery.start` hands back the `BotApiEmulator`, listening. Port 0 picks a free
-    one.
+    """Serve until cancelled. `nursery.start` returns the `BotApiEmulator` once it listens.
 
-    `now` (Unix seconds) dates the messages and drives the rates. Raises `OSError` where the port is taken.
+    Port 0 means any free port. `now` (Unix seconds) dates the messages and drives the rates. Raises `OSError` if the
+    port is in use.
     """
     telegram = Telegram(
         bots={token: Bot(token) for token in settings.bots},

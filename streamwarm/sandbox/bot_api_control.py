@@ -1,8 +1,7 @@
-"""What only the sandbox has: deliveries, faults and traffic over HTTP, for tests and demos in other
-processes.
+"""The sandbox's own addresses: deliveries, faults and traffic over HTTP, for tests and demos in other processes.
 
-`GET /sandbox/deliveries?after=SEQ&limit=N`, `GET /sandbox/traffic`, and `/sandbox/faults` with GET (those
-that wait), POST (a `Fault` as a JSON object, or a list of them) and DELETE.
+`GET /sandbox/deliveries?after=SEQ&limit=N`, `GET /sandbox/traffic`, and `/sandbox/faults` with GET (the
+waiting faults), POST (a `Fault` as a JSON object, or a list of them) and DELETE.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _CONVERTER = cattrs.Converter(forbid_extra_keys=True, detailed_validation=False)
 
 @define
 class Traffic:
-    """What went through since the start. `uploads_peak` is the most uploads that were open at one time."""
+    """Counts since the start. `uploads_peak` is the most uploads that were open at one time."""
 
     requests: int = 0
     uploads_open: int = 0
@@ -69,8 +68,8 @@ def answer_control(request: Request, body: bytes, telegram: Telegram, faults: Fa
 
 
 def _deliveries(query: str, telegram: Telegram) -> dict[str, Any]:
-    """`last_seq` tells how many there were; a gap after `after` means that older ones were dropped at
-    `keep`."""
+    """Return a page of deliveries. `last_seq` is the number of all deliveries; a gap after `after` means that older
+    ones were dropped at `keep`."""
     given = parse_qs(query)
     try:
         after, limit = (int(given.get(name, [default])[0]) for name, default in (("after", "0"), ("limit", "1000")))

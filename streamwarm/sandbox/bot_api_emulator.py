@@ -1,4 +1,4 @@
-"""One running emulator: reads each request, lets a fault strike where one waits, and answers."""
+"""One running emulator: it reads each request, applies a waiting fault, and answers."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from streamwarm.sandbox.http_connection import BadRequestError, HttpConnection, 
 BOT_PATTERN = r"[0-9]{1,18}:[A-Za-z0-9_-]+"
 
 _FORM_OVERHEAD_BYTES = 1024 * 1024
-"""What a request may hold beside its file before its declared length alone gets it refused."""
+"""How much larger than the largest file a request's declared length may be before it is refused unread."""
 
 _BOT_PATH = re.compile(rf"/bot({BOT_PATTERN})/([A-Za-z]+)/?")
 _JSON = "application/json"
 
 
 class _HangupError(Exception):
-    """A fault closes the connection here."""
+    """Raised where a fault closes the connection."""
 
 
 class BotApiEmulator:
-    """A running emulator."""
+    """A running emulator, with its deliveries, faults and traffic."""
 
     def __init__(self, telegram: Telegram, client: httpx.AsyncClient, *, latency_s: float) -> None:
         self._latency_s = latency_s
@@ -55,7 +55,7 @@ class BotApiEmulator:
 
     @property
     def deliveries(self) -> Sequence[Delivery]:
-        """The last `keep` messages with a file that were taken, oldest first."""
+        """The last `keep` delivered messages with a file, oldest first."""
         return tuple(self._telegram.deliveries)
 
     @property
@@ -64,7 +64,7 @@ class BotApiEmulator:
         return self._faults.waiting
 
     def inject(self, *faults: Fault) -> None:
-        """Let faults strike the requests to come, in this order. Raises `ValueError` when too many wait."""
+        """Let faults strike the next requests, in this order. Raises `ValueError` if too many wait."""
         for fault in faults:
             self._faults.add(fault)
 
@@ -72,15 +72,14 @@ class BotApiEmulator:
         self._faults.clear()
 
     def digest_of(self, file_id: str) -> str:
-        """The SHA-256 (hex) of the bytes delivered under this id. Raises `KeyError` for an id of none of
-        the bots."""
+        """Return the SHA-256 (hex) of the bytes delivered under this id. Raises `KeyError` if it is no bot's id."""
         for token in self._telegram.bots:
             if file := read_file_id(file_id, token=token):
                 return file.sha256
         raise KeyError(file_id)
 
     async def serve_connection(self, stream: trio.SocketStream) -> None:
-        """Answer one connection's requests until it ends; whatever the peer does, nothing is raised."""
+        """Answer one connection's requests until it ends. Whatever the peer does, nothing is raised."""
         http = HttpConnection(stream)
         async with stream:
             try:
@@ -181,7 +180,7 @@ class BotApiEmulator:
         kind = SEND_METHODS.get(method)
         if kind is None:
             return success(self._telegram.call(bot, method, form))
-        await trio.sleep(self._telegram.hold_back_s(bot, form))
+        await trio.sleep(self._telegram.equal_size_delay_s(bot, form))
         self._telegram.chat_of(form.fields)
         strict_images = self._telegram.strict_images
         media = find_media(bot, kind, form, strict_images=strict_images)
@@ -195,7 +194,7 @@ class BotApiEmulator:
 
 
 def _raise_refusal(fault: Fault) -> None:
-    """Raise what a fault answers instead of carrying the request out, if it is one of those."""
+    """Raise the refusal of a fault that answers instead of carrying the request out, if it is such a fault."""
     match fault.fault:
         case FaultKind.RATE_LIMITED:
             raise too_many_requests(fault.retry_after)
@@ -208,7 +207,7 @@ def _raise_refusal(fault: Fault) -> None:
 
 
 async def _send_answer(http: HttpConnection, reply: Reply, fault: Fault | None) -> None:
-    """Answer a request that was carried out, as the fault would have it."""
+    """Answer a request that was carried out, as the fault requires."""
     if fault is None:
         await http.respond(reply.status, _encoded(reply), _JSON)
         return

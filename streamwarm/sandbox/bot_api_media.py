@@ -1,4 +1,4 @@
-"""The media that a request sends: an upload, a `file_id` or an address, and what Telegram refuses of them. No I/O."""
+"""The media of a request: an upload, a `file_id` or an address, and which of them Telegram refuses. No I/O."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MIB = 1024 * 1024
 MAX_PHOTO_BYTES = 10 * MIB
 MAX_PHOTO_SIDES = 10_000
 MAX_PHOTO_RATIO = 20
+
 SILENT_MARKER = "silent"
-"""A video whose file name contains it counts as one without sound: Telegram returns such a one as an
-animation."""
+"""A video whose file name contains this counts as one without sound, which Telegram returns as an animation."""
 
 _TYPE_NAMES = {kind: kind.replace("_", " ").title().replace(" ", "") for kind in Kind}
 _MAX_U16 = 0xFFFF
@@ -28,15 +28,14 @@ _MAX_U32 = 0xFFFFFFFF
 
 @frozen
 class MediaUrl:
-    """Media named by an address, for Telegram to fetch (handoff). The address may be signed: never show
-    it."""
+    """Media named by an address that Telegram fetches (hand-off). The address may be signed, so it is never shown."""
 
     url: str = field(repr=False)
 
 
 @frozen
 class Media:
-    """The media of a send, whichever way it was given."""
+    """The media of a send. `origin` is `upload`, `file_id` or `url`."""
 
     file: StoredFile
     details: MediaDetails
@@ -44,7 +43,7 @@ class Media:
 
 
 def find_media(bot: Bot, kind: Kind, form: Form, *, strict_images: bool) -> Media | MediaUrl:
-    """The media of a send: an upload (direct or `attach://`), a `file_id`, or an address. Raises
+    """Return the media of a send: an upload (direct or `attach://`), a `file_id` or an address. Raises
     `BotApiError`."""
     reference = form.fields.get(kind.value, "")
     upload = form.files.get(reference.removeprefix("attach://") if reference else kind.value)
@@ -63,7 +62,7 @@ def find_media(bot: Bot, kind: Kind, form: Form, *, strict_images: bool) -> Medi
 
 
 def uploaded(kind: Kind, upload: UploadedFile, fields: Mapping[str, str], *, origin: str, strict_images: bool) -> Media:
-    """New content as media of `kind`. Raises `BotApiError` where Telegram would refuse it."""
+    """Return new content as media of `kind`. Raises `BotApiError` if Telegram would refuse it."""
     if upload.bytes == 0:
         raise bad_request("file must be non-empty")
     width, height = _frame(kind, fields)
@@ -92,7 +91,7 @@ def _photo_size(upload: UploadedFile, *, strict_images: bool) -> tuple[int, int]
 
 
 def _frame(kind: Kind, fields: Mapping[str, str]) -> tuple[int, int]:
-    """The picture's size as the sender gave it, or one that a client can show."""
+    """Return the picture's size as the sender gave it, or a default that a client can show."""
     if kind is Kind.VIDEO_NOTE:
         length = min(number(fields.get("length"), 240), _MAX_U16)
         return length, length
@@ -103,5 +102,5 @@ def _frame(kind: Kind, fields: Mapping[str, str]) -> tuple[int, int]:
 
 
 def number(text: str | None, default: int) -> int:
-    """A whole number in a form's field, or `default` for anything else."""
+    """Return the whole number in a form's field, or `default` for anything else."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 else default

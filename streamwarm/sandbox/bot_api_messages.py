@@ -25,7 +25,7 @@ class Chat:
 
 @frozen
 class Bot:
-    """A bot account; the number in front of its token is its id."""
+    """A bot account. The number at the start of its token is its id."""
 
     token: str = field(repr=False)
 
@@ -36,7 +36,7 @@ class Bot:
 
 @frozen
 class MediaDetails:
-    """What the sender said about a file beyond its bytes, where the message shows it."""
+    """What a message shows of a file beside its bytes, as the sender gave it."""
 
     file_name: str | None = None
     content_type: str | None = None
@@ -44,7 +44,7 @@ class MediaDetails:
 
 
 def user_json(bot: Bot) -> dict[str, Any]:
-    """A `User` as `getMe` answers it."""
+    """Return a `User` as `getMe` answers it."""
     return {
         "id": bot.id,
         "is_bot": True,
@@ -57,13 +57,13 @@ def user_json(bot: Bot) -> dict[str, Any]:
 
 
 def chat_json(chat_id: int, chat: Chat) -> dict[str, Any]:
-    """A `Chat`: people have a first name, everything else a title."""
+    """Return a `Chat`. People have a first name, all others a title."""
     name = "first_name" if chat.type == "private" else "title"
     return {"id": chat_id, "type": chat.type, name: chat.title}
 
 
 def chat_full_info_json(chat_id: int, chat: Chat) -> dict[str, Any]:
-    """A `ChatFullInfo` as `getChat` answers it; the members added are those that every chat has."""
+    """Return a `ChatFullInfo` as `getChat` answers it, with the members that every chat has."""
     return {
         **chat_json(chat_id, chat),
         "accent_color_id": 0,
@@ -79,14 +79,14 @@ def chat_full_info_json(chat_id: int, chat: Chat) -> dict[str, Any]:
 
 
 def message_json(bot: Bot, chat_id: int, chat: Chat, *, message_id: int, at: float) -> dict[str, Any]:
-    """A `Message` without content. In a channel the chat itself is the sender."""
+    """Return a `Message` without content. In a channel the chat itself is the sender."""
     chat_object = chat_json(chat_id, chat)
     sender = {"sender_chat": chat_object} if chat.type == "channel" else {"from": _sender_json(bot)}
     return {"message_id": message_id, **sender, "chat": chat_object, "date": int(at)}
 
 
 def media_json(bot: Bot, file: StoredFile, details: MediaDetails) -> dict[str, Any]:
-    """The members of a `Message` that show a file; which ones there are depends on its kind."""
+    """Return the members of a `Message` that show a file. They depend on its kind."""
     if file.kind is Kind.PHOTO:
         return {"photo": _photo_sizes(bot, file)}
     common = _file_json(bot, file)
@@ -97,7 +97,7 @@ def media_json(bot: Bot, file: StoredFile, details: MediaDetails) -> dict[str, A
         case Kind.VIDEO:
             return {"video": {**named, **framed}}
         case Kind.ANIMATION:
-            # `document` stands beside `animation` for old clients; a reader that looks for it first is wrong.
+            # Telegram sends `document` beside `animation` for old clients. A reader must check `animation` first.
             return {"animation": {**named, **framed}, "document": named}
         case Kind.AUDIO:
             tags = _present(performer=fields.get("performer"), title=fields.get("title"))
@@ -112,7 +112,7 @@ def media_json(bot: Bot, file: StoredFile, details: MediaDetails) -> dict[str, A
 
 
 def file_json(bot: Bot, file: StoredFile) -> dict[str, Any]:
-    """A `File` as `getFile` answers it."""
+    """Return a `File` as `getFile` answers it."""
     return {**_file_json(bot, file), "file_path": f"{file.kind}s/{file.unique_id}"}
 
 
@@ -122,7 +122,7 @@ def _sender_json(bot: Bot) -> dict[str, Any]:
 
 
 def _photo_sizes(bot: Bot, file: StoredFile) -> list[dict[str, Any]]:
-    """Ascending, as Telegram answers; only sides smaller than the photo's own get a version of their own."""
+    """Return the sizes in ascending order, as Telegram does. Only sides smaller than the photo's get a version."""
     longest = max(file.width, file.height)
     versions = [file.scaled(index + 1, side) for index, side in enumerate(_PHOTO_SIDES) if side < longest]
     return [

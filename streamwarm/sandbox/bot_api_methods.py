@@ -1,6 +1,6 @@
-"""What Telegram does with a request whose body has been read: the rules, the limits, the messages. No I/O.
+"""What Telegram does with a request whose body has been read: rules, limits, messages. No I/O.
 
-Wordings of refusals are the Bot API's own where it has one, because clients decide by them.
+Refusals have the Bot API's own wording where it has one, because clients decide by it.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ MAX_CAPTION_CHARS = 1024
 MAX_TEXT_CHARS = 4096
 
 SEND_METHODS: Mapping[str, Kind] = {f"send{kind.replace('_', '')}": kind for kind in Kind}
-"""Method names in lower case, as they are compared: the Bot API does not mind case."""
+"""Method names in lower case, because the Bot API ignores case."""
 
 _CHAT_ID = re.compile(r"-?[0-9]{1,18}")
 
 
 @frozen
 class Delivery:
-    """One message with a file that Telegram took. `seq` counts from 1 without gaps; `at` in Unix seconds.
+    """One delivered message with a file. `seq` counts from 1 without gaps; `at` is in Unix seconds.
 
-    `kind` is the one returned; `origin` is `upload`, `file_id` or `url`; `fields` are the request's other
-    texts, each cut at `MAX_CAPTION_CHARS`.
+    `kind` is the one returned. `origin` is `upload`, `file_id` or `url`. `fields` are the request's other texts, each
+    cut at `MAX_CAPTION_CHARS`.
     """
 
     seq: int
@@ -69,8 +69,7 @@ class Delivery:
 
 @define
 class Telegram:
-    """Accounts, chats, messages and rates of one sandbox. At most `keep` deliveries and live messages are
-    kept."""
+    """Bots, chats, messages and rates of one sandbox. At most `keep` deliveries and undeleted messages are kept."""
 
     bots: Mapping[str, Bot] = field(repr=False)
     chats: Mapping[int, Chat]
@@ -95,7 +94,7 @@ class Telegram:
         return MAX_LOCAL_UPLOAD_BYTES if self.local_server else MAX_UPLOAD_BYTES
 
     def call(self, bot: Bot, method: str, form: Form) -> Any:
-        """The result of a method that sends no media; `method` in lower case. Raises `BotApiError`."""
+        """Return the result of a method that sends no media. `method` is in lower case. Raises `BotApiError`."""
         match method:
             case "getme":
                 return user_json(bot)
@@ -112,7 +111,7 @@ class Telegram:
                 raise BotApiError(404, "Not Found: method not found")
 
     def chat_of(self, fields: Mapping[str, str]) -> tuple[int, Chat]:
-        """The chat a request names. Raises `BotApiError` where it names none that exists."""
+        """Return the chat that a request names. Raises `BotApiError` if there is no such chat."""
         if not fields.get("chat_id"):
             raise bad_request("chat_id is empty")
         chat_id = chat_id_of(fields)
@@ -120,12 +119,13 @@ class Telegram:
             raise bad_request("chat not found")
         return chat_id, self.chats[chat_id]
 
-    def hold_back_s(self, bot: Bot, form: Form) -> float:
-        """How long a request with files waits behind others of the same size. Raises `BotApiError` (429)."""
+    def equal_size_delay_s(self, bot: Bot, form: Form) -> float:
+        """Return how long a request is delayed because of others with files of the same size. Raises `BotApiError`
+        (429)."""
         size_bytes = sum(upload.bytes for upload in form.files.values())
         if not self.enforce_rates or self.local_server or not size_bytes:
             return 0.0
-        wait_s = self._rates.hold_back_s(bot.id, size_bytes, self.now())
+        wait_s = self._rates.equal_size_delay_s(bot.id, size_bytes, self.now())
         if wait_s is None:
             raise too_many_requests(60)
         return wait_s
@@ -139,7 +139,7 @@ class Telegram:
         *,
         returned_as: Kind | None = None,
     ) -> dict[str, Any]:
-        """Put the message into its chat and return it. Raises `BotApiError`."""
+        """Add a message to its chat and return it. Raises `BotApiError`."""
         caption = fields.get("caption")
         if len(caption or "") > MAX_CAPTION_CHARS:
             raise bad_request("message caption is too long")
@@ -211,12 +211,11 @@ class Telegram:
 
 
 def chat_id_of(fields: Mapping[str, str]) -> int | None:
-    """The chat id that a request names, whether or not there is such a chat; None where it names no
-    number."""
+    """Return the chat id that a request names, whether or not the chat exists, or None if it is not a number."""
     text = fields.get("chat_id", "")
     return int(text) if _CHAT_ID.fullmatch(text) else None
 
 
 def _other_texts(method: str, fields: Mapping[str, str]) -> dict[str, str]:
-    told = {"caption", SEND_METHODS[method].value}
-    return {name: text[:MAX_CAPTION_CHARS] for name, text in fields.items() if name not in told}
+    shown = {"caption", SEND_METHODS[method].value}
+    return {name: text[:MAX_CAPTION_CHARS] for name, text in fields.items() if name not in shown}

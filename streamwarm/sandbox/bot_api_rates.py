@@ -1,8 +1,8 @@
-"""Telegram's sending rates as sliding windows, with the time passed in: what counts is when a message is made.
+"""Telegram's sending rates as sliding windows. The time is passed in; the time when a message is made counts.
 
-Figures (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this): one message a second in a
-chat, 20 a minute in a group, about 30 a second for a bot. Telegram lets short bursts pass; this does not, so whoever
-passes here keeps the rates to the letter. Files of identical size are spaced as the open server does it
+Figures (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this): one message per second in a
+chat, 20 per minute in a group, about 30 per second for a bot. Telegram lets short bursts pass. The emulator does not,
+so a client that passes here keeps the rates exactly. Files of identical size are spaced as the open server does it
 (telegram-bot-api, `Client::on_cmd`).
 """
 
@@ -13,7 +13,7 @@ from collections import deque
 from attrs import define, field, frozen
 
 _TOLERANCE_S = 1e-6
-"""Two clocks that tick alike still differ in their last digit."""
+"""The difference that is ignored: two equal times can differ in their last digit."""
 
 _SPACED_BYTES = 100_000
 _MOST_BEHIND_S = 5.0
@@ -30,7 +30,7 @@ class Window:
 
 @frozen
 class RateRules:
-    """The rates to enforce; Telegram's unless told otherwise. `equal_sizes`: space files of identical size."""
+    """The rates to enforce, Telegram's by default. `equal_sizes`: space files of identical size."""
 
     bot: Window = Window(30, 1.0)
     chat: Window = Window(1, 1.0)
@@ -46,7 +46,7 @@ class _Sent:
     _at: deque[float] = field(factory=deque)
 
     def wait_s(self, now: float) -> float:
-        """How long until one more is allowed; 0 when it is."""
+        """Return the seconds until one more is allowed, 0 if it is allowed now."""
         if len(self._at) < self.window.messages:
             return 0.0
         wait_s = self._at[0] + self.window.per_s - now
@@ -60,8 +60,8 @@ class _Sent:
 
 @define
 class RateLimits:
-    """Every bot's budget, per chat and altogether. Bots and chats are those of the settings, so it cannot grow; sizes
-    are forgotten when they no longer matter."""
+    """Every bot's budget, per chat and in all. Memory is bounded: bots and chats are those of the settings, and sizes
+    are forgotten once they no longer matter."""
 
     rules: RateRules = field(factory=RateRules)
     _bots: dict[int, _Sent] = field(factory=dict)
@@ -69,8 +69,7 @@ class RateLimits:
     _sizes: dict[tuple[int, int], float] = field(factory=dict)
 
     def take(self, bot_id: int, chat_id: int, *, group: bool, now: float) -> float:
-        """Count one message. Returns 0 if it may be sent, else the seconds to wait; then nothing is
-        counted."""
+        """Count one message and return 0, or return the seconds to wait and count nothing."""
         rules = self.rules
         of_chat = [rules.chat, rules.group] if group else [rules.chat]
         sent = [
@@ -83,8 +82,8 @@ class RateLimits:
                 one.add(now)
         return wait_s
 
-    def hold_back_s(self, bot_id: int, size_bytes: int, now: float) -> float | None:
-        """How long an upload of this size is held back because of others like it; None where it is refused."""
+    def equal_size_delay_s(self, bot_id: int, size_bytes: int, now: float) -> float | None:
+        """Return how long an upload is delayed because of others of the same size, or None if it is refused."""
         if not self.rules.equal_sizes or size_bytes <= _SPACED_BYTES:
             return 0.0
         self._sizes = {key: at for key, at in self._sizes.items() if at > now - 2 * _BUCKET_S}

@@ -1,4 +1,4 @@
-"""What the Bot API answers, as values: `{"ok": true, "result": …}` and its errors."""
+"""The Bot API's answers as values: `{"ok": true, "result": …}` and its errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ class Reply:
 
 
 class BotApiError(Exception):
-    """A request the Bot API refuses; `description` is its wording, `parameters` its ResponseParameters
-    object."""
+    """A refusal. `description` is the Bot API's wording, `parameters` its ResponseParameters object."""
 
     def __init__(self, status: int, description: str, parameters: dict[str, int] | None = None) -> None:
         super().__init__(description)
@@ -34,27 +33,27 @@ class BotApiError(Exception):
 
 
 def success(result: Any) -> Reply:
-    """The answer to a request that was carried out."""
+    """Return the answer to a request that succeeded."""
     return Reply(200, {"ok": True, "result": result})
 
 
 def bad_request(reason: str) -> BotApiError:
-    """A 400 with the server's usual prefix."""
+    """Return a 400 with the server's usual prefix."""
     return BotApiError(400, f"Bad Request: {reason}")
 
 
 def too_large() -> BotApiError:
-    """What an upload over the server's limit gets, often before it has been read."""
+    """Return the refusal of an upload over the server's limit, which often comes before it was read."""
     return BotApiError(413, "Request Entity Too Large")
 
 
 def too_many_requests(retry_after_s: int) -> BotApiError:
-    """A 429; the wait is in whole seconds (https://core.telegram.org/bots/api#responseparameters)."""
+    """Return a 429. The wait is in whole seconds (https://core.telegram.org/bots/api#responseparameters)."""
     return BotApiError(429, f"Too Many Requests: retry after {retry_after_s}", {"retry_after": retry_after_s})
 
 
 def migrated(new_chat_id: int) -> BotApiError:
-    """The group became a supergroup and has another id now."""
+    """Return the refusal for a group that became a supergroup and has another id now."""
     return BotApiError(
         400,
         "Bad Request: group chat was upgraded to a supergroup chat",

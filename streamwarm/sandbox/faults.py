@@ -1,7 +1,7 @@
 """Faults to inject into the emulator: which requests they hit, how often, and what goes wrong.
 
-A fault of the upload strikes while the body is being read, before the chat is known; a fault of the answer
-strikes after the whole body was read. Of each sort the oldest that matches a request is spent on it.
+A fault of the upload strikes while the body is being read, before the chat is known. A fault of the answer strikes
+after the whole body was read. For each request, the oldest matching fault of each sort is used.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ MAX_FAULTS = 1000
 
 
 MAX_FAULT_S = 3600
-"""The longest that a fault holds a request; clients under test give up long before."""
+"""The longest that a fault may delay a request. Clients under test give up long before."""
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. Each says whether the chat gets the message all the same."""
+    """What goes wrong. Each description says whether the message is delivered to the chat."""
 
     STALL_UPLOAD = "stall_upload"
-    """Stops reading for `seconds`, then goes on."""
+    """Stops reading for `seconds`, then continues."""
 
     CLOSE_UPLOAD = "close_upload"
-    """Closes the connection without a word. With `at_byte` 0: what a kept-alive connection does that is
-    reused at the moment its peer gives it up."""
+    """Closes the connection without an answer. With `at_byte` 0 it does what a kept-alive connection does that is
+    reused just as its peer closes it."""
 
     REFUSE_UPLOAD = "refuse_upload"
     """Answers `status` and `description` before the body is read, then reads nothing for `seconds`, then
@@ -48,7 +48,7 @@ class FaultKind(StrEnum):
     """`status`, `content_type` and `body` exactly as given; delivered if `delivers`."""
 
     NO_FILE = "no_file"
-    """A Message without any file in it; delivered."""
+    """A Message without a file; delivered."""
 
     RETURNED_AS = "returned_as"
     """A Message with the file as another `kind`; delivered."""
@@ -71,12 +71,12 @@ UPLOAD_FAULTS = frozenset({FaultKind.STALL_UPLOAD, FaultKind.CLOSE_UPLOAD, Fault
 
 @frozen
 class Fault:
-    """One rule. `method`, `bot_id` and `chat_id` narrow what it hits, None means any, and
-    without a method only sends are hit.
+    """One rule. `method`, `bot_id` and `chat_id` limit which requests it hits; None means any. Without a method it hits
+    only sends.
 
-    `skip` requests pass before it strikes, then it strikes `times` times (None: until cleared). `at_byte`
-    counts bytes of the request's body, rounded up to the piece that was read; beyond the body's end it
-    means its end. Raises `ValueError` where members do not fit together.
+    `skip` requests pass before it strikes, then it strikes `times` times (None: until cleared). `at_byte` counts bytes
+    of the request's body, rounded up to the piece that was read; beyond the body's end it means the end. Raises
+    `ValueError` if members do not fit together.
     """
 
     fault: FaultKind
@@ -100,7 +100,7 @@ class Fault:
         if self.of_upload and self.chat_id is not None:
             raise ValueError(f"{self.fault} strikes before the chat is known: leave out chat_id")
         if not 200 <= self.status <= 599 or self.status in (204, 304):
-            raise ValueError(f"status {self.status} ends no answer with a body: use 200 to 599, not 204 or 304")
+            raise ValueError(f"status {self.status} cannot have a body: use 200 to 599, not 204 or 304")
         if (self.times is not None and self.times < 1) or min(self.skip, self.at_byte) < 0:
             raise ValueError("times must be at least 1, and skip and at_byte at least 0")
         if not 0 <= self.seconds <= MAX_FAULT_S:
@@ -113,7 +113,7 @@ class Fault:
         return self.fault in UPLOAD_FAULTS
 
     def hits(self, method: str, bot_id: int, chat_id: int | None) -> bool:
-        """Whether a request is one of those meant; `method` in lower case."""
+        """Whether the fault applies to a request. `method` is in lower case."""
         if self.method is None and not method.startswith("send"):
             return False
         return (
@@ -134,7 +134,7 @@ class FaultPlan:
         return tuple(self._waiting)
 
     def add(self, fault: Fault) -> None:
-        """Raises `ValueError` when too many wait already."""
+        """Add a fault. Raises `ValueError` if too many wait already."""
         if len(self._waiting) >= MAX_FAULTS:
             raise ValueError(f"{MAX_FAULTS} faults wait already: clear them first")
         self._waiting.append(fault)
@@ -143,8 +143,10 @@ class FaultPlan:
         self._waiting.clear()
 
     def take(self, method: str, bot_id: int, chat_id: int | None, *, of_upload: bool) -> Fault | None:
-        """The fault for this request, now spent once. `method` in lower case; `chat_id` None while it is
-        unknown."""
+        """Return the fault for this request, if there is one, and count its use.
+
+        `method` is in lower case; `chat_id` is None while it is unknown.
+        """
         for index, fault in enumerate(self._waiting):
             if fault.of_upload is not of_upload or not fault.hits(method, bot_id, chat_id):
                 continue

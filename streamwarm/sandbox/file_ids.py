@@ -1,8 +1,8 @@
 """Identifiers that describe themselves: a `file_id` holds what the emulator must know to send the file again.
 
-So nothing has to be remembered per file, an id outlives a restart of the sandbox, and a test can read from
-the id which bytes were delivered. As with Telegram, a `file_id` serves one bot alone (it is signed with
-the bot's token) and one kind alone, while `file_unique_id` is the same for every bot.
+So nothing has to be remembered per file, an id stays valid after a restart of the sandbox, and a test can read from the
+id which bytes were delivered. As with Telegram, a `file_id` works for one bot (it is signed with the bot's token) and
+one kind only, while `file_unique_id` is the same for every bot.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ BEST_SIZE = 0
 
 @frozen
 class StoredFile:
-    """A file that Telegram has. `width` and `height` in pixels, 0 where the kind has none; `duration_s`
-    likewise."""
+    """A file that Telegram has. `width` and `height` are in pixels; they and `duration_s` are 0 if the kind has
+    none."""
 
     kind: Kind
     sha256: str
@@ -40,13 +40,12 @@ class StoredFile:
 
     @property
     def unique_id(self) -> str:
-        """15 characters, as Telegram's are: the same for the same content, kind and size whichever bot
-        sent it."""
+        """15 characters, as Telegram's have: the same for the same content, kind and size, whichever bot sent it."""
         text = f"{self.kind}:{self.sha256}:{self.size_index}"
         return _encode(hashlib.sha256(text.encode()).digest()[:11])
 
     def scaled(self, size_index: int, longest_side: int) -> StoredFile:
-        """The smaller version of a photo whose longest side is at most `longest_side` pixels."""
+        """Return the version of a photo whose longest side has at most `longest_side` pixels."""
         scale = min(1.0, longest_side / max(self.width, self.height))
         return evolve(
             self,
@@ -58,7 +57,7 @@ class StoredFile:
 
 
 def file_id(file: StoredFile, *, bot_id: int, token: str) -> str:
-    """The id by which this bot may send the file again."""
+    """Return the id with which this bot may send the file again."""
     packed = _LAYOUT.pack(
         _KINDS.index(file.kind),
         file.size_index,
@@ -73,7 +72,7 @@ def file_id(file: StoredFile, *, bot_id: int, token: str) -> str:
 
 
 def read_file_id(text: str, *, token: str) -> StoredFile | None:
-    """The file that an id names, or None for an id of another bot or none at all."""
+    """Return the file that an id names, or None if it is another bot's id or not an id."""
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

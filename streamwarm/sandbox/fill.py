@@ -1,4 +1,4 @@
-"""Puts objects into a bucket: the demo's library and the load generator fill their sandbox with it."""
+"""Puts objects into a bucket. The demo's library and the load generator fill their sandbox with it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ async def put_object(
     now: Callable[[], float],
     answer_timeout_s: float = 60.0,
 ) -> str:
-    """Store `body`, exactly `length_bytes` of it, as `r2_key` and return its ETag (empty if the server gives
-    none).
+    """Store `body`, which has exactly `length_bytes`, as `r2_key` and return its ETag (empty if the server gives none).
 
-    Bytes are hashed into the signature; a stream is sent as it comes, with an unsigned payload. Every wait
-    for the network ends after `answer_timeout_s`. Raises `SourceError`.
+    Bytes are hashed into the signature. A stream is sent as it comes, with an unsigned payload. Every wait for the
+    network ends after `answer_timeout_s`. Raises `SourceError`.
     """
     if not r2_key:
         raise SourceError(ErrorCode.SOURCE_REFUSED, "an object needs a name")

@@ -1,8 +1,7 @@
-"""Reads a Bot API request's parameters in every way the Bot API takes them; files pass through, never kept.
+"""Reads a Bot API request's parameters in every form that the Bot API takes. Files are read but not kept.
 
-The ways (https://core.telegram.org/bots/api#making-requests): query string,
-`application/x-www-form-urlencoded`, `application/json` and `multipart/form-data`. Of a file only its
-digest, its size and its first bytes remain.
+The forms (https://core.telegram.org/bots/api#making-requests): query string, `application/x-www-form-urlencoded`,
+`application/json` and `multipart/form-data`. Of a file, only its digest, its size and its first bytes are kept.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from streamwarm.sandbox.multipart_reader import (
 )
 
 MAX_TEXT_BYTES = 1024 * 1024
-"""The most that all texts of a request may take together; captions and keyboards take a few KB."""
+"""The most that all texts of a request may have together. Captions and keyboards take a few KB."""
 
 MAX_PARTS = 100
-"""The most parts a request may have; a send has about twenty parameters."""
+"""The most parts that a request may have. A send has about twenty parameters."""
 
 HEAD_BYTES = 64 * 1024
-"""How much of a file's start is kept: an Exif block before a JPEG's dimensions may take 64 KB."""
+"""How much of a file's start is kept. An Exif block before a JPEG's dimensions may take 64 KB."""
 
 
 @frozen
 class UploadedFile:
-    """A file that arrived whole. `sha256` is lower-case hex, `head` its first `HEAD_BYTES`."""
+    """A complete file. `sha256` is lower-case hex, `head` its first `HEAD_BYTES`."""
 
     file_name: str | None
     content_type: str | None
@@ -63,8 +62,8 @@ class FormReader(Protocol):
 
 
 def form_reader(content_type: str, query: str, *, max_file_bytes: int) -> FormReader:
-    """The reader for a body of this `Content-Type`. Raises `BotApiError` where the header or the query is
-    no good."""
+    """Return the reader for a body of this `Content-Type`. Raises `BotApiError` if the header or the query is
+    invalid."""
     fields = _parse_pairs(query)
     if not content_type.lower().startswith("multipart/form-data"):
         return _TextForm(content_type.lower(), fields)
@@ -76,7 +75,7 @@ def form_reader(content_type: str, query: str, *, max_file_bytes: int) -> FormRe
 
 
 class FileDigest:
-    """Sums up a file as it passes. Raises `BotApiError` 413 as soon as it exceeds `max_bytes`."""
+    """Digests a file piece by piece. Raises `BotApiError` 413 as soon as it exceeds `max_bytes`."""
 
     def __init__(self, file_name: str | None, content_type: str | None, *, max_bytes: int) -> None:
         self._file_name = file_name
@@ -102,7 +101,7 @@ class FileDigest:
 
 @define
 class _TextForm:
-    """A body that is JSON, urlencoded, or nothing."""
+    """A body that is JSON, urlencoded or empty."""
 
     _content_type: str
     _fields: dict[str, str]
@@ -125,7 +124,7 @@ class _TextForm:
 
 @define
 class _MultipartForm:
-    """A body of parts: one with a file name is a file, one without is a field."""
+    """A body of parts. A part with a file name is a file, one without is a field."""
 
     _reader: MultipartReader
     _fields: dict[str, str]
@@ -190,7 +189,7 @@ def _parse_pairs(text: str) -> dict[str, str]:
 
 
 def _parse_json(body: bytes) -> dict[str, str]:
-    """A member that is no text is handed on as its JSON, as the Bot API itself does."""
+    """Return the members as texts. One that is not a text becomes its JSON, as at the Bot API itself."""
     try:
         members = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:

@@ -1,7 +1,7 @@
 """Fetches media that a request names by its address, as Telegram does
 (https://core.telegram.org/bots/api#sending-files).
 
-It is a sandbox: addresses on loopback are fetched like any other, which Telegram's own servers never do.
+Unlike Telegram's own servers, the sandbox also fetches from addresses on loopback.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamwarm.sandbox.form_reader import FileDigest, UploadedFile
 MAX_PHOTO_URL_BYTES = 5 * MIB
 MAX_URL_BYTES = 20 * MIB
 MAX_VOICE_URL_BYTES = MIB
-"""A longer voice message comes back as a file."""
+"""A longer voice message is returned as a file."""
 
 _TIMEOUT_S = 20.0
 
@@ -68,7 +68,7 @@ async def _digest(response: httpx.Response, file_name: str, content_type: str, m
 
 
 def kind_fetched(kind: Kind, fetched: UploadedFile) -> Kind:
-    """What Telegram makes of a file that it has fetched to be sent as `kind`."""
+    """Return the kind under which Telegram sends a file that it has fetched as `kind`."""
     return Kind.DOCUMENT if kind is Kind.VOICE and fetched.bytes > MAX_VOICE_URL_BYTES else kind
 
 

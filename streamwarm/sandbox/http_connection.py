@@ -1,6 +1,6 @@
-"""HTTP/1.1 for a server, h11 over a trio stream, one request at a time and nothing of a body ever kept.
+"""HTTP/1.1 for a server: h11 over a trio stream, one request at a time. No part of a body is kept.
 
-Every wait has an end: for the next request, for bytes of a body, for the peer to take an answer.
+Every wait has a time limit: for the next request, for bytes of a body, for the peer to take an answer.
 """
 
 from __future__ import annotations
@@ -13,27 +13,26 @@ import trio
 from attrs import frozen
 
 READ_BYTES = 128 * 1024
-"""A piece of a body: large enough that the event loop costs less than the digest, small enough for the
+"""The size of a body's piece: so large that the event loop costs less than the digest, and small enough for the CPU's
 cache."""
 
 MAX_HEAD_BYTES = 64 * 1024
 IDLE_TIMEOUT_S = 75.0
-"""nginx's default for kept-alive connections, which is what stands in front of api.telegram.org."""
+"""nginx's default for kept-alive connections; api.telegram.org is behind nginx."""
 
 IO_TIMEOUT_S = 60.0
 LINGER_S = 2.0
-"""How long what the peer still sends is read and dropped after an early answer: a close with unread bytes
-resets the connection, and the peer may lose the answer with it (RFC 9112, section 9.6)."""
+"""How long bytes are still read and dropped after an early answer. Closing with unread bytes resets the connection, and
+the peer may lose the answer then (RFC 9112, section 9.6)."""
 
 
 class BadRequestError(Exception):
-    """The peer does not speak HTTP/1.1; the message says what was wrong, and never quotes the request."""
+    """The peer does not speak HTTP/1.1. The message says what was wrong and never quotes the request."""
 
 
 @frozen
 class Request:
-    """A request's head. `path` is decoded, header names are in lower case; `body_bytes` None if it is
-    chunked."""
+    """A request's head. `path` is decoded, and header names are in lower case."""
 
     method: str
     path: str
@@ -50,21 +49,21 @@ class Request:
 
     @property
     def body_bytes(self) -> int | None:
-        """The declared length, None for a chunked body. h11 has checked that it is a number."""
+        """The declared length, or None for a chunked body. h11 has checked that it is a number."""
         if "transfer-encoding" in self.headers:
             return None
         return int(self.headers.get("content-length", "0"))
 
 
 class HttpConnection:
-    """One connection. For each request: `next_request`, `next_piece` until it is empty, `respond`."""
+    """One connection. For each request, call `next_request`, `next_piece` until it is empty, and `respond`."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
         self._stream = stream
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
 
     async def next_request(self) -> Request | None:
-        """The next request's head, None once the peer has closed or the connection is not to be used again.
+        """Return the next request's head, or None once the peer has closed or the connection may not be used again.
 
         Raises `BadRequestError`, `trio.TooSlowError`, `trio.BrokenResourceError`.
         """
@@ -80,9 +79,9 @@ class HttpConnection:
         return Request(event.method.decode("ascii", "replace"), unquote(path), query, headers)
 
     async def next_piece(self) -> bytes:
-        """More of the body, empty at its end. Raises as `next_request`.
+        """Return more of the body, or `b""` at its end.
 
-        A body that the peer cut short is a `BadRequestError` too.
+        Raises as `next_request` does. A body that the peer cut short is a `BadRequestError` too.
         """
         if self._h11.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -90,8 +89,7 @@ class HttpConnection:
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 
     async def respond(self, status: int, body: bytes, content_type: str, *, sent_bytes: int | None = None) -> None:
-        """Answer. With `sent_bytes` the answer breaks off after that many bytes of a body announced in
-        full."""
+        """Send an answer. With `sent_bytes`, its body breaks off after that many bytes, though all were announced."""
         headers = [
             ("Server", "sandbox"),
             ("Content-Type", content_type),
@@ -104,7 +102,7 @@ class HttpConnection:
         await self._write(answer)
 
     async def refuse(self, status: int, body: bytes, content_type: str) -> None:
-        """Answer before the body was read, end the sending side, and drop what still comes for `LINGER_S`."""
+        """Send an answer before the body was read. Call `linger` before closing."""
         head = h11.Response(
             status_code=status,
             headers=[
@@ -118,7 +116,8 @@ class HttpConnection:
         )
 
     async def linger(self) -> None:
-        """After `refuse`: let the peer read the answer before the connection goes."""
+        """After `refuse`, end the sending side and drop what still arrives for `LINGER_S`, so that the peer can read
+        the answer before the connection is closed."""
         await self._stream.send_eof()
         with trio.move_on_after(LINGER_S):
             while await self._stream.receive_some(READ_BYTES):

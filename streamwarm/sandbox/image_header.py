@@ -1,4 +1,4 @@
-"""Width and height from the first bytes of an image, as far as Telegram's photo rules need them.
+"""Reads an image's width and height from its first bytes, as far as Telegram's photo rules need them.
 
 Formats: PNG (IHDR), GIF (logical screen), WebP (VP8, VP8L, VP8X) and JPEG (first start-of-frame marker).
 """
@@ -6,14 +6,14 @@ Formats: PNG (IHDR), GIF (logical screen), WebP (VP8, VP8L, VP8X) and JPEG (firs
 from __future__ import annotations
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""JPEG markers that carry dimensions (ITU-T T.81, table B.1): C4, C8 and CC are tables, not frames."""
+"""JPEG markers with dimensions (ITU-T T.81, table B.1). C4, C8 and CC are tables, not frames."""
 
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 """JPEG markers without a length."""
 
 
 def image_size(head: bytes) -> tuple[int, int] | None:
-    """`(width, height)` in pixels, or None where `head` is no image whose header can be read."""
+    """Return `(width, height)` in pixels, or None if `head` is not an image whose header can be read."""
     if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
         return _big(head[16:20]), _big(head[20:24])
     if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 10:

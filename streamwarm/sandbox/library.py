@@ -1,4 +1,4 @@
-"""A small media library for the demo: made, not stored, and the same every time."""
+"""A small media library for the demo, generated from the keys, so it is the same every time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PIECE_BYTES = 1 << 20
 
 @frozen
 class MadeObject:
-    """An object whose content follows from its key, exactly `size_bytes` of it."""
+    """An object whose content is generated from its key. It has exactly `size_bytes`."""
 
     r2_key: str
     kind: Kind
@@ -25,7 +25,7 @@ class MadeObject:
     size_bytes: int
 
     def pieces(self) -> Iterator[bytes]:
-        """Its content, at most `PIECE_BYTES` at a time; a photo is a real PNG of noise."""
+        """Return its content in pieces of at most `PIECE_BYTES`. A photo is a real PNG of noise."""
         if self.content_type == "image/png":
             yield _png(self.r2_key)
             return
@@ -48,7 +48,7 @@ class MadeObject:
 
 
 def demo_library() -> list[MadeObject]:
-    """One of every kind, several photos, and one object over 100 MB."""
+    """Return at least one object of every kind, several photos, and one object over 100 MB."""
     photos = [_photo(f"photos/{name}.png", side) for name, side in _PHOTOS]
     return [
         *photos,
@@ -66,7 +66,7 @@ _PHOTOS = (("harbour", 128), ("market", 192), ("bridge", 256), ("night", 320), (
 
 
 def _photo(r2_key: str, side: int) -> MadeObject:
-    # A square of RGB noise, stored without compression: one length for every content.
+    # A square of RGB noise without compression, so its length does not depend on the content.
     size = len(_png_of(side, bytes(side * side * 3)))
     return MadeObject(r2_key, Kind.PHOTO, "image/png", size)
 
@@ -77,7 +77,7 @@ def _png(r2_key: str) -> bytes:
 
 
 def _png_of(side: int, rgb: bytes) -> bytes:
-    """A PNG of 8-bit RGB pixels (https://www.w3.org/TR/png/), its data stored, not compressed."""
+    """Return a PNG of 8-bit RGB pixels (https://www.w3.org/TR/png/) whose data is not compressed."""
     rows = b"".join(b"\0" + rgb[row * side * 3 : (row + 1) * side * 3] for row in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b""))

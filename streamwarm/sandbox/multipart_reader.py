@@ -1,11 +1,10 @@
 """A streaming reader of `multipart/form-data` (RFC 7578, RFC 2046 section 5.1): bytes in, events out, no I/O.
 
-A body is parts between delimiters, and a delimiter is CRLF, two hyphens and the boundary. Content is never
-searched byte by byte: `bytes.find` looks for the whole delimiter in each piece, and only a delimiter that
-may straddle two pieces is held back. A boundary holds no CR, so the last CR of a piece is the only place
-where such a one can start. What is held is therefore shorter than a delimiter inside content and bounded
-by `MAX_HEADER_BYTES` outside of it: a 2 GB upload passes in constant memory, and content goes out as views
-of the caller's own piece.
+A body is parts between delimiters, and a delimiter is CRLF, two hyphens and the boundary. Content is not searched byte
+by byte: `bytes.find` searches each piece for the whole delimiter, and only the start of a delimiter at a piece's end is
+kept for the next piece. A boundary has no CR, so a delimiter that spans two pieces can only start at the last CR of the
+first. So what is kept is shorter than a delimiter inside content, and bounded by `MAX_HEADER_BYTES` outside of it. A 2
+GB upload is read in constant memory, and content is returned as views of the caller's own piece.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from urllib.parse import unquote
 from attrs import frozen
 
 MAX_HEADER_BYTES = 16 * 1024
-"""The longest header block of a part. Real ones take about 200 bytes; a file name may have 1024
-characters."""
+"""The longest header block of a part. Real ones have about 200 bytes; a file name may have 1024 characters."""
 
 MAX_BOUNDARY_BYTES = 70
-"""RFC 2046, section 5.1.1."""
+"""The longest boundary (RFC 2046, section 5.1.1)."""
 
 _MAX_PADDING_BYTES = 256
 _PARAMETER = re.compile(r';[ \t]*([A-Za-z*]+)=("(?:[^"\\]|\\.)*"|[^\s;"]*)[ \t]*')
@@ -31,7 +29,7 @@ _FORM_ESCAPES = (("%22", '"'), ("%0D", "\r"), ("%0A", "\n"))
 
 
 class MalformedMultipartError(ValueError):
-    """The body is not `multipart/form-data`; the message says where it went wrong."""
+    """The body is not `multipart/form-data`. The message says what is wrong."""
 
 
 @frozen
@@ -45,14 +43,14 @@ class PartStarted:
 
 @frozen
 class PartData:
-    """Some of the current part's content, in order; a view of the piece that was fed."""
+    """Some of the current part's content, in order. It is a view of the piece that was fed."""
 
     data: memoryview
 
 
 @frozen
 class PartEnded:
-    """The current part is whole."""
+    """The current part is complete."""
 
 
 PartEvent = PartStarted | PartData | PartEnded
@@ -66,7 +64,7 @@ class _State(Enum):
 
 
 class MultipartReader:
-    """Feed it a body in pieces of any size; it answers with the events that each piece completes."""
+    """Takes a body in pieces of any size and returns the events that each piece completes."""
 
     def __init__(self, boundary: bytes) -> None:
         self._delimiter = b"\r\n--" + boundary
@@ -76,7 +74,8 @@ class MultipartReader:
         self._held = b"\r\n"
 
     def feed(self, piece: bytes) -> list[PartEvent]:
-        """Raises `MalformedMultipartError`; the reader is of no use after that."""
+        """Return the events of one more piece. Raises `MalformedMultipartError`; the reader cannot be used after
+        that."""
         buffer = self._held + piece if self._held else piece
         self._held = b""
         events: list[PartEvent] = []
@@ -94,8 +93,7 @@ class MultipartReader:
         return events
 
     def finish(self) -> None:
-        """Raises `MalformedMultipartError` unless the closing delimiter was seen: a body cut short is never
-        whole."""
+        """Raise `MalformedMultipartError` unless the closing delimiter was read: otherwise the body is incomplete."""
         if self._state is not _State.EPILOGUE:
             raise MalformedMultipartError("the body ends before its closing boundary")
 
@@ -149,10 +147,8 @@ class MultipartReader:
 
 
 def boundary_of(content_type: str) -> bytes:
-    """The boundary that a `Content-Type` header names.
-
-    Raises `MalformedMultipartError` if it names none that is allowed.
-    """
+    """Return the boundary in a `Content-Type` header. Raises `MalformedMultipartError` if it has none that is
+    allowed."""
     found = _BOUNDARY.search(content_type)
     boundary = (found[1] or found[2]).encode("latin-1", "replace") if found else b""
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
@@ -184,9 +180,9 @@ def _file_name(disposition: dict[str, str]) -> str | None:
 
 
 def _parameters(disposition: str) -> dict[str, str]:
-    """A strict reading: what is left over, or named twice, is how a form field is smuggled in.
+    """Read the header's parameters strictly: remains and repeated names can smuggle in a form field.
 
-    So is a semicolon between quotes: the Bot API server ends the value there (tdnet/td/net/HttpReader.cpp).
+    So can a semicolon between quotes: the Bot API server ends the value there (tdnet/td/net/HttpReader.cpp).
     """
     kind, semicolon, rest = disposition.partition(";")
     if kind.strip().lower() != "form-data":
@@ -206,7 +202,7 @@ def _parameters(disposition: str) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
-    """Both escapes in use: backslashes (RFC 2045) and the three percent codes of HTML forms (WHATWG)."""
+    """Undo both escapes in use: backslashes (RFC 2045) and the three percent codes of HTML forms (WHATWG)."""
     if not value.startswith('"'):
         return value
     value = _QUOTED_PAIR.sub(r"\1", value[1:-1])

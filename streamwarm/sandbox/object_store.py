@@ -1,10 +1,9 @@
-"""A real S3 server on loopback, standing in for R2: SeaweedFS as a child process that lives as long as its
-task.
+"""A real S3 server on loopback, used instead of R2: SeaweedFS as a child process that lives as long as its task.
 
-SeaweedFS runs all its parts in one process and each part listens, so every port is chosen here and bound to
-127.0.0.1. It verifies SigV4 signatures, which is what makes it a stand-in. Keys and bucket reach it by
-environment, where other users of the machine can't read them as they could read its arguments; its home and
-working folder are the data folder, so that no configuration of the user's own is picked up.
+SeaweedFS runs all its parts in one process and each part listens, so every port is chosen here and bound to 127.0.0.1.
+It verifies SigV4 signatures, as R2 does. Keys and bucket are passed in its environment, because other users of the
+machine could read its arguments. Its home and working folder are the data folder, so that it does not read the user's
+own configuration.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
 
 READY_TIMEOUT_S = 60.0
-"""Three seconds on an idle machine; a minute leaves room for a loaded one and still ends."""
+"""How long the server may take to start: three seconds on an idle machine, more on a loaded one."""
 
 READY_POLL_S = 0.1
 
@@ -41,18 +40,18 @@ ANSWER_TIMEOUT_S = 5.0
 """How long one readiness check waits for an answer, before it asks again."""
 
 STOP_GRACE_S = 8.0
-"""How long the server may take to stop where its data is kept. It takes about four: its parts stop one by
-one. A private folder goes with the server, so there it is killed at once."""
+"""How long the server may take to stop if its data is kept. It takes about four seconds, because its parts stop one by
+one. With a private folder, which is removed with the server, it is killed at once."""
 
 STOP_TIMEOUT_S = STOP_GRACE_S + 4.0
-"""Longer than the tether takes, so that the server is stopped in order before the tether is."""
+"""Longer than the tether takes, so that the server is stopped in order before the tether is killed."""
 
 LOG_NAME = "weed.log"
 LOG_TAIL_BYTES = 2000
 
 STARTS = 3
-"""Its ports are free when they are chosen, and on a busy machine one may be somebody's by the time it is bound; then
-the server ends at once, and starts well with others."""
+"""How often a start is tried. The ports are free when they are chosen, but another program may take one before the
+server binds it. The server ends at once then, and can start with other ports."""
 
 _LISTENERS = (
     "master.port",
@@ -66,18 +65,17 @@ _LISTENERS = (
 )
 
 _ADMIN_GRPC_OFFSET = 10_000
-"""SeaweedFS's own worker looks for the admin server's gRPC port this far above its HTTP port, whatever is
-set."""
+"""SeaweedFS's own worker expects the admin server's gRPC port this far above its HTTP port, whatever is set."""
 
 
 class ObjectStoreError(Exception):
-    """The sandbox's object store could not start or died; the message says why and what to do."""
+    """The sandbox's object store could not start, or it died. The message says why and what to do."""
 
 
 @frozen
 class ObjectStoreSettings:
-    """`data_dir` None keeps the objects in a private temporary folder that goes with the server. Port 0 picks
-    one."""
+    """Settings of the server. Without `data_dir`, objects are in a private temporary folder that is removed with the
+    server. Port 0 means any free port."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -88,7 +86,7 @@ class ObjectStoreSettings:
 
 @frozen
 class ObjectStore:
-    """A running server, ready to be read from and written to."""
+    """A running server that is ready for requests."""
 
     endpoint_url: str
     bucket: str
@@ -115,13 +113,13 @@ async def serve_object_store(
         for _ in range(STARTS):
             if await _serve_once(weed, settings, data_dir, task_status):
                 break
-        raise ObjectStoreError(_obituary(data_dir / LOG_NAME))
+        raise ObjectStoreError(_failure(data_dir / LOG_NAME))
 
 
 async def _serve_once(
     weed: str, settings: ObjectStoreSettings, data_dir: Path, task_status: trio.TaskStatus[ObjectStore]
 ) -> bool:
-    """Run the server to its end; False where that came before it was ready, so that another start may help."""
+    """Run the server to its end. Returns False if it ended before it was ready, so that another start may help."""
     ports = _free_ports(settings.port)
     store = ObjectStore(
         f"http://127.0.0.1:{ports['s3.port']}",
@@ -146,8 +144,7 @@ async def _serve_once(
 
 
 def find_weed() -> str:
-    """The path of SeaweedFS's program, beside this Python or on PATH. Raises `ObjectStoreError` if there is
-    none."""
+    """Return the path of SeaweedFS's program, beside this Python or on PATH. Raises `ObjectStoreError` if not found."""
     beside = str(Path(sys.executable).parent)
     found = shutil.which("weed", path=beside) or shutil.which("weed")
     if found is None:
@@ -178,7 +175,7 @@ async def _start(
                 check=False,
                 cwd=log_path.parent,
                 env=environment,
-                # Ctrl-C in a terminal reaches us alone; the server is stopped in its turn.
+                # So Ctrl-C in a terminal reaches this process only, which then stops the server in order.
                 start_new_session=True,
                 deliver_cancel=_stop,
             )
@@ -187,7 +184,7 @@ async def _start(
 
 
 async def _stop(process: trio.Process) -> None:
-    """Let the tether stop the server; kill both if that takes too long. trio calls this shielded."""
+    """Let the tether stop the server; kill both if that takes too long. trio calls this in a shield."""
     if process.stdin is not None:
         await process.stdin.aclose()
     with trio.move_on_after(STOP_TIMEOUT_S):
@@ -197,7 +194,8 @@ async def _stop(process: trio.Process) -> None:
 
 
 async def _becomes_ready(process: trio.Process, store: ObjectStore) -> bool:
-    """True once a signed listing of the bucket succeeds; False if the process ended or a minute passed."""
+    """Wait until a signed listing of the bucket succeeds. Returns False if the process ends or a minute passes
+    first."""
     with trio.move_on_after(READY_TIMEOUT_S):
         async with open_client(headers_timeout_s=ANSWER_TIMEOUT_S, body_timeout_s=ANSWER_TIMEOUT_S) as client:
             source = R2Source(
@@ -226,25 +224,25 @@ def _command(weed: str, data_dir: Path, ports: dict[str, int], grace_s: float) -
 
 
 def _free_ports(s3_port: int) -> dict[str, int]:
-    """A free port for every listener. All are held while choosing, so that none is chosen twice."""
-    with ExitStack() as held:
-        ports = {name: _bind(held, 0) for name in _LISTENERS}
+    """Choose a free port for every listener. All stay bound while choosing, so that none is chosen twice."""
+    with ExitStack() as bound:
+        ports = {name: _bind(bound, 0) for name in _LISTENERS}
         if s3_port:
             ports["s3.port"] = s3_port
         while True:
-            admin = _bind(held, 0)
+            admin = _bind(bound, 0)
             try:
-                ports["admin.port.grpc"] = _bind(held, admin + _ADMIN_GRPC_OFFSET)
+                ports["admin.port.grpc"] = _bind(bound, admin + _ADMIN_GRPC_OFFSET)
             except (OSError, OverflowError):
                 continue
             return {**ports, "admin.port": admin}
 
 
-def _bind(held: ExitStack, port: int) -> int:
-    listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+def _bind(bound: ExitStack, port: int) -> int:
+    listener = bound.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     listener.bind(("127.0.0.1", port))
-    bound: int = listener.getsockname()[1]
-    return bound
+    number: int = listener.getsockname()[1]
+    return number
 
 
 @contextmanager
@@ -258,13 +256,13 @@ def _data_dir(chosen: Path | None) -> Iterator[Path]:
 
 
 def _remove_sockets(ports: dict[str, int]) -> None:
-    """SeaweedFS puts its gRPC sockets into /tmp whatever it is told, and leaves them when it is killed."""
+    """Remove SeaweedFS's gRPC sockets. It puts them into /tmp whatever is set, and leaves them if it is killed."""
     for name, port in ports.items():
         part, _, protocol = name.partition(".port")
         if protocol == ".grpc":
             Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
 
 
-def _obituary(log_path: Path) -> str:
+def _failure(log_path: Path) -> str:
     tail = log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
     return f"the sandbox's object store (SeaweedFS) stopped or never got ready; the end of its log:\n{tail}"

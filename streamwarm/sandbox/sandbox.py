@@ -1,4 +1,4 @@
-"""A real S3 server standing in for R2, and the Bot API emulator, both on loopback: all that streamwarm talks to."""
+"""Everything that streamwarm talks to, on loopback: a real S3 server instead of R2, and the Bot API emulator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHAT_ID = -1001000000001
 
 @frozen
 class Sandbox:
-    """Both servers, running, and how to reach them."""
+    """Both running servers, and the settings to reach them."""
 
     object_store: ObjectStore
     bot_api: BotApiEmulator
@@ -54,7 +54,7 @@ class Sandbox:
         }
 
     def apply(self, settings: Settings) -> Settings:
-        """The settings, with bucket and bot replaced by the sandbox's."""
+        """Return the settings with their bucket and bot replaced by the sandbox's."""
         store = self.object_store
         r2 = R2Settings(
             endpoint_url=store.endpoint_url,
@@ -65,8 +65,10 @@ class Sandbox:
         return attrs.evolve(settings, r2=r2, destinations=parse_destinations({DESTINATION: self.destination}))
 
     def as_toml(self) -> str:
-        """A `streamwarm.toml` that points a service at this sandbox. A bucket as another destination stands in it as a
-        comment: with two destinations every push would have to name one."""
+        """Return a `streamwarm.toml` for a service that uses this sandbox.
+
+        It has a bucket as a second destination, commented out: with two destinations every push would have to name one.
+        """
         copies = {"type": "s3", **self.r2, "key": "copies/{r2_key}"}
         commented = "".join(f"# {line}" for line in _lines(copies).splitlines(keepends=True))
         return (
@@ -77,7 +79,7 @@ class Sandbox:
 
 @asynccontextmanager
 async def open_sandbox() -> AsyncIterator[Sandbox]:
-    """A sandbox inside this block, with fresh keys and nothing in its bucket. Raises `ObjectStoreError`."""
+    """Run a sandbox inside the block, with new keys and an empty bucket. Raises `ObjectStoreError`."""
     token = f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)[:35]}"
     store_settings = ObjectStoreSettings(secrets.token_hex(10), secrets.token_hex(20))
     emulator_settings = EmulatorSettings(
@@ -91,5 +93,5 @@ async def open_sandbox() -> AsyncIterator[Sandbox]:
 
 
 def _lines(table: Mapping[str, Any]) -> str:
-    """A TOML table's lines; every JSON text, number, list and boolean here is TOML too."""
+    """Return a TOML table's lines. Every JSON text, number, list and boolean used here is TOML too."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())

@@ -1,10 +1,10 @@
 """Runs a command that must not outlive its parent: `python tether.py GRACE_S COMMAND…`, with a pipe as stdin.
 
-The parent holds the pipe's other end and never writes. However the parent ends, kill -9 included, the pipe
-closes, and the command is stopped: SIGTERM and, GRACE_S seconds later, SIGKILL. A second pipe, whose writing
-end only the command has, tells when the command ends by itself. No thread and no signal handler, and it works
-on every POSIX system; Linux's PR_SET_PDEATHSIG would not do here, because it fires when the *thread* that
-started the child ends, and trio starts processes from worker threads that it retires after ten idle seconds.
+The parent holds the pipe's other end and never writes. However the parent ends, kill -9 included, the pipe closes, and
+the command is stopped: SIGTERM and, GRACE_S seconds later, SIGKILL. A second pipe, whose writing end only the command
+has, shows when the command ends by itself. This needs no thread and no signal handler, and works on every POSIX system.
+Linux's PR_SET_PDEATHSIG is not enough, because it fires when the *thread* that started the child ends, and trio starts
+processes from worker threads that it retires after ten idle seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 
 
 def main(argv: list[str]) -> int:
-    """Run the command until it or the parent ends; returns its exit status as a shell would tell it."""
+    """Run the command until it or the parent ends. Returns its exit status as a shell reports it."""
     grace_s, *command_line = argv
     alive, held_by_command = os.pipe()
     os.set_inheritable(held_by_command, True)

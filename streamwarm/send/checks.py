@@ -27,27 +27,27 @@ class Finding:
     detail: str
 
 
-Tell = Callable[[Finding], None]
+Report = Callable[[Finding], None]
 """Takes each finding as soon as it is made, so that a slow check does not delay the findings before it."""
 
 
-async def check_telegram(name: str, settings: TelegramSettings, client: httpx.AsyncClient, tell: Tell) -> None:
+async def check_telegram(name: str, settings: TelegramSettings, client: httpx.AsyncClient, report: Report) -> None:
     """Report a finding for the bot and one for each of its chats. Never raises httpx's exceptions."""
     what = f"{name}: bot"
     me = await _ask(settings, client, "getMe", {})
     if isinstance(me, str):
-        tell(Finding(what, False, me))
+        report(Finding(what, False, me))
         for chat in settings.chats:
-            tell(Finding(f"{name}: chat {chat}", False, "not asked: the bot itself failed, see its line"))
+            report(Finding(f"{name}: chat {chat}", False, "not asked: the bot itself failed, see its line"))
         return
-    tell(Finding(what, True, f"@{me.get('username', '?')}, id {me.get('id', '?')}"))
+    report(Finding(what, True, f"@{me.get('username', '?')}, id {me.get('id', '?')}"))
     for chat in settings.chats:
         found = await _ask(settings, client, "getChat", {"chat_id": chat})
         if isinstance(found, str):
-            tell(Finding(f"{name}: chat {chat}", False, found))
+            report(Finding(f"{name}: chat {chat}", False, found))
         else:
             title = found.get("title") or found.get("username") or found.get("first_name") or ""
-            tell(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))
+            report(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))
 
 
 def check_handoff(name: str, settings: TelegramSettings, bucket_url: str) -> Finding:
@@ -67,15 +67,15 @@ def check_handoff(name: str, settings: TelegramSettings, bucket_url: str) -> Fin
     )
 
 
-async def check_s3(name: str, settings: S3Settings, destination: S3Destination, tell: Tell) -> None:
+async def check_s3(name: str, settings: S3Settings, destination: S3Destination, report: Report) -> None:
     """Report a finding for the bucket. Only a write would show whether it can be written to."""
     what = f"{name}: bucket"
     try:
         await destination.check()
     except DestinationError as error:
-        tell(Finding(what, False, error.message))
+        report(Finding(what, False, error.message))
     else:
-        tell(Finding(what, True, f"{settings.bucket} at {settings.endpoint_url} can be listed"))
+        report(Finding(what, True, f"{settings.bucket} at {settings.endpoint_url} can be listed"))
 
 
 async def _ask(

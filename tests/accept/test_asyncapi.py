@@ -17,7 +17,7 @@ from tests.worlds.accept_clients import Client, open_client
 from tools.asyncapi import TARGET, render
 
 STUBBED = {"pause", "resume", "stats"}
-"""They answer the service's own stats, which this world has not; test_openapi.py holds those to the same schema."""
+"""Methods that answer with stats, which this world does not have. test_openapi.py checks those by the same schema."""
 
 BY_KEY = {"destination": "mybot", "kind": "video", "r2_key": "media/a.mp4"}
 
@@ -63,7 +63,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 
 async def end_some_jobs(world: World, client: Client) -> None:
-    """One done, one failed, one on its way."""
+    """One job is done, one has failed, one is waiting to run."""
     await client.call("push", jobs=[job(id="done"), job("failed", id="failed"), job("running", id="running")])
     await world.warm("done")
     failed, _ = await world.store.claim(["failed", "running"])

@@ -1,4 +1,4 @@
-"""What the dashboard's two documents promise before a browser has run a line of them."""
+"""What an operator loses without these: two documents that a browser can trust before it has run any of their code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_a_person_without_a_token_gets_a_form_and_a_program_gets_a_problem
         for accept in ("*/*", "application/json"):
             problem = await stranger.get("/", headers={"accept": accept})
             assert (problem.status_code, problem.headers["content-type"]) == (401, "application/problem+json")
-        # No other address has a door for people.
+        # No other address has a form to sign in.
         assert (await stranger.get("/v1/jobs", headers=BROWSER)).json()["status"] == 401
         async with api(url, "wrong") as wrong:
             assert (await wrong.get("/", headers=BROWSER)).status_code == 401

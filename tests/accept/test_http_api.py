@@ -75,7 +75,7 @@ async def test_a_hostile_key_reaches_exactly_the_object_of_that_name(key: str) -
 
 
 async def raw_get(url: str, path: str) -> tuple[int, bytes]:
-    """A GET of exactly this path: clients normalise dots."""
+    """GET exactly this path; HTTP clients would normalise its dots."""
     async with await dial(url) as stream:
         await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("ascii"))
         head, _, body = (await read_all(stream)).partition(b"\r\n\r\n")
@@ -172,6 +172,7 @@ async def test_a_full_backlog_and_a_drain_tell_when_to_come_back() -> None:
 async def test_probes_metrics_and_stats_answer() -> None:
     async with open_world() as world, open_http_service(world) as url, api(url) as client:
         assert (await client.get("/healthz")).text == "ok\n"
+        assert "server" not in (await client.get("/readyz")).headers
         assert (await client.get("/readyz")).status_code == 200
         world.not_ready.append("the store is read-only")
         assert_problem(await client.get("/readyz"), 503, "read-only")

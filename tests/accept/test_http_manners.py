@@ -1,5 +1,5 @@
-"""HTTP as its clients and proxies expect it, and the trick by which a web page would read a service on its reader's own
-machine."""
+"""What clients and proxies lose without these: HTTP as they expect it, and protection against DNS rebinding, by which a
+web page could read a service on its reader's own machine."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def status_for(url: str, headers: str, path: str) -> int:
 
 
 async def test_a_target_in_absolute_form_is_answered_as_its_path_and_by_the_name_in_it() -> None:
-    """RFC 9112, section 3.2.2: a server must take it, and goes by its host and not by the header's."""
+    """RFC 9112, section 3.2.2: a server must accept it, and use its host instead of the header's."""
     async with open_world() as world, open_http_service(world) as url:
         here = f"http://127.0.0.1:{port_of(url)}"
         assert await status_for(url, "Host: evil.example", f"{here}/v1/jobs?limit=1") == 200
@@ -128,6 +128,8 @@ async def test_what_is_refused_before_it_is_read_is_a_problem_too(request_: byte
         head, _, body = (await read_all(stream)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d" % status)
     assert b"content-type: application/problem+json" in head.lower()
+    assert b"\r\ndate: " in head.lower()
+    assert b"\r\nserver: " not in head.lower()
     assert json.loads(body)["status"] == status
     assert len(json.loads(body)["detail"]) > 10
 
@@ -151,7 +153,7 @@ async def test_a_program_that_asks_without_a_pause_is_told_when_to_come_back_and
             refused = await hasty.post("/v1/jobs", json={"jobs": [job()]})
             assert (refused.status_code, refused.headers["content-type"]) == (429, "application/problem+json")
             assert refused.json()["type"] == "urn:streamwarm:error:rate_limited"
-            # Of a hundred seconds; the requests before have taken some.
+            # The whole is a hundred seconds; the requests before have used some of it.
             assert 0 < refused.json()["retry_after_s"] <= int(refused.headers["retry-after"]) <= 100
             assert [(await hasty.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
             assert (await patient.get("/v1/stats")).status_code == 200

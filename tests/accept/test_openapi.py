@@ -1,4 +1,4 @@
-"""The published description of the HTTP API must be true: a client that is made from it would break on every lie."""
+"""The published description of the HTTP API must be true, or clients generated from it break."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.worlds.accept import make_app, open_http_service, open_world
 from tests.worlds.accept_clients import api
 
 API = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
-"""What programs use; the other routes are pages for people."""
+"""The routes for programs; the others are pages for users."""
 
 REFUSES_WHAT_IS_VALID = ("POST /v1/jobs", "POST /v1/pause", "POST /v1/resume")
 """What no schema says of these: a body of jobs, each of which may be anything, is refused for one integer beyond 64
@@ -35,7 +35,7 @@ bits, for a nesting of more than 32 levels, or for its size; a time must lie aft
 0), and that of a pause in the future."""
 
 NOWHERE = "http://127.0.0.1:9"
-"""The discard port: nothing listens there, so jobs are tried and fail at once."""
+"""The discard port. Nothing listens there, so attempts fail at once."""
 
 
 async def test_the_document_is_valid_and_has_every_route_and_no_other() -> None:
@@ -80,7 +80,7 @@ async def running_service(observed: list[Observation]) -> AsyncIterator[str]:
 async def test_a_running_service_answers_everything_as_its_document_says(tmp_path: Path) -> None:
     observed: list[Observation] = []
     async with running_service(observed) as url:
-        # Server-sent events never end, and schemathesis waits for the end of an answer; the next test asks for them.
+        # Server-sent events never end, and schemathesis waits for the end of an answer. The next test covers them.
         every = ["--exclude-path", "/v1/events"]
         exact = [f"--exclude-name={name}" for name in REFUSES_WHAT_IS_VALID]
         inexact = [f"--include-name={name}" for name in REFUSES_WHAT_IS_VALID]
@@ -93,7 +93,7 @@ async def test_a_running_service_answers_everything_as_its_document_says(tmp_pat
 
 
 async def check_against_document(url: str, folder: Path, which: list[str]) -> None:
-    """Let schemathesis ask for `which` of the document's operations; fails with what it found."""
+    """Run schemathesis on the document's operations `which`; fails with what it finds."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}openapi.json", *which]
     command += ["--checks", "all", "--seed", "1", "--max-examples", "8"]
     command += ["--phases", "examples,coverage,fuzzing", "--no-color", "--warnings", "off"]

@@ -90,7 +90,7 @@ async def test_a_destination_that_does_not_exist_is_told_with_those_that_do() ->
             assert error["code"] == -32002
             assert "mybot" in error["message"]
             assert (await web.post(f"/v1/{method}", json={"destination": "mybto"})).status_code == 404
-        # One that has left the settings may still be resumed.
+        # A destination that is no longer configured can still be resumed.
         await world.store.pause("gone", None)
         assert await client.call("resume", destination="gone") == STATS
         assert (await world.store.shared_limits()).pauses == []

@@ -30,7 +30,7 @@ def request(method: str, params: object = None, **members: Any) -> str:
 
 
 def answer(text: str) -> Any:
-    """What a client reads back, were every call to succeed with null."""
+    """What a client reads back if every call succeeds with null."""
     message = decode(text)
     replies = [
         error_reply(item.id, item.error) if isinstance(item, InvalidRequest) else result_reply(item.id, None)

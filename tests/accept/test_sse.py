@@ -1,4 +1,4 @@
-"""What a page loses without these: news of its jobs over plain HTTP, and the news it missed while it was away."""
+"""What a page loses without these: its jobs' events over plain HTTP, and the events it missed while disconnected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVENTS = "/v1/events"
 
 @define
 class Follower:
-    """Reads messages as a browser does: by field, until an empty line. In HTTP/1.0, where the body is all that comes
+    """Reads messages as a browser does: field by field, until an empty line. Uses HTTP/1.0, whose body is everything
     after the head."""
 
     stream: trio.SocketStream
@@ -65,7 +65,7 @@ class Follower:
 
 @asynccontextmanager
 async def following(url: str, path: str = EVENTS, **headers: str) -> AsyncIterator[Follower]:
-    """A page that follows, once its stream is open."""
+    """A page that follows events; its stream is open."""
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     async with await dial(url) as stream:
         await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n{lines}\r\n".encode())
@@ -103,7 +103,7 @@ async def test_a_page_that_comes_back_hears_what_it_missed_and_nothing_twice() -
             assert await follower.states(2) == [("job-2", "queued"), ("job-3", "queued")]
         async with following(url, f"{EVENTS}?last_event_id=2") as follower:
             assert await follower.states(1) == [("job-3", "queued")]
-        # A browser keeps the address that it was given; the header is the news.
+        # A browser keeps the address that it was given; the header is newer.
         async with following(url, f"{EVENTS}?last_event_id=0", last_event_id="2") as follower:
             assert await follower.states(1) == [("job-3", "queued")]
 
@@ -150,7 +150,7 @@ async def test_only_who_has_the_token_follows() -> None:
 async def test_following_ends_with_the_service_in_good_order() -> None:
     async with open_world() as world:
         with trio.fail_after(10):
-            # Far more than the test has: the stream must end by itself, not by being cut off.
+            # Much longer than the test may take: the stream must end by itself, not by being aborted.
             async with open_http_service(world, limits=HttpLimits(graceful_s=60)) as url, await dial(url) as stream:
                 await stream.send_all(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 received = bytes(await stream.receive_some())
@@ -161,7 +161,7 @@ async def test_following_ends_with_the_service_in_good_order() -> None:
 
 async def test_a_page_that_never_reads_is_dropped_and_its_neighbour_hears_everything() -> None:
     jobs, rounds = 500, 4
-    key = "\x01" * 1000  # six characters of JSON each: more than the sockets between the two hold
+    key = "\x01" * 1000  # six characters of JSON each: more than the sockets can buffer
     async with (
         open_world() as world,
         open_http_service(world, limits=HttpLimits(send_within_s=1)) as url,
@@ -192,7 +192,7 @@ async def test_a_page_that_leaves_makes_room_for_the_next(body: bytes) -> None:
 
 @asynccontextmanager
 async def virtual_stream(feed: Feed, since: int | None = None) -> AsyncIterator[trio.MemoryReceiveChannel[bytes]]:
-    """The pieces of a stream as the application writes them, without a socket, so that the clock may be virtual."""
+    """The chunks of a stream as the application writes them; without a socket, so that the clock can be virtual."""
     pieces_in, pieces = trio.open_memory_channel[bytes](0)
 
     async def send(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""What arrives at the websocket from those who mean no good, or whose network does not (faults 29 and 30)."""
+"""What the service loses to hostile websocket clients, or to clients on bad networks, without these (faults 29, 30)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def upgraded(url: str) -> trio.SocketStream:
 
 
 def close_code(received: bytes) -> int:
-    """The code of the close frame that ends what the server sent."""
+    """The code of the close frame at the end of what the server sent."""
     at = received.rindex(b"\x88")
     code: int = struct.unpack("!H", received[at + 2 : at + 4])[0]
     return code
@@ -140,7 +140,7 @@ async def send_whatever_comes(stream: trio.SocketStream, data: bytes) -> None:
 
 
 async def receive_until_closed(stream: trio.SocketStream) -> bytes:
-    """What the server sends up to its close frame, which is answered."""
+    """What the server sends up to its close frame. The frame is answered."""
     received = bytes(await stream.receive_some())
     await stream.send_all(frame(8, struct.pack("!H", 1009)))
     return received + await read_all(stream)
@@ -204,7 +204,7 @@ async def test_bad_json_is_answered_and_the_conversation_goes_on() -> None:
 
 
 async def flood(world: World) -> None:
-    """More events than the buffers of a loopback connection hold."""
+    """Push more events than the buffers of a loopback connection can hold."""
     for batch in range(6):
         await world.intake.push([job(f"{batch}-{number}-" + "k" * 1000) for number in range(1000)])
 

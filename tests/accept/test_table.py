@@ -1,5 +1,5 @@
-"""The published schemas and the checks must agree: else a client made from a document meets refusals, or never uses
-what is allowed. Each rule that JSON Schema cannot say is named here."""
+"""The published schemas and the checks must agree, or a client made from a document is refused, or never uses what is
+allowed. Rules that JSON Schema cannot express are named here."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def is_text_utf8_cannot_hold(value: Any) -> bool:
 
 
 def is_key_r2_cannot_hold(value: Any) -> bool:
-    """Its size counts in bytes, not characters; and it has no NUL."""
+    """Its size is counted in bytes, not characters, and it has no NUL."""
     return isinstance(value, str) and (not is_unicode(value) or "\0" in value or len(value.encode()) > MAX_KEY_BYTES)
 
 
 def is_id_beyond_the_pattern(value: Any) -> bool:
-    """Printable text outside ASCII is taken too: ECMA's patterns have no word for it. And in Python's dialect, which
-    jsonschema uses, `$` also matches before a last newline."""
+    """Printable text outside ASCII is accepted too; ECMA's patterns cannot express it. And in Python's dialect, which
+    jsonschema uses, `$` also matches before a final newline."""
     return isinstance(value, str) and (not value.isascii() or value.endswith("\n"))
 
 
 def is_ended_by_a_newline(value: Any) -> bool:
-    """As above: a matter of Python's `$` alone."""
+    """In Python's dialect, `$` also matches before a final newline."""
     return isinstance(value, str) and value.endswith("\n")
 
 
@@ -75,7 +75,7 @@ def is_float_that_skips_numbers(value: Any) -> bool:
 
 
 def is_time_in_text(value: Any) -> bool:
-    """`format` is a note to most validators, and `date-time` has years before 1970."""
+    """Most validators ignore `format`, and `date-time` allows years before 1970."""
     return isinstance(value, str)
 
 
@@ -95,7 +95,7 @@ UNSAYABLE: Mapping[type[Field], Callable[[Any], bool]] = {
     Time: is_time_in_text,
     Options: is_too_much_or_not_utf8,
 }
-"""What JSON Schema cannot say, by the kind of the field. Kinds that are not here agree for every value."""
+"""What JSON Schema cannot express, by the field's type. Types that are not here agree for every value."""
 
 
 def is_unsayable(one: Field, value: Any) -> bool:
@@ -180,7 +180,7 @@ def test_a_field_takes_what_its_schema_says_and_nothing_else(where: str, data: s
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_params_take_what_their_schema_says_and_nothing_else(where: str, data: st.DataObject) -> None:
-    """Which fields there are, which are null, which exclude each other, which are unknown."""
+    """Objects with missing, null, unknown and mutually exclusive fields."""
     shape = SHAPES[where]
     fields = {name: one for part in parts(shape) for name, one in part.fields.items()}
     names = data.draw(st.sets(st.sampled_from([*fields]))) if fields else set()
@@ -209,7 +209,7 @@ def good(one: Field) -> st.SearchStrategy[Any]:
 
 
 def test_a_watch_by_ids_ends_at_the_same_number_in_both() -> None:
-    """By its own test: an array of that size takes too long to draw often."""
+    """A test of its own, because an array of that size takes too long to draw often."""
     one = FIELDS["watch.ids"]
     for size in (MAX_WATCHED, MAX_WATCHED + 1):
         value = ["a"] * size

@@ -1,4 +1,4 @@
-"""What a client that follows jobs loses if it is told twice, or not at all; and what limits it."""
+"""What a client that watches jobs loses if an event comes twice or not at all; and how often it may ask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person at a terminal loses without these: a command that did its work ends well, whatever comes in last."""
+"""What a user at a terminal loses without these: a command that did its work ends well, whatever arrives last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PING = b"\x89\x011"
 
 
 async def serve_a_ping_behind_the_goodbye(stream: trio.SocketStream) -> None:
-    """A service whose ping crosses the client's goodbye on the way."""
+    """A service whose ping arrives after the client's close frame was sent."""
     server = wsproto.WSConnection(ConnectionType.SERVER)
     async for piece in stream:
         server.receive_data(piece)

@@ -12,7 +12,7 @@ from streamwarm.fetch.source import ObjectInfo
 
 
 class Bucket:
-    """Objects by key and content type; it tells whom it was asked about."""
+    """Objects by key and content type. It records which keys were asked for."""
 
     def __init__(self, types: dict[str, str | None]) -> None:
         self.types = types

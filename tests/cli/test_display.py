@@ -1,4 +1,4 @@
-"""What people and programs see of a push: bars on a terminal, plain lines in a pipe, one JSON line a job on request."""
+"""What users and programs see of a push: bars on a terminal, plain lines in a pipe, or one JSON line per job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show(*, as_json: bool = False, terminal: bool = False) -> str:
         display.started({**JOB, "state": "running"})
         display.ended({**JOB, "state": "done", "result": {"file_id": "BAAC-file"}, "duplicate": True})
         display.ended({**JOB, "id": "2", "state": "failed", "error": ERROR})
-        display.progressed("2", 1, None)  # a straggler
+        display.progressed("2", 1, None)  # comes after the job's end
     return output.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""What a person at the terminal loses without these: a count that is right, and a command that ends."""
+"""What a user at the terminal loses without these: the right count, and a command that ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ERROR = {"code": "timeout", "message": "slow", "permanent": False}
 
 @define
 class Shown:
-    """A display that remembers."""
+    """A display that records its calls."""
 
     count: int = 0
     calls: list[tuple[str, Any]] = field(factory=list)

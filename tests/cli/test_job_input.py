@@ -1,4 +1,4 @@
-"""What `push` makes of what it is given: the right jobs, or an error that names the line."""
+"""What `push` makes of its input: the right jobs, or an error that names the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator sees at a glance; a number under the wrong name, or a name that steers the terminal, misleads."""
+"""What an operator sees at a glance; a number under the wrong name, or a name that controls the terminal, misleads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Against a real S3 server that verifies signatures: what no scripted server can prove."""
+"""Against a real S3 server that verifies signatures, which no scripted server does."""
 
 from __future__ import annotations
 

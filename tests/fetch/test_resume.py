@@ -65,7 +65,7 @@ async def test_bytes_of_an_object_that_cannot_be_recognised_are_not_joined(etag:
 
 
 def without_length(body: bytes, *, cut: int, chunked: bool) -> Script:
-    """GET tells no length and breaks off cleanly after `cut` bytes; HEAD and ranges behave."""
+    """GET gives no length and breaks off cleanly after `cut` bytes; HEAD and ranges work."""
     honest = holding(body, cuts=[])
 
     async def script(asked: Asked, stream: trio.SocketStream) -> None:

@@ -1,4 +1,4 @@
-"""Which addresses a destination may be at: what is missed here is a way into somebody's private network."""
+"""What an operator loses without these: an address that is missed here is a way into their private network."""
 
 from __future__ import annotations
 

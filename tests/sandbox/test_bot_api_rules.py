@@ -222,13 +222,13 @@ async def test_telegrams_rates_are_enforced_to_the_letter_where_asked_for(mock_c
 
 def test_files_of_one_size_are_held_back_as_the_open_server_does_it() -> None:
     limits = RateLimits()
-    assert [limits.hold_back_s(1, 100_000, 0.0) for _ in range(9)] == [0.0] * 9  # small ones never
-    held = [limits.hold_back_s(1, 5_000_000, 0.0) for _ in range(15)]
+    assert [limits.equal_size_delay_s(1, 100_000, 0.0) for _ in range(9)] == [0.0] * 9  # small ones never
+    held = [limits.equal_size_delay_s(1, 5_000_000, 0.0) for _ in range(15)]
     assert held[:3] == [0.0, 0.0, 0.0]  # half a second each, after a second's worth for free
     assert held[3:13] == [pytest.approx(0.5 * n) for n in range(1, 11)]
     assert held[14] is None  # more than five seconds behind
-    assert limits.hold_back_s(1, 5_000_001, 0.0) == 0.0
-    assert limits.hold_back_s(2, 5_000_000, 0.0) == 0.0
+    assert limits.equal_size_delay_s(1, 5_000_001, 0.0) == 0.0
+    assert limits.equal_size_delay_s(2, 5_000_000, 0.0) == 0.0
 
 
 async def test_latency_passes_before_every_answer(autojump_clock: MockClock) -> None:

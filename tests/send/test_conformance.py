@@ -19,7 +19,7 @@ from streamwarm.backlog.settlement import Done, Failed, Retry
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.sandbox.object_store import ObjectStore
 from tests.worlds.cancelling import cancelled_at
-from tests.worlds.destinations import CANARY, PLACES, WIRED, Place, place, size_of
+from tests.worlds.destinations import CANARY, HTTP_KINDS, KINDS, DestinationWorld, destination_world, size_of
 from tests.worlds.http_sink import Fault, refusal
 from tests.worlds.latency import Network
 from tests.worlds.scripted_bucket import Script, answering, first_then, holding
@@ -32,20 +32,20 @@ HOSTILE_KEYS = [
     "../up", "%2e%2e/x", "a//b", "a b+c&d=e?f#g", "line\nbreak\r\nX-Evil: 1", "q\"uo'te;{r2_key}", "🎬/é", "x" * 900
 ]  # fmt: skip
 
-Open = Callable[..., AbstractAsyncContextManager[Place]]
-every_place = pytest.mark.parametrize("kind", PLACES)
-every_wired_place = pytest.mark.parametrize("kind", WIRED)
+Open = Callable[..., AbstractAsyncContextManager[DestinationWorld]]
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_http_kind = pytest.mark.parametrize("kind", HTTP_KINDS)
 
 
 @pytest.fixture
 def opened(object_store: ObjectStore, tmp_path: Path) -> Open:
-    def open_place(kind: str, script: Script, **settings: Any) -> AbstractAsyncContextManager[Place]:
-        return place(kind, script, object_store, tmp_path, **settings)
+    def open_world(kind: str, script: Script, **settings: Any) -> AbstractAsyncContextManager[DestinationWorld]:
+        return destination_world(kind, script, object_store, tmp_path, **settings)
 
-    return open_place
+    return open_world
 
 
-@every_place
+@every_kind
 @pytest.mark.parametrize("size_bytes", [1, 262_144, None], ids=["one-byte", "one-piece", "many-pieces"])
 async def test_the_object_arrives_as_it_is_and_its_reference_is_recorded(
     kind: str, size_bytes: int | None, opened: Open
@@ -53,24 +53,24 @@ async def test_the_object_arrives_as_it_is_and_its_reference_is_recorded(
     body = content(size_bytes or size_of(kind))
     async with opened(kind, holding(body, cuts=[])) as p:
         delivered = await p.send(p.job(sha256=sha256(body)))
-        assert await p.far.holds() == [(p.far.name_of("media/a.mp4"), sha256(body))]
-        assert await p.far.leftovers() == []
+        assert await p.server.holds() == [(p.server.name_of("media/a.mp4"), sha256(body))]
+        assert await p.server.leftovers() == []
         assert (delivered.result["sha256"], delivered.result["bytes"]) == (sha256(body), len(body))
         assert json.loads(json.dumps(delivered.result)) == delivered.result
         assert p.idle
 
 
-@every_place
+@every_kind
 async def test_a_download_that_breaks_and_goes_on_is_not_felt_at_the_destination(kind: str, opened: Open) -> None:
     body = content(size_of(kind))
     async with opened(kind, holding(body, cuts=[len(body) // 3, len(body) // 2])) as p:
         await p.send(p.job(sha256=sha256(body)))
         assert len(p.bucket.reopened_at) == 2
-        assert await p.far.holds() == [(p.far.name_of("media/a.mp4"), sha256(body))]
-        assert await p.far.leftovers() == []
+        assert await p.server.holds() == [(p.server.name_of("media/a.mp4"), sha256(body))]
+        assert await p.server.leftovers() == []
 
 
-@every_place
+@every_kind
 async def test_an_object_with_another_digest_is_never_published(kind: str, opened: Open) -> None:
     async with opened(kind, holding(content(size_of(kind)), cuts=[])) as p:
         with pytest.raises(SourceError) as caught:
@@ -80,7 +80,7 @@ async def test_an_object_with_another_digest_is_never_published(kind: str, opene
         assert p.idle
 
 
-@every_place
+@every_kind
 async def test_an_object_that_breaks_off_is_never_published(kind: str, opened: Open) -> None:
     body = content(size_of(kind))
     torn = first_then(holding(body, cuts=[len(body) - 1000]), answering(412))
@@ -92,11 +92,11 @@ async def test_an_object_that_breaks_off_is_never_published(kind: str, opened: O
         assert p.idle
 
 
-@every_wired_place
+@every_http_kind
 @pytest.mark.parametrize("stays", [False, True], ids=["closes", "stays-open-unread"])
 async def test_an_early_refusal_is_read(kind: str, stays: bool, opened: Open) -> None:
     async with opened(kind, holding(LARGE, cuts=[]), body_timeout_s=2.0) as p:
-        p.road.faults.append(Fault(100_000, p.far.refuse(413), stays))
+        p.proxy.faults.append(Fault(100_000, p.server.refuse(413), stays))
         with trio.fail_after(30), pytest.raises(DestinationError) as caught:
             await p.send()
         assert (caught.value.code, caught.value.permanent) == (ErrorCode.TOO_LARGE, True)
@@ -105,10 +105,10 @@ async def test_an_early_refusal_is_read(kind: str, stays: bool, opened: Open) ->
         assert p.idle
 
 
-@every_wired_place
+@every_http_kind
 async def test_a_destination_that_stops_reading_ends_the_attempt(kind: str, opened: Open) -> None:
     async with opened(kind, holding(LARGE, cuts=[]), body_timeout_s=0.5) as p:
-        p.road.faults.append(Fault(100_000, stays=True))
+        p.proxy.faults.append(Fault(100_000, stays=True))
         with trio.fail_after(30), pytest.raises(DestinationError) as caught:
             await p.send()
         assert (caught.value.code, caught.value.permanent) == (ErrorCode.TIMEOUT, False)
@@ -116,11 +116,11 @@ async def test_a_destination_that_stops_reading_ends_the_attempt(kind: str, open
         assert p.idle
 
 
-@every_wired_place
+@every_http_kind
 async def test_too_many_requests_costs_no_attempt_and_names_the_time(kind: str, opened: Open) -> None:
     body = content(size_of(kind))
     async with opened(kind, holding(body, cuts=[])) as p:
-        p.road.faults.append(Fault(0, p.far.refuse(429, retry_after=7)))
+        p.proxy.faults.append(Fault(0, p.server.refuse(429, retry_after=7)))
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.RATE_LIMITED
@@ -130,31 +130,31 @@ async def test_too_many_requests_costs_no_attempt_and_names_the_time(kind: str, 
         assert isinstance(finished.settlement, Retry)
         assert (finished.settlement.counts, finished.settlement.retry_at) == (False, NOW + 7)
         assert isinstance((await p.work()).settlement, Done)
-        assert await p.far.holds() == [(p.far.name_of("media/a.mp4"), sha256(body))]
-        assert await p.far.leftovers() == []
+        assert await p.server.holds() == [(p.server.name_of("media/a.mp4"), sha256(body))]
+        assert await p.server.leftovers() == []
 
 
-@every_wired_place
+@every_http_kind
 @pytest.mark.parametrize(
     "answer", [refusal(503), refusal(502, b"<html>\xff</html>", content_type="text/html"), b"\0\1\2 rubbish\r\n\r\n"]
 )
 async def test_an_outage_is_tried_again(kind: str, answer: bytes, opened: Open) -> None:
     body = content(size_of(kind))
     async with opened(kind, holding(body, cuts=[])) as p:
-        p.road.faults.append(Fault(10, answer))
+        p.proxy.faults.append(Fault(10, answer))
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DESTINATION_UNAVAILABLE
         assert isinstance(finished.settlement, Retry)
         assert isinstance((await p.work()).settlement, Done)
-        assert await p.far.holds() == [(p.far.name_of("media/a.mp4"), sha256(body))]
-        assert await p.far.leftovers() == []
+        assert await p.server.holds() == [(p.server.name_of("media/a.mp4"), sha256(body))]
+        assert await p.server.leftovers() == []
 
 
-@every_wired_place
+@every_http_kind
 async def test_an_upload_cut_in_the_middle_is_not_suspected_of_a_delivery(kind: str, opened: Open) -> None:
     async with opened(kind, holding(LARGE, cuts=[])) as p:
-        p.road.faults.append(Fault(1_000_000))
+        p.proxy.faults.append(Fault(1_000_000))
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DESTINATION_UNAVAILABLE
@@ -163,29 +163,29 @@ async def test_an_upload_cut_in_the_middle_is_not_suspected_of_a_delivery(kind: 
         assert await p.is_untouched()
 
 
-@every_wired_place
+@every_http_kind
 async def test_a_lost_answer_is_an_outcome_of_its_own_unless_the_object_itself_tells(kind: str, opened: Open) -> None:
     body = content(size_of(kind))
     async with opened(kind, holding(body, cuts=[])) as p:
-        p.road.applies = p.far.ends or p.road.applies
-        p.road.faults.append(Fault())
+        p.proxy.applies = p.server.ends or p.proxy.applies
+        p.proxy.faults.append(Fault())
         finished = await p.work()
-        if p.far.ends is None:
+        if p.server.ends is None:
             assert finished.error is not None
             assert finished.error.code is ErrorCode.DELIVERY_UNKNOWN
             assert isinstance(finished.settlement, Retry)
             assert finished.settlement.possible_duplicate
             finished = await p.work()
         assert isinstance(finished.settlement, Done)
-        assert set(await p.far.holds()) == {(p.far.name_of("media/a.mp4"), sha256(body))}
-        assert await p.far.leftovers() == []
+        assert set(await p.server.holds()) == {(p.server.name_of("media/a.mp4"), sha256(body))}
+        assert await p.server.leftovers() == []
 
 
-@every_wired_place
+@every_http_kind
 async def test_an_answer_that_never_comes_ends_the_attempt(kind: str, opened: Open) -> None:
     async with opened(kind, holding(content(size_of(kind)), cuts=[]), answer_timeout_s=0.5) as p:
-        p.road.applies = p.far.ends or p.road.applies
-        p.road.faults.append(Fault(stays=True))
+        p.proxy.applies = p.server.ends or p.proxy.applies
+        p.proxy.faults.append(Fault(stays=True))
         with trio.fail_after(30):
             finished = await p.work()
         assert finished.error is not None
@@ -193,18 +193,18 @@ async def test_an_answer_that_never_comes_ends_the_attempt(kind: str, opened: Op
         assert p.idle
 
 
-@every_wired_place
+@every_http_kind
 async def test_a_connection_that_was_closed_while_it_idled_costs_no_attempt(kind: str, opened: Open) -> None:
     body = content(20_000)
     async with opened(kind, holding(body, cuts=[]), backend=Network()) as p:
         await p.send()
-        await p.road.close_idle()
+        await p.proxy.close_idle()
         finished = await p.work()
         assert isinstance(finished.settlement, Done)
-        assert {digest for _, digest in await p.far.holds()} == {sha256(body)}
+        assert {digest for _, digest in await p.server.holds()} == {sha256(body)}
 
 
-@every_place
+@every_kind
 async def test_an_attempt_cancelled_anywhere_leaves_nothing_behind(kind: str, opened: Open) -> None:
     body = content(size_of(kind, 2_000_000))
     async with opened(kind, holding(body, cuts=[])) as p:
@@ -213,16 +213,16 @@ async def test_an_attempt_cancelled_anywhere_leaves_nothing_behind(kind: str, op
         step, cancelled = 1, 0
         while await cancelled_at(step, p.send):
             assert p.idle
-            assert await p.far.leftovers() == []
+            assert await p.server.leftovers() == []
             cancelled += 1
             step += 1 if step < 40 else step // 3
         assert cancelled > 8
-        assert {digest for _, digest in await p.far.holds()} == {sha256(body)}
+        assert {digest for _, digest in await p.server.holds()} == {sha256(body)}
     gc.collect()  # an unclosed generator would complain here, and a complaint is an error
     assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
-@every_place
+@every_kind
 async def test_a_hostile_key_is_exactly_that_name_or_an_error(kind: str, opened: Open) -> None:
     async with opened(kind, holding(content(1000), cuts=[])) as p:
         expected = []
@@ -235,15 +235,15 @@ async def test_a_hostile_key_is_exactly_that_name_or_an_error(kind: str, opened:
                 assert kind.startswith("s3")
                 assert error.permanent  # noqa: PT017
             else:
-                expected.append((p.far.name_of(key), sha256(body)))
+                expected.append((p.server.name_of(key), sha256(body)))
         assert len(expected) >= len(HOSTILE_KEYS) - 2
-        held = await p.far.holds()
+        held = await p.server.holds()
         assert sorted(digest for _, digest in held) == sorted(digest for _, digest in expected)
         if kind != "telegram":  # it shows names, and cleans them up
             assert sorted(held) == sorted(expected)
 
 
-@every_wired_place
+@every_http_kind
 async def test_no_secret_is_in_any_error(kind: str, opened: Open) -> None:
     def echo(request: h11.Request) -> bytes:
         said = request.target + b" " + b" ".join(name + b": " + value for name, value in request.headers)
@@ -255,7 +255,7 @@ async def test_no_secret_is_in_any_error(kind: str, opened: Open) -> None:
     async with opened(kind, holding(content(size_of(kind)), cuts=[])) as p:
         assert len(p.secrets) >= 1
         for fault in (Fault(10, echo), Fault(None, echo), Fault()):
-            p.road.faults.append(fault)
+            p.proxy.faults.append(fault)
             finished = await p.work()
             assert finished.error is not None
             assert isinstance(finished.settlement, Retry | Failed)

@@ -1,5 +1,5 @@
-"""What a user loses without these: a hand-off that Telegram cannot serve costs a round trip, and an address that is a
-secret may be told to the world."""
+"""What a user loses without these: a hand-off that Telegram cannot serve costs a round trip, and a secret address may
+become public."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from streamwarm.settings.convert import structure_table
 from streamwarm.settings.destinations import parse_destinations, secrets_in
 from streamwarm.settings.http import HttpSettings
 from streamwarm.settings.secret import SecretStr
-from tests.worlds.destinations import Bytes
 from tests.worlds.http_sink import HttpSink, serving
+from tests.worlds.whole_body import Bytes
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SHA256 = "ab" * 32

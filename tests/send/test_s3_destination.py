@@ -28,10 +28,11 @@ from streamwarm.send.s3.destination import S3Destination
 from streamwarm.settings.convert import structure_table
 from streamwarm.settings.destinations import parse_destinations, secrets_in
 from streamwarm.settings.s3 import S3Settings
-from tests.worlds.destinations import MIB, Bytes, s3_bucket, size_of
+from tests.worlds.destinations import MIB, s3_bucket, size_of
 from tests.worlds.http_sink import Fault, refusal
 from tests.worlds.scripted_bucket import NO_TLS
 from tests.worlds.stream import content, sha256
+from tests.worlds.whole_body import Bytes
 
 TABLE = {
     "type": "s3",
@@ -176,9 +177,9 @@ BODY = content(size_of("s3-multipart"))
 async def test_a_success_that_turns_out_an_error_publishes_nothing(object_store: ObjectStore, tmp_path: Path) -> None:
     late = refusal(200, b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>m</Message></Error>")
     async with s3_bucket(object_store, tmp_path, BODY) as p:
-        assert p.far.ends
-        p.road.applies = p.far.ends
-        p.road.faults.append(Fault(0, late))
+        assert p.server.ends
+        p.proxy.applies = p.server.ends
+        p.proxy.faults.append(Fault(0, late))
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DESTINATION_UNAVAILABLE
@@ -189,16 +190,16 @@ async def test_a_last_step_that_was_lost_and_never_happened_is_unknown_and_made_
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
     async with s3_bucket(object_store, tmp_path, BODY) as p:
-        assert p.far.ends
-        p.road.applies = p.far.ends
-        p.road.faults += [Fault(0), Fault(0)]
+        assert p.server.ends
+        p.proxy.applies = p.server.ends
+        p.proxy.faults += [Fault(0), Fault(0)]
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DELIVERY_UNKNOWN
         assert isinstance(finished.settlement, Retry)
         assert await p.is_untouched()
         assert isinstance((await p.work()).settlement, Done)
-        assert [digest for _, digest in await p.far.holds()] == [sha256(BODY)]
+        assert [digest for _, digest in await p.server.holds()] == [sha256(BODY)]
 
 
 HALF_AN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n<CompleteMultipartUpl"
@@ -211,26 +212,26 @@ async def test_a_last_step_whose_answer_was_lost_is_made_again_without_another_u
     fault: Fault, object_store: ObjectStore, tmp_path: Path
 ) -> None:
     async with s3_bucket(object_store, tmp_path, BODY) as p:
-        assert p.far.ends
-        p.road.applies = p.far.ends
-        p.road.faults.append(fault)
+        assert p.server.ends
+        p.proxy.applies = p.server.ends
+        p.proxy.faults.append(fault)
         delivered = await p.send()
         assert delivered.result["etag"].endswith('-2"')
-        assert [digest for _, digest in await p.far.holds()] == [sha256(BODY)]
-        assert await p.far.leftovers() == []
-        assert sum("partNumber=" in request for request in p.road.requests) == 2
+        assert [digest for _, digest in await p.server.holds()] == [sha256(BODY)]
+        assert await p.server.leftovers() == []
+        assert sum("partNumber=" in request for request in p.proxy.requests) == 2
 
 
 async def test_a_small_object_costs_one_request_and_a_big_one_is_cut(object_store: ObjectStore, tmp_path: Path) -> None:
     async with s3_bucket(object_store, tmp_path, content(5 * MIB)) as p:
         delivered = await p.send()
-        assert len(p.road.requests) == 1
+        assert len(p.proxy.requests) == 1
         assert delivered.result["bucket"] == object_store.bucket
         assert delivered.result["key"].endswith("/media/a.mp4")
     async with s3_bucket(object_store, tmp_path, content(10 * MIB + 1)) as p:
         delivered = await p.send()
         assert delivered.result["etag"].endswith('-3"')
-        assert sum("partNumber=" in request for request in p.road.requests) == 3
+        assert sum("partNumber=" in request for request in p.proxy.requests) == 3
 
 
 async def test_the_next_part_moves_while_the_last_is_answered_and_no_third(
@@ -238,12 +239,12 @@ async def test_the_next_part_moves_while_the_last_is_answered_and_no_third(
 ) -> None:
     body = content(20 * MIB + 1)
     async with s3_bucket(object_store, tmp_path, body, body_timeout_s=1.0) as p:
-        p.road.applies = lambda request: b"partNumber=" in request.target
-        p.road.faults += [Fault(stays=True)] * 9  # no part is ever answered
+        p.proxy.applies = lambda request: b"partNumber=" in request.target
+        p.proxy.faults += [Fault(stays=True)] * 9  # no part is ever answered
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.TIMEOUT
-        assert sum("partNumber=" in request for request in p.road.requests) == 2
+        assert sum("partNumber=" in request for request in p.proxy.requests) == 2
         assert await p.is_untouched()
 
 
@@ -263,8 +264,8 @@ async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
     async with s3_bucket(object_store, tmp_path, BODY) as p:
-        p.road.applies = lambda request: TRACES.encode() in request.target and request.method == b"PUT"
-        p.road.faults.append(Fault(0, refusal(403, b"<Error><Code>AccessDenied</Code></Error>")))
+        p.proxy.applies = lambda request: TRACES.encode() in request.target and request.method == b"PUT"
+        p.proxy.faults.append(Fault(0, refusal(403, b"<Error><Code>AccessDenied</Code></Error>")))
         finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.DESTINATION_REFUSED
@@ -272,11 +273,11 @@ async def test_an_upload_that_cannot_be_noted_or_begun_in_time_is_not_begun(
         assert await p.is_untouched()
 
         p.destination._multipart.begin_s = 0.3  # type: ignore[attr-defined]
-        p.road.applies = lambda request: b"?uploads" in request.target
-        p.road.faults.append(Fault(0, stays=True))
+        p.proxy.applies = lambda request: b"?uploads" in request.target
+        p.proxy.faults.append(Fault(0, stays=True))
         with trio.fail_after(30):
             finished = await p.work()
         assert finished.error is not None
         assert finished.error.code is ErrorCode.TIMEOUT
         assert await p.is_untouched()
-        assert not any("partNumber=" in request for request in p.road.requests)
+        assert not any("partNumber=" in request for request in p.proxy.requests)

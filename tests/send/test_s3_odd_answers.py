@@ -10,7 +10,7 @@ from attrs import define
 from streamwarm.backlog.settlement import Done, Retry
 from streamwarm.errors import ErrorCode
 from streamwarm.sandbox.object_store import ObjectStore
-from tests.worlds.destinations import Place, place, s3_bucket, size_of
+from tests.worlds.destinations import DestinationWorld, destination_world, s3_bucket, size_of
 from tests.worlds.http_sink import Fault, refusal
 from tests.worlds.scripted_bucket import holding
 from tests.worlds.stream import content, sha256
@@ -30,16 +30,16 @@ class Completed:
     held: list[str]
 
 
-async def complete_with(p: Place, status: int, body: bytes, *, passed_on: bool = True) -> Completed:
-    assert p.far.ends
-    p.road.applies = p.far.ends
-    p.road.faults.append(Fault(None if passed_on else 0, refusal(status, body)))
+async def complete_with(p: DestinationWorld, status: int, body: bytes, *, passed_on: bool = True) -> Completed:
+    assert p.server.ends
+    p.proxy.applies = p.server.ends
+    p.proxy.faults.append(Fault(None if passed_on else 0, refusal(status, body)))
     finished = await p.work()
     return Completed(
         finished.settlement,
         finished.error.code if finished.error else None,
-        sum("partNumber=" in request for request in p.road.requests),
-        [digest for _, digest in await p.far.holds()],
+        sum("partNumber=" in request for request in p.proxy.requests),
+        [digest for _, digest in await p.server.holds()],
     )
 
 
@@ -63,7 +63,7 @@ async def test_an_upload_that_is_complete_is_not_made_again(
         assert isinstance(found.settlement, Done)
         assert found.held == [sha256(BODY)]
         assert found.parts_sent == 2
-        assert await p.far.leftovers() == []
+        assert await p.server.leftovers() == []
 
 
 @pytest.mark.parametrize("code", ["InternalError", "SlowDown", "InvalidPart", "AccessDenied", "NeverHeardOf"])
@@ -76,15 +76,15 @@ async def test_an_error_inside_a_success_fails_no_job_for_good(
         found = await complete_with(p, 200, body, passed_on=False)
         assert isinstance(found.settlement, Retry)
         assert found.held == []
-        assert await p.far.leftovers() == []
+        assert await p.server.leftovers() == []
         assert isinstance((await p.work()).settlement, Done)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 async def test_any_success_of_a_put_stores_the_object(status: int, object_store: ObjectStore, tmp_path: Path) -> None:
     small = content(300_000)
-    async with place("s3", holding(small, cuts=[]), object_store, tmp_path) as p:
-        p.road.faults.append(Fault(None, refusal(status, etag='"e1"')))
+    async with destination_world("s3", holding(small, cuts=[]), object_store, tmp_path) as p:
+        p.proxy.faults.append(Fault(None, refusal(status, etag='"e1"')))
         finished = await p.work()
         assert isinstance(finished.settlement, Done)
-        assert [digest for _, digest in await p.far.holds()] == [sha256(small)]
+        assert [digest for _, digest in await p.server.holds()] == [sha256(small)]

@@ -11,14 +11,14 @@ from streamwarm.model import Kind, NewJob, State
 from streamwarm.s3.bounds import TRACES
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.send.s3.answers import Trace, read_upload_id
-from tests.worlds.destinations import Place, s3_bucket, size_of
+from tests.worlds.destinations import DestinationWorld, s3_bucket, size_of
 from tests.worlds.stream import content
 
 JOB = NewJob("backup", Kind.VIDEO, "media/a.mp4")
 BODY = content(size_of("s3-multipart"))
 
 
-async def begin(p: Place, job_id: str, key: str, *, noted: bool = True) -> str:
+async def begin(p: DestinationWorld, job_id: str, key: str, *, noted: bool = True) -> str:
     """What an attempt leaves that dies in the middle of an upload. Returns the upload's id."""
     client = p.destination._client  # type: ignore[attr-defined]
     begun = await client.ask("POST", key, query=(("uploads", ""),))
@@ -31,7 +31,7 @@ async def begin(p: Place, job_id: str, key: str, *, noted: bool = True) -> str:
     return upload_id
 
 
-async def uploads(p: Place) -> str:
+async def uploads(p: DestinationWorld) -> str:
     client = p.destination._client  # type: ignore[attr-defined]
     return str((await client.ask("GET", query=(("uploads", ""),))).body.decode())
 
@@ -72,7 +72,7 @@ async def test_the_next_attempt_aborts_what_the_last_one_of_its_job_left(
 async def test_a_note_that_is_rubbish_stops_no_sweep(object_store: ObjectStore, tmp_path: Path) -> None:
     async with s3_bucket(object_store, tmp_path, BODY) as p:
         client = p.destination._client  # type: ignore[attr-defined]
-        names = [f"{TRACES}place/{index}" for index in range(5)]
+        names = [f"{TRACES}tested/{index}" for index in range(5)]
         rubbish = (b"", b"[1]", b'{"job_id": 1}', b'{"job_id":"\\ud800","key":"k","upload_id":"u"}', b"\xff" * 2000)
         for name, body in zip(names, rubbish, strict=True):
             await client.ask("PUT", name, body=body)
@@ -88,7 +88,7 @@ async def test_a_note_that_is_rubbish_stops_no_sweep(object_store: ObjectStore, 
             await client.ask("DELETE", name)
 
 
-async def clean_up(p: Place, begun: dict[str, str]) -> None:
+async def clean_up(p: DestinationWorld, begun: dict[str, str]) -> None:
     """The bucket is shared by the whole session."""
     client = p.destination._client  # type: ignore[attr-defined]
     key = p.destination._key.render(JOB)  # type: ignore[attr-defined]

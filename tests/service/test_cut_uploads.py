@@ -18,8 +18,8 @@ from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.object_store import ObjectStore
-from tests.worlds.http_sink import Fault, Road
-from tests.worlds.http_sink import serving as serving_road
+from tests.worlds.http_sink import Fault, FaultProxy
+from tests.worlds.http_sink import serving as serving_proxy
 from tests.worlds.processes import serving, write_config
 from tests.worlds.service import DEADLINE_S, put
 
@@ -46,12 +46,12 @@ async def test_an_upload_that_a_killed_process_left_is_aborted_at_the_next_start
     attempts: int, object_store: ObjectStore, tmp_path: Path
 ) -> None:
     await put(object_store, {"cut.bin": BODY})
-    road = Road(urlsplit(object_store.endpoint_url).port or 0, lambda request: b"partNumber=2" in request.target)
-    road.faults.append(Fault(100_000, stays=True))
-    async with serving_road(road), open_client() as client:
+    proxy = FaultProxy(urlsplit(object_store.endpoint_url).port or 0, lambda request: b"partNumber=2" in request.target)
+    proxy.faults.append(Fault(100_000, stays=True))
+    async with serving_proxy(proxy), open_client() as client:
         table: dict[str, Any] = {
             "type": "s3",
-            "endpoint_url": f"http://127.0.0.1:{road.port}",
+            "endpoint_url": f"http://127.0.0.1:{proxy.port}",
             "bucket": object_store.bucket,
             "access_key_id": object_store.access_key_id,
             "secret_access_key": object_store.secret_access_key,
@@ -63,7 +63,7 @@ async def test_an_upload_that_a_killed_process_left_is_aborted_at_the_next_start
             job = {"destination": "backup", "kind": "video", "r2_key": "cut.bin"}
             job_id = (await pushing.call("push", {"jobs": [job]}))["accepted"][0]["id"]
             with trio.fail_after(DEADLINE_S):
-                while road.faults:
+                while proxy.faults:
                     await trio.sleep(0.02)
             service.process.kill()
         assert await unfinished(client, object_store) == ["killed/cut.bin"]

@@ -1,4 +1,4 @@
-"""What who opens the dashboard now loses without these: what happened in the hour before."""
+"""What a user who opens the dashboard now loses without these: the figures of the hour before."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def failed(*, final: bool) -> AttemptFailed:
 def test_each_minute_tells_what_ended_in_it() -> None:
     history = History(START)
     history.observe(succeeded(2.0), START + 1)
-    history.observe(failed(final=False), START + 2)  # it will be tried again
+    history.observe(failed(final=False), START + 2)  # it will be retried
     history.observe(failed(final=True), START + STEP_S)
     series = history.series(START + STEP_S + 30)
     assert series.starts_at == START - (STEPS - 2) * STEP_S

@@ -1,4 +1,4 @@
-"""What an operator loses without these: log lines that tools can read and people can search by the contract's tags."""
+"""What an operator loses without these: log lines that tools can read and users can search by the contract's tags."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_libraries_that_log_whole_urls_are_silent() -> None:
 
 
 class FullDisk(io.StringIO):
-    """Takes nothing while it is full."""
+    """A stream that fails while it is full."""
 
     full = True
 
@@ -133,7 +133,7 @@ def test_a_log_on_a_full_disk_ends_no_service_and_goes_on_once_there_is_room() -
 
 
 class _Borders(io.RawIOBase):
-    """Keeps each write apart, as a pipe or a file that is appended to keeps those of several processes."""
+    """Records each write separately, as a pipe or an appended file keeps the writes of several processes apart."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []

@@ -1,4 +1,4 @@
-"""An alert on a metric that does not exist never fires, and a log event that nobody explains helps nobody."""
+"""What an operator loses without these: alerts on metrics that exist, and an explanation of every log event."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from streamwarm.watch.metrics import Metrics
 DOCS = Path(__file__).parents[2] / "docs"
 A_JOB = ("1", "mybot", Kind.VIDEO, "a")
 OF_PROMETHEUS = {"le", "instance"}
-"""Labels that histograms and the scrape add."""
+"""Labels that Prometheus adds for histograms and scrapes."""
 
 
 def exported() -> dict[str, set[str]]:
-    """Every series' name and its labels, from a page on which everything has happened once."""
+    """Every series' name and labels, from a page after one of each observation."""
     metrics = Metrics()
     for observation in (
         events.AttemptSucceeded(*A_JOB, 1, 60, 0.5, 1.5),
@@ -39,7 +39,7 @@ def exported() -> dict[str, set[str]]:
 
 
 def check(expression: str, series: dict[str, set[str]]) -> set[str]:
-    """The series that an expression uses; fails where one, or a label of it, does not exist."""
+    """The series that an expression uses. Fails if one of them, or one of their labels, does not exist."""
     promql_parser.parse(expression.replace("$__rate_interval", "5m"))  # raises ValueError
     used = set(re.findall(r"streamwarm_\w+", expression))
     assert used, expression
@@ -65,7 +65,7 @@ def test_every_alert_is_on_series_that_exist_and_is_explained() -> None:
 
 
 def test_for_each_alert_it_is_written_down_when_it_fires_and_when_it_does_not() -> None:
-    """That promtool agrees is `tools/promtool.py`'s affair."""
+    """`tools/promtool.py` checks that promtool agrees."""
     cases = yaml.safe_load(Path(__file__).with_name("alerts.test.yaml").read_text())["tests"]
     checks = [check for case in cases for check in case["alert_rule_test"]]
     rules = [r for group in yaml.safe_load((DOCS / "alerts.yaml").read_text())["groups"] for r in group["rules"]]

@@ -17,7 +17,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=40)
 
 
 def in_lower_case(encoded: str) -> str:
-    """`%3A` as `%3a`: both are written, and mean the same."""
+    """`%3A` as `%3a`: both are in use and mean the same."""
     return re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
 
 

@@ -1,5 +1,4 @@
-"""The intake as users meet it: a real store in memory, a real feed, both servers on loopback, one
-destination."""
+"""The acceptor as clients meet it: a real store in memory, a real feed, both servers on loopback, one destination."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ SHA256 = "ab" * 32
 
 
 class StubBot:
-    """A destination that takes a caption and nothing else."""
+    """A destination whose only option is a caption."""
 
     name = "mybot"
     on_unknown: Literal["retry", "hold"] = "retry"
@@ -86,7 +85,7 @@ class World:
         self._news = trio.Event()
 
     async def wait_for(self, kind: type, count: int = 1) -> None:
-        """Return once `count` observations of `kind` were made."""
+        """Wait until there are `count` observations of `kind`."""
         with trio.fail_after(10):
             while len(self.saw(kind)) < count:
                 await self._news.wait()

@@ -17,7 +17,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 @define(eq=False)
 class Client:
-    """A websocket client that numbers its calls and keeps the notifications it meets on the way."""
+    """A websocket client that numbers its calls and keeps the notifications that come before a reply."""
 
     connection: WebSocketConnection
     notifications: list[dict[str, Any]] = field(factory=list)
@@ -49,8 +49,11 @@ class Client:
 
 @asynccontextmanager
 async def open_client(url: str, **options: Any) -> AsyncIterator[Client]:
-    """A client bounded in time and closed here: trio-websocket's own waits for ever where the server ends the
-    connection before its handshake, and leaves the stream open where the server closed first."""
+    """Open a websocket client with time-outs, and close its stream at the end.
+
+    trio-websocket's own client waits for ever if the server ends the connection before the handshake. It also leaves
+    the stream open if the server closed first.
+    """
     async with await dial(url) as stream, trio.open_nursery() as nursery:
         path = urlsplit(url).path
         with trio.fail_after(10):
@@ -92,7 +95,7 @@ async def read_all(stream: trio.SocketStream) -> bytes:
 
 
 async def send_to_the_end(stream: trio.SocketStream, data: bytes) -> None:
-    """Send `data` and the end of the stream, as far as the server lets us."""
+    """Send `data` and the end of the stream, or as much as the server reads."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await stream.send_all(data)
         await stream.send_eof()

@@ -1,4 +1,4 @@
-"""One of each kind of destination, over loopback: real servers, each behind a road on which things can go wrong."""
+"""One of each kind of destination, over loopback: real servers, each behind a proxy that injects faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 import types
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -35,15 +35,15 @@ from streamwarm.send.destination import Destination
 from streamwarm.settings import destinations as settings_types
 from streamwarm.stream.transfer import transfer
 from streamwarm.watch.redact import make_redactor
-from tests.worlds.http_sink import HttpSink, Road, refusal, serving
+from tests.worlds.http_sink import FaultProxy, HttpSink, refusal, serving
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, holding, rig
 from tests.worlds.stream import CHAT, TOKEN, Worked, new_attempt, work_once
 from tests.worlds.stream import job as new_job
 
 MIB = 1 << 20
 CANARY = "canary-0123456789"
-WIRED = ["telegram", "http-put", "http-post", "s3", "s3-multipart"]
-PLACES = [*WIRED, "folder"]
+HTTP_KINDS = ["telegram", "http-put", "http-post", "s3", "s3-multipart"]
+KINDS = [*HTTP_KINDS, "folder"]
 """The last one is the worked example of docs/destinations.md."""
 
 Held = list[tuple[str, str]]
@@ -51,8 +51,8 @@ Held = list[tuple[str, str]]
 
 
 @define(eq=False)
-class Far:
-    """What stands behind a destination: its table, and what a test wants to know of the far side."""
+class Server:
+    """The server behind a destination: its settings table, and what a test reads from it."""
 
     table: dict[str, Any]
     holds: Callable[[], Awaitable[Held]]
@@ -60,24 +60,24 @@ class Far:
     leftovers: Callable[[], Awaitable[list[str]]]
     refuse: Callable[..., bytes] = refusal
     ends: Callable[[h11.Request], bool] | None = None
-    """Which request is the one that makes an object of what was sent, where it is not the upload itself."""
+    """Whether a request is the one that makes an object of what was sent; None if the upload itself does."""
 
 
 @define(eq=False)
-class Place:
-    """A destination, its far side and the road between, and a bucket to warm from."""
+class DestinationWorld:
+    """A destination, its server and the proxy between them, and a bucket to warm from."""
 
     kind: str
     destination: Destination
-    far: Far
-    road: Road
+    server: Server
+    proxy: FaultProxy
     pools: list[PooledClient]
     bucket: Rig
     body_timeout_s: float
     secrets: list[str] = Factory(list)
 
     def job(self, **changes: Any) -> Job:
-        return new_job(destination="place", **changes)
+        return new_job(destination="tested", **changes)
 
     async def send(self, job: Job | None = None) -> Done:
         attempt = new_attempt(job or self.job(), self.destination)
@@ -93,36 +93,20 @@ class Place:
         )
 
     async def is_untouched(self) -> bool:
-        return await self.far.holds() == [] and await self.far.leftovers() == []
+        return await self.server.holds() == [] and await self.server.leftovers() == []
 
     @property
     def idle(self) -> bool:
         return all(pool.stats()["active"] == pool.stats()["queued"] == 0 for pool in self.pools)
 
 
-@define(eq=False)
-class Bytes:
-    """A body that holds its bytes already."""
-
-    data: bytes
-    bytes_out: int = 0
-
-    @property
-    def finished(self) -> bool:
-        return self.bytes_out == len(self.data)
-
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        yield self.data
-        self.bytes_out = len(self.data)
-
-
 def size_of(kind: str, least: int = 300_000) -> int:
-    """An object that is more than a piece; in more than a part, where there are parts."""
+    """The size of an object of more than one piece and, if there are parts, of more than one part."""
     return max(least, 5 * MIB + 300_000) if kind == "s3-multipart" else least
 
 
 @asynccontextmanager
-async def place(
+async def destination_world(
     kind: str,
     script: Script,
     store: ObjectStore,
@@ -131,11 +115,11 @@ async def place(
     body_timeout_s: float = 10.0,
     answer_timeout_s: float = 10.0,
     backend: Backend | None = None,
-) -> AsyncIterator[Place]:
-    """Everything of one kind of destination, gone at the end. `backend` carries the destination's connections."""
+) -> AsyncIterator[DestinationWorld]:
+    """Open everything for one kind of destination inside the block. `backend` carries the destination's connections."""
     async with AsyncExitStack() as stack:
-        road = Road(0)
-        far = await stack.enter_async_context(_FAR_SIDES[kind.partition("-")[0]](kind, road, store, folder))
+        proxy = FaultProxy(0)
+        server = await stack.enter_async_context(_SERVERS[kind.partition("-")[0]](kind, proxy, store, folder))
         source_pool = open_client(connections=4, ssl_context=NO_TLS)
         bucket = await stack.enter_async_context(rig(script, open_http=lambda: source_pool))
         pools = [source_pool]
@@ -146,18 +130,20 @@ async def place(
             pools.append(open_client(ssl_context=NO_TLS, network_backend=backend, **limits))  # type: ignore[arg-type]
             return pools[-1]
 
-        configured = settings_types.parse_destinations({"place": far.table})
+        configured = settings_types.parse_destinations({"tested": server.table})
         opened = registry.open_destinations(configured, open_pool, now=time.time, token_hex=secrets.token_hex)
         destinations = await stack.enter_async_context(opened)
-        destination: Any = destinations["place"]
+        destination: Any = destinations["tested"]
         destination.answer_timeout_s = answer_timeout_s
         hidden = settings_types.secrets_in(configured)
-        yield Place(kind, destination, far, road, pools, bucket, body_timeout_s, hidden)
+        yield DestinationWorld(kind, destination, server, proxy, pools, bucket, body_timeout_s, hidden)
 
 
-def s3_bucket(store: ObjectStore, folder: Path, body: bytes, **settings: Any) -> AbstractAsyncContextManager[Place]:
+def s3_bucket(
+    store: ObjectStore, folder: Path, body: bytes, **settings: Any
+) -> AbstractAsyncContextManager[DestinationWorld]:
     """A bucket in parts of 5 MiB, and `body` to warm it with."""
-    return place("s3-multipart", holding(body, cuts=[]), store, folder, **settings)
+    return destination_world("s3-multipart", holding(body, cuts=[]), store, folder, **settings)
 
 
 async def _none() -> list[str]:
@@ -165,12 +151,12 @@ async def _none() -> list[str]:
 
 
 @asynccontextmanager
-async def _telegram(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncIterator[Far]:
+async def _telegram(kind: str, proxy: FaultProxy, store: ObjectStore, folder: Path) -> AsyncIterator[Server]:
     async with trio.open_nursery() as nursery:
         emulator: BotApiEmulator = await nursery.start(
             partial(serve_bot_api, EmulatorSettings([TOKEN], {CHAT: Chat("supergroup")}))
         )
-        road.behind_port = urlsplit(emulator.base_url).port or 0
+        proxy.behind_port = urlsplit(emulator.base_url).port or 0
 
         async def holds() -> Held:
             return [(delivery.file_name or "", delivery.sha256) for delivery in emulator.deliveries]
@@ -180,18 +166,18 @@ async def _telegram(kind: str, road: Road, store: ObjectStore, folder: Path) -> 
             answer = {"ok": False, "error_code": status, "description": "No: X", "parameters": parameters}
             return refusal(status, json.dumps(answer).encode(), content_type="application/json")
 
-        async with serving(road):
+        async with serving(proxy):
             table = {"type": "telegram", "token": TOKEN, "chats": [CHAT]}
-            table["base_url"] = f"http://127.0.0.1:{road.port}"
-            yield Far(table, holds, lambda key: key.rpartition("/")[2], _none, refuse)
+            table["base_url"] = f"http://127.0.0.1:{proxy.port}"
+            yield Server(table, holds, lambda key: key.rpartition("/")[2], _none, refuse)
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def _http(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncIterator[Far]:
+async def _http(kind: str, proxy: FaultProxy, store: ObjectStore, folder: Path) -> AsyncIterator[Server]:
     sink = HttpSink([("ETag", '"e1"')])
     async with serving(sink):
-        road.behind_port = sink.port
+        proxy.behind_port = sink.port
 
         async def holds() -> Held:
             return [
@@ -199,18 +185,18 @@ async def _http(kind: str, road: Road, store: ObjectStore, folder: Path) -> Asyn
                 for received in sink.received
             ]
 
-        async with serving(road):
-            table = {"type": "http", "url": f"http://127.0.0.1:{road.port}/up/{{r2_key}}", "allow_private": True}
+        async with serving(proxy):
+            table = {"type": "http", "url": f"http://127.0.0.1:{proxy.port}/up/{{r2_key}}", "allow_private": True}
             table |= {"method": kind.partition("-")[2].upper(), "headers": {"Authorization": f"Bearer {CANARY}"}}
-            yield Far(table, holds, str, _none)
+            yield Server(table, holds, str, _none)
 
 
 @asynccontextmanager
-async def _s3(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncIterator[Far]:
-    road.behind_port = urlsplit(store.endpoint_url).port or 0
-    road.applies = _uploads_an_object
+async def _s3(kind: str, proxy: FaultProxy, store: ObjectStore, folder: Path) -> AsyncIterator[Server]:
+    proxy.behind_port = urlsplit(store.endpoint_url).port or 0
+    proxy.applies = _uploads_an_object
     prefix = f"{secrets.token_hex(4)}/"
-    async with open_client(connections=4, ssl_context=NO_TLS) as client, serving(road):
+    async with open_client(connections=4, ssl_context=NO_TLS) as client, serving(proxy):
         bucket = R2Source(client, store.as_bucket(), signing_keys=SigningKeys(), now=time.time, uniform=random)
 
         async def holds() -> Held:
@@ -234,7 +220,7 @@ async def _s3(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncI
 
         table = {
             "type": "s3",
-            "endpoint_url": f"http://127.0.0.1:{road.port}",
+            "endpoint_url": f"http://127.0.0.1:{proxy.port}",
             "bucket": store.bucket,
             "access_key_id": store.access_key_id,
             "secret_access_key": store.secret_access_key,
@@ -243,7 +229,7 @@ async def _s3(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncI
         }
         ends = _completes if kind == "s3-multipart" else None
         # SeaweedFS is a file system underneath: two slashes are one to it.
-        yield Far(table, holds, lambda key: key.replace("//", "/"), leftovers, refuse, ends)
+        yield Server(table, holds, lambda key: key.replace("//", "/"), leftovers, refuse, ends)
 
 
 def _uploads_an_object(request: h11.Request) -> bool:
@@ -262,7 +248,7 @@ def _listing_uploads(store: ObjectStore) -> httpx.Request:
 
 
 @asynccontextmanager
-async def _folder(kind: str, road: Road, store: ObjectStore, folder: Path) -> AsyncIterator[Far]:
+async def _folder(kind: str, proxy: FaultProxy, store: ObjectStore, folder: Path) -> AsyncIterator[Server]:
     """The example of docs/destinations.md, registered as that page says."""
     page = (Path(__file__).parents[2] / "docs" / "destinations.md").read_text(encoding="utf-8")
     settings_code, settings_line, code, line = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -287,11 +273,11 @@ async def _folder(kind: str, road: Road, store: ObjectStore, folder: Path) -> As
 
     try:
         table = {"type": "folder", "folder": str(folder)}
-        yield Far(table, holds, lambda key: hashlib.sha256(key.encode()).hexdigest(), leftovers)
+        yield Server(table, holds, lambda key: hashlib.sha256(key.encode()).hexdigest(), leftovers)
     finally:
         settings_types.TYPES, registry.TYPES = known_settings, known
         for module in modules:
             del sys.modules[module.__name__]
 
 
-_FAR_SIDES: dict[str, Callable[..., Any]] = {"telegram": _telegram, "http": _http, "s3": _s3, "folder": _folder}
+_SERVERS: dict[str, Callable[..., Any]] = {"telegram": _telegram, "http": _http, "s3": _s3, "folder": _folder}

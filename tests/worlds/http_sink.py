@@ -1,4 +1,4 @@
-"""An endpoint that keeps what it is sent, and a road to any HTTP server on which things go wrong as a test says."""
+"""An endpoint that keeps what it receives, and a proxy to any HTTP server that injects the faults a test chooses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from attrs import Factory, define, frozen
 
 @frozen
 class Received:
-    """A request that came whole. `target` as it was on the wire; header names in lower case, and what was sent twice
-    stands there twice."""
+    """A complete request. `target` is as it was sent. Header names are in lower case, and a repeated header has its
+    values joined by commas."""
 
     method: str
     target: str
@@ -24,7 +24,7 @@ class Received:
 
 @define(eq=False)
 class HttpSink:
-    """Answers 201 to every whole request, with the ETag and Location that it is told to give."""
+    """Answers 201 to every complete request, with `answer_headers`."""
 
     answer_headers: list[tuple[str, str]] = Factory(list)
     received: list[Received] = Factory(list)
@@ -46,7 +46,7 @@ class HttpSink:
 
 @define(eq=False)
 class Connection:
-    """A server's end of a connection, as much of it as tests need. A request that breaks off ends the task."""
+    """A server's end of a connection, as far as tests need it. A request that breaks off ends the task."""
 
     stream: trio.abc.Stream
     _h11: h11.Connection = Factory(lambda: h11.Connection(h11.SERVER))
@@ -82,11 +82,11 @@ class Connection:
 
 @frozen
 class Fault:
-    """What becomes of one upload.
+    """What goes wrong with one upload.
 
-    `at_byte`: after so many bytes of its body nothing more is read and nothing is passed on; None: it is passed on
-    whole, and only the answer is lost. Then `answer` is sent, as it stands, and the connection is closed, or, where
-    the far side `stays`, left open.
+    With `at_byte`, nothing is read after that many bytes of its body and nothing is passed on. Without it, the whole
+    upload is passed on and only the answer is lost. Then `answer` is sent as it is. The connection is closed, or left
+    open if the server `stays`.
     """
 
     at_byte: int | None = None
@@ -100,7 +100,7 @@ def refusal(status: int, body: bytes = b"", **headers: object) -> bytes:
 
 
 @define(eq=False)
-class Road:
+class FaultProxy:
     """Passes requests on to the server at `behind_port`; each of `faults` happens to one that `applies` to."""
 
     behind_port: int
@@ -173,7 +173,7 @@ class Road:
 
 
 @asynccontextmanager
-async def serving(server: HttpSink | Road) -> AsyncIterator[None]:
+async def serving(server: HttpSink | FaultProxy) -> AsyncIterator[None]:
     """Serve on a free port of loopback inside this block."""
 
     async def serve(stream: trio.SocketStream) -> None:

@@ -1,4 +1,4 @@
-"""A bucket in memory that counts what it is asked for, gives pieces at a chosen pace, and breaks where it is told."""
+"""A bucket in memory that counts what it is asked for, gives pieces at a chosen pace, and breaks at a chosen byte."""
 
 from __future__ import annotations
 

@@ -1,13 +1,22 @@
-"""One HTTP/1.1 connection: hypercorn's, with what it lacks against clients that ask wrongly, or leave.
+"""One HTTP/1.1 connection: hypercorn's, made safe against clients that send nonsense or leave.
 
-This file and `server.py` use these parts of hypercorn 0.18 that are not documented; a new version of it must be
-checked for each:
+This file and `server.py` use parts of hypercorn 0.18 that are not documented. Every part is listed here, with the test
+that fails if hypercorn changes it.
 
-- `TCPServer`: its `protocol` (a `ProtocolWrapper`, whose `protocol` is the `H11Protocol`), `_read_data`,
-  `protocol_send` and `idle_task`;
-- `H11Protocol`: `_send_error_response`, `_send_h11_event` and `config`;
-- `WorkerContext(None)` and its `terminated`; `ASGIWrapper`; `ConnectionState`;
-- of the stream, hypercorn uses only what `ClientStream` has, although its annotation asks for TLS.
+- `TCPServer(app, config, context, state, stream)`, which is awaited; `ASGIWrapper`, `ConnectionState` and
+  `WorkerContext(None)`; and that it needs no more of `stream` than `ClientStream` has, although its annotation asks for
+  TLS: test_probes_metrics_and_stats_answer
+- `TCPServer._read_data`, at whose start `protocol.protocol` is an `H11Protocol` that raises if a client asks for
+  HTTP/2: test_a_malformed_request_ends_that_connection_and_no_other
+- `TCPServer._read_data` returns when the client has left, and `idle_task.stop` ends the idle time:
+  test_who_leaves_makes_room_at_once
+- `TCPServer.protocol_send` gets an `Updated` after each answer: test_who_leaves_makes_room_at_once
+- `H11Protocol._send_error_response`, called with a status for what h11 refuses; `_send_h11_event`; `config` with
+  `response_headers` and `h11_max_incomplete_size`: test_what_is_refused_before_it_is_read_is_a_problem_too
+- `WorkerContext.terminated`, which closes idle connections: test_following_ends_with_the_service_in_good_order
+- A websocket upgrade that is refused stays open: test_whatever_a_stranger_asks_for_its_silence_has_an_end
+- One bounded queue takes a request's body and the client's leaving:
+  test_a_large_upload_that_nobody_reads_leaves_no_connection_behind
 """
 
 from __future__ import annotations

@@ -202,7 +202,9 @@ class Multipart:
         """
         for is_last_try in (False, True):
             answer = await self._ask_to_complete(key, upload_id, etags)
-            if answer is not None and not (is_last_try and answer.status == 404):  # then: it was completed, or aborted
+            # A 404 to the second try: the first one completed the upload, or it was aborted.
+            if answer is not None and not (is_last_try and answer.status == 404):
+                # S3 sends its 200 before it knows whether the parts can be joined.
                 if answer.status not in STORED or is_error(answer.body):
                     raise self.client.refusal(answer, key)
                 if etag := read_completed(answer.body):

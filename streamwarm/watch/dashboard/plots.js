@@ -85,7 +85,7 @@ class Plot {
     const drawn = highest > 0 ? this.marks(x, y, step) : [this.nothing(width)];
     const levels = highest > 0 ? [0, top / 2, top] : [0];
     this.svg.replaceChildren(...this.grid(width, levels, y), ...drawn, ...this.labels(width, levels, y), ...cursor);
-    setText(this.readout, this.chosen === null ? this.summary(this.history) : this.tell(this.chosen));
+    setText(this.readout, this.chosen === null ? this.summary(this.history) : this.describe(this.chosen));
   }
 
   /** The values that the scale must cover: the sums of stacked bars, else every value. */
@@ -180,14 +180,14 @@ class Plot {
     return marks;
   }
 
-  tell(minute) {
+  describe(minute) {
     const at = new Date(Date.parse(this.history.starts_at) + minute * this.history.step_s * 1000);
     const clock = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    const told = this.series.map((one, index) => {
+    const values = this.series.map((one, index) => {
       const value = this.values[index][minute];
       return `${one.name}${value === null ? "–" : this.format(value)}`;
     });
-    return `${clock} · ${told.join(" · ")}`;
+    return `${clock} · ${values.join(" · ")}`;
   }
 }
 
