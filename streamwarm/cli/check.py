@@ -78,7 +78,7 @@ def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: 
             if destination.handoff == "auto":
                 proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
         elif isinstance(destination, S3Settings):
-            bucket = S3Destination(name, destination, client, now=machine.now, new_token=machine.new_token)
+            bucket = S3Destination(name, destination, client, now=machine.now, token_hex=machine.token_hex)
             proofs.append((name, partial(prove_s3, name, destination, bucket)))
         else:
             proofs.append((name, partial(_unproven, name)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any, Protocol
 
 import httpx
@@ -19,42 +18,24 @@ from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import DestinationSettings
 from streamwarm.settings.telegram import TelegramSettings
 
-Build = Callable[[str, Any, httpx.AsyncClient, Callable[[], float], Callable[[int], str]], Destination]
-
 
 @frozen
 class DestinationType:
-    """`build` makes the destination from its name, its settings, its HTTP client, a clock and random hex digits.
+    """`build` makes the destination from its name, its settings and its HTTP client. What `takes` names is passed to it
+    by keyword: `now` gives Unix seconds, `token_hex(n)` gives `2 * n` random hex digits.
 
     `guarded` returns True if, with these settings, the client may dial public addresses only.
     """
 
-    build: Build
+    build: Callable[..., Destination]
+    takes: tuple[str, ...] = ()
     guarded: Callable[[Any], bool] = lambda _: False
 
 
-def _telegram(
-    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
-) -> Destination:
-    return TelegramDestination(name, settings, client, make_boundary=partial(token_hex, 16))
-
-
-def _s3(
-    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
-) -> Destination:
-    return S3Destination(name, settings, client, now=now, new_token=partial(token_hex, 8))
-
-
-def _http(
-    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
-) -> Destination:
-    return HttpDestination(name, settings, client, now=now)
-
-
 TYPES: Mapping[type[DestinationSettings], DestinationType] = {
-    TelegramSettings: DestinationType(_telegram),
-    S3Settings: DestinationType(_s3),
-    HttpSettings: DestinationType(_http, guarded=lambda settings: not settings.allow_private),
+    TelegramSettings: DestinationType(TelegramDestination, takes=("token_hex",)),
+    S3Settings: DestinationType(S3Destination, takes=("now", "token_hex")),
+    HttpSettings: DestinationType(HttpDestination, takes=("now",), guarded=lambda settings: not settings.allow_private),
 }
 
 
@@ -79,11 +60,13 @@ async def open_destinations(
     """
     clients: dict[tuple[DestinationType, bool], httpx.AsyncClient] = {}
     destinations: dict[str, Destination] = {}
+    seams: Mapping[str, Any] = {"now": now, "token_hex": token_hex}
     async with AsyncExitStack() as stack:
         for name, settings in configured.items():
             kind = TYPES[type(settings)]
             guarded = kind.guarded(settings)
             if (kind, guarded) not in clients:
                 clients[kind, guarded] = await stack.enter_async_context(open_client(guarded=guarded))
-            destinations[name] = kind.build(name, settings, clients[kind, guarded], now, token_hex)
+            taken = {what: seams[what] for what in kind.takes}
+            destinations[name] = kind.build(name, settings, clients[kind, guarded], **taken)
         yield destinations

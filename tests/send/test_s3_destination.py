@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def test_both_keys_are_secrets() -> None:
 
 
 def destination(made: Any, client: httpx.AsyncClient) -> S3Destination:
-    return S3Destination("backup", made, client, now=time.time, new_token=lambda: "a-name")
+    return S3Destination("backup", made, client, now=time.time, token_hex=secrets.token_hex)
 
 
 def test_a_job_that_can_have_no_name_there_is_refused_at_push() -> None:

@@ -144,7 +144,7 @@ async def world(
         told = TelegramSettings(
             token=SecretStr(TOKEN), chats=(CHAT,), base_url=base_url or emulator.base_url, **(telegram or {})
         )
-        destination = TelegramDestination("mybot", told, destination_pool, make_boundary=partial(secrets.token_hex, 16))
+        destination = TelegramDestination("mybot", told, destination_pool, token_hex=secrets.token_hex)
         destination.answer_timeout_s = answer_timeout_s
         yield World(bucket_rig, emulator, destination, source_pool, destination_pool, body_timeout_s)
         nursery.cancel_scope.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Literal
 
 import httpx
@@ -33,7 +34,7 @@ class S3Destination:
         client: httpx.AsyncClient,
         *,
         now: Callable[[], float],
-        new_token: Callable[[], str],
+        token_hex: Callable[[int], str],
     ) -> None:
         self.name = name
         self.answer_timeout_s = COMPLETE_S
@@ -43,7 +44,7 @@ class S3Destination:
             str(settings.access_key_id), str(settings.secret_access_key), SigningKeys(), region=settings.region
         )
         self._client = S3Client(client, settings.endpoint_url.rstrip("/"), settings.bucket, signer, now)
-        self._multipart = Multipart(self._client, name, new_token)
+        self._multipart = Multipart(self._client, name, partial(token_hex, 8))
 
     def check_job(self, job: NewJob) -> None:
         for option in job.options:

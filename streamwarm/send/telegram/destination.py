@@ -29,6 +29,9 @@ sent: whoever gives up before that turns a success into `delivery_unknown`."""
 DELETE_TIMEOUT_S = 5.0
 """How long a worker may take over a message that nobody needs."""
 
+BOUNDARY_BYTES = 16
+"""128 random bits. The file's bytes are not searched for the boundary, so it must not occur in them by chance."""
+
 
 class TelegramDestination:
     """A bot. Its warm-up chats are its lanes."""
@@ -39,7 +42,7 @@ class TelegramDestination:
         settings: TelegramSettings,
         client: httpx.AsyncClient,
         *,
-        make_boundary: Callable[[], str],
+        token_hex: Callable[[int], str],
     ) -> None:
         self.name = name
         self.on_unknown: Literal["retry", "hold"] = "hold" if settings.on_unknown == "hold" else "retry"
@@ -55,7 +58,7 @@ class TelegramDestination:
         )
         self._photos = PhotoCheck()
         self._handed_off = RecentJobs()
-        self._make_boundary = make_boundary
+        self._token_hex = token_hex
 
     def check_job(self, job: NewJob) -> None:
         bot_api.check_options(job.options)
@@ -71,7 +74,7 @@ class TelegramDestination:
             file_field=method.file_field,
             file_name=bot_api.file_name(media.r2_key, kind),
             file_type=stored_headers(media)["Content-Type"],
-            boundary=self._make_boundary(),
+            boundary=self._token_hex(BOUNDARY_BYTES),
         )
         headers = {
             "Content-Type": frame.content_type,

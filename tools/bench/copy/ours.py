@@ -45,7 +45,7 @@ async def copy(job: dict[str, Any]) -> None:
             secret_access_key=SecretStr(job["secret"]),
             **({"part_bytes": job["part_bytes"]} if job["part_bytes"] else {}),
         )
-        sink = S3Destination("copy", settings, opened[1], now=time.time, new_token=partial(secrets.token_hex, 8))
+        sink = S3Destination("copy", settings, opened[1], now=time.time, token_hex=secrets.token_hex)
         keys = [item.r2_key async for item in source.list_objects()]
         give, take = trio.open_memory_channel[str](0)
         async with trio.open_nursery() as nursery, give:
