@@ -14,17 +14,18 @@ from streamwarm.send.destination import Destination
 from streamwarm.send.http import HttpDestination
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.send.telegram.destination import TelegramDestination
+from streamwarm.send.tools import DestinationTools
 from streamwarm.settings.http import HttpSettings
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import DestinationSettings
 from streamwarm.settings.telegram import TelegramSettings
 
-Build = Callable[[str, Any, httpx.AsyncClient, Callable[[], float], Callable[[int], str]], Destination]
+Build = Callable[[str, Any, DestinationTools], Destination]
 
 
 @frozen
 class DestinationType:
-    """`build` makes the destination from its name, its settings, its HTTP client, a clock and random hex digits.
+    """`build` makes the destination from its name, its settings and its tools.
 
     `guarded` returns True if, with these settings, the client may dial public addresses only.
     """
@@ -33,22 +34,16 @@ class DestinationType:
     guarded: Callable[[Any], bool] = lambda _: False
 
 
-def _telegram(
-    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
-) -> Destination:
-    return TelegramDestination(name, settings, client, make_boundary=partial(token_hex, 16))
+def _telegram(name: str, settings: TelegramSettings, tools: DestinationTools) -> Destination:
+    return TelegramDestination(name, settings, tools.client, make_boundary=partial(tools.token_hex, 16))
 
 
-def _s3(
-    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
-) -> Destination:
-    return S3Destination(name, settings, client, now=now, new_token=partial(token_hex, 8))
+def _s3(name: str, settings: S3Settings, tools: DestinationTools) -> Destination:
+    return S3Destination(name, settings, tools.client, now=tools.now, new_token=partial(tools.token_hex, 8))
 
 
-def _http(
-    name: str, settings: Any, client: httpx.AsyncClient, now: Callable[[], float], token_hex: Callable[[int], str]
-) -> Destination:
-    return HttpDestination(name, settings, client, now=now)
+def _http(name: str, settings: HttpSettings, tools: DestinationTools) -> Destination:
+    return HttpDestination(name, settings, tools.client, now=tools.now)
 
 
 TYPES: Mapping[type[DestinationSettings], DestinationType] = {
@@ -85,5 +80,6 @@ async def open_destinations(
             guarded = kind.guarded(settings)
             if (kind, guarded) not in clients:
                 clients[kind, guarded] = await stack.enter_async_context(open_client(guarded=guarded))
-            destinations[name] = kind.build(name, settings, clients[kind, guarded], now, token_hex)
+            tools = DestinationTools(clients[kind, guarded], now, token_hex)
+            destinations[name] = kind.build(name, settings, tools)
         yield destinations
