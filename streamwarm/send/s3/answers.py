@@ -159,8 +159,9 @@ def read_refusal(
         case Verdict.TOO_LARGE:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
+            is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
             message = f"{said}{detail}; {_remedy(status, code)}"
-            return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=verdict is Verdict.UNFIT)
+            return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
 
 
 def _pausing(code: ErrorCode, message: str) -> DestinationError:
