@@ -95,8 +95,38 @@ class AttemptError(Exception):
         return JobError(self.code, self.message, self.permanent)
 
 
+class Blame(StrEnum):
+    """What a `SourceError` is about."""
+
+    OBJECT = "object"
+    BUCKET = "bucket"
+    """Every request is refused or fails alike."""
+    UNSURE = "unsure"
+    """The object or the bucket: a probe of the bucket finds out."""
+
+
+_UNSURE = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_TRUNCATED, ErrorCode.TIMEOUT})
+
+
 class SourceError(AttemptError):
-    """The object could not be read. R2 or the object is at fault."""
+    """The object could not be read. `blame` says what is at fault; passing trouble may be either's."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        permanent: bool | None = None,
+        retry_after_s: float | None = None,
+        counts: bool = True,
+        blame: Blame | None = None,
+    ) -> None:
+        super().__init__(code, message, permanent=permanent, retry_after_s=retry_after_s, counts=counts)
+        self.blame = blame or (Blame.UNSURE if code in _UNSURE else Blame.OBJECT)
+
+    def blame_bucket(self) -> None:
+        """The bucket was found at fault: the attempt does not count, and its job is queued again at once."""
+        self.blame, self.permanent, self.counts, self.retry_after_s = Blame.BUCKET, False, False, 0.0
 
 
 class DestinationError(AttemptError):

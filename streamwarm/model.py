@@ -124,6 +124,7 @@ class QueuedJob:
     kind: Kind
     bytes: int | None
     queued_at: float
+    r2_key: str
 
 
 @frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from attrs import frozen
@@ -38,17 +39,54 @@ class Cooldown:
 
 
 @frozen
+class SourcePause:
+    """Nothing is read from the bucket since then (Unix seconds), until a probe of it succeeds."""
+
+    reason: str
+    since: float
+
+    def as_place(self) -> str:
+        """The text that the pause is stored as: the `place` of the lease under which the bucket is probed."""
+        return json.dumps({"reason": self.reason, "since": self.since})
+
+    @classmethod
+    def from_place(cls, place: str) -> SourcePause:
+        stored = json.loads(place)
+        return cls(stored["reason"], stored["since"])
+
+
+@frozen
+class NamedLease:
+    """The right of one process to do what only one may do at a time, such as probing the bucket.
+
+    `token` is empty and `expires_at` (Unix seconds) is past if no process holds it. `place` says how far the work is.
+    """
+
+    name: str
+    token: str
+    expires_at: float
+    place: str
+
+
+SOURCE_LEASE = "source"
+"""The name of the lease to probe the bucket. It exists only while the source is paused."""
+
+
+@frozen
 class SharedLimits:
     """All that is in force at one moment.
 
     `resumes` counts how often users have resumed each destination: if a count grows, the destination's faults are
-    cleared. `processes` share the budgets; the one that reads this is among them.
+    cleared. `service_resumes` counts how often they have resumed the whole service: then a paused bucket is probed at
+    once. `processes` share the budgets; the one that reads this is among them.
     """
 
     pauses: Sequence[UserPause]
     resumes: Mapping[str, int]
+    service_resumes: int
     moved_lanes: Sequence[MovedLane]
     cooldowns: Sequence[Cooldown]
+    source: SourcePause | None
     processes: int
 
 

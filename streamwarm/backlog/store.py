@@ -277,6 +277,22 @@ class Store(Protocol):
         same destination. `until`: see `UserPause`."""
         ...
 
+    async def pause_source(self, reason: str) -> None:
+        """Pause the bucket for every process, unless it is paused already. `SharedLimits.source` has the pause."""
+        ...
+
+    async def take_lease(self, name: str, token: str, *, lease_s: float) -> bool:
+        """Take or keep the right to do what only one process may do at a time. Returns False if another holds it, or
+        if there is nothing to do: no lease has that name."""
+        ...
+
+    async def end_lease(self, name: str, token: str) -> bool:
+        """End what the lease is about, and with it the lease: for `SOURCE_LEASE`, the pause of the bucket.
+
+        Returns False if `token` does not hold it.
+        """
+        ...
+
     async def resume(self, destination: str | None) -> None:
         """Drop exactly that pause. Resuming the whole service leaves a destination's own pause, and vice versa.
 

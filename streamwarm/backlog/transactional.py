@@ -238,6 +238,17 @@ class TransactionalStore:
     async def resume(self, destination: str | None) -> None:
         await self._transactions.write(lambda tables, _: operations.resume(tables.shared, destination))
 
+    async def pause_source(self, reason: str) -> None:
+        await self._transactions.write(lambda tables, now: operations.pause_source(tables.shared, now, reason))
+
+    async def take_lease(self, name: str, token: str, *, lease_s: float) -> bool:
+        return await self._transactions.write(
+            lambda tables, now: tables.shared.take_lease(name, token, now=now, expires_at=now + lease_s)
+        )
+
+    async def end_lease(self, name: str, token: str) -> bool:
+        return await self._transactions.write(lambda tables, _: tables.shared.delete_lease(name, token))
+
     async def move_lane(self, moved: MovedLane) -> None:
         await self._transactions.write(lambda tables, _: tables.shared.put_moved_lane(moved))
 

@@ -51,7 +51,8 @@ RELEASE_S = 5.0
 class Dispatcher:
     """One task (`run`), and what others call: `offer`, `idle`, `wake`, `pause`, `depart`, `ended`, `move_lane`.
 
-    `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`).
+    `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`). `is_cached`: whether an
+    object can be sent while the bucket is paused.
     """
 
     store: Store
@@ -61,6 +62,7 @@ class Dispatcher:
     now: Callable[[], float]
     steady_now: Callable[[], float]
     observe: Observer
+    is_cached: Callable[[str], bool]
     _turns: DepartureTurns = field(init=False)
     _idle: trio.Semaphore = field(factory=lambda: trio.Semaphore(0))
     _changed: trio.Event = field(factory=trio.Event)
@@ -70,6 +72,7 @@ class Dispatcher:
     _refresh_s: float = REFRESH_S
     _taken: bool = False  # a job was taken since the last read
     _left_out: frozenset[str] = frozenset()  # paused destinations: loaded, their jobs would only take up room
+    _source_was_paused: bool = False  # at the last read: then only jobs whose object is cached were loaded
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     claiming: bool = False
 
@@ -182,11 +185,18 @@ class Dispatcher:
         """Take the best job that may go now, and reserve a place in its destination's budget."""
         now, steady_now = self.now(), self.steady_now()
         self._observe_reordered(self.queue.reorder(now))
-        job = self.queue.pop_best(now, lambda name: self.limits.free_at(name) - steady_now + now)
+        while (job := self.queue.pop_best(now, lambda name: self.limits.free_at(name) - steady_now + now)) is not None:
+            if self._can_be_read(job):
+                break
+            self._stale = True  # the bucket was paused meanwhile: the job stays in the store
         if job is None:
             return None
         self._taken = True
         return Chosen(job, self.limits.reserve(job.destination, steady_now))
+
+    def _can_be_read(self, job: QueuedJob) -> bool:
+        """False while the bucket is paused, unless the object is in the cache."""
+        return self.limits.source_pause is None or self.is_cached(job.r2_key)
 
     def _observe_reordered(self, changed: int) -> None:
         if changed:
@@ -204,7 +214,10 @@ class Dispatcher:
     async def _refresh_if_due(self) -> None:
         self._load_arrivals()
         now = trio.current_time()
-        pauses_changed = self.limits.active(self.steady_now()).keys() != self._left_out
+        pauses_changed = (
+            self.limits.active(self.steady_now()).keys() != self._left_out
+            or (self.limits.source_pause is not None) != self._source_was_paused
+        )
         due = pauses_changed or now >= self._refreshed_at + (self._refresh_s if self._stale else POLL_S)
         running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._stale)
         if due or running_low:
@@ -214,18 +227,20 @@ class Dispatcher:
         self._stale = self._taken = False  # before the read: a push that comes during it is not missed
         self._refreshed_at = trio.current_time()
         left_out = frozenset(self.limits.active(self.steady_now()))
+        self._source_was_paused = self.limits.source_pause is not None
         jobs = await self.store.queued(self.queue.max_queue, without=left_out)
         took_s = trio.current_time() - self._refreshed_at
         self._refresh_s = min(max(REFRESH_S, REFRESH_SHARE * took_s), POLL_S)
         self._left_out = left_out
-        self._observe_reordered(self.queue.replace(jobs, self.now()))
+        self._observe_reordered(self.queue.replace(filter(self._can_be_read, jobs), self.now()))
         self._load_arrivals()  # those that the read returned are loaded already; the others came after it
 
     def _load_arrivals(self) -> None:
         """Load the jobs that were offered. Those of paused destinations stay in the store until the pause ends."""
         now = self.now()
         for job in self._arrivals.drain():
-            if job.destination not in self._left_out and not self.queue.add(job, now):
+            is_loadable = job.destination not in self._left_out and self._can_be_read(job)
+            if is_loadable and not self.queue.add(job, now):
                 self._stale = True
 
     async def _sleep_until_something_changes(self) -> None:

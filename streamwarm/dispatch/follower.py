@@ -17,7 +17,7 @@ from attrs import define, field
 from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
-from streamwarm.dispatch.pauses import Pause
+from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
 from streamwarm.watch.events import Observer, StoreTrouble
@@ -35,7 +35,7 @@ class LimitsFollower:
     """Applies the shared limits to `limits`.
 
     `least`: there are at least so many processes. `now` is the store's clock, `steady_now` that of the limits. `wake`
-    is called when they have changed.
+    is called when they have changed. `follow_source` applies the pause of the bucket, given when the read began.
     """
 
     store: Store
@@ -45,6 +45,7 @@ class LimitsFollower:
     steady_now: Callable[[], float]
     wake: Callable[[], None]
     observe: Observer
+    follow_source: Callable[[SharedLimits, float], bool]
     _resumes: Mapping[str, int] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
     _turn: trio.Lock = field(factory=trio.Lock)
@@ -60,7 +61,9 @@ class LimitsFollower:
         Reads take turns: an answer that was long under way must not undo what a later read has found.
         """
         async with self._turn:
-            if self._apply(await self.store.shared_limits()):
+            read_at = trio.current_time()
+            shared = await self.store.shared_limits()
+            if any([self._apply(shared), self.follow_source(shared, read_at)]):
                 self.wake()
 
     async def refresh_everywhere(self) -> None:
@@ -102,7 +105,7 @@ class LimitsFollower:
             self.limits.share(self._sharers(shared.processes)),
             self.limits.replace_user_pauses(
                 {
-                    pause.destination: Pause(_later(pause.until, ahead_s), "paused by a user", by_user=True)
+                    pause.destination: Pause(_later(pause.until, ahead_s), "paused by a user", by=PausedBy.USER)
                     for pause in shared.pauses
                 }
             ),

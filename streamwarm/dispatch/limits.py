@@ -84,11 +84,12 @@ class Limits:
 
     A destination's own pauses (429, a revoked token, a deleted chat) and a user's are kept apart. Each ends by its own
     rule, and nothing is handed out while either is in force. A user's pause of the whole service has the key None.
-    This process uses one of `processes` equal shares of every budget.
+    This process uses one of `processes` equal shares of every budget. `source_pause`: nothing is read from the bucket.
     """
 
     rates: Mapping[str, Rates] = field(factory=dict)
     processes: int = 1
+    source_pause: Pause | None = None
     _states: dict[str, DestinationState] = field(factory=dict)
     _user_pauses: Mapping[str | None, Pause] = field(factory=dict)
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 from attrs import frozen
 
 
+class PausedBy(StrEnum):
+    """Who ordered a pause; the values are on the wire."""
+
+    USER = "user"
+    DESTINATION = "destination"
+    SOURCE = "source"
+
+
 @frozen
 class Pause:
-    """`until` is None if only a user ends it. `by_user`: a user ordered it.
+    """`until` is None if only `by` ends it.
 
     `fixable`: a user can fix its cause. Once they report that they have, there is no reason to wait for `until`.
     """
 
     until: float | None
     reason: str
-    by_user: bool = False
+    by: PausedBy = PausedBy.DESTINATION
     fixable: bool = False
 
     @property

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from attrs import frozen
 
-from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo
 from streamwarm.retry import parse_retry_after
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
@@ -22,10 +22,6 @@ percent-encoding triples: some 3.5 MB with the other fields."""
 
 MAX_TOKEN_CHARS = 4096
 """The longest continuation token that is sent back, in a URL. R2's and S3's have some hundred characters."""
-
-BUCKET_RETRY_S = 60.0
-"""How long a job waits after a refusal that is the bucket's fault: the contract has such a bucket probed every
-minute."""
 
 _OF_THE_OBJECT = frozenset({Verdict.UNFIT, Verdict.TOO_LARGE, Verdict.INVALID, Verdict.DENIED})
 """Refusals that stay the same whenever one asks, once it is sure that they are not about the bucket."""
@@ -124,24 +120,9 @@ class Asked(Enum):
     PUT = auto()
 
 
-class BucketRefused(SourceError):
-    """The bucket refuses every request alike: no job is at fault, so none loses an attempt."""
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(
-            ErrorCode.SOURCE_REFUSED,
-            message,
-            permanent=False,
-            retry_after_s=max(retry_after_s or 0.0, BUCKET_RETRY_S),
-            counts=False,
-        )
-
-
-class DoubtfulRefusal(SourceError):
-    """A refusal that may be of this object or of every request. A probe of the bucket finds out which.
-
-    `AccessDenied` is one. So is a wrong signature: a server that tidies paths refuses it for odd keys alone.
-    """
+def bucket_refused(message: str) -> SourceError:
+    """The bucket refuses every request alike, so no job is at fault."""
+    return SourceError(ErrorCode.SOURCE_REFUSED, message, permanent=False, counts=False, blame=Blame.BUCKET)
 
 
 def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str, now: float) -> SourceError:
@@ -156,13 +137,16 @@ def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str,
                 ErrorCode.SOURCE_UNAVAILABLE, f"{said}; it will be asked again", retry_after_s=retry_after_s
             )
         case _ if code == "NoSuchBucket":
-            return BucketRefused(f"there is no bucket {bucket!r}; check r2.bucket and r2.endpoint_url")
+            return bucket_refused(f"there is no bucket {bucket!r}; check r2.bucket and r2.endpoint_url")
+        # A server that tidies paths refuses the signature of odd keys alone.
         case Verdict.KEY_REFUSED if asked is Asked.OBJECT and code == "SignatureDoesNotMatch":
-            return DoubtfulRefusal(ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}")
+            return SourceError(
+                ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}", blame=Blame.UNSURE
+            )
         case Verdict.KEY_REFUSED | Verdict.WRONG_BUCKET:
-            return BucketRefused(f"{said}{detail}; {_remedy(head.status, code)}", retry_after_s=retry_after_s)
+            return bucket_refused(f"{said}{detail}; {_remedy(head.status, code)}")
         case _ if asked is Asked.LIST:  # no object is asked for
-            return BucketRefused(f"{said}{detail}; {_remedy(head.status, code)}", retry_after_s=retry_after_s)
+            return bucket_refused(f"{said}{detail}; {_remedy(head.status, code)}")
         case Verdict.REPLACED:
             return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was replaced while it was read")
         case Verdict.MISSING if asked is Asked.REST:
@@ -172,7 +156,9 @@ def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str,
                 ErrorCode.SOURCE_NOT_FOUND, f"there is no {what}; upload it, or push the key as the bucket lists it"
             )
         case Verdict.DENIED | Verdict.INVALID if asked is Asked.OBJECT:
-            return DoubtfulRefusal(ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}")
+            return SourceError(
+                ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}", blame=Blame.UNSURE
+            )
         case verdict:
             permanent = verdict in _OF_THE_OBJECT and asked in {Asked.OBJECT, Asked.PUT}
             message = f"{said}{detail}; {_remedy(head.status, code)}"
@@ -216,7 +202,7 @@ def _stored_encoding(text: str) -> str | None:
 
 
 def _bad_listing(why: str) -> SourceError:
-    return BucketRefused(f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API")
+    return bucket_refused(f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API")
 
 
 def _remedy(status: int, code: str) -> str:

@@ -14,11 +14,10 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import (
     MAX_PAGE_BYTES,
     Asked,
-    BucketRefused,
-    DoubtfulRefusal,
     Head,
     ListedObject,
     ListPage,
+    bucket_refused,
     is_same_version,
     parse_list_page,
 )
@@ -64,7 +63,8 @@ class R2Source(ResumableSource):
 
         `sha256`: the job's digest, if it names one. An answer that does not look like S3's is read only then.
         """
-        answer = await self._ask_for_object(_named(r2_key))
+        answer = await self._bucket.ask(Asked.OBJECT, _named(r2_key), expect=_OK)
+        self._last_read = r2_key
         try:
             info = await self._describe(r2_key, answer.head, sha256)
         except BaseException:
@@ -106,6 +106,9 @@ class R2Source(ResumableSource):
             )
         return head.info(r2_key, head.length_bytes)
 
+    def is_cached(self, r2_key: str) -> bool:
+        return False
+
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
         return self._bucket.sign_url(_named(r2_key), expires_s=expires_s)
 
@@ -118,8 +121,20 @@ class R2Source(ResumableSource):
         return _Listing(partial(self._list_page, prefix))
 
     async def check(self) -> None:
-        """Check that the bucket can be listed with these credentials. Raises `SourceError` with the remedy if not."""
+        """Return if the bucket can be listed with these credentials; else raise `SourceError` with the remedy."""
         await self._list_page("", None, max_keys=1)
+
+    async def probe(self) -> None:
+        """Return if the bucket can be read; else raise `SourceError`.
+
+        A key may lack the permission to list and still read, so the object that was read last is asked for as well.
+        """
+        try:
+            await self.check()
+        except SourceError as refused:
+            if self._last_read is None or refused.code is not ErrorCode.SOURCE_REFUSED:
+                raise
+            await self.head_object(self._last_read)
 
     async def _list_page(self, prefix: str, token: str | None, *, max_keys: int = 1000) -> ListPage:
         query = (
@@ -132,34 +147,6 @@ class R2Source(ResumableSource):
         async with self._bucket.asking(Asked.LIST, expect=_OK, query=query) as answer:
             body = await answer.read(MAX_PAGE_BYTES)
         return parse_list_page(body)
-
-    async def _ask_for_object(self, r2_key: str) -> Answer:
-        try:
-            answer = await self._bucket.ask(Asked.OBJECT, r2_key, expect=_OK)
-        except DoubtfulRefusal as refusal:
-            if await self._refuses_all():
-                raise BucketRefused(refusal.message) from refusal
-            raise
-        self._last_read = r2_key
-        return answer
-
-    async def _refuses_all(self) -> bool:
-        """Whether the bucket refuses every request, as it has refused one for an object.
-
-        A key may lack the permission to list and still read, so the object that was read last is asked for as well.
-        """
-        try:
-            await self.check()
-        except SourceError:
-            if self._last_read is None:
-                return True
-        else:
-            return False
-        try:
-            await self.head_object(self._last_read)
-        except SourceError:
-            return True
-        return False
 
     async def _reopen(self, info: ObjectInfo, offset: int) -> Answer:
         headers = {"range": f"bytes={offset}-", "if-match": info.etag or ""}
@@ -225,7 +212,7 @@ class _Listing:
         found within three rounds and no set of tokens grows with the bucket."""
         self._pages += 1
         if token is not None and token == self._remembered:
-            raise BucketRefused("the bucket's listing repeats its pages; check that r2.endpoint_url is an S3 API")
+            raise bucket_refused("the bucket's listing repeats its pages; check that r2.endpoint_url is an S3 API")
         if self._pages & (self._pages - 1) == 0:
             self._remembered = token
 

@@ -77,6 +77,14 @@ class Source(Protocol):
         """Return what the bucket holds under this name now. Raises `SourceError`."""
         ...
 
+    async def probe(self) -> None:
+        """Return if the bucket can be read; else raise `SourceError`. Asks the bucket for one or two small answers."""
+        ...
+
+    def is_cached(self, r2_key: str) -> bool:
+        """Whether the object can be opened without the bucket."""
+        ...
+
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
         """Return an address for a GET of the object of exactly this name, valid for `expires_s` seconds.
 

@@ -93,6 +93,6 @@ def pause_view(pause: Pause | None) -> JsonObject | None:
     view: JsonObject = {
         "until": None if pause.until is None else rfc3339(pause.until),
         "reason": pause.reason,
-        "by": "user" if pause.by_user else "destination",
+        "by": pause.by.value,
     }
     return {**view, "mendable": True} if pause.fixable else view

@@ -24,6 +24,7 @@ from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.recall import recall_lanes
+from streamwarm.dispatch.source_guard import SourceGuard
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
 from streamwarm.send.destination import rates_of
@@ -83,6 +84,7 @@ class _Service:
     limits: Limits = field(init=False)
     worker_claims: trio.MemoryReceiveChannel[Claim] = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    source_guard: SourceGuard = field(init=False)
     follower: LimitsFollower = field(init=False)
     publisher: Publisher = field(init=False)
     stats: Stats = field(init=False)
@@ -95,7 +97,13 @@ class _Service:
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
         self.limits = Limits({name: rates_of(destination) for name, destination in self.peers.destinations.items()})
         steady_now = SteadyClock(self.store.now, self.machine.monotonic)
-        self.dispatcher = Dispatcher(self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe)
+        source = self.peers.source
+        self.dispatcher = Dispatcher(
+            self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe, source.is_cached
+        )
+        self.source_guard = SourceGuard(
+            self.store, self.limits, source.probe, self.machine.new_token, self.dispatcher.wake, self.observe
+        )
         self.follower = LimitsFollower(
             self.store,
             self.limits,
@@ -104,6 +112,7 @@ class _Service:
             steady_now,
             self.dispatcher.wake,
             self.observe,
+            self.source_guard.follow,
         )
         self.publisher = Publisher(self.store, lambda: self.members.progress, self.observe, self._on_events)
         self.stats = Stats(
@@ -195,6 +204,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)
+    plumbing.start_soon(service.source_guard.run)
     plumbing.start_soon(service.stats.probe.run)
     plumbing.start_soon(service.stats.keep_history)
     await plumbing.start(
@@ -280,6 +290,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         running=service.running,
         finish=completer.finish,
         pause=service.dispatcher.pause,
+        is_of_the_bucket=service.source_guard.is_of_the_bucket,
         depart=service.dispatcher.depart,
         note_departure=service.store.note_departure,
         ended=service.dispatcher.ended,

@@ -55,6 +55,7 @@ class Stats:
         return {
             "at": rfc3339(now),
             "paused": pause_view(self.limits.service_pause(now)),
+            "source": {"paused": pause_view(self.limits.source_pause)},
             "queue": {
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),

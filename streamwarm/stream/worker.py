@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Done, Release, Settlement
 from streamwarm.backlog.shared_limits import PauseEffect
-from streamwarm.errors import AttemptError, DestinationError, ErrorCode
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import Origin, Source
 from streamwarm.model import Claim
 from streamwarm.send.destination import Destination, FetchingDestination, TidiesUp
@@ -39,8 +39,9 @@ class WorkerTools:
     """What all workers share.
 
     `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1), `redact` masks secrets in a text. `pause`,
-    `depart`, `ended`, `move_lane` and `idle` are the dispatcher's, `note_departure` is the store's. `fetching` and
-    `tidying` are the `destinations` that can do that: asking a protocol takes 40 µs, so it is done once.
+    `depart`, `ended`, `move_lane` and `idle` are the dispatcher's, `note_departure` is the store's, and
+    `is_of_the_bucket` is the source guard's. `fetching` and `tidying` are the `destinations` that can do that: asking a
+    protocol takes 40 µs, so it is done once.
     """
 
     source: Source
@@ -48,6 +49,7 @@ class WorkerTools:
     running: Running
     finish: Callable[[Finished], Awaitable[None]]
     pause: Callable[[Claim, DestinationError], PauseEffect]
+    is_of_the_bucket: Callable[[SourceError], Awaitable[bool]]
     depart: AwaitTurn
     note_departure: NoteDeparture
     ended: Callable[[Claim, float | None], None]
@@ -126,6 +128,10 @@ async def _run(attempt: Attempt, tools: WorkerTools) -> Settlement:
             move_lane=tools.move_lane,
             body_timeout_s=tools.body_timeout_s,
         )
+    except SourceError as error:
+        if await tools.is_of_the_bucket(error):
+            error.blame_bucket()
+        return _failed(attempt, error, tools)
     except AttemptError as error:
         return _failed(attempt, error, tools)
     except Exception as exc:  # a bug of ours: it costs this attempt, never the service

@@ -184,6 +184,18 @@ class PausedByUser(Observation):
 
 
 @frozen
+class SourcePaused(Observation):
+    """The bucket refuses or fails every request: nothing is read from it until a probe succeeds."""
+
+    reason: str
+
+
+@frozen
+class SourceResumed(Observation):
+    """A probe of the paused bucket has succeeded."""
+
+
+@frozen
 class ResumedByUser(Observation):
     """A user resumed a destination, or the whole service (None)."""
 

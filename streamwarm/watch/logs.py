@@ -36,6 +36,8 @@ _LINES: dict[type, tuple[str, str]] = {
     events.BatchDone: ("info", "[MEDIA][PREWARM][BATCH][DONE]"),
     events.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),
     events.PausedByUser: ("warning", "[PAUSE]"),
+    events.SourcePaused: ("error", "[R2][PAUSED]"),
+    events.SourceResumed: ("info", "[R2][RESUMED]"),
     events.ResumedByUser: ("info", "[RESUME]"),
     events.ChatMoved: ("warning", "[DESTINATION][MOVED]"),
     events.SweepFailed: ("warning", "[DESTINATION][SWEEP]"),

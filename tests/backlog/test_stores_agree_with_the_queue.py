@@ -52,7 +52,7 @@ async def push_all(store: Store, clock: Clock, jobs: list[Arrival]) -> list[Queu
         clock.at += after_s
         (answer,) = await store.push([NewJob(destination, kind, f"{number}", bytes=size)])
         assert isinstance(answer, Pushed)
-        pushed.append(QueuedJob(number, answer.id, destination, kind, size, clock.at))
+        pushed.append(QueuedJob(number, answer.id, destination, kind, size, clock.at, f"{number}"))
     return pushed
 
 

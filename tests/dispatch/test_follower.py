@@ -16,7 +16,7 @@ from streamwarm.backlog.shared_limits import Cooldown, MovedLane
 from streamwarm.backlog.store import Pushed
 from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
-from streamwarm.dispatch.pauses import Pause
+from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Kind, NewJob
 from streamwarm.send.destination import LaneRates, Quota, Rates
@@ -47,13 +47,18 @@ class World:
         await self.store.settle([Retry(claim.lease, error, now(), counts=False, cooldown=cooldown)])
 
 
+def nothing_new(*_: object) -> bool:
+    """The bucket's pause has not changed."""
+    return False
+
+
 @asynccontextmanager
 async def world(rates: dict[str, Rates] = RATES) -> AsyncIterator[World]:
     wakes: list[None] = []
     observed: list[Any] = []
     async with memory_store() as memory, trio.open_nursery() as nursery:
         store, limits = FailingStore(memory), Limits(rates)
-        follower = LimitsFollower(store, limits, 1, now, now, lambda: wakes.append(None), observed.append)
+        follower = LimitsFollower(store, limits, 1, now, now, lambda: wakes.append(None), observed.append, nothing_new)
         await store.pause("kept", None)
         await nursery.start(follower.follow)
         wakes.clear()
@@ -96,7 +101,7 @@ async def test_a_pause_ordered_at_another_process_is_obeyed_soon(autojump_clock:
 
 async def test_an_order_is_answered_once_the_other_processes_obey_it_too(autojump_clock: MockClock) -> None:
     async with world() as there, trio.open_nursery() as nursery:
-        here = LimitsFollower(there.store, Limits(RATES), 2, now, now, lambda: None, there.observed.append)
+        here = LimitsFollower(there.store, Limits(RATES), 2, now, now, lambda: None, there.observed.append, nothing_new)
         await nursery.start(here.follow)
         await trio.sleep(0.1)  # the other has just looked
         await there.store.pause("other", None)
@@ -112,12 +117,12 @@ async def test_resuming_leaves_a_429_its_deadline_but_ends_what_waits_for_a_pers
             w.limits.pause(name, Pause(until, "its own words"))
             await w.store.pause(name, None)
         await w.follower.refresh()
-        assert w.limits.active(now())["limited"].by_user
+        assert w.limits.active(now())["limited"].by is PausedBy.USER
         for name in ("limited", "revoked"):
             await w.store.resume(name)
             await w.follower.refresh()
         assert w.limits.free_at("limited") > now()
-        assert not w.limits.active(now())["limited"].by_user
+        assert w.limits.active(now())["limited"].by is PausedBy.DESTINATION
         assert w.limits.free_at("revoked") <= now()
         await trio.sleep(30)
         assert w.limits.free_at("limited") <= now()
@@ -184,7 +189,7 @@ async def test_the_share_of_a_process_that_is_gone_is_free_when_what_it_sent_cou
     rates = {"mybot": Rates((Quota(20, 60.0),))}
     async with memory_store() as store, trio.open_nursery() as nursery:
         crowd, limits = Crowd(store, 2), Limits(rates)
-        follower = LimitsFollower(crowd, limits, 1, now, now, lambda: None, lambda _: None)
+        follower = LimitsFollower(crowd, limits, 1, now, now, lambda: None, lambda _: None, nothing_new)
         await nursery.start(follower.follow)
         assert hand_out_all(limits) == 10  # and the other as many
         await trio.sleep(POLLS_S)
@@ -222,7 +227,7 @@ async def test_a_deadline_holds_though_the_stores_clock_was_set_back(autojump_cl
 async def test_a_reading_that_was_under_way_does_not_undo_a_pause_ordered_meanwhile(autojump_clock: MockClock) -> None:
     async with memory_store() as store, trio.open_nursery() as nursery:
         limits = Limits()
-        follower = LimitsFollower(LateReader(store), limits, 1, now, now, lambda: None, lambda _: None)
+        follower = LimitsFollower(LateReader(store), limits, 1, now, now, lambda: None, lambda _: None, nothing_new)
         nursery.start_soon(follower.refresh)
         await trio.sleep(0.5)  # it has read, and not answered yet
         await store.pause("mybot", None)

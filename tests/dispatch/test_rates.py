@@ -49,7 +49,9 @@ async def test_two_processes_keep_one_groups_minute_also_after_one_of_them_has_l
 
         async def follow(world: World) -> None:
             dispatcher = world.dispatcher
-            follower = LimitsFollower(crowd, dispatcher.limits, 1, now, now, dispatcher.wake, unobserved)
+            follower = LimitsFollower(
+                crowd, dispatcher.limits, 1, now, now, dispatcher.wake, unobserved, lambda *_: False
+            )
             await nursery.start(follower.follow)
 
         await follow(w)

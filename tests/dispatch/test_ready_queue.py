@@ -29,6 +29,7 @@ jobs_strategy = st.lists(
         destination=DESTINATION,
         kind=st.sampled_from(Kind),
         bytes=st.none() | st.sampled_from([0, 99_999, 100_000, 999_999, 4_999_999, 5_000_000, 20_000_000, 20_000_001]),
+        r2_key=st.just("k"),
         queued_at=st.sampled_from([NOW, NOW - 59, NOW - 60, NOW - 600, NOW - 601, NOW - 899, NOW - 900, NOW - 5000]),
     ),
     unique_by=lambda job: job.seq,
@@ -37,7 +38,7 @@ jobs_strategy = st.lists(
 
 
 def named(jobs: list[QueuedJob]) -> list[QueuedJob]:
-    return [QueuedJob(j.seq, f"j{j.seq}", j.destination, j.kind, j.bytes, j.queued_at) for j in jobs]
+    return [QueuedJob(j.seq, f"j{j.seq}", j.destination, j.kind, j.bytes, j.queued_at, "k") for j in jobs]
 
 
 def always(_: str) -> float:
@@ -139,18 +140,20 @@ def best_of(jobs: list[QueuedJob], count: int) -> list[QueuedJob]:
 def test_a_better_job_that_finds_the_queue_full_is_read_from_the_store() -> None:
     queue = ReadyQueue(max_queue=2, max_wait_s=MAX_WAIT_S)
     queue.replace(many("a", 2, 0, queued_at=NOW - 100, kind=Kind.VIDEO), NOW)
-    assert not queue.add(QueuedJob(9, "face", "a", Kind.PHOTO, 1, NOW), NOW)
+    assert not queue.add(QueuedJob(9, "face", "a", Kind.PHOTO, 1, NOW, "k"), NOW)
     queue.pop_best(NOW, always)
-    assert queue.add(QueuedJob(10, "film", "a", Kind.VIDEO, 20_000_001, NOW - 100), NOW)  # left behind the other
+    assert queue.add(QueuedJob(10, "film", "a", Kind.VIDEO, 20_000_001, NOW - 100, "k"), NOW)  # left behind the other
     assert len(queue) == 1
-    assert queue.add(QueuedJob(11, "second", "a", Kind.PHOTO, 1, NOW), NOW)
+    assert queue.add(QueuedJob(11, "second", "a", Kind.PHOTO, 1, NOW, "k"), NOW)
     assert drain(queue, NOW) == ["second", "a1"]
-    assert not queue.add(QueuedJob(12, "last", "a", Kind.VIDEO, 20_000_001, NOW), NOW)  # it may be the best by now
+    assert not queue.add(QueuedJob(12, "last", "a", Kind.VIDEO, 20_000_001, NOW, "k"), NOW)  # it may be the best by now
 
 
 def many(destination: str, count: int, first_seq: int, **fields: Any) -> list[QueuedJob]:
     return [
-        QueuedJob(first_seq + n, f"{destination}{n}", destination, **{"kind": Kind.PHOTO, "bytes": 1, **fields})
+        QueuedJob(
+            first_seq + n, f"{destination}{n}", destination, **{"kind": Kind.PHOTO, "bytes": 1, "r2_key": "k", **fields}
+        )
         for n in range(count)
     ]
 
@@ -207,7 +210,7 @@ def test_a_paused_destination_holds_back_nobody_else_and_loses_nothing(jobs: lis
 
 def test_no_more_is_held_than_max_queue() -> None:
     queue = ReadyQueue(max_queue=3, max_wait_s=MAX_WAIT_S)
-    queue.replace((QueuedJob(n, str(n), "a", Kind.PHOTO, 1, NOW) for n in range(10)), NOW)
+    queue.replace((QueuedJob(n, str(n), "a", Kind.PHOTO, 1, NOW, "k") for n in range(10)), NOW)
     assert len(queue) == 3
 
 

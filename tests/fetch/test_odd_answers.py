@@ -9,8 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.answers import BucketRefused
+from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.r2 import ListedObject
 from tests.worlds.scripted_bucket import (
     ETAG,
@@ -186,33 +185,38 @@ async def test_an_object_that_the_bucket_unpacks_names_its_encoding() -> None:
     assert "gzip" in error.message
 
 
-async def test_a_denied_object_in_a_bucket_that_can_be_listed_fails_alone() -> None:
-    async with rig(by_path({"?": answering(200, LISTING), "a.mp4": answering(403, DENIED)})) as broken:
+DOUBTFUL = ["AccessDenied", "SignatureDoesNotMatch"]
+
+
+@pytest.mark.parametrize("code", DOUBTFUL)
+async def test_a_refusal_in_a_bucket_that_can_be_listed_is_of_the_object(code: str) -> None:
+    refused = answering(403, f"<Error><Code>{code}</Code></Error>".encode())
+    async with rig(by_path({"?": answering(200, LISTING), "a.mp4": refused})) as broken:
         error = await refusal(broken)
-    assert (error.permanent, error.counts) == (True, True)
+        await broken.source.probe()
+    assert (error.blame, error.permanent) == (Blame.UNSURE, True)
 
 
-async def test_a_denied_object_beside_one_that_can_still_be_read_fails_alone() -> None:
+async def test_a_bucket_that_cannot_be_listed_but_read_is_not_down() -> None:
     scripts = {
         "?": answering(403, DENIED),
         "good.mp4": answering(200, BODY, etag=ETAG),
         "a.mp4": answering(403, DENIED),
     }
     async with rig(by_path(scripts)) as broken:
+        with pytest.raises(SourceError):
+            await broken.source.probe()  # nothing was ever read with this key
         assert await broken.read("media/good.mp4") == BODY
-        error = await refusal(broken)
-    assert (error.permanent, error.counts) == (True, True)
+        await broken.source.probe()
 
 
-@pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch"])
-async def test_a_key_that_is_refused_for_everything_is_charged_to_no_job(code: str) -> None:
-    refused = answering(403, f"<Error><Code>{code}</Code></Error>".encode())
+@pytest.mark.parametrize("code", DOUBTFUL)
+async def test_a_bucket_that_refuses_everything_is_down(code: str) -> None:
     async with rig(answering(200, BODY, etag=ETAG)) as broken:
         assert await broken.read("media/good.mp4") == BODY
-        broken.bucket.script = refused
-        error = await refusal(broken)
-    assert isinstance(error, BucketRefused)
-    assert (error.permanent, error.counts) == (False, False)
+        broken.bucket.script = answering(403, f"<Error><Code>{code}</Code></Error>".encode())
+        with pytest.raises(SourceError):
+            await broken.source.probe()
 
 
 def listing(*keys: bytes, token: str = "") -> Script:

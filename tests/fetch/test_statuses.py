@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamwarm.errors import AttemptError, ErrorCode
-from streamwarm.fetch.answers import Asked, BucketRefused, DoubtfulRefusal, Head, error_of
+from streamwarm.errors import AttemptError, Blame, ErrorCode, SourceError
+from streamwarm.fetch.answers import Asked, Head, error_of
 from streamwarm.send.s3.answers import read_refusal
 
 STATUSES = [*range(300, 309), *range(400, 600)]
@@ -30,7 +30,7 @@ def document(code: str) -> bytes:
     return f'<?xml version="1.0"?>\n<Error><Code>{code}</Code><Message>m</Message></Error>'.encode() if code else b""
 
 
-def from_source(asked: Asked, status: int, code: str = "") -> AttemptError:
+def from_source(asked: Asked, status: int, code: str = "") -> SourceError:
     r2_key = "" if asked is Asked.LIST else "a.mp4"
     head = Head.of(status, {})
     return error_of(head, document(code), asked=asked, bucket="media", r2_key=r2_key, now=0.0)
@@ -41,7 +41,7 @@ def from_destination(status: int, code: str = "") -> AttemptError:
 
 
 def what_becomes(error: AttemptError) -> str:
-    if isinstance(error, DoubtfulRefusal):
+    if isinstance(error, SourceError) and error.blame is Blame.UNSURE and error.permanent:
         return "probe"
     if error.permanent:
         return "failed"
@@ -78,7 +78,7 @@ def test_a_status_of_a_destination_bucket_fails_no_job_but_one_that_is_too_large
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 301])
 def test_what_is_wrong_with_keys_clock_or_bucket_is_charged_to_no_job(status: int, code: str) -> None:
     for asked in Asked:
-        assert isinstance(from_source(asked, status, code), BucketRefused)
+        assert from_source(asked, status, code).blame is Blame.BUCKET
     refused = from_destination(status, code)
     assert (refused.counts, refused.permanent, getattr(refused, "pauses_destination", None)) == (False, False, True)
 
@@ -94,7 +94,7 @@ def test_trouble_that_passes_is_never_permanent_whatever_the_status(status: int,
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidRequest", "InvalidURI"])
 def test_a_refusal_that_may_be_of_one_key_alone_is_looked_into(code: str) -> None:
-    assert isinstance(from_source(Asked.OBJECT, 403, code), DoubtfulRefusal)
+    assert from_source(Asked.OBJECT, 403, code).blame is Blame.UNSURE
     assert not from_source(Asked.REST, 403, code).permanent
 
 

@@ -16,6 +16,7 @@ from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
+from streamwarm.errors import SourceError
 from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, Kind, NewJob, State
 from streamwarm.send.destination import Body, Media
@@ -29,6 +30,10 @@ from tests.worlds.failing_store import FailingStore, memory_store, now
 LEASE_S = 30.0
 BODY_TIMEOUT_S = 60.0
 PIECES = 10
+
+
+async def never_the_buckets(_: SourceError) -> bool:
+    return False
 
 
 @define
@@ -88,7 +93,9 @@ async def service(
         open_completer(store, now=now, observe=observed.append) as completer,
     ):
         claims, worker_claims = trio.open_memory_channel[Claim](0)
-        dispatcher = Dispatcher(store, ReadyQueue(500, 900.0), Limits(), claims, now, now, observed.append)
+        dispatcher = Dispatcher(
+            store, ReadyQueue(500, 900.0), Limits(), claims, now, now, observed.append, lambda _: False
+        )
         running = Running()
         tools = WorkerTools(
             source=SlowBucket(pause_s),
@@ -97,6 +104,7 @@ async def service(
             finish=completer.finish,
             pause=dispatcher.pause,
             depart=dispatcher.depart,
+            is_of_the_bucket=never_the_buckets,
             note_departure=FailingStore(store, delay_s=delay_s or {}).note_departure,
             ended=dispatcher.ended,
             move_lane=dispatcher.move_lane,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,15 +68,15 @@ class World:
 
 @asynccontextmanager
 async def world(
-    *, max_queue: int = 500, rates: Mapping[str, Rates] | None = None, **trouble: Any
+    *, max_queue: int = 500, rates: Mapping[str, Rates] | None = None, cached: Collection[str] = (), **trouble: Any
 ) -> AsyncIterator[World]:
-    """The dispatcher is stopped at the end, and must then end by itself."""
+    """The dispatcher is stopped at the end, and must then end by itself. `cached`: the keys of objects in the cache."""
     observed: list[Observation] = []
     async with memory_store() as store:
         failing = FailingStore(store, **trouble)
         claims, worker_claims = trio.open_memory_channel[Claim](0)
         queue, limits = ReadyQueue(max_queue, 900.0), Limits(rates or {})
-        dispatcher = Dispatcher(failing, queue, limits, claims, now, now, observed.append)
+        dispatcher = Dispatcher(failing, queue, limits, claims, now, now, observed.append, cached.__contains__)
         with trio.fail_after(3600):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(dispatcher.run)

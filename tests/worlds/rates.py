@@ -134,7 +134,7 @@ async def rate_world(
     async with shared as store, trio.open_nursery() as nursery:
         claims, worker_claims = trio.open_memory_channel[Claim](0)
         failing: Any = FailingStore(store, failures or {})
-        dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), limits, claims, now, now, unobserved)
+        dispatcher = Dispatcher(failing, ReadyQueue(500, 900.0), limits, claims, now, now, unobserved, lambda _: False)
         world = World(store, dispatcher, far, upload)
         for _ in range(workers):
             nursery.start_soon(world.work, worker_claims.clone())

@@ -15,7 +15,7 @@ from attrs import define, evolve, field, frozen
 
 from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
 from streamwarm.backlog.shared_limits import PauseEffect
-from streamwarm.errors import DestinationError, JobError
+from streamwarm.errors import DestinationError, JobError, SourceError
 from streamwarm.fetch.source import Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.backend import Backend
@@ -194,6 +194,9 @@ async def work_once(
         pauses.append(error)
         return PauseEffect(job_waits=True)
 
+    async def is_of_the_bucket(_: SourceError) -> bool:
+        return False
+
     async def finish(one: Finished) -> None:
         finished.append(one)
 
@@ -207,6 +210,7 @@ async def work_once(
         finish=finish,
         pause=pause,
         depart=depart_at_once,
+        is_of_the_bucket=is_of_the_bucket,
         note_departure=note_departure,
         ended=lambda *_: None,
         move_lane=_forget_move,

@@ -26,7 +26,7 @@ from streamwarm.backlog.core.transitions import (
     woken,
 )
 from streamwarm.backlog.settlement import Done, Retry, Settlement
-from streamwarm.backlog.shared_limits import SharedLimits
+from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
 from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
 from streamwarm.model import Claim, Job, Lease, NewJob, QueuedJob, State, WarmRecord
 
@@ -208,8 +208,12 @@ def delete_jobs(tables: Tables, jobs: Sequence[Job]) -> None:
 
 def resume(shared: SharedTable, destination: str | None) -> None:
     shared.delete_pause(destination)
-    if destination is not None:
-        shared.count_resume(destination)
+    shared.count_resume(destination)
+
+
+def pause_source(shared: SharedTable, now: float, reason: str) -> None:
+    """Pause the bucket for every process, unless it is paused already."""
+    shared.put_lease(NamedLease(SOURCE_LEASE, "", 0.0, SourcePause(reason, now).as_place()))
 
 
 def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits:

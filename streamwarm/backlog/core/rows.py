@@ -11,7 +11,7 @@ from attrs import asdict
 from streamwarm.backlog.core.push_plan import options_text
 from streamwarm.backlog.core.tables import MediaQuery, MediaStatus
 from streamwarm.backlog.core.transitions import StoredJob
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, SourcePause, UserPause
 from streamwarm.backlog.store import Counts
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Event, Job, JsonObject, Kind, MediaKey, QueuedJob, State, WarmRecord
@@ -48,7 +48,9 @@ def stored_job_from(row: Row) -> StoredJob:
 
 
 def queued_job_from(row: Row) -> QueuedJob:
-    return QueuedJob(row["seq"], row["id"], row["destination"], Kind(row["kind"]), row["bytes"], row["queued_at"])
+    return QueuedJob(
+        row["seq"], row["id"], row["destination"], Kind(row["kind"]), row["bytes"], row["queued_at"], row["r2_key"]
+    )
 
 
 def job_row(stored: StoredJob) -> dict[str, object]:
@@ -167,18 +169,21 @@ def scope_row(query: MediaQuery) -> dict[str, object]:
     return {"destination": query.key.destination, "kind": query.key.kind.value}
 
 
-SHARED_LIMITS = ("pauses", "mends", "moved_lanes", "silences")
+SHARED_LIMITS = ("pauses", "mends", "moved_lanes", "silences", "lease_of_source")
 """The queries whose rows `shared_limits_from` takes, in that order."""
 
 
 def shared_limits_from(found: Sequence[Sequence[Row]], processes: int) -> SharedLimits:
     """An empty name stands for the whole service or destination: a primary key cannot be null."""
-    pauses, resumes, moved_lanes, cooldowns = found
+    pauses, resumes, moved_lanes, cooldowns, source = found
+    resumed = {row["destination"]: row["number"] for row in resumes}
     return SharedLimits(
         pauses=[UserPause(row["destination"] or None, row["until"], row["paused_at"]) for row in pauses],
-        resumes={row["destination"]: row["number"] for row in resumes},
+        resumes={name: number for name, number in resumed.items() if name},
+        service_resumes=resumed.get("", 0),
         moved_lanes=[MovedLane(row["destination"], row["lane"], row["address"]) for row in moved_lanes],
         cooldowns=[Cooldown(row["destination"], row["lane"] or None, row["until"], row["reason"]) for row in cooldowns],
+        source=SourcePause.from_place(source[0]["place"]) if source else None,
         processes=processes,
     )
 

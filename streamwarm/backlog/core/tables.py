@@ -15,7 +15,7 @@ from attrs import frozen
 
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.transitions import StoredJob
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 from streamwarm.backlog.store import Counts, Filter
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
 
@@ -181,8 +181,8 @@ class SharedTable(Protocol):
 
     def delete_pause(self, destination: str | None) -> None: ...
 
-    def count_resume(self, destination: str) -> None:
-        """Add one to how often users have resumed this destination."""
+    def count_resume(self, destination: str | None) -> None:
+        """Add one to how often users have resumed this destination, or the whole service (None)."""
         ...
 
     def put_moved_lane(self, moved: MovedLane) -> None:
@@ -191,6 +191,18 @@ class SharedTable(Protocol):
 
     def put_cooldown(self, cooldown: Cooldown) -> None:
         """Store the cooldown, unless one of the same lane or destination ends later."""
+        ...
+
+    def put_lease(self, lease: NamedLease) -> None:
+        """Store the lease, unless one of that name exists."""
+        ...
+
+    def take_lease(self, name: str, token: str, *, now: float, expires_at: float) -> bool:
+        """Give the lease to `token` until `expires_at`, if it exists and no other token holds it at `now`."""
+        ...
+
+    def delete_lease(self, name: str, token: str) -> bool:
+        """Delete the lease. Returns False if `token` does not hold it."""
         ...
 
     def mark_alive(self, process: str, now: float) -> None:

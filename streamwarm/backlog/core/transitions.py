@@ -34,7 +34,7 @@ class StoredJob:
     @property
     def as_queued(self) -> QueuedJob:
         job = self.job
-        return QueuedJob(job.seq, job.id, job.destination, job.kind, job.bytes, self.queued_at)
+        return QueuedJob(job.seq, job.id, job.destination, job.kind, job.bytes, self.queued_at, job.r2_key)
 
 
 def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:

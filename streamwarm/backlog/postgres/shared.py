@@ -6,7 +6,7 @@ from attrs import asdict, frozen
 
 from streamwarm.backlog.core import rows
 from streamwarm.backlog.postgres.statements import Statements
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 
 ALIVE_S = 15.0
 """A process that was not heard of for this long counts as dead. Each reports every 2 s. A pause of garbage collection
@@ -25,14 +25,23 @@ class PostgresShared:
     def delete_pause(self, destination: str | None) -> None:
         self._sql.write("delete_pause", destination=destination or "")
 
-    def count_resume(self, destination: str) -> None:
-        self._sql.write("count_mend", destination=destination)
+    def count_resume(self, destination: str | None) -> None:
+        self._sql.write("count_mend", destination=destination or "")
 
     def put_moved_lane(self, moved: MovedLane) -> None:
         self._sql.write("put_moved_lane", **asdict(moved))
 
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.write("put_silence", **rows.cooldown_row(cooldown))
+
+    def put_lease(self, lease: NamedLease) -> None:
+        self._sql.write("put_lease", **asdict(lease))
+
+    def take_lease(self, name: str, token: str, *, now: float, expires_at: float) -> bool:
+        return self._sql.change("take_lease", name=name, token=token, now=now, expires_at=expires_at)
+
+    def delete_lease(self, name: str, token: str) -> bool:
+        return self._sql.change("delete_lease", name=name, token=token)
 
     def mark_alive(self, process: str, now: float) -> None:
         self._sql.write("put_process", id=process, seen_at=now)

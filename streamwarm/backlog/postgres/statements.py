@@ -41,6 +41,11 @@ class Statements:
         self.wrote = True
         return self.send(query, **parameters)
 
+    def change(self, query: str, **parameters: object) -> bool:
+        """Change at most one row and wait for the server. Returns True if there was one to change."""
+        self.wrote = True
+        return self.one(query, **parameters) is not None
+
     def send(self, query: str, **parameters: object) -> PgCursor:
         """Send a statement. Its cursor has rows after the next `sync`."""
         return self._connection.execute(self._queries[query], parameters)

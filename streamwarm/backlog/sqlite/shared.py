@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import asdict, frozen
 
 from streamwarm.backlog.core import rows
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 from streamwarm.backlog.sqlite.statements import Statements
 
 
@@ -21,14 +21,23 @@ class SqliteShared:
     def delete_pause(self, destination: str | None) -> None:
         self._sql.run("delete_pause", destination=destination or "")
 
-    def count_resume(self, destination: str) -> None:
-        self._sql.run("count_mend", destination=destination)
+    def count_resume(self, destination: str | None) -> None:
+        self._sql.run("count_mend", destination=destination or "")
 
     def put_moved_lane(self, moved: MovedLane) -> None:
         self._sql.run("put_moved_lane", **asdict(moved))
 
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.run("put_silence", **rows.cooldown_row(cooldown))
+
+    def put_lease(self, lease: NamedLease) -> None:
+        self._sql.run("put_lease", **asdict(lease))
+
+    def take_lease(self, name: str, token: str, *, now: float, expires_at: float) -> bool:
+        return self._sql.one("take_lease", name=name, token=token, now=now, expires_at=expires_at) is not None
+
+    def delete_lease(self, name: str, token: str) -> bool:
+        return self._sql.one("delete_lease", name=name, token=token) is not None
 
     def mark_alive(self, process: str, now: float) -> None:
         """Nothing is stored: one supervisor started all processes of this file and knows how many there are."""

@@ -271,6 +271,7 @@ def _same_error(error: SourceError) -> SourceError:
         permanent=error.permanent,
         retry_after_s=error.retry_after_s,
         counts=error.counts,
+        blame=error.blame,
     )
 
 

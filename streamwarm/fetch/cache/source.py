@@ -25,7 +25,7 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
-from streamwarm.errors import SourceError
+from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
@@ -93,6 +93,13 @@ class CachedSource(Source):
     async def head_object(self, r2_key: str) -> ObjectInfo:
         return await self._source.head_object(r2_key)
 
+    async def probe(self) -> None:
+        await self._source.probe()
+
+    def is_cached(self, r2_key: str) -> bool:
+        download = self._index.find(r2_key)
+        return download is not None and download.is_complete and not has_expired(download, trio.current_time())
+
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
         return self._source.sign_url(r2_key, expires_s=expires_s)
 
@@ -156,8 +163,10 @@ class CachedSource(Source):
             return True
         try:
             now = await self._source.head_object(download.r2_key)
-        except SourceError:
-            return False  # only a GET's answer is a verdict on the object
+        except SourceError as error:
+            # If the bucket cannot be asked, the copy is used until it expires. Any other answer to a HEAD is no verdict
+            # on the object: only a GET's is.
+            return error.blame is not Blame.OBJECT and error.code is not ErrorCode.SOURCE_TRUNCATED
         return not download.is_dead and (now.etag, now.bytes) == (known.etag, known.bytes)
 
     def _begin(self, r2_key: str, sha256: str | None) -> CacheReader:

@@ -111,7 +111,7 @@ SELECT found.* FROM unnest(
     %(destination)s::text[], %(base_score)s::integer[], %(from_at)s::double precision[], %(to_at)s::double precision[]
 ) AS band (destination, base_score, from_at, to_at)
 CROSS JOIN LATERAL (
-    SELECT seq, id, destination, kind, bytes, queued_at FROM jobs
+    SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs
     WHERE state = 'queued' AND jobs.destination = band.destination AND jobs.base_score = band.base_score
         AND queued_at BETWEEN band.from_at AND band.to_at
     ORDER BY queued_at, seq LIMIT %(limit)s
@@ -119,7 +119,7 @@ CROSS JOIN LATERAL (
 ORDER BY found.queued_at, found.seq LIMIT %(limit)s;
 
 -- name: queued_at_destination
-SELECT seq, id, destination, kind, bytes, queued_at FROM jobs
+SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs
 WHERE state = 'queued' AND destination = %(destination)s;
 
 -- name: lock_due_jobs

@@ -49,3 +49,17 @@ DELETE FROM processes WHERE seen_at < %(seen_before)s;
 
 -- name: count_processes
 SELECT count(*) AS processes FROM processes;
+
+-- name: put_lease
+INSERT INTO leases (name, token, expires_at, place) VALUES (%(name)s, %(token)s, %(expires_at)s, %(place)s)
+ON CONFLICT (name) DO NOTHING;
+
+-- name: take_lease
+UPDATE leases SET token = %(token)s, expires_at = %(expires_at)s
+WHERE name = %(name)s AND (token = %(token)s OR expires_at <= %(now)s) RETURNING name;
+
+-- name: delete_lease
+DELETE FROM leases WHERE name = %(name)s AND token = %(token)s RETURNING name;
+
+-- name: lease_of_source
+SELECT place FROM leases WHERE name = 'source';

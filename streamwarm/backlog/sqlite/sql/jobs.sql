@@ -54,13 +54,13 @@ SELECT max(base_score) AS base_score FROM jobs INDEXED BY ix_jobs_queued
 WHERE state = 'queued' AND destination = :destination AND base_score < :below;
 
 -- name: queued_in_band
-SELECT seq, id, destination, kind, bytes, queued_at FROM jobs INDEXED BY ix_jobs_queued
+SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs INDEXED BY ix_jobs_queued
 WHERE state = 'queued' AND destination = :destination AND base_score = :base_score
     AND queued_at BETWEEN :from_at AND :to_at
 ORDER BY queued_at, seq LIMIT :limit;
 
 -- name: queued_at_destination
-SELECT seq, id, destination, kind, bytes, queued_at FROM jobs INDEXED BY ix_jobs_queued
+SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs INDEXED BY ix_jobs_queued
 WHERE state = 'queued' AND destination = :destination;
 
 -- name: due_jobs

@@ -32,3 +32,17 @@ WHERE excluded.until > silences.until;
 
 -- name: silences
 SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane;
+
+-- name: put_lease
+INSERT INTO leases (name, token, expires_at, place) VALUES (:name, :token, :expires_at, :place)
+ON CONFLICT (name) DO NOTHING;
+
+-- name: take_lease
+UPDATE leases SET token = :token, expires_at = :expires_at
+WHERE name = :name AND (token = :token OR expires_at <= :now) RETURNING name;
+
+-- name: delete_lease
+DELETE FROM leases WHERE name = :name AND token = :token RETURNING name;
+
+-- name: lease_of_source
+SELECT place FROM leases WHERE name = 'source';

@@ -1,0 +1,206 @@
+"""What a user loses if one fact about a bucket is charged to every job: thousands of jobs failed within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import Factory, define
+
+from streamwarm.backlog.store import Store
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.source_guard import LEASE_S, PROBE_S, SourceGuard, probe_wait_s
+from streamwarm.errors import Blame, ErrorCode, SourceError
+from streamwarm.watch.events import SourcePaused, SourceResumed
+from tests.worlds.failing_store import memory_store
+
+
+def refused() -> SourceError:
+    return SourceError(ErrorCode.SOURCE_REFUSED, "SignatureDoesNotMatch", permanent=False, blame=Blame.BUCKET)
+
+
+def passing() -> SourceError:
+    return SourceError(ErrorCode.SOURCE_UNAVAILABLE, "503")
+
+
+@define
+class Bucket:
+    """A bucket that answers every probe with `error`, if there is one."""
+
+    error: SourceError | None = None
+    probed_at: list[float] = Factory(list)
+    takes_s: float = 0.0
+
+    async def probe(self) -> None:
+        self.probed_at.append(trio.current_time())
+        await trio.sleep(self.takes_s)
+        if self.error is not None:
+            raise self.error
+
+
+@define
+class Process:
+    guard: SourceGuard
+    limits: Limits
+    store: Store
+    observed: list[Any]
+    wakes: list[None]
+
+    @property
+    def paused(self) -> str | None:
+        return self.limits.source_pause.reason if self.limits.source_pause else None
+
+    async def follow(self) -> None:
+        read_at = trio.current_time()
+        self.guard.follow(await self.store.shared_limits(), read_at)
+
+
+def process(store: Store, bucket: Bucket, name: str = "one") -> Process:
+    limits, observed, wakes = Limits(), list[Any](), list[None]()
+    guard = SourceGuard(store, limits, bucket.probe, lambda: name, lambda: wakes.append(None), observed.append)
+    return Process(guard, limits, store, observed, wakes)
+
+
+@asynccontextmanager
+async def running(one: Process) -> AsyncIterator[trio.CancelScope]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.guard.run)
+        yield nursery.cancel_scope
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_refused_key_pauses_the_bucket_and_is_no_jobs_fault(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        one = process(store, Bucket(refused()))
+        assert await one.guard.is_of_the_bucket(refused())
+        assert one.paused == "SignatureDoesNotMatch"
+        shared = (await store.shared_limits()).source
+        assert shared is not None
+        assert shared.reason == "SignatureDoesNotMatch"
+        assert [type(seen) for seen in one.observed] == [SourcePaused]
+
+
+async def test_passing_trouble_is_charged_only_if_the_bucket_itself_is_well(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket()
+        one = process(store, bucket)
+        assert not await one.guard.is_of_the_bucket(passing())
+        assert one.paused is None
+        await trio.sleep(1)
+        bucket.error = passing()
+        assert await one.guard.is_of_the_bucket(passing())
+        assert one.paused == "503"
+
+
+async def test_what_is_wrong_with_the_object_costs_no_probe(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(refused())
+        one = process(store, bucket)
+        assert not await one.guard.is_of_the_bucket(SourceError(ErrorCode.SOURCE_NOT_FOUND, "404"))
+        assert bucket.probed_at == []
+
+
+async def test_five_workers_that_fail_together_cost_one_probe(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(passing(), takes_s=1.0)
+        one = process(store, bucket)
+        answers: list[bool] = []
+
+        async def fail() -> None:
+            answers.append(await one.guard.is_of_the_bucket(passing()))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(fail)
+        assert answers == [True] * 5
+        assert len(bucket.probed_at) == 1
+        assert len(one.observed) == 1
+
+
+async def test_work_goes_on_by_itself_within_a_minute_of_the_keys_repair(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(refused())
+        one = process(store, bucket)
+        async with running(one):
+            await one.guard.is_of_the_bucket(refused())
+            await trio.sleep(10 * PROBE_S + 1)
+            assert 10 <= len(bucket.probed_at) <= 12
+            bucket.error = None
+            await trio.sleep(PROBE_S)
+            assert one.paused is None
+            assert (await store.shared_limits()).source is None
+            assert isinstance(one.observed[-1], SourceResumed)
+
+
+async def test_a_second_of_trouble_costs_seconds_and_not_a_minute(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(passing())
+        one = process(store, bucket)
+        async with running(one):
+            await one.guard.is_of_the_bucket(passing())
+            await trio.sleep(1)
+            bucket.error = None
+            await trio.sleep(3)
+            assert one.paused is None
+
+
+async def test_a_user_who_resumes_the_service_has_the_bucket_probed_at_once(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(refused())
+        one = process(store, bucket)
+        async with running(one):
+            await one.guard.is_of_the_bucket(refused())
+            await trio.sleep(1)
+            bucket.error = None
+            await store.resume(None)
+            await one.follow()
+            await trio.sleep(0.1)
+            assert one.paused is None
+
+
+async def test_one_process_probes_for_all_and_another_takes_over_if_it_dies(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(refused())
+        one, other = process(store, bucket, "one"), process(store, bucket, "other")
+        async with running(other):
+            async with running(one):
+                await one.guard.is_of_the_bucket(refused())
+                await other.follow()
+                assert other.paused == one.paused
+                await trio.sleep(3 * PROBE_S)
+                assert len(bucket.probed_at) <= 5
+            bucket.error = None  # and the first process is gone
+            await trio.sleep(LEASE_S + 2 * PROBE_S)
+            assert other.paused is None
+        restarted = process(store, bucket, "three")
+        await restarted.follow()
+        assert restarted.paused is None
+
+
+async def test_a_process_that_starts_in_the_pause_keeps_it(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        await process(store, Bucket(refused())).guard.is_of_the_bucket(refused())
+        late = process(store, Bucket(refused()), "late")
+        await late.follow()
+        assert late.paused == "SignatureDoesNotMatch"
+
+
+async def test_a_read_from_before_a_change_does_not_undo_it(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        one = process(store, Bucket(refused()))
+        read_at, old = trio.current_time(), await store.shared_limits()
+        await trio.sleep(1)
+        await one.guard.is_of_the_bucket(refused())
+        assert not one.guard.follow(old, read_at)
+        assert one.paused is not None
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_paused_bucket_is_probed_at_least_once_a_minute(refused: bool) -> None:
+    waits = [probe_wait_s(failures, refused=refused) for failures in range(1, 40)]
+    assert all(0 < wait <= PROBE_S for wait in waits)
+    assert waits == sorted(waits)
+    assert waits[0] == (PROBE_S if refused else 1.0)
