@@ -12,7 +12,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 def status_lines(stats: Mapping[str, Any]) -> list[str]:
     """The whole reply: one line per queue, stream, destination, and so on."""
-    lines = [queue_line(stats), workers_line(stats)]
+    lines = [queue_line(stats), workers_line(stats), *source_lines(stats)]
     lines += [_stream_line(stream) for stream in stats["workers"]["streams"]]
     for name, view in sorted(stats["destinations"].items()):
         lines += [destination_line(name, view), *limit_lines(view)]
@@ -32,6 +32,15 @@ def queue_line(stats: Mapping[str, Any]) -> str:
 def workers_line(stats: Mapping[str, Any]) -> str:
     workers = stats["workers"]
     return f"workers: {workers['busy']} of {workers['size']} busy (peak {workers['busy_peak']})"
+
+
+def source_lines(stats: Mapping[str, Any]) -> list[str]:
+    """One line if the bucket is paused, else none."""
+    source = stats.get("source") or {}
+    pause = source.get("paused")
+    if not pause:
+        return []
+    return [f"bucket {source['bucket']}: paused until a probe of it succeeds ({pause['reason']})"]
 
 
 def destination_line(name: str, view: Mapping[str, Any]) -> str:

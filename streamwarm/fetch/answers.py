@@ -105,7 +105,9 @@ def is_same_version(one: str | None, other: str | None) -> bool:
 
     A proxy that may compress an answer makes its ETag weak.
     """
-    return one is not None and other is not None and one.removeprefix("W/") == other.removeprefix("W/")
+    if one is None or other is None:
+        return one is other
+    return one.removeprefix("W/") == other.removeprefix("W/")
 
 
 class Asked(Enum):

@@ -120,6 +120,7 @@ class _Service:
             probe=Probe(self.store),
             members=self.members,
             limits=self.limits,
+            bucket=self.settings.r2.bucket or "",
             destinations={name: settings.type for name, settings in self.settings.destinations.items()},
             pool=self.peers.pool_stats,
             cache=self.peers.cache_stats,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import trio
 from attrs import asdict, frozen
@@ -29,15 +29,17 @@ moved so shortly before its start."""
 class Stats:
     """Read-only views of the running parts.
 
-    `now` is the store's clock. `destinations` are the types of the destinations, by name. `pool` returns connections by
-    state, `cache` what the download cache holds and has saved. `is_claiming` returns False before the dispatcher runs
-    and while the service drains. `history` is the last hour, kept by `keep_history`.
+    `now` is the store's clock. `bucket` is the source's name. `destinations` are the types of the destinations, by
+    name. `pool` returns connections by state, `cache` what the download cache holds and has saved. `is_claiming`
+    returns False before the dispatcher runs and while the service drains. `history` is the last hour, kept by
+    `keep_history`.
     """
 
     store: Store
     probe: Probe
     members: Members
     limits: Limits
+    bucket: str
     destinations: Mapping[str, str]
     pool: Callable[[], Mapping[str, int]]
     cache: Callable[[], Mapping[str, int]]
@@ -55,7 +57,7 @@ class Stats:
         return {
             "at": rfc3339(now),
             "paused": pause_view(self.limits.service_pause(now)),
-            "source": {"paused": pause_view(self.limits.source_pause)},
+            "source": {"bucket": self.bucket, "paused": pause_view(self.limits.source_pause)},
             "queue": {
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
@@ -111,7 +113,17 @@ class Stats:
             busy=self.members.busy,
             busy_peak=self.members.busy_peak,
             pool=self.members.pool(self.pool()),
+            paused=self._paused(self.now()),
         )
+
+    def _paused(self, now: float) -> Iterator[tuple[str, str, str]]:
+        """Scope, name, and by whom, of each pause in force."""
+        if (pause := self.limits.service_pause(now)) is not None:
+            yield "service", "", pause.by.value
+        if (pause := self.limits.source_pause) is not None:
+            yield "source", self.bucket, pause.by.value
+        for name, pause in self.limits.active(now).items():
+            yield "destination", name, pause.by.value
 
     async def why_not_ready(self) -> str | None:
         """Returns None if the store takes writes and jobs are being claimed, else the reason."""

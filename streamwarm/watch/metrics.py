@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -53,8 +53,15 @@ class Metrics:
         busy: int,
         busy_peak: int,
         pool: Mapping[str, int],
+        paused: Iterable[tuple[str, str, str]],
     ) -> tuple[bytes, str]:
-        """The page and its content type. The arguments are the gauges' current values."""
+        """The page and its content type. The arguments are the gauges' current values.
+
+        `paused` has scope (`service`, `destination` or `source`), name, and by whom, of each pause in force.
+        """
+        self._paused_now.clear()
+        for labels in paused:
+            self._paused_now.labels(*labels).set(1)
         for state, count in depth.items():
             self._depth.labels(state).set(count)
         for state, count in pool.items():
@@ -102,6 +109,7 @@ class Metrics:
         self._busy_peak = Gauge("streamwarm_workers_busy_peak", "Most workers that streamed at once.", registry=r)
         self._pool = Gauge("streamwarm_pool_connections", "Connections of the R2 pool.", ["state"], registry=r)
         self._clients = Gauge("streamwarm_websocket_clients", "Connected websocket clients.", registry=r)
+        self._paused_now = Gauge("streamwarm_paused", "1 while paused.", ["scope", "name", "by"], registry=r)
 
     def _succeeded(self, event: events.AttemptSucceeded) -> None:
         self._jobs.labels(event.destination, event.kind.value, "done").inc()

@@ -56,7 +56,12 @@ def page(observations: list[events.Observation]) -> list[Sample]:
     for observation in observations:
         metrics.observe(observation)
     text, content_type = metrics.render(
-        depth={"queued": 3}, oldest_s=12.5, busy=2, busy_peak=4, pool={"active": 2, "idle": 1, "queued": 0}
+        depth={"queued": 3},
+        oldest_s=12.5,
+        busy=2,
+        busy_peak=4,
+        pool={"active": 2, "idle": 1, "queued": 0},
+        paused=[("source", "media", "source"), ("destination", "mybot", "user")],
     )
     assert content_type.startswith("text/plain")
     return [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
@@ -103,3 +108,9 @@ def test_the_figures_are_those_of_what_happened() -> None:
     assert value(samples, "streamwarm_pool_connections", state="active") == 2
     assert value(samples, "streamwarm_warm_seconds_sum") == 1.5
     assert value(samples, "streamwarm_transfer_seconds_count") == 1
+
+
+def test_what_is_paused_is_one_series_each() -> None:
+    samples = page([])
+    assert value(samples, "streamwarm_paused", scope="source", name="media", by="source") == 1
+    assert value(samples, "streamwarm_paused", scope="destination", name="mybot", by="user") == 1

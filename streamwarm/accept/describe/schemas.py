@@ -135,7 +135,7 @@ SCHEMAS: dict[str, Any] = {
             {
                 "until": or_null(_AT),
                 "reason": _TEXT,
-                "by": {"enum": ["user", "destination"]},
+                "by": {"enum": ["user", "destination", "source"]},
                 "mendable": {"type": "boolean", "description": "`resume` ends it early, once its cause is fixed."},
             },
             required=("until", "reason", "by"),
@@ -155,6 +155,7 @@ SCHEMAS: dict[str, Any] = {
         {
             "at": _AT,
             "paused": ref("PauseView"),
+            "source": _object({"bucket": _TEXT, "paused": ref("PauseView")}, required=("bucket", "paused")),
             "queue": {"type": "object", "additionalProperties": {"type": "number"}},
             "workers": _object(
                 {
@@ -185,7 +186,7 @@ SCHEMAS: dict[str, Any] = {
             },
             "history": ref("History"),
         },
-        required=("at", "paused", "queue", "workers", "pool", "cache", "destinations", "history"),
+        required=("at", "paused", "source", "queue", "workers", "pool", "cache", "destinations", "history"),
     ),
     "History": _object(
         {

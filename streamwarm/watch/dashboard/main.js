@@ -108,6 +108,7 @@ async function loadStats() {
 function showStats() {
   const { stats } = view;
   showTiles(stats);
+  showSourcePause(stats);
   showWorkers(stats);
   showDestinations(stats);
   showWholePause(stats);

@@ -262,6 +262,15 @@ function showCountdowns() {
   }
 }
 
+/** The bucket's pause, if there is one. It ends by itself once a probe of the bucket succeeds. */
+function showSourcePause({ source }) {
+  const line = byId("source-pause");
+  const reason = source?.paused?.reason ?? "";
+  const text = `Bucket ${visible(source?.bucket ?? "")} is paused until a probe of it succeeds: ${visible(reason)}`;
+  setText(line, reason ? text : "");
+  setHidden(line, reason === "");
+}
+
 function showWholePause(stats) {
   const button = byId("pause-all");
   setHidden(button, !("paused" in stats));
