@@ -11,7 +11,7 @@ lease to probe the bucket; the probe that succeeds ends the pause. A user who re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 from attrs import define, field
@@ -21,6 +21,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.errors import Blame, ErrorCode, SourceError, StoreUnavailable
+from streamwarm.fetch.source import Source
 from streamwarm.retry import backoff_s
 from streamwarm.watch.events import Observer, SourcePaused, SourceResumed, StoreTrouble
 
@@ -47,14 +48,11 @@ def probe_wait_s(failures: int, *, refused: bool) -> float:
 
 @define
 class SourceGuard:
-    """`probe` raises `SourceError` if the bucket cannot be read. `new_token` names this process's lease.
-
-    `wake` is called when the pause has begun or ended here.
-    """
+    """`new_token` names this process's lease. `wake` is called when the pause has begun or ended here."""
 
     store: Store
     limits: Limits
-    probe: Callable[[], Awaitable[None]]
+    source: Source
     new_token: Callable[[], str]
     wake: Callable[[], None]
     observe: Observer
@@ -92,9 +90,7 @@ class SourceGuard:
         before = self.limits.source_pause
         if read_at < self._decided_at or (before is None) == (shared.source is None):
             return False
-        self.limits.source_pause = None
-        if shared.source is not None:
-            self.limits.source_pause = Pause(None, shared.source.reason, by=PausedBy.SOURCE)
+        self._apply(shared.source.reason if shared.source else None)
         self._changed.set()
         return True
 
@@ -134,7 +130,7 @@ class SourceGuard:
     async def _why_not(self) -> SourceError | None:
         try:
             with trio.fail_after(PROBE_WITHIN_S):
-                await self.probe()
+                await self.source.probe()
         except trio.TooSlowError:
             return SourceError(ErrorCode.TIMEOUT, f"the bucket did not answer within {PROBE_WITHIN_S:g} s")
         except SourceError as error:
@@ -145,7 +141,7 @@ class SourceGuard:
         if self.limits.source_pause is not None:
             return
         self._decided_at = float("inf")  # until it is stored
-        self.limits.source_pause = Pause(None, reason, by=PausedBy.SOURCE)
+        self._apply(reason)
         self.observe(SourcePaused(reason))
         self.wake()
         try:
@@ -156,11 +152,16 @@ class SourceGuard:
             self._decided_at = trio.current_time()
         self._changed.set()
 
+    def _apply(self, reason: str | None) -> None:
+        """Pause the source in this process, or end its pause (None)."""
+        self.limits.source_pause = None if reason is None else Pause(None, reason, by=PausedBy.SOURCE)
+        self.source.set_offline(reason is not None)
+
     async def _resume(self) -> None:
         """End the pause for every process. Raises `StoreUnavailable`."""
         await self.store.end_lease(SOURCE_LEASE, self._token)
         self._decided_at = trio.current_time()
-        self.limits.source_pause = None
+        self._apply(None)
         self.observe(SourceResumed())
         self.wake()
 

@@ -106,6 +106,9 @@ class R2Source(ResumableSource):
             )
         return head.info(r2_key, head.length_bytes)
 
+    def set_offline(self, offline: bool) -> None:
+        """There is no copy to use here."""
+
     def is_cached(self, r2_key: str) -> bool:
         return False
 

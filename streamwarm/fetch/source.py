@@ -81,6 +81,10 @@ class Source(Protocol):
         """Return if the bucket can be read; else raise `SourceError`. Asks the bucket for one or two small answers."""
         ...
 
+    def set_offline(self, offline: bool) -> None:
+        """While offline, a cached copy is used without asking the bucket whether the object has changed."""
+        ...
+
     def is_cached(self, r2_key: str) -> bool:
         """Whether the object can be opened without the bucket."""
         ...

@@ -102,7 +102,7 @@ class _Service:
             self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe, source.is_cached
         )
         self.source_guard = SourceGuard(
-            self.store, self.limits, source.probe, self.machine.new_token, self.dispatcher.wake, self.observe
+            self.store, self.limits, source, self.machine.new_token, self.dispatcher.wake, self.observe
         )
         self.follower = LimitsFollower(
             self.store,

@@ -14,6 +14,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.source_guard import LEASE_S, PROBE_S, SourceGuard, probe_wait_s
 from streamwarm.errors import Blame, ErrorCode, SourceError
+from streamwarm.fetch.source import Source
 from streamwarm.watch.events import SourcePaused, SourceResumed
 from tests.worlds.failing_store import memory_store
 
@@ -27,12 +28,16 @@ def passing() -> SourceError:
 
 
 @define
-class Bucket:
+class Bucket(Source):
     """A bucket that answers every probe with `error`, if there is one."""
 
     error: SourceError | None = None
     probed_at: list[float] = Factory(list)
     takes_s: float = 0.0
+    offline: bool = False
+
+    def set_offline(self, offline: bool) -> None:
+        self.offline = offline
 
     async def probe(self) -> None:
         self.probed_at.append(trio.current_time())
@@ -60,7 +65,7 @@ class Process:
 
 def process(store: Store, bucket: Bucket, name: str = "one") -> Process:
     limits, observed, wakes = Limits(), list[Any](), list[None]()
-    guard = SourceGuard(store, limits, bucket.probe, lambda: name, lambda: wakes.append(None), observed.append)
+    guard = SourceGuard(store, limits, bucket, lambda: name, lambda: wakes.append(None), observed.append)
     return Process(guard, limits, store, observed, wakes)
 
 

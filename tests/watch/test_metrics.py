@@ -111,6 +111,7 @@ def test_the_figures_are_those_of_what_happened() -> None:
 
 
 def test_what_is_paused_is_one_series_each() -> None:
-    samples = page([])
-    assert value(samples, "streamwarm_paused", scope="source", name="media", by="source") == 1
-    assert value(samples, "streamwarm_paused", scope="destination", name="mybot", by="user") == 1
+    paused = [sample.labels for sample in page([]) if sample.name == "streamwarm_paused"]
+    assert {"scope": "source", "name": "media", "by": "source"} in paused
+    assert {"scope": "destination", "name": "mybot", "by": "user"} in paused
+    assert len(paused) == 2

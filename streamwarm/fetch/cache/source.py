@@ -25,7 +25,7 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
-from streamwarm.errors import Blame, ErrorCode, SourceError
+from streamwarm.errors import SourceError
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
@@ -67,6 +67,7 @@ class CachedSource(Source):
     _eager: bool
     _run_sync: RunSync
     _observe: Observer
+    offline: bool = field(default=False, init=False)
     _hits: int = field(default=0, init=False)
     _misses: int = field(default=0, init=False)
     _bytes_saved: int = field(default=0, init=False)
@@ -92,6 +93,9 @@ class CachedSource(Source):
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
         return await self._source.head_object(r2_key)
+
+    def set_offline(self, offline: bool) -> None:
+        self.offline = offline
 
     async def probe(self) -> None:
         await self._source.probe()
@@ -159,14 +163,12 @@ class CachedSource(Source):
             return known is not None
         if known is None or download.is_dead:
             return False
-        if sha256 is not None and download.sha256 == sha256:
+        if self.offline or (sha256 is not None and download.sha256 == sha256):
             return True
         try:
             now = await self._source.head_object(download.r2_key)
-        except SourceError as error:
-            # If the bucket cannot be asked, the copy is used until it expires. Any other answer to a HEAD is no verdict
-            # on the object: only a GET's is.
-            return error.blame is not Blame.OBJECT and error.code is not ErrorCode.SOURCE_TRUNCATED
+        except SourceError:
+            return False  # no verdict on the object: only a GET's answer is
         return not download.is_dead and (now.etag, now.bytes) == (known.etag, known.bytes)
 
     def _begin(self, r2_key: str, sha256: str | None) -> CacheReader:
