@@ -118,6 +118,7 @@ class _Service:
             metrics=self.metrics,
             history=self.history,
             now=self.store.now,
+            steady_now=steady_now,
         )
         self.intake = Intake(
             self.store,
