@@ -107,8 +107,12 @@ class Body(Protocol):
         ...
 
     @property
-    def finished(self) -> bool:
-        """True once the last byte was handed to the destination: from then on a lost answer is `delivery_unknown`."""
+    def object_sent(self) -> bool:
+        """True once the network has taken every byte of the object.
+
+        What the destination adds behind it (a form's closing boundary, the request that completes an upload) may still
+        be to send. `Outgoing.upload_sent` includes that and decides whether a lost answer is `delivery_unknown`.
+        """
         ...
 
     async def peek(self, count: int) -> bytes:
@@ -182,7 +186,7 @@ class LeavesTraces(Protocol):
 
 @frozen
 class NotFetched:
-    """The destination did not fetch an object from its address. `why` is for the log and never holds the address."""
+    """The destination did not fetch an object from its address. `why` is for the log and never contains the address."""
 
     why: str
 
@@ -206,7 +210,7 @@ class FetchingDestination(Destination, Protocol):
 
         `depart` waits until the destination may make a message (`Rates`); call it before the request. Returns
         `NotFetched` if the destination does not fetch it; then the same attempt streams the object. Raises
-        `DestinationError`, whose message never holds the address.
+        `DestinationError`, whose message never contains the address.
         """
         ...
 
