@@ -21,7 +21,7 @@ from streamwarm.backlog.settlement import Release
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane, PauseEffect
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.arrivals import Arrivals
-from streamwarm.dispatch.claims import Chosen, in_lanes, passed_over, spares_for
+from streamwarm.dispatch.choices import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departure_turns import DepartureTurns
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause

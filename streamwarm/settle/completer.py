@@ -137,10 +137,10 @@ class Completer:
 
     async def _report_when_empty(self) -> None:
         """Observe `BatchDone` once no job is queued, waiting or running."""
-        if self._tally.count and not await self._has_live_jobs():
+        if self._tally.count and not await self._has_pending_jobs():
             self._observe(self._tally.finish())
 
-    async def _has_live_jobs(self) -> bool:
+    async def _has_pending_jobs(self) -> bool:
         try:
             by_state = (await self._store.counts()).by_state
         except StoreUnavailable:

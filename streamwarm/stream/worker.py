@@ -15,7 +15,7 @@ from streamwarm.model import Claim
 from streamwarm.send.destination import Destination, FetchingDestination, TidiesUp
 from streamwarm.settle.finished import Finished
 from streamwarm.stream.attempt import Attempt
-from streamwarm.stream.delivery import MoveLane, deliver
+from streamwarm.stream.delivery import MoveLane, run_attempt
 from streamwarm.stream.departure import AwaitTurn, NoteDeparture
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running
@@ -75,12 +75,12 @@ async def run_worker(number: int, claims: trio.MemoryReceiveChannel[Claim], tool
     """Serve claims until the channel is closed; `tools.idle` is called each time one more can be taken."""
     tools.idle()
     async for claim in claims:
-        with trio.CancelScope() as lost_lease:
-            await _work(number, claim, tools, lost_lease)
+        with trio.CancelScope() as attempt_scope:
+            await _work(number, claim, tools, attempt_scope)
         tools.idle()
 
 
-async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.CancelScope) -> None:
+async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: trio.CancelScope) -> None:
     attempt = Attempt.start(
         claim,
         tools.destinations.get(claim.job.destination),
@@ -88,7 +88,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.
         note_departure=tools.note_departure,
     )
     settlement: Settlement | None = None
-    with tools.running.register(number, attempt, lost_lease):
+    with tools.running.register(number, attempt, attempt_scope):
         tools.observe(_started(number, claim, tools.now()))
         try:
             settlement = await _run(attempt, tools)
@@ -119,7 +119,7 @@ async def _run(attempt: Attempt, tools: WorkerTools) -> Settlement:
     """Make the attempt. Returns how it ended."""
     job = attempt.job
     try:
-        return await deliver(
+        return await run_attempt(
             attempt,
             tools.source,
             tools.fetching.get(job.destination),

@@ -14,8 +14,8 @@ from trio.testing import MockClock
 from streamwarm.backlog.settlement import Retry
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane
 from streamwarm.backlog.store import Pushed
-from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Kind, NewJob

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from streamwarm.dispatch.follower import LimitsFollower
+from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.sandbox.bot_api_rates import RateRules, Window

@@ -12,8 +12,8 @@ from trio.testing import MockClock
 
 from streamwarm.accept.wire.views import rfc3339
 from streamwarm.backlog.probe import Probe
-from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.send.telegram.rates import telegram_rates
 from streamwarm.service.members import Members, Role

@@ -1,4 +1,4 @@
-"""Reads one object to its end over as many connections as that takes.
+"""Continues a download that broke off: reads one object to its end over as many connections as that takes.
 
 Theory. The destination's request is open while the source streams, so a source that breaks off must not break the
 upload (decision 4). The reader knows its offset and which object it reads (the strong ETag), and requests the rest:
