@@ -88,7 +88,8 @@ class NewJob:
 class Job:
     """A stored job as users see it (`get`, `list`).
 
-    `seq` is the order of arrival. `attempt` counts claims except released ones. `possible_duplicate` is set if an
+    `seq` is the order of arrival. `attempt` counts the claims since the job was last pushed or retried by a user, but
+    neither released ones nor attempts that were not the job's fault (`Retry.counts`). `possible_duplicate` is set if an
     attempt's answer or worker was lost and the job was sent again.
     """
 

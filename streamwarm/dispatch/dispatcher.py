@@ -31,7 +31,8 @@ from streamwarm.model import Claim, Lane, QueuedJob
 from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
-"""How often the store is read even if nothing woke the dispatcher, in seconds: for jobs that other processes pushed."""
+"""How often the store is read even if nothing woke the dispatcher, in seconds. A job that another process pushed wakes
+it by its event (`note_queued`); this covers an event that was missed."""
 
 REFRESH_S = 0.1
 """How often the store is read for new pushes while there are loaded jobs: at most ten reads a second."""

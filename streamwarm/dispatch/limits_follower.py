@@ -1,4 +1,4 @@
-"""Follows the limits that the processes of one store share: users' pauses and resumes, moved lanes, cooldowns after a
+"""Keeps this process's limits in step with those that the processes of one store share: users' pauses and resumes, moved lanes, cooldowns after a
 429, and how many processes there are.
 
 Each process uses an equal share of every budget, so that together they keep it. All of them draw from one queue, so
@@ -47,7 +47,7 @@ class LimitsFollower:
     observe: Observer
     _resumes: Mapping[str, int] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
-    _turn: trio.Lock = field(factory=trio.Lock)
+    _refreshing: trio.Lock = field(factory=trio.Lock)
     _changed: trio.Event = field(factory=trio.Event)
 
     def refresh_soon(self) -> None:
@@ -57,9 +57,9 @@ class LimitsFollower:
     async def refresh(self) -> None:
         """Apply what the store holds now. Raises `StoreUnavailable`.
 
-        Reads take turns: an answer that was long under way must not undo what a later read has found.
+        One read at a time: an answer that was long under way must not undo what a later read has found.
         """
-        async with self._turn:
+        async with self._refreshing:
             if self._apply(await self.store.shared_limits()):
                 self.wake()
 

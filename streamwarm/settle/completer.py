@@ -1,7 +1,11 @@
-"""Records outcomes: in batches, retried while the store is unavailable, and to the end when the service stops.
+"""Records outcomes in batches, retries while the store is unavailable, and finishes what it holds before the service
+stops.
 
 Workers hand their outcomes over and go on. What waits here is bounded. If the store is unavailable for long, workers
-wait at the channel, which is right: what cannot be recorded should not be started.
+wait at the channel. This is intended: work whose outcome cannot be recorded should not be started.
+
+`settle/` has two halves. This module and `finished.py` lead from the workers into the store; `publisher.py` and
+`feed.py` lead from the store to everybody who follows events. The outcomes' values are in `backlog/settlement.py`.
 """
 
 from __future__ import annotations

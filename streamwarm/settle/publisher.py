@@ -1,4 +1,4 @@
-"""Reads the store's events as they are committed, into a short memory that all followers share."""
+"""Publishes events: reads them from the store as they are committed, into a short memory that all followers share."""
 
 from __future__ import annotations
 
