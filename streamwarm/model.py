@@ -1,4 +1,4 @@
-"""The contract's terms as values: kinds, states, jobs, events, warm records.
+"""The service's terms as values: kinds, states, jobs, events, warm records.
 
 Pure and immutable: no network, no store, no clock. Times are Unix seconds (float, UTC). Only `accept` turns them into
 RFC 3339 text.
@@ -129,7 +129,8 @@ class QueuedJob:
 
 @frozen
 class Lease:
-    """The right to finish one attempt. Every write that ends the attempt carries the token (decision 6)."""
+    """The right to finish one attempt. Every write that ends the attempt carries the token, so a worker that lost its
+    lease changes nothing."""
 
     job_id: str
     token: str

@@ -1,7 +1,7 @@
 """One writer that commits for many callers at once.
 
 A commit costs one sync of the disk, however much is in it. So the writer takes everything that is pending, runs each
-operation in the same transaction, and answers all of them after the one commit (decision 7). While it syncs, the next
+operation in the same transaction, and answers all of them after the one commit. While it syncs, the next
 group gathers. The slower the disk, the larger the groups; there is no timer.
 
 If a caller is cancelled before its group starts, its operation is withdrawn. If it is cancelled later, it waits for the

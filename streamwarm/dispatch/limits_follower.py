@@ -1,5 +1,5 @@
-"""Keeps this process's limits in step with those that the processes of one store share: users' pauses and resumes, moved lanes, cooldowns after a
-429, and how many processes there are.
+"""Applies to this process's limits what the processes of one store share: users' pauses and resumes, moved lanes,
+cooldowns after a 429, and how many processes there are.
 
 Each process uses an equal share of every budget, so that together they keep it. All of them draw from one queue, so
 equal shares are close to what each can use, and none has to ask another before each message. A process that joins

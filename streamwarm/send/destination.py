@@ -70,7 +70,7 @@ and restarts the service, so a shorter pause only repeats the refusal."""
 class Media:
     """The object to deliver, and how.
 
-    `bytes` is exact: the upload's length is computed from it (decision 2). `lane` is the address of the lane that was
+    `bytes` is exact: the upload's length is computed from it. `lane` is the address of the lane that was
     chosen for it, None if the destination has no lanes.
     """
 
@@ -97,7 +97,7 @@ Each type of destination has its own members, so it is JSON and not a class. `At
 class Body(Protocol):
     """The object's bytes to upload, exactly `Media.bytes` of them.
 
-    The last piece is withheld until the digest agrees (decision 3). A body that breaks off raises `SourceError`. The
+    The last piece is withheld until the digest agrees. A body that breaks off raises `SourceError`. The
     destination must let that pass through and must never complete the upload.
     """
 

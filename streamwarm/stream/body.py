@@ -1,5 +1,5 @@
 """The object's bytes on their way from source to destination: metered, watched, and withheld at the end until the
-digest agrees (decision 3) and the departure's turn has come."""
+digest agrees and the departure's turn has come."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Running:
     async def renew_leases(self, store: Store, *, every_s: float, observe: Observer) -> None:
         """Keep the leases of what runs here; cancel an attempt whose lease is lost (cancelled, or rescued elsewhere).
 
-        The heartbeat is tied to bytes moved (decision 6): a slow transfer keeps its lease. A stalled one is ended by
+        The heartbeat is tied to bytes moved: a slow transfer keeps its lease. A stalled one is ended by
         its watchdog. If even that does not end it, its lease is left to run out and its job is rescued. A process that
         hangs renews nothing.
         """

@@ -137,7 +137,8 @@ async def _run(attempt: Attempt, tools: WorkerTools) -> Settlement:
 
 
 def _interrupted(attempt: Attempt, tools: WorkerTools) -> Settlement:
-    """How an attempt ends that was cancelled: it is released, unless an answer was due (decision 5)."""
+    """How a cancelled attempt ends: it is released, unless an answer was due. Then the file may have been delivered, so
+    `on_unknown` decides."""
     if not attempt.departure.answer_due:
         return Release(attempt.claim.lease)
     lost = DestinationError(

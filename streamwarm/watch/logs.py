@@ -1,4 +1,6 @@
-"""Observations as log lines: the seed's tags as event text, with key=value fields (contract, section 7)."""
+"""Observations as log lines: a tag such as `[R2][REOPEN]` as event text, with key=value fields (contract, section 7).
+
+docs/operations.md explains each tag."""
 
 from __future__ import annotations
 
