@@ -17,7 +17,7 @@ from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.send.destination import Destination
-from streamwarm.watch.events import (
+from streamwarm.watch.observations import (
     JobAdded,
     JobCancelled,
     Observer,

@@ -28,7 +28,7 @@ from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
 from streamwarm.model import Claim, Lane, QueuedJob
-from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
+from streamwarm.watch.observations import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
 """How often the store is read even if nothing woke the dispatcher, in seconds. A job that another process pushed wakes

@@ -20,7 +20,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
-from streamwarm.watch.events import Observer, StoreTrouble
+from streamwarm.watch.observations import Observer, StoreTrouble
 
 FOLLOW_EVERY_S = 2.0
 """How often the shared limits are read, in seconds: how late this process follows another one at most. Ten processes

@@ -27,7 +27,7 @@ from streamwarm.fetch.resuming import ResumingObject, check_continuation
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.watch.events import BytesMoved, Direction, Observer, unobserved
+from streamwarm.watch.observations import BytesMoved, Direction, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
 

@@ -21,7 +21,7 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import ContentRange, Head, is_strong
 from streamwarm.fetch.bucket import Answer
 from streamwarm.fetch.source import ObjectInfo, Origin
-from streamwarm.watch.events import Observer, SourceReopened
+from streamwarm.watch.observations import Observer, SourceReopened
 
 MAX_REOPENS = 5
 """Reopens in a row without progress. With `reopen_wait_s` they span about six seconds: enough for a proxy that

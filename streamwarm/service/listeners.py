@@ -21,7 +21,7 @@ from streamwarm.service.stats import Stats
 from streamwarm.settings.schema import Address, Settings
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.dashboard.page import load_pages
-from streamwarm.watch.events import Observer
+from streamwarm.watch.observations import Observer
 
 
 @frozen

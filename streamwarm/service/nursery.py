@@ -47,9 +47,9 @@ from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
-from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
+from streamwarm.watch.observations import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.redact import make_redactor
 
 

@@ -32,7 +32,7 @@ from streamwarm.send.registry import open_destinations
 from streamwarm.service.machine import Machine
 from streamwarm.settings.destinations import secrets_in
 from streamwarm.settings.schema import PoolSettings, Settings
-from streamwarm.watch.events import Observer, PoolOpened, unobserved
+from streamwarm.watch.observations import Observer, PoolOpened, unobserved
 
 SQLITE = "sqlite:///"
 

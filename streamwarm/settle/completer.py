@@ -21,7 +21,7 @@ from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
 from streamwarm.settle.report import Tally, observations_of
-from streamwarm.watch.events import LateResult, Observer, StoreTrouble, UnexpectedError
+from streamwarm.watch.observations import LateResult, Observer, StoreTrouble, UnexpectedError
 
 BATCH = 64
 """How many outcomes one transaction records, and how many may wait for the next."""

@@ -13,7 +13,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, Lease, Progress
 from streamwarm.stream.attempt import Attempt
-from streamwarm.watch.events import Observer, StoreTrouble
+from streamwarm.watch.observations import Observer, StoreTrouble
 
 
 @frozen

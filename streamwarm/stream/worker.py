@@ -19,7 +19,7 @@ from streamwarm.stream.delivery import MoveLane, run_attempt
 from streamwarm.stream.departure import AwaitTurn, NoteDeparture
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running
-from streamwarm.watch.events import (
+from streamwarm.watch.observations import (
     AttemptStarted,
     BytesMoved,
     CacheHit,

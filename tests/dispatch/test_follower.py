@@ -20,7 +20,7 @@ from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Kind, NewJob
 from streamwarm.send.destination import LaneRates, Quota, Rates
-from streamwarm.watch.events import StoreTrouble
+from streamwarm.watch.observations import StoreTrouble
 from tests.worlds.failing_store import FailingStore, memory_store, now
 from tests.worlds.rates import Crowd
 

@@ -14,7 +14,7 @@ from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.send.destination import LaneRates, Quota, Rates
-from streamwarm.watch.events import unobserved
+from streamwarm.watch.observations import unobserved
 from tests.worlds.failing_store import now
 from tests.worlds.rates import BOT, Crowd, Upload, World, rate_world
 

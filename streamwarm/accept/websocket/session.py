@@ -58,7 +58,7 @@ from streamwarm.accept.wire.requests import (
 from streamwarm.accept.wire.table import MAX_WATCHED
 from streamwarm.model import Event, JsonObject, State
 from streamwarm.settle.feed import Feed
-from streamwarm.watch.events import Observer, UnexpectedError
+from streamwarm.watch.observations import Observer, UnexpectedError
 
 
 @frozen

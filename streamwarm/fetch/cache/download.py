@@ -33,7 +33,7 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
 from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource
 from streamwarm.threads import RunSync
-from streamwarm.watch.events import Observer, UnexpectedError
+from streamwarm.watch.observations import Observer, UnexpectedError
 
 AHEAD_BYTES = 8 * 1024 * 1024
 """How far a download may be ahead of its fastest reader: enough to hide disk stalls, but small enough that an upload
