@@ -1,4 +1,4 @@
-"""The contract's terms as values: kinds, states, jobs, events, warm records.
+"""The service's terms as values: kinds, states, jobs, events, warm records.
 
 Pure and immutable: no network, no store, no clock. Times are Unix seconds (float, UTC). Only `accept` turns them into
 RFC 3339 text.
@@ -88,7 +88,8 @@ class NewJob:
 class Job:
     """A stored job as users see it (`get`, `list`).
 
-    `seq` is the order of arrival. `attempt` counts claims except released ones. `possible_duplicate` is set if an
+    `seq` is the order of arrival. `attempt` counts the claims since the job was last pushed or retried by a user, but
+    neither released ones nor attempts that were not the job's fault (`Retry.counts`). `possible_duplicate` is set if an
     attempt's answer or worker was lost and the job was sent again.
     """
 
@@ -129,7 +130,8 @@ class QueuedJob:
 
 @frozen
 class Lease:
-    """The right to finish one attempt. Every write that ends the attempt carries the token (decision 6)."""
+    """The right to finish one attempt. Every write that ends the attempt carries the token, so a worker that lost its
+    lease changes nothing."""
 
     job_id: str
     token: str

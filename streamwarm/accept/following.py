@@ -1,4 +1,4 @@
-"""Following the feed, for the websocket's notifications and for server-sent events.
+"""How clients follow the feed, for the websocket's notifications and for server-sent events.
 
 Both interfaces run one loop: `Feed.wait`, then `read_events`, then send. Each keeps its own cursor, because they move
 it differently: a watch may change the websocket's at any time.

@@ -17,7 +17,7 @@ from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.send.destination import Destination
-from streamwarm.watch.events import (
+from streamwarm.watch.observations import (
     JobAdded,
     JobCancelled,
     Observer,
@@ -39,10 +39,11 @@ milliseconds at most."""
 class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
-    `stats` returns the reply of `stats`. `on_pushed` gets the jobs that a push queued, after their commit.
-    `on_retried` is called after a commit that queued ended jobs again. `on_cancelled` ends the job's attempt if it runs
-    in this process. `on_pauses` makes the service read the pauses in the store. `now` is the store's clock (Unix
-    seconds). After `drain`, pushes are refused.
+    `stats` returns the reply of `stats`. `on_pushed` and `on_retried` are the dispatcher's `offer` and `wake`: the
+    first gets the jobs that a push queued, the second is called when ended jobs are queued again, each after the
+    commit. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process. `on_pauses`
+    (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the store's clock
+    (Unix seconds). After `drain`, pushes are refused.
     """
 
     def __init__(

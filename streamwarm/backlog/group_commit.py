@@ -1,7 +1,7 @@
 """One writer that commits for many callers at once.
 
 A commit costs one sync of the disk, however much is in it. So the writer takes everything that is pending, runs each
-operation in the same transaction, and answers all of them after the one commit (decision 7). While it syncs, the next
+operation in the same transaction, and answers all of them after the one commit. While it syncs, the next
 group gathers. The slower the disk, the larger the groups; there is no timer.
 
 If a caller is cancelled before its group starts, its operation is withdrawn. If it is cancelled later, it waits for the
@@ -24,9 +24,9 @@ GROUP_MAX = 128
 """Operations in one commit. A hundred share the sync well enough, and a larger group only delays the answer to its
 first member."""
 
-GATHER_TURNS = 3
-"""Turns of the event loop before a group is closed. When an attempt ends, its settlement comes first and the claim of
-the next job one or two turns later; so both share a sync. It takes microseconds if nothing else runs."""
+GATHER_PASSES = 3
+"""Passes of the event loop before a group is closed. When an attempt ends, its settlement comes first and the claim
+of the next job one or two passes later; so both share a sync. It takes microseconds if nothing else runs."""
 
 QUEUE_MAX = 1_024
 """Operations that may wait for the next group. Further callers wait until one has left."""
@@ -91,7 +91,7 @@ class GroupCommit(Generic[Op]):
         """Commit group after group until `close` is called, then what is still pending, and return."""
         async with self._pending:
             async for first in self._pending:
-                for _ in range(GATHER_TURNS):
+                for _ in range(GATHER_PASSES):
                     await trio.lowlevel.cancel_shielded_checkpoint()
                 group = [write for write in self._gather(first) if not write.withdrawn]
                 if group:

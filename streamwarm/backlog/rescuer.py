@@ -15,7 +15,7 @@ import trio
 from streamwarm.backlog.store import Rescued, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.retry import backoff_s
-from streamwarm.watch.events import AttemptFailed, Observer, StoreTrouble, unobserved
+from streamwarm.watch.observations import AttemptFailed, Observer, StoreTrouble, unobserved
 
 WAKE_EVERY_S = 1.0
 """The longest sleep in seconds between two checks for due jobs. A job that starts to wait is noticed within it."""

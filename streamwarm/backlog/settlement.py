@@ -1,4 +1,4 @@
-"""How an attempt ended, as the worker reports it for `Store.settle` to record."""
+"""The values that `Store.settle` takes: how an attempt ended. `settle/` brings them from the workers to the store."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What every store does: keep jobs, give them out under a lease, and report what changed, in order.
 
-A method that writes returns only after its write is durable (decision 7). Every method raises `StoreUnavailable` if
+A method that writes returns only after its write is durable. Every method raises `StoreUnavailable` if
 the store cannot be reached or cannot write; nothing of that call is committed then. Times are Unix seconds of the
 store's own clock (decision: leases follow it), so no method takes `now`.
 

@@ -38,9 +38,9 @@ T = TypeVar("T")
 Operation = Callable[[Tables, float], T]
 """What to do in one transaction, given the tables and the store's time (Unix seconds)."""
 
-SWEEP_JOBS = 1_000
-"""How many jobs a sweep (wake, rescue, prune) changes in one transaction. That takes SQLite about 50 ms, so a push
-waits no longer than that behind a sweep of a hundred thousand."""
+BATCH_JOBS = 1_000
+"""How many jobs `wake_due`, `rescue` and `prune` change in one transaction. That takes SQLite about 50 ms, so a push
+waits no longer than that behind a hundred thousand jobs."""
 
 
 class Transactions(Protocol):
@@ -193,21 +193,25 @@ class TransactionalStore:
         )
         woken = 0
         while due_now:
-            due = await self._transactions.write(lambda tables, now: operations.wake_due(tables, now, SWEEP_JOBS))
+            due = await self._transactions.write(lambda tables, now: operations.wake_due(tables, now, BATCH_JOBS))
             woken += due.woken
-            due_now = due.woken == SWEEP_JOBS
+            due_now = due.woken == BATCH_JOBS
         return Due(woken, await self._transactions.read(lambda tables, _: tables.jobs.next_due_at()))
 
     async def rescue(self, *, everything: bool = False) -> Rescued:
-        swept = await self._sweep(
-            lambda tables, now: operations.rescue(tables, now, self._limits, everything=everything, limit=SWEEP_JOBS),
+        batches = await self._in_batches(
+            lambda tables, now: operations.rescue(tables, now, self._limits, everything=everything, limit=BATCH_JOBS),
             lambda batch: batch.queued + len(batch.abandoned),
         )
-        return Rescued(sum(batch.queued for batch in swept), tuple(job for batch in swept for job in batch.abandoned))
+        return Rescued(
+            sum(batch.queued for batch in batches), tuple(job for batch in batches for job in batch.abandoned)
+        )
 
     async def prune(self) -> int:
         return sum(
-            await self._sweep(lambda tables, now: operations.prune(tables, now, self._limits, SWEEP_JOBS), lambda n: n)
+            await self._in_batches(
+                lambda tables, now: operations.prune(tables, now, self._limits, BATCH_JOBS), lambda n: n
+            )
         )
 
     async def events_after(self, seq: int, *, limit: int) -> list[Event]:
@@ -260,15 +264,15 @@ class TransactionalStore:
     async def check_writable(self) -> None:
         await self._transactions.write(lambda tables, now: tables.shared.probe(now))
 
-    async def _sweep(self, operation: Operation[T], changed: Callable[[T], int]) -> list[T]:
-        """Repeat a bounded sweep, one transaction each, until it has `changed` less than it may.
+    async def _in_batches(self, operation: Operation[T], changed: Callable[[T], int]) -> list[T]:
+        """Repeat an operation on at most `BATCH_JOBS` jobs, one transaction each, until it has `changed` fewer.
 
         Returns the result of each.
         """
-        swept: list[T] = []
-        while not swept or changed(swept[-1]) >= SWEEP_JOBS:
-            swept.append(await self._transactions.write(operation))
-        return swept
+        batches: list[T] = []
+        while not batches or changed(batches[-1]) >= BATCH_JOBS:
+            batches.append(await self._transactions.write(operation))
+        return batches
 
 
 def _media_query(destination: str, kind: Kind, sha256: str | None, r2_key: str | None) -> MediaQuery:

@@ -14,7 +14,7 @@ from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.settings.schema import Settings
-from streamwarm.watch.events import Observer
+from streamwarm.watch.observations import Observer
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Clocks that are passed in where a part needs the time."""
+"""The clock of rates and pauses, which never goes back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from attrs import define
 
 @define
 class SteadyClock:
-    """Unix seconds that never go back: the wall clock, but where that is set back, what came before goes on.
+    """Follows the wall clock forward; if that is set back, it keeps counting from the last value. Unix seconds.
 
-    Rates and pauses follow it. By the bare wall clock, a clock that is set back by an hour would keep every chat whose
-    minute was full silent for that hour. It follows the wall clock forward, so a suspended machine wakes up on time.
+    Rates and pauses use it. If they used the wall clock itself and that were set back by an hour, a chat whose minute
+    was full would get nothing for that hour. Since it follows the wall clock forward, a suspended machine wakes up on
+    time.
     """
 
     wall: Callable[[], float]

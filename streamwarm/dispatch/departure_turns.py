@@ -1,11 +1,12 @@
-"""When an attempt's last bytes may leave, by the rates: one lane's attempts depart one after another (`usage.py`).
+"""Decides, from the rates, when an attempt may send its last bytes.
 
-`stream/departure.py` keeps whether they may have left, attempt by attempt; it asks here for the turn.
+One lane's attempts depart one after another (`usage.py`). `stream/departure.py` keeps whether the last bytes may have
+left, attempt by attempt; it asks here for the turn.
 
-Only here can a worker wait for a rate, and the wait is short. An attempt was handed out because its lane was due. It
-finds the lane taken only if a longer upload, handed out before it, ends at the same moment. Each of those delays it by
-at most the spacing and the grace of its answer (two seconds for a chat), and no attempt is handed out to a lane in
-which some wait. The alternative is a 429, and with it the whole upload once more.
+This is the only place where a worker waits for a rate limit, and only briefly. An attempt was handed out because its
+lane was due. The lane is busy only if an earlier, longer upload finishes at the same moment; each such upload delays
+this one by at most the spacing plus `ANSWER_GRACE_S`. No attempt is handed out to a lane in which some wait. The
+alternative is a 429, and with it the whole upload once more.
 """
 
 from __future__ import annotations

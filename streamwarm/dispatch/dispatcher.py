@@ -21,17 +21,18 @@ from streamwarm.backlog.settlement import Release
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane, PauseEffect
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.arrivals import Arrivals
-from streamwarm.dispatch.claims import Chosen, in_lanes, passed_over, spares_for
+from streamwarm.dispatch.choices import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departure_turns import DepartureTurns
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
 from streamwarm.model import Claim, Lane, QueuedJob
-from streamwarm.watch.events import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
+from streamwarm.watch.observations import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
-"""How often the store is read even if nothing woke the dispatcher, in seconds: for jobs that other processes pushed."""
+"""How often the store is read even if nothing woke the dispatcher, in seconds. A job that another process pushed wakes
+it by its event (`note_queued`); this covers an event that was missed."""
 
 REFRESH_S = 0.1
 """How often the store is read for new pushes while there are loaded jobs: at most ten reads a second."""

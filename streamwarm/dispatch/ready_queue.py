@@ -29,13 +29,15 @@ from streamwarm.priority import FRESH_S, next_change_s, score
 
 OVERDUE = 1_000_000
 """The points of a job that waited `max_wait_s`: above any score of the table, so that nothing starves. All such jobs
-have the same points, so that their destinations are served in turn."""
+have the same points, so that their destinations are served round-robin."""
 
 _Entry = tuple[int, float, int, str]
 """A job in its destination's heap: `(-points, queued_at, seq, id)`."""
 
 _Head = tuple[int, int, float, int, str]
-"""A destination's best job among the others': `(-points, turn it was served last, queued_at, seq, destination)`."""
+"""A destination's best job among the others': `(-points, serving number, queued_at, seq, destination)`.
+
+The serving number is that of its last job. Among equal points the lowest goes first, which is round-robin."""
 
 
 @frozen
@@ -71,8 +73,8 @@ class ReadyQueue:
     _heads: list[_Head] = field(factory=list)
     _not_ready: list[tuple[float, str]] = field(factory=list)  # (until, destination)
     _changes: list[tuple[float, str]] = field(factory=list)  # (at, job id)
-    _served: dict[str, int] = field(factory=dict)  # the turn by destination: as many as are configured
-    _turn: int = 0
+    _served: dict[str, int] = field(factory=dict)  # by destination, as many as are configured
+    _servings: int = 0
 
     def __len__(self) -> int:
         return len(self._loaded)
@@ -80,8 +82,8 @@ class ReadyQueue:
     def replace(self, jobs: Iterable[QueuedJob], now: float) -> int:
         """Load these jobs in place of the loaded ones: the store's best, at most `max_queue`.
 
-        Returns how many of the jobs that stay have changed their score. Turns are kept; destinations that were not
-        ready are asked about anew.
+        Returns how many of the jobs that stay have changed their score. The round-robin order is kept; destinations
+        that were not ready are asked about anew.
         """
         before, self._loaded = self._loaded, {}
         for structure in (self._heaps, self._floors, self._heads, self._not_ready, self._changes):
@@ -193,8 +195,8 @@ class ReadyQueue:
     def _take(self, destination: str, heap: _Heap) -> QueuedJob:
         """Pop the best of a heap whose head has just been found current."""
         *_, job_id = heapq.heappop(heap.jobs)
-        self._turn += 1
-        self._served[destination] = self._turn
+        self._servings += 1
+        self._served[destination] = self._servings
         self._show_head(destination)
         return self._loaded.pop(job_id).job
 

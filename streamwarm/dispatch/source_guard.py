@@ -23,7 +23,7 @@ from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.errors import Blame, ErrorCode, SourceError, StoreUnavailable
 from streamwarm.fetch.source import Source
 from streamwarm.retry import backoff_s
-from streamwarm.watch.events import Observer, SourcePaused, SourceResumed, StoreTrouble
+from streamwarm.watch.observations import Observer, SourcePaused, SourceResumed, StoreTrouble
 
 PROBE_S = 60.0
 """The longest time between two probes of a paused bucket, in seconds (contract, section 4)."""

@@ -22,11 +22,11 @@ from streamwarm.fetch.answers import (
     parse_list_page,
 )
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
-from streamwarm.fetch.resume import ResumingObject, check_continuation
+from streamwarm.fetch.resuming import ResumingObject, check_continuation
 from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.watch.events import BytesMoved, Direction, Observer, unobserved
+from streamwarm.watch.observations import BytesMoved, Direction, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
 

@@ -9,9 +9,9 @@ Cancellation. Every method can be cancelled before it touches the socket, but no
 a cancelled read has taken nothing from the kernel. `receive_into` does not even let another task run in between, so one
 scratch buffer can serve every connection: its contents are still there when its caller continues.
 
-Turns. A turn of the event loop costs as much as the system call it surrounds. A read takes one turn: by waiting if it
-has to wait, else by a checkpoint. A write that the kernel takes at once takes none, because there is a read between any
-two of them.
+Scheduling. A pass of the event loop costs as much as the system call it surrounds. A read takes one pass: by waiting
+if it has to wait, else by a checkpoint. A write that the kernel takes at once takes none, because there is a read
+between any two of them.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from streamwarm.service.members import Role
 from streamwarm.settings.schema import Settings
 
 USAGE, UNREACHABLE = 2, 3
-"""A member's exit codes, as the command line has them: wrong settings, and a store that cannot be reached."""
+"""A member's exit codes, the same as the command line's: wrong settings, and a store that cannot be reached."""
 
 _READ_BYTES = 65_536
 
@@ -39,7 +39,9 @@ class Start:
 
 @frozen
 class Stop:
-    """Drain; the second one: end at once. The end of the pipe means the same, because the supervisor is gone."""
+    """The first one means drain, the second one stop at once.
+
+    End-of-file on the pipe means that the supervisor has died. The member then drains, unless it drains already."""
 
 
 @frozen

@@ -23,7 +23,7 @@ from streamwarm.service.nursery import Shutdown
 from streamwarm.service.open import locked_store
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.settings.schema import Settings, check_together
-from streamwarm.watch.events import Lifecycle, Observation, Observer, ProcessLost
+from streamwarm.watch.observations import Lifecycle, Observation, Observer, ProcessLost
 
 STEADY_S = 60.0
 """A member that ran this long has recovered: its next death counts as the first."""

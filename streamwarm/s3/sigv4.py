@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from attrs import define, field, frozen
 
-from streamwarm.watch.events import Observer, SigningKeyDerived, unobserved
+from streamwarm.watch.observations import Observer, SigningKeyDerived, unobserved
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "s3"

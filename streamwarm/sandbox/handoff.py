@@ -1,4 +1,4 @@
-"""Fetches media that a request names by its address, as Telegram does
+"""The emulator's side of a hand-off: fetches media that a request names by its address, as Telegram does
 (https://core.telegram.org/bots/api#sending-files).
 
 Unlike Telegram's own servers, the sandbox also fetches from addresses on loopback.
@@ -41,7 +41,7 @@ async def fetch_url(client: httpx.AsyncClient, url: str, kind: Kind) -> Uploaded
     """GET the address to its end and digest the bytes, piece by piece.
 
     Raises `BotApiError` in Telegram's wording if the address does not answer 200, the content is too large, or its
-    type cannot be sent as `kind`. The wording never holds the address.
+    type cannot be sent as `kind`. The message never contains the address.
     """
     max_bytes = MAX_PHOTO_URL_BYTES if kind is Kind.PHOTO else MAX_URL_BYTES
     try:

@@ -70,7 +70,7 @@ and restarts the service, so a shorter pause only repeats the refusal."""
 class Media:
     """The object to deliver, and how.
 
-    `bytes` is exact: the upload's length is computed from it (decision 2). `lane` is the address of the lane that was
+    `bytes` is exact: the upload's length is computed from it. `lane` is the address of the lane that was
     chosen for it, None if the destination has no lanes.
     """
 
@@ -97,7 +97,7 @@ Each type of destination has its own members, so it is JSON and not a class. `At
 class Body(Protocol):
     """The object's bytes to upload, exactly `Media.bytes` of them.
 
-    The last piece is withheld until the digest agrees (decision 3). A body that breaks off raises `SourceError`. The
+    The last piece is withheld until the digest agrees. A body that breaks off raises `SourceError`. The
     destination must let that pass through and must never complete the upload.
     """
 
@@ -107,8 +107,12 @@ class Body(Protocol):
         ...
 
     @property
-    def finished(self) -> bool:
-        """True once the last byte was handed to the destination: from then on a lost answer is `delivery_unknown`."""
+    def object_sent(self) -> bool:
+        """True once the network has taken every byte of the object.
+
+        What the destination adds behind it (a form's closing boundary, the request that completes an upload) may still
+        be to send. `Outgoing.upload_sent` includes that and decides whether a lost answer is `delivery_unknown`.
+        """
         ...
 
     async def peek(self, count: int) -> bytes:
@@ -182,7 +186,7 @@ class LeavesTraces(Protocol):
 
 @frozen
 class NotFetched:
-    """The destination did not fetch an object from its address. `why` is for the log and never holds the address."""
+    """The destination did not fetch an object from its address. `why` is for the log and never contains the address."""
 
     why: str
 
@@ -206,7 +210,7 @@ class FetchingDestination(Destination, Protocol):
 
         `depart` waits until the destination may make a message (`Rates`); call it before the request. Returns
         `NotFetched` if the destination does not fetch it; then the same attempt streams the object. Raises
-        `DestinationError`, whose message never holds the address.
+        `DestinationError`, whose message never contains the address.
         """
         ...
 

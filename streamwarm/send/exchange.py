@@ -39,9 +39,10 @@ class Outgoing(Protocol):
         ...
 
     @property
-    def sent(self) -> bool:
-        """Whether the network has taken everything that makes an object of the upload. Until then no server can have
-        one."""
+    def upload_sent(self) -> bool:
+        """True once the network has taken everything that makes an object of the upload: the object's bytes and what
+        the destination adds behind them. Until then no server can have one; afterwards a lost answer is
+        `delivery_unknown`."""
         ...
 
 
@@ -50,7 +51,7 @@ class Upload:
     """A body that is uploaded as one object in one request."""
 
     body: Body
-    sent: bool = False
+    upload_sent: bool = False
 
     @property
     def bytes_out(self) -> int:
@@ -60,7 +61,7 @@ class Upload:
         async with aclosing(self.body.pieces()) as pieces:
             async for piece in pieces:
                 yield piece
-        self.sent = True
+        self.upload_sent = True
 
 
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Outgoing, *, max_bytes: int) -> Answer:
@@ -74,12 +75,12 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Ou
         response = await client.send(request, stream=True)
     except httpx.HTTPError as exc:
         unreceived = bool(request.extensions.get("unreceived"))  # set by `net/transport.py`
-        raise _translate(exc, upload, unreceived=unreceived) from None  # its request holds secrets
+        raise _translate(exc, upload, unreceived=unreceived) from None  # its request contains secrets
     try:
         body, whole = await _read(response, max_bytes)
     finally:
         await response.aclose()
-    if response.status_code == httpx.codes.GATEWAY_TIMEOUT and upload.sent:  # RFC 9110, 15.6.5
+    if response.status_code == httpx.codes.GATEWAY_TIMEOUT and upload.upload_sent:  # RFC 9110, 15.6.5
         raise DestinationError(
             ErrorCode.DELIVERY_UNKNOWN,
             "every byte was sent, but a gateway got no answer in time (HTTP 504): the file may have been delivered",
@@ -114,7 +115,7 @@ def stored_headers(media: Media) -> dict[str, str]:
 
 def broken_answer(upload: Outgoing) -> DestinationError:
     """Return the error for an answer that broke off before its body said whether the request succeeded."""
-    if upload.sent:
+    if upload.upload_sent:
         return DestinationError(
             ErrorCode.DELIVERY_UNKNOWN, "every byte was sent and the answer broke off: the file may have been delivered"
         )
@@ -122,11 +123,11 @@ def broken_answer(upload: Outgoing) -> DestinationError:
 
 
 def _translate(exc: httpx.HTTPError, upload: Outgoing, *, unreceived: bool) -> AttemptError:
-    """Return the error for a broken exchange. httpx's own messages never quote the URL, but its objects hold it."""
+    """Return the error for a broken exchange. httpx's own messages never quote the URL, but its objects contain it."""
     what, taken_bytes = type(exc).__name__, upload.bytes_out
     if unreceived:
         return StaleConnection(f"the connection was closed before a byte of the upload had arrived ({what})")
-    if upload.sent:
+    if upload.upload_sent:
         return DestinationError(
             ErrorCode.DELIVERY_UNKNOWN,
             f"every byte was sent and the answer was lost ({what}): the file may have been delivered",

@@ -11,7 +11,7 @@ import httpx
 from attrs import frozen
 
 from streamwarm.send.destination import Destination
-from streamwarm.send.http import HttpDestination
+from streamwarm.send.http_destination import HttpDestination
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.send.telegram.destination import TelegramDestination
 from streamwarm.send.tools import DestinationTools

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from attrs import frozen
+
 from streamwarm.accept.wire.views import rfc3339
 from streamwarm.dispatch.limits import DestinationState, LaneState
 from streamwarm.dispatch.pauses import Pause
@@ -15,24 +17,46 @@ from streamwarm.send.destination import LaneRates, Quota, Rates
 MINUTE_S = 60.0
 
 
-def limits_view(state: DestinationState, rates: Rates, *, waiting: int, free_at: float, now: float) -> JsonObject:
-    """The members of a destination's view that tell of its limits; none if it has no limits.
+@frozen
+class LimitClocks:
+    """One moment by the store's clock, which clients see, and by the clock of the limits (both Unix seconds).
+
+    They differ once the store's clock was set back: the limits' clock goes on (`dispatch/clock.py`).
+    """
+
+    store_now: float
+    steady_now: float
+
+    def shown(self, at: float) -> str:
+        """A time of the limits as clients see it.
+
+        The difference is taken in whole seconds, as the follower does when it reads pauses from the store: the two
+        clocks are read one after the other. So a user's pause is shown with the time that the user gave.
+        """
+        return rfc3339(at - round(self.steady_now - self.store_now))
+
+
+def limits_view(
+    state: DestinationState, rates: Rates, *, waiting: int, free_at: float, clocks: LimitClocks
+) -> JsonObject:
+    """The part of a destination's view that describes its limits; empty if it has none.
 
     `rates` are the destination's own, of which this process may use a part. `waiting` is the number of its jobs that
-    wait. `free_at` and `now` are Unix seconds.
+    wait. `free_at` is by the clock of the limits.
 
     `limits` are figures and `chats` is each chat's state. `next_at` is when the next job may be handed out; null means
     at once, or when a running attempt ends. `eta_s` is how long the waiting jobs take at that rate. `hint` says what
     would help.
     """
     view: dict[str, Any] = {}
+    now = clocks.steady_now
     rate = messages_per_minute(state, rates, now)
     if state.lanes:
-        view["chats"] = [_chat_view(lane, now) for lane in state.lanes.values()]
+        view["chats"] = [_chat_view(lane, clocks) for lane in state.lanes.values()]
         view["hint"] = _hint(state, rates, waiting, rate, now)
     if math.isfinite(rate):
         view["limits"] = {"messages_per_minute": round(rate, 1), "chats": len(state.lanes)}
-        view["next_at"] = rfc3339(free_at) if now < free_at < math.inf else None
+        view["next_at"] = clocks.shown(free_at) if now < free_at < math.inf else None
         view["eta_s"] = round(waiting / rate * MINUTE_S) if rate else None
     return view
 
@@ -46,12 +70,13 @@ def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> fl
     return min(own, sum(map(_lane_per_minute, used)))
 
 
-def _chat_view(lane: LaneState, now: float) -> JsonObject:
+def _chat_view(lane: LaneState, clocks: LimitClocks) -> JsonObject:
+    now = clocks.steady_now
     view: dict[str, Any] = {
         "chat": lane.name,
         "in_flight": lane.usage.in_flight,
         "last_minute": counted_within(lane.usage, MINUTE_S, now) - lane.usage.in_flight,
-        "paused": pause_view(lane.pause) if lane.pause and lane.pause.free_at > now else None,
+        "paused": pause_view(lane.pause, clocks) if lane.pause and lane.pause.free_at > now else None,
     }
     return view if lane.address == lane.name else {**view, "moved_to": lane.address}
 
@@ -82,16 +107,16 @@ def _per_minute(quota: Quota) -> float:
     return quota.messages * MINUTE_S / quota.window_s
 
 
-def pause_view(pause: Pause | None) -> JsonObject | None:
+def pause_view(pause: Pause | None, clocks: LimitClocks) -> JsonObject | None:
     """A pause as clients see it. `by` says who ends it.
 
     A user's pause ends when they resume it, or at `until`. A destination's ends at the time that it named, or, if it is
-    `fixable`, when a person says that they have fixed the reason.
+    `fixable`, when a person reports that they have fixed the reason.
     """
     if pause is None:
         return None
     view: JsonObject = {
-        "until": None if pause.until is None else rfc3339(pause.until),
+        "until": None if pause.until is None else clocks.shown(pause.until),
         "reason": pause.reason,
         "by": pause.by.value,
     }

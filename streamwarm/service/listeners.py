@@ -21,12 +21,12 @@ from streamwarm.service.stats import Stats
 from streamwarm.settings.schema import Address, Settings
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.dashboard.page import load_pages
-from streamwarm.watch.events import Observer
+from streamwarm.watch.observations import Observer
 
 
 @frozen
-class Front:
-    """What clients are served with. `listen` opens the listeners of a host and a port."""
+class ListenerTools:
+    """What the listeners need to serve clients. `listen` opens the listeners of a host and a port."""
 
     settings: Settings
     listen: Callable[[str, int], Awaitable[Sequence[Listener]]]
@@ -38,59 +38,59 @@ class Front:
 
 
 @asynccontextmanager
-async def listening(front: Front) -> AsyncIterator[Endpoints]:
+async def listening(tools: ListenerTools) -> AsyncIterator[Endpoints]:
     """Serve clients inside this block; at its end, close their connections in order. Raises `SettingsError`."""
-    if not front.role.serves:
+    if not tools.role.serves:
         yield Endpoints("", "")
         return
     closing = trio.Event()
     async with trio.open_nursery() as listeners:
         # HTTP first: the websocket accepts browsers that come from HTTP's origin.
-        http = await listeners.start(_serve_http, front, closing)
-        websocket = await listeners.start(_serve_websocket, front, own_origins(http), closing)
+        http = await listeners.start(_serve_http, tools, closing)
+        websocket = await listeners.start(_serve_websocket, tools, own_origins(http), closing)
         yield Endpoints(websocket, http)
         closing.set()
 
 
-async def _serve_http(front: Front, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
-    address, auth = front.settings.serve.http, front.settings.auth
+async def _serve_http(tools: ListenerTools, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
+    address, auth = tools.settings.serve.http, tools.settings.auth
     hooks = HttpHooks(
-        ready=front.stats.why_not_ready,
-        metrics=front.stats.render_metrics,
-        feed=front.feed,
+        ready=tools.stats.why_not_ready,
+        metrics=tools.stats.render_metrics,
+        feed=tools.feed,
         closing=closing,
         pages=load_pages(),
     )
-    app = build_app(front.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=front.observe)
+    app = build_app(tools.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=tools.observe)
     await serve_http(
         app,
         host=address.host,
-        listeners=await _listeners(front, "http", address),
-        observe=front.observe,
+        listeners=await _listeners(tools, "http", address),
+        observe=tools.observe,
         shutdown=closing,
         task_status=task_status,
     )
 
 
 async def _serve_websocket(
-    front: Front, own: tuple[str, ...], closing: trio.Event, task_status: trio.TaskStatus[str]
+    tools: ListenerTools, own: tuple[str, ...], closing: trio.Event, task_status: trio.TaskStatus[str]
 ) -> None:
-    address, auth = front.settings.serve.listen, front.settings.auth
+    address, auth = tools.settings.serve.listen, tools.settings.auth
     await serve_websocket(
-        front.intake,
-        front.feed,
+        tools.intake,
+        tools.feed,
         host=address.host,
-        listeners=await _listeners(front, "websocket", address),
+        listeners=await _listeners(tools, "websocket", address),
         auth=Auth(auth.tokens, (*auth.origins, *own)),
-        observe=front.observe,
+        observe=tools.observe,
         shutdown=closing,
         task_status=task_status,
     )
 
 
-async def _listeners(front: Front, name: str, address: Address) -> Sequence[Listener]:
+async def _listeners(tools: ListenerTools, name: str, address: Address) -> Sequence[Listener]:
     """Those that the supervisor holds open under `name`, or else new ones. Raises `SettingsError`."""
-    descriptors = front.role.sockets.get(name)
+    descriptors = tools.role.sockets.get(name)
     if descriptors is None:
-        return await front.listen(address.host, address.port)
+        return await tools.listen(address.host, address.port)
     return [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in descriptors]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from streamwarm.service.open import secrets_in_settings
 from streamwarm.settings.schema import Settings
-from streamwarm.watch.events import Observer
 from streamwarm.watch.logs import make_logger
+from streamwarm.watch.observations import Observer
 from streamwarm.watch.redact import make_redactor
 
 

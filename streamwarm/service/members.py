@@ -9,7 +9,7 @@ from attrs import asdict, define, field, frozen
 
 from streamwarm.model import Progress
 from streamwarm.stream.running import Running, StreamView
-from streamwarm.watch.events import Lifecycle, Observation, UnexpectedError, WorkersStarted
+from streamwarm.watch.observations import Lifecycle, Observation, UnexpectedError, WorkersStarted
 
 FRONT = 1
 """The member that serves clients."""

@@ -20,15 +20,15 @@ from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
-from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.source_guard import SourceGuard
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
 from streamwarm.send.destination import rates_of
-from streamwarm.service.listeners import Front, listening
+from streamwarm.service.listeners import ListenerTools, listening
 from streamwarm.service.machine import Machine
 from streamwarm.service.members import (
     ALONE,
@@ -39,7 +39,7 @@ from streamwarm.service.members import (
     Membership,
     Report,
 )
-from streamwarm.service.open import OpenStore, Peers, open_peers, open_store, secrets_in_settings
+from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store, secrets_in_settings
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
@@ -48,9 +48,9 @@ from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
-from streamwarm.watch.events import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
+from streamwarm.watch.observations import Lifecycle, Observation, Observer, WorkersStarted
 from streamwarm.watch.redact import make_redactor
 
 
@@ -73,7 +73,7 @@ class _Service:
     settings: Settings
     machine: Machine
     store: Store
-    peers: Peers
+    remotes: Remotes
     metrics: Metrics
     history: History
     observe: Observer
@@ -95,9 +95,9 @@ class _Service:
         self.members = Members(self.membership.role, self.running, queue.workers)
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
-        self.limits = Limits({name: rates_of(destination) for name, destination in self.peers.destinations.items()})
+        self.limits = Limits({name: rates_of(destination) for name, destination in self.remotes.destinations.items()})
         steady_now = SteadyClock(self.store.now, self.machine.monotonic)
-        source = self.peers.source
+        source = self.remotes.source
         self.dispatcher = Dispatcher(
             self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe, source.is_cached
         )
@@ -122,16 +122,17 @@ class _Service:
             limits=self.limits,
             bucket=self.settings.r2.bucket or "",
             destinations={name: settings.type for name, settings in self.settings.destinations.items()},
-            pool=self.peers.pool_stats,
-            cache=self.peers.cache_stats,
+            pool=self.remotes.pool_stats,
+            cache=self.remotes.cache_stats,
             is_claiming=lambda: self.dispatcher.claiming,
             metrics=self.metrics,
             history=self.history,
             now=self.store.now,
+            steady_now=steady_now,
         )
         self.intake = Intake(
             self.store,
-            self.peers.destinations,
+            self.remotes.destinations,
             max_pending=queue.max_pending,
             stats=self.stats.read,
             observe=self.observe,
@@ -183,17 +184,17 @@ async def run_service(
 
     async with (
         open_store(settings, machine, alone=membership is ALONE, observe=observe_all) as store,
-        open_peers(settings, machine, observe_all) as peers,
+        open_remotes(settings, machine, observe_all) as remotes,
         trio.open_nursery() as plumbing,
     ):
         drop_stale_ready_file(settings.serve.ready_file)
-        service = _Service(settings, machine, store, peers, metrics, history, observe_all, shutdown, membership)
-        front = Front(
+        service = _Service(settings, machine, store, remotes, metrics, history, observe_all, shutdown, membership)
+        listener_tools = ListenerTools(
             settings, machine.listen, membership.role, service.intake, service.publisher, service.stats, observe_all
         )
         await _start_plumbing(service, plumbing)
         plumbing.start_soon(_exchange_reports, service, unreported)
-        async with listening(front) as endpoints:
+        async with listening(listener_tools) as endpoints:
             await _work(service, plumbing, endpoints, task_status)
         plumbing.cancel_scope.cancel()
     observe_all(Lifecycle("stopped"))
@@ -220,14 +221,14 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
             before_rescue=partial(service.running.renew, store),
         )
     )
-    plumbing.start_soon(sweep_destinations, service.peers.destinations, store, observe)
+    plumbing.start_soon(sweep_destinations, service.remotes.destinations, store, observe)
     every_s = queue.lease_s / 3  # two renewals may fail before a lease is lost
     plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
 
 
 async def _exchange_reports(service: _Service, unreported: deque[Observation]) -> None:
     """In member 1: sum up what the other members report. In any other: report to member 1 until cancelled."""
-    membership, peers = service.membership, service.peers
+    membership, remotes = service.membership, service.remotes
     if membership.role.serves and membership.reports is not None:
         async for report in membership.reports:
             service.members.take(report)
@@ -244,8 +245,8 @@ async def _exchange_reports(service: _Service, unreported: deque[Observation]) -
                 observed,
                 service.running.streams(),
                 service.running.progress,
-                peers.pool_stats(),
-                peers.cache_stats(),
+                remotes.pool_stats(),
+                remotes.cache_stats(),
             )
         )
 
@@ -286,8 +287,8 @@ async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
 
 def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
     return WorkerTools(
-        source=service.peers.source,
-        destinations=service.peers.destinations,
+        source=service.remotes.source,
+        destinations=service.remotes.destinations,
         running=service.running,
         finish=completer.finish,
         pause=service.dispatcher.pause,

@@ -32,7 +32,7 @@ from streamwarm.send.registry import open_destinations
 from streamwarm.service.machine import Machine
 from streamwarm.settings.destinations import secrets_in
 from streamwarm.settings.schema import PoolSettings, Settings
-from streamwarm.watch.events import Observer, PoolOpened, unobserved
+from streamwarm.watch.observations import Observer, PoolOpened, unobserved
 
 SQLITE = "sqlite:///"
 
@@ -173,8 +173,8 @@ def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False
 
 
 @frozen
-class Peers:
-    """What the service talks to over the network.
+class Remotes:
+    """The servers that the service sends requests to: the bucket and the destinations, not its other processes.
 
     `pool_stats` returns the R2 pool's connections by state, `cache_stats` what the download cache holds and has saved:
     nothing if it is off.
@@ -187,7 +187,7 @@ class Peers:
 
 
 @asynccontextmanager
-async def open_peers(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[Peers]:
+async def open_remotes(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[Remotes]:
     """Open the bucket and the destinations. Raises `SettingsError`."""
     async with (
         open_source_client(settings, machine, observe) as (bucket, client),
@@ -200,10 +200,10 @@ async def open_peers(settings: Settings, machine: Machine, observe: Observer) ->
     ):
         cache = settings.cache
         if not (cache.max_entries and cache.max_bytes):
-            yield Peers(bucket, destinations, client.stats, dict)
+            yield Remotes(bucket, destinations, client.stats, dict)
             return
         async with _open_cache(settings, machine, bucket, observe) as cached:
-            yield Peers(cached, destinations, client.stats, lambda: asdict(cached.stats()))
+            yield Remotes(cached, destinations, client.stats, lambda: asdict(cached.stats()))
 
 
 @asynccontextmanager

@@ -15,24 +15,24 @@ from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import JsonObject, State
 from streamwarm.send.destination import UNLIMITED
-from streamwarm.service.limit_views import limits_view, pause_view
+from streamwarm.service.limit_views import LimitClocks, limits_view, pause_view
 from streamwarm.service.members import Members
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
 
 SAMPLE_S = 5.0
-"""Seconds between two samples of the history. A twelfth of its step: bytes may count into the next minute if they
-moved so shortly before its start."""
+"""Seconds between two samples of the history. One twelfth of the history's step, so bytes moved in the last five
+seconds of a minute may be counted in the next one."""
 
 
 @frozen
 class Stats:
     """Read-only views of the running parts.
 
-    `now` is the store's clock. `bucket` is the source's name. `destinations` are the types of the destinations, by
-    name. `pool` returns connections by state, `cache` what the download cache holds and has saved. `is_claiming`
-    returns False before the dispatcher runs and while the service drains. `history` is the last hour, kept by
-    `keep_history`.
+    `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`). `bucket` is the source's name.
+    `destinations` are the types of the destinations, by name. `pool` returns connections by state, `cache` what the
+    download cache holds and has saved. `is_claiming` returns False before the dispatcher runs and while the service
+    drains. `history` is the last hour, kept by `keep_history`.
     """
 
     store: Store
@@ -47,17 +47,19 @@ class Stats:
     metrics: Metrics
     history: History
     now: Callable[[], float]
+    steady_now: Callable[[], float]
 
     async def read(self) -> JsonObject:
         """Read the answer of `GET /v1/stats`. Raises `StoreUnavailable`."""
         counts = await self.store.counts()
-        now = self.now()
-        pauses = self.limits.active(now)
+        now, steady_now = self.now(), self.steady_now()
+        clocks = LimitClocks(now, steady_now)
+        pauses = self.limits.active(steady_now)
         self._sample(now)
         return {
             "at": rfc3339(now),
-            "paused": pause_view(self.limits.service_pause(now)),
-            "source": {"bucket": self.bucket, "paused": pause_view(self.limits.source_pause)},
+            "paused": pause_view(self.limits.service_pause(steady_now), clocks),
+            "source": {"bucket": self.bucket, "paused": pause_view(self.limits.source_pause, clocks)},
             "queue": {
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
@@ -71,20 +73,24 @@ class Stats:
             "pool": self.members.pool(self.pool()),
             "cache": self.members.cache(self.cache()),
             "destinations": {
-                name: self._destination(name, counts.by_destination.get(name, {}), pauses.get(name), now)
+                name: self._destination(name, counts.by_destination.get(name, {}), pauses.get(name), clocks)
                 for name in self.destinations
             },
             "history": _history_view(self.history.series(now)),
         }
 
-    def _destination(self, name: str, jobs: Mapping[State, int], pause: Pause | None, now: float) -> JsonObject:
+    def _destination(
+        self, name: str, jobs: Mapping[State, int], pause: Pause | None, clocks: LimitClocks
+    ) -> JsonObject:
         waiting = jobs.get(State.QUEUED, 0) + jobs.get(State.WAITING, 0)
         state, free_at = self.limits.state(name), self.limits.free_at(name)
         return {
             "type": self.destinations[name],
             "queue": {state.value: count for state, count in jobs.items()},
-            "paused": pause_view(pause),
-            **limits_view(state, self.limits.rates.get(name, UNLIMITED), waiting=waiting, free_at=free_at, now=now),
+            "paused": pause_view(pause, clocks),
+            **limits_view(
+                state, self.limits.rates.get(name, UNLIMITED), waiting=waiting, free_at=free_at, clocks=clocks
+            ),
         }
 
     async def keep_history(self) -> None:
@@ -113,23 +119,23 @@ class Stats:
             busy=self.members.busy,
             busy_peak=self.members.busy_peak,
             pool=self.members.pool(self.pool()),
-            paused=self._paused(self.now()),
+            paused=self._paused(self.steady_now()),
         )
 
-    def _paused(self, now: float) -> Iterator[tuple[str, str, str]]:
+    def _paused(self, steady_now: float) -> Iterator[tuple[str, str, str]]:
         """Scope, name, and by whom, of each pause in force."""
-        if (pause := self.limits.service_pause(now)) is not None:
+        if (pause := self.limits.service_pause(steady_now)) is not None:
             yield "service", "", pause.by.value
         if (pause := self.limits.source_pause) is not None:
             yield "source", self.bucket, pause.by.value
-        for name, pause in self.limits.active(now).items():
+        for name, pause in self.limits.active(steady_now).items():
             yield "destination", name, pause.by.value
 
     async def why_not_ready(self) -> str | None:
         """Returns None if the store takes writes and jobs are being claimed, else the reason."""
         if not self.is_claiming():
             return "jobs are not being claimed: the service is starting or shutting down"
-        if self.limits.service_pause(self.now()) is not None:
+        if self.limits.service_pause(self.steady_now()) is not None:
             return "jobs are not being claimed: the whole service is paused by a user; `streamwarm resume` ends that"
         return await self.probe.why_not()
 

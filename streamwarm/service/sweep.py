@@ -8,7 +8,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.errors import DestinationError, StoreUnavailable
 from streamwarm.model import State
 from streamwarm.send.destination import Destination, LeavesTraces
-from streamwarm.watch.events import Observer, SweepFailed
+from streamwarm.watch.observations import Observer, SweepFailed
 
 
 async def sweep_destinations(destinations: Mapping[str, Destination], store: Store, observe: Observer) -> None:

@@ -1,7 +1,11 @@
-"""Records outcomes: in batches, retried while the store is unavailable, and to the end when the service stops.
+"""Records outcomes in batches, retries while the store is unavailable, and finishes what it holds before the service
+stops.
 
 Workers hand their outcomes over and go on. What waits here is bounded. If the store is unavailable for long, workers
-wait at the channel, which is right: what cannot be recorded should not be started.
+wait at the channel. This is intended: work whose outcome cannot be recorded should not be started.
+
+`settle/` has two halves. This module and `finished.py` lead from the workers into the store; `publisher.py` and
+`feed.py` lead from the store to everybody who follows events. The outcomes' values are in `backlog/settlement.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from streamwarm.errors import StoreUnavailable
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
 from streamwarm.settle.report import Tally, observations_of
-from streamwarm.watch.events import LateResult, Observer, StoreTrouble, UnexpectedError
+from streamwarm.watch.observations import LateResult, Observer, StoreTrouble, UnexpectedError
 
 BATCH = 64
 """How many outcomes one transaction records, and how many may wait for the next."""
@@ -137,10 +141,10 @@ class Completer:
 
     async def _report_when_empty(self) -> None:
         """Observe `BatchDone` once no job is queued, waiting or running."""
-        if self._tally.count and not await self._has_live_jobs():
+        if self._tally.count and not await self._has_pending_jobs():
             self._observe(self._tally.finish())
 
-    async def _has_live_jobs(self) -> bool:
+    async def _has_pending_jobs(self) -> bool:
         try:
             by_state = (await self._store.counts()).by_state
         except StoreUnavailable:

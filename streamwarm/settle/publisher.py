@@ -1,4 +1,4 @@
-"""Reads the store's events as they are committed, into a short memory that all followers share."""
+"""Publishes events: reads them from the store as they are committed, into a short memory that all followers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import define, field
 from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Event, Progress
-from streamwarm.watch.events import Observer, StoreTrouble
+from streamwarm.watch.observations import Observer, StoreTrouble
 
 KEPT = 4096
 """Events kept in memory: what followers that keep up ask for. Those that lag read from the store."""

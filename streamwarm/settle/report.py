@@ -9,7 +9,7 @@ from attrs import define
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry
 from streamwarm.model import State
 from streamwarm.settle.finished import Finished
-from streamwarm.watch.events import (
+from streamwarm.watch.observations import (
     AttemptFailed,
     AttemptSucceeded,
     BatchDone,

@@ -93,7 +93,7 @@ class Attempt:
         return None if self.meter is None else self.meter.progress(self.job.id)
 
     def alive(self, now: float) -> bool:
-        """Whether its lease is to be renewed (decision 6): bytes move, or have not stood still for too long.
+        """Whether its lease is to be renewed: bytes move, or have not stood still for too long.
 
         `now` is trio's time.
         """

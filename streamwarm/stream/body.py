@@ -1,5 +1,5 @@
 """The object's bytes on their way from source to destination: metered, watched, and withheld at the end until the
-digest agrees (decision 3) and the departure's turn has come."""
+digest agrees and the departure's turn has come."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class VerifiedBody:
         return self._meter.bytes_out
 
     @property
-    def finished(self) -> bool:
+    def object_sent(self) -> bool:
         return self._meter.bytes_out == self._meter.total
 
     async def peek(self, count: int) -> bytes:
@@ -81,11 +81,11 @@ class VerifiedBody:
             yield piece
             meter.gave(size)  # the destination asks for the next only once the network took this one
             watchdog.expect_source()
-        if not self.finished:
+        if not self.object_sent:
             raise SourceError(
                 ErrorCode.SOURCE_TRUNCATED, f"{meter.bytes_in} of {meter.total} bytes came from the source"
             )
-        self._departure.sent()
+        self._departure.object_sent()
         watchdog.expect_answer()
 
     async def _leave(self) -> None:

@@ -1,4 +1,7 @@
-"""Makes one attempt: by hand-off if the destination can fetch, else by streaming.
+"""Runs one attempt from the worker's call to its end, over `handoff.py` or `transfer.py`.
+
+`run_attempt` is the outermost of the three. It hands the object over if the destination can fetch it, else it lets
+`transfer` stream the object, which calls the destination's own `deliver`.
 
 Two failures cost no attempt, because the destination took nothing: a kept-alive connection that its peer had closed
 (fault 14), and a lane that has moved to another address. After each of them the object is sent once more, at once.
@@ -21,7 +24,7 @@ MoveLane = Callable[[Claim, str], Awaitable[None]]
 """The dispatcher's `move_lane`: remembers the address at which the claim's lane is reached from now on."""
 
 
-async def deliver(
+async def run_attempt(
     attempt: Attempt,
     source: Source,
     fetching: FetchingDestination | None,
@@ -29,7 +32,7 @@ async def deliver(
     move_lane: MoveLane,
     body_timeout_s: float,
 ) -> Done:
-    """Deliver the attempt's object. Raises `AttemptError`.
+    """Deliver the attempt's object, with at most one fresh try for each of the two. Raises `AttemptError`.
 
     `fetching` is its destination if that can fetch by itself. A lane that has moved (a group that was upgraded) is
     reported to `move_lane`, and the attempt goes to the new address.

@@ -5,7 +5,7 @@ for two things, in this order: their lane's turn (`dispatch/departure_turns.py`)
 in the store that they are about to leave. The note is stored before they leave, because a process that is killed
 afterwards reports nothing. `rescue` then finds the note and moves the job to `unknown` instead of sending it again.
 
-    KEPT ──► LEAVING ──► LEFT ──► SENT
+    KEPT ──► LEAVING ──► LEFT ──► OBJECT_SENT
                ▲          │        │
                │          ▼        ▼
                └────── TAKEN_BACK ◄┘
@@ -49,8 +49,9 @@ class Stage(Enum):
     """They wait for their turn and for the note."""
     LEFT = auto()
     """They may leave at any moment from now on, so the answer is due."""
-    SENT = auto()
-    """The network has taken every byte. Nothing but the answer is awaited."""
+    OBJECT_SENT = auto()
+    """The network has taken every byte of the object. What the destination adds behind it is short and follows at once,
+    so from now on the answer is what is awaited."""
     TAKEN_BACK = auto()
     """The destination answered that it took nothing."""
 
@@ -73,7 +74,7 @@ class Departure:
     @property
     def answer_due(self) -> bool:
         """The last bytes may have left, and it is not known that nothing came of them."""
-        return self.stage in {Stage.LEFT, Stage.SENT}
+        return self.stage in {Stage.LEFT, Stage.OBJECT_SENT}
 
     async def leave(self, size_bytes: int) -> None:
         """Wait until the last bytes of an object of this size may leave. They may not if this raises.
@@ -87,9 +88,9 @@ class Departure:
         # No checkpoint from here to the return: an attempt that is cancelled in this method has sent nothing.
         self.stage, self.departed_at = Stage.LEFT, departed_at
 
-    def sent(self) -> None:
-        """The network has taken every byte."""
-        self.stage = Stage.SENT
+    def object_sent(self) -> None:
+        """The network has taken every byte of the object (`Body.object_sent`)."""
+        self.stage = Stage.OBJECT_SENT
 
     async def take_back(self) -> None:
         """The destination answered that it took nothing, so there is no answer left to lose.

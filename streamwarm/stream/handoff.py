@@ -1,4 +1,4 @@
-"""Hands an object over: the destination gets an address and fetches the object by itself.
+"""Makes an attempt by hand-off: the destination gets an address and fetches the object by itself.
 
 No worker reads the object then, so there is no digest. It can be replaced between our HEAD and the destination's
 fetch, so a second HEAD follows: another ETag ends the attempt, as it does while streaming (fault 3).
@@ -34,7 +34,7 @@ async def hand_off(attempt: Attempt, source: Source, destination: FetchingDestin
     async def depart() -> None:
         watchdog.expect_departure()
         await departure.leave(media.bytes)
-        departure.sent()  # the request for the object holds no bytes of it, so nothing but its answer is awaited
+        departure.object_sent()  # the request contains no bytes of the object, so nothing but its answer is awaited
         watchdog.expect_answer()
 
     with attempt.watched_by(watchdog):

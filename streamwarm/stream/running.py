@@ -13,7 +13,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, Lease, Progress
 from streamwarm.stream.attempt import Attempt
-from streamwarm.watch.events import Observer, StoreTrouble
+from streamwarm.watch.observations import Observer, StoreTrouble
 
 
 @frozen
@@ -37,7 +37,7 @@ class StreamView:
 class _Entry:
     worker: int
     attempt: Attempt
-    lost_lease: trio.CancelScope
+    attempt_scope: trio.CancelScope
 
 
 @define
@@ -48,10 +48,11 @@ class Running:
     busy_peak: int = 0
 
     @contextmanager
-    def register(self, worker: int, attempt: Attempt, lost_lease: trio.CancelScope) -> Iterator[None]:
-        """The attempt is running inside this block; `lost_lease` is cancelled if its lease is lost."""
+    def register(self, worker: int, attempt: Attempt, attempt_scope: trio.CancelScope) -> Iterator[None]:
+        """The attempt is running inside this block. `attempt_scope` is cancelled if it must stop: its lease is lost, or
+        its job was cancelled."""
         lease = attempt.claim.lease
-        self._entries[lease] = _Entry(worker, attempt, lost_lease)
+        self._entries[lease] = _Entry(worker, attempt, attempt_scope)
         self.busy_peak = max(self.busy_peak, len(self._entries))
         try:
             yield
@@ -77,7 +78,7 @@ class Running:
         for entry in self._entries.values():
             job = entry.attempt.job
             if job.id == job_id and job.updated_at <= at:
-                entry.lost_lease.cancel()
+                entry.attempt_scope.cancel()
 
     def streams(self) -> list[StreamView]:
         """What each busy worker streams now, by worker number."""
@@ -87,7 +88,7 @@ class Running:
     async def renew_leases(self, store: Store, *, every_s: float, observe: Observer) -> None:
         """Keep the leases of what runs here; cancel an attempt whose lease is lost (cancelled, or rescued elsewhere).
 
-        The heartbeat is tied to bytes moved (decision 6): a slow transfer keeps its lease. A stalled one is ended by
+        The heartbeat is tied to bytes moved: a slow transfer keeps its lease. A stalled one is ended by
         its watchdog. If even that does not end it, its lease is left to run out and its job is rescued. A process that
         hangs renews nothing.
         """
@@ -105,7 +106,7 @@ class Running:
         lost = await store.renew(alive) if alive else []
         for lease in lost:
             if lease in self._entries:  # its attempt may have ended meanwhile
-                self._entries[lease].lost_lease.cancel()
+                self._entries[lease].attempt_scope.cancel()
 
 
 def _stream_view(entry: _Entry, now: float) -> StreamView:

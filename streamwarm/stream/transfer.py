@@ -25,7 +25,7 @@ async def transfer(attempt: Attempt, source: Source, *, body_timeout_s: float) -
         body = VerifiedBody(opened, meter, watchdog, attempt.departure, expected_sha256=job.sha256)
         with attempt.watched_by(watchdog):
             reference = await destination.deliver(media, body)
-        if not body.finished:
+        if not body.object_sent:
             raise DestinationError(
                 ErrorCode.DESTINATION_UNAVAILABLE,
                 f"the destination answered after {meter.bytes_out} of {meter.total} bytes",

@@ -15,7 +15,7 @@ from streamwarm.stream.departure import Departure, Stage
 
 GRACE_S = 1.0
 """How long the connections' own time-outs go before the watchdog, in seconds. They have the same limit, and can still
-read why a peer fell silent (an early 413). The watchdog ends what they do not see, one to two of these late."""
+read why a peer fell silent (an early 413). The watchdog ends stalls that they miss, one to two grace periods later."""
 
 
 class Awaited(Enum):
@@ -53,7 +53,7 @@ class Watchdog:
         match self._departure.stage:
             case Stage.LEAVING:
                 return Awaited.DEPARTURE
-            case Stage.SENT:
+            case Stage.OBJECT_SENT:
                 return Awaited.ANSWER
             case _:
                 return self._side

@@ -15,11 +15,11 @@ from streamwarm.model import Claim
 from streamwarm.send.destination import Destination, FetchingDestination, TidiesUp
 from streamwarm.settle.finished import Finished
 from streamwarm.stream.attempt import Attempt
-from streamwarm.stream.delivery import MoveLane, deliver
+from streamwarm.stream.delivery import MoveLane, run_attempt
 from streamwarm.stream.departure import AwaitTurn, NoteDeparture
 from streamwarm.stream.outcome import after_failure
 from streamwarm.stream.running import Running
-from streamwarm.watch.events import (
+from streamwarm.watch.observations import (
     AttemptStarted,
     BytesMoved,
     CacheHit,
@@ -77,12 +77,12 @@ async def run_worker(number: int, claims: trio.MemoryReceiveChannel[Claim], tool
     """Serve claims until the channel is closed; `tools.idle` is called each time one more can be taken."""
     tools.idle()
     async for claim in claims:
-        with trio.CancelScope() as lost_lease:
-            await _work(number, claim, tools, lost_lease)
+        with trio.CancelScope() as attempt_scope:
+            await _work(number, claim, tools, attempt_scope)
         tools.idle()
 
 
-async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.CancelScope) -> None:
+async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: trio.CancelScope) -> None:
     attempt = Attempt.start(
         claim,
         tools.destinations.get(claim.job.destination),
@@ -90,7 +90,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, lost_lease: trio.
         note_departure=tools.note_departure,
     )
     settlement: Settlement | None = None
-    with tools.running.register(number, attempt, lost_lease):
+    with tools.running.register(number, attempt, attempt_scope):
         tools.observe(_started(number, claim, tools.now()))
         try:
             settlement = await _run(attempt, tools)
@@ -121,7 +121,7 @@ async def _run(attempt: Attempt, tools: WorkerTools) -> Settlement:
     """Make the attempt. Returns how it ended."""
     job = attempt.job
     try:
-        return await deliver(
+        return await run_attempt(
             attempt,
             tools.source,
             tools.fetching.get(job.destination),
@@ -143,7 +143,8 @@ async def _run(attempt: Attempt, tools: WorkerTools) -> Settlement:
 
 
 def _interrupted(attempt: Attempt, tools: WorkerTools) -> Settlement:
-    """How an attempt ends that was cancelled: it is released, unless an answer was due (decision 5)."""
+    """How a cancelled attempt ends: it is released, unless an answer was due. Then the file may have been delivered, so
+    `on_unknown` decides."""
     if not attempt.departure.answer_due:
         return Release(attempt.claim.lease)
     lost = DestinationError(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from attrs import define, field, frozen
 
-from streamwarm.watch import events
+from streamwarm.watch import observations
 
 STEP_S = 60
 STEPS = 60
@@ -58,15 +58,18 @@ class History:
     _delivered_bytes: int = 0
     _counted_bytes: int = 0
 
-    def observe(self, observation: events.Observation, now: float) -> None:
+    def observe(self, observation: observations.Observation, now: float) -> None:
         """Count ended jobs. `sample` counts bytes, because an attempt may take longer than an hour."""
-        if isinstance(observation, events.AttemptSucceeded):
+        if isinstance(observation, observations.AttemptSucceeded):
             minute = self._minute(now)
             minute.done += 1
             minute.warm[_bucket(observation.warm_s)] += 1
-        elif isinstance(observation, events.AttemptFailed) and observation.final:
+        elif isinstance(observation, observations.AttemptFailed) and observation.final:
             self._minute(now).failed += 1
-        elif isinstance(observation, events.BytesMoved) and observation.direction is events.Direction.DESTINATION:
+        elif (
+            isinstance(observation, observations.BytesMoved)
+            and observation.direction is observations.Direction.DESTINATION
+        ):
             self._delivered_bytes += observation.bytes
 
     def sample(self, running_bytes: int, now: float) -> None:

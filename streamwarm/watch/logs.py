@@ -1,4 +1,6 @@
-"""Observations as log lines: the seed's tags as event text, with key=value fields (contract, section 7)."""
+"""Observations as log lines: a tag such as `[R2][REOPEN]` as event text, with key=value fields (contract, section 7).
+
+docs/operations.md explains each tag."""
 
 from __future__ import annotations
 
@@ -13,42 +15,42 @@ from typing import Any, TextIO
 import attrs
 import structlog
 
-from streamwarm.watch import events
+from streamwarm.watch import observations
 from streamwarm.watch.redact import redact_value
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 # Observation → (level, event text). Observations that are not here are figures for metrics only.
 _LINES: dict[type, tuple[str, str]] = {
-    events.WorkersStarted: ("info", "[MEDIA][PREWARM][WORKER][START]"),
-    events.PoolOpened: ("info", "[R2][AGENT]"),
-    events.JobAdded: ("info", "[MEDIA][PREWARM][QUEUE][ADD]"),
-    events.JobCancelled: ("info", "[MEDIA][PREWARM][CANCELLED]"),
-    events.QueueFull: ("warning", "[MEDIA][PREWARM][QUEUE][FULL]"),
-    events.QueueReordered: ("info", "[MEDIA][PREWARM][QUEUE][REORDER]"),
-    events.AttemptStarted: ("info", "[MEDIA][PREWARM][START]"),
-    events.CacheHit: ("info", "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]"),
-    events.HandoffRefused: ("info", "[MEDIA][PREWARM][HANDOFF][REFUSED]"),
-    events.SourceReopened: ("warning", "[R2][REOPEN]"),
-    events.AttemptSucceeded: ("info", "[MEDIA][PREWARM][OK]"),
-    events.AttemptFailed: ("error", "[MEDIA][PREWARM][ERR]"),
-    events.RetryScheduled: ("warning", "[MEDIA][PREWARM][RETRY]"),
-    events.BatchDone: ("info", "[MEDIA][PREWARM][BATCH][DONE]"),
-    events.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),
-    events.PausedByUser: ("warning", "[PAUSE]"),
-    events.SourcePaused: ("error", "[R2][PAUSED]"),
-    events.SourceResumed: ("info", "[R2][RESUMED]"),
-    events.ResumedByUser: ("info", "[RESUME]"),
-    events.ChatMoved: ("warning", "[DESTINATION][MOVED]"),
-    events.SweepFailed: ("warning", "[DESTINATION][SWEEP]"),
-    events.LateResult: ("warning", "[MEDIA][PREWARM][LATE]"),
-    events.SigningKeyDerived: ("debug", "[R2][SIGNING_KEY]"),
-    events.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),
-    events.ClientDisconnected: ("debug", "[WEBSOCKET][CLOSED]"),
-    events.StoreTrouble: ("error", "[STORE][TROUBLE]"),
-    events.UnexpectedError: ("error", "[UNEXPECTED]"),
-    events.Lifecycle: ("info", "[SERVICE]"),
-    events.ProcessLost: ("error", "[SERVICE][PROCESS_LOST]"),
+    observations.WorkersStarted: ("info", "[MEDIA][PREWARM][WORKER][START]"),
+    observations.PoolOpened: ("info", "[R2][AGENT]"),
+    observations.JobAdded: ("info", "[MEDIA][PREWARM][QUEUE][ADD]"),
+    observations.JobCancelled: ("info", "[MEDIA][PREWARM][CANCELLED]"),
+    observations.QueueFull: ("warning", "[MEDIA][PREWARM][QUEUE][FULL]"),
+    observations.QueueReordered: ("info", "[MEDIA][PREWARM][QUEUE][REORDER]"),
+    observations.AttemptStarted: ("info", "[MEDIA][PREWARM][START]"),
+    observations.CacheHit: ("info", "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]"),
+    observations.HandoffRefused: ("info", "[MEDIA][PREWARM][HANDOFF][REFUSED]"),
+    observations.SourceReopened: ("warning", "[R2][REOPEN]"),
+    observations.AttemptSucceeded: ("info", "[MEDIA][PREWARM][OK]"),
+    observations.AttemptFailed: ("error", "[MEDIA][PREWARM][ERR]"),
+    observations.RetryScheduled: ("warning", "[MEDIA][PREWARM][RETRY]"),
+    observations.BatchDone: ("info", "[MEDIA][PREWARM][BATCH][DONE]"),
+    observations.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),
+    observations.PausedByUser: ("warning", "[PAUSE]"),
+    observations.SourcePaused: ("error", "[R2][PAUSED]"),
+    observations.SourceResumed: ("info", "[R2][RESUMED]"),
+    observations.ResumedByUser: ("info", "[RESUME]"),
+    observations.ChatMoved: ("warning", "[DESTINATION][MOVED]"),
+    observations.SweepFailed: ("warning", "[DESTINATION][SWEEP]"),
+    observations.LateResult: ("warning", "[MEDIA][PREWARM][LATE]"),
+    observations.SigningKeyDerived: ("debug", "[R2][SIGNING_KEY]"),
+    observations.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),
+    observations.ClientDisconnected: ("debug", "[WEBSOCKET][CLOSED]"),
+    observations.StoreTrouble: ("error", "[STORE][TROUBLE]"),
+    observations.UnexpectedError: ("error", "[UNEXPECTED]"),
+    observations.Lifecycle: ("info", "[SERVICE]"),
+    observations.ProcessLost: ("error", "[SERVICE][PROCESS_LOST]"),
 }
 
 _ENCODER = json.JSONEncoder(default=repr)
@@ -60,7 +62,7 @@ EVENT_TEXTS = frozenset(text for _, text in _LINES.values())
 Redact = Callable[[str], str]
 
 
-def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None = None) -> events.Observer:
+def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None = None) -> observations.Observer:
     """An observer that writes one line per observation to `stream` (default: standard error).
 
     `form` is `console`, `json` or `auto` (console on a terminal). `redact` is applied to every text.
@@ -86,7 +88,7 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
     # Lines that the level hides are not formatted at all.
     lines = {kind: line for kind, line in _LINES.items() if _LEVELS[line[0]] >= _LEVELS[level]}
 
-    def observe(observation: events.Observation) -> None:
+    def observe(observation: observations.Observation) -> None:
         line = lines.get(type(observation))
         if line is not None:
             # If the log cannot be written (disk full, pipe closed), this line is lost, and the service goes on.
@@ -113,8 +115,8 @@ def _redactor(redact: Redact) -> structlog.typing.Processor:
     return process
 
 
-def _fields(observation: events.Observation) -> dict[str, Any]:
-    if isinstance(observation, events.UnexpectedError):
+def _fields(observation: observations.Observation) -> dict[str, Any]:
+    if isinstance(observation, observations.UnexpectedError):
         lines = traceback.format_exception(observation.exception)
         return {"where": observation.where, "traceback": "".join(lines)}
     values = attrs.asdict(observation, recurse=False)  # no observation contains another object

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from streamwarm.errors import ErrorCode
-from streamwarm.watch import events
+from streamwarm.watch import observations
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 """Buckets, in seconds: from a small photo on a fast network to a 2 GB video on a slow one."""
@@ -24,23 +24,23 @@ class Metrics:
         self._make_transfer_metrics()
         self._make_service_metrics()
         self._handlers: Mapping[type, Callable[[Any], None]] = {
-            events.AttemptStarted: lambda e: self._queue_wait.observe(e.queue_wait_s),
-            events.AttemptSucceeded: self._succeeded,
-            events.AttemptFailed: self._failed,
-            events.JobCancelled: lambda e: self._jobs.labels(e.destination, e.kind.value, "cancelled").inc(),
-            events.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
-            events.DestinationPaused: self._paused,
-            events.BytesMoved: lambda e: self._bytes.labels(e.direction.value).inc(e.bytes),
-            events.CacheHit: self._cache_hit,
-            events.CacheMissed: lambda _: self._cache_requests.labels("miss").inc(),
-            events.SourceReopened: lambda _: self._reopens.inc(),
-            events.SigningKeyDerived: lambda _: self._signing_keys.inc(),
-            events.WorkersStarted: lambda e: self._workers.set(e.concurrency),
-            events.ClientConnected: lambda _: self._clients.inc(),
-            events.ClientDisconnected: lambda _: self._clients.dec(),
+            observations.AttemptStarted: lambda e: self._queue_wait.observe(e.queue_wait_s),
+            observations.AttemptSucceeded: self._succeeded,
+            observations.AttemptFailed: self._failed,
+            observations.JobCancelled: lambda e: self._jobs.labels(e.destination, e.kind.value, "cancelled").inc(),
+            observations.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
+            observations.DestinationPaused: self._paused,
+            observations.BytesMoved: lambda e: self._bytes.labels(e.direction.value).inc(e.bytes),
+            observations.CacheHit: self._cache_hit,
+            observations.CacheMissed: lambda _: self._cache_requests.labels("miss").inc(),
+            observations.SourceReopened: lambda _: self._reopens.inc(),
+            observations.SigningKeyDerived: lambda _: self._signing_keys.inc(),
+            observations.WorkersStarted: lambda e: self._workers.set(e.concurrency),
+            observations.ClientConnected: lambda _: self._clients.inc(),
+            observations.ClientDisconnected: lambda _: self._clients.dec(),
         }
 
-    def observe(self, observation: events.Observation) -> None:
+    def observe(self, observation: observations.Observation) -> None:
         handler = self._handlers.get(type(observation))
         if handler is not None:
             handler(observation)
@@ -97,7 +97,7 @@ class Metrics:
         self._rate_limited = Counter(
             "streamwarm_rate_limited", "Times a destination answered 429.", ["destination"], registry=r
         )
-        for direction in events.Direction:
+        for direction in observations.Direction:
             self._bytes.labels(direction.value)
         for result in ("hit", "miss"):
             self._cache_requests.labels(result)
@@ -111,21 +111,21 @@ class Metrics:
         self._clients = Gauge("streamwarm_websocket_clients", "Connected websocket clients.", registry=r)
         self._paused_now = Gauge("streamwarm_paused", "1 while paused.", ["scope", "name", "by"], registry=r)
 
-    def _succeeded(self, event: events.AttemptSucceeded) -> None:
+    def _succeeded(self, event: observations.AttemptSucceeded) -> None:
         self._jobs.labels(event.destination, event.kind.value, "done").inc()
         self._warm.observe(event.warm_s)
         self._transfer.observe(event.transfer_s)
 
-    def _failed(self, event: events.AttemptFailed) -> None:
+    def _failed(self, event: observations.AttemptFailed) -> None:
         if event.final:
             self._jobs.labels(event.destination, event.kind.value, event.outcome).inc()
         if event.code.value == "delivery_unknown":
             self._unknown.inc()
 
-    def _paused(self, event: events.DestinationPaused) -> None:
+    def _paused(self, event: observations.DestinationPaused) -> None:
         if event.code is ErrorCode.RATE_LIMITED:
             self._rate_limited.labels(event.destination).inc()
 
-    def _cache_hit(self, event: events.CacheHit) -> None:
+    def _cache_hit(self, event: observations.CacheHit) -> None:
         self._cache_requests.labels("hit").inc()
-        self._bytes.labels(events.Direction.CACHE.value).inc(event.bytes)
+        self._bytes.labels(observations.Direction.CACHE.value).inc(event.bytes)

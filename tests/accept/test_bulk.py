@@ -9,7 +9,7 @@ import pytest
 from streamwarm.backlog.settlement import Failed
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import State
-from streamwarm.watch.events import JobCancelled
+from streamwarm.watch.observations import JobCancelled
 from tests.worlds.accept import (
     World,
     job,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from streamwarm.accept.auth import Auth
-from streamwarm.watch.events import UnexpectedError
+from streamwarm.watch.observations import UnexpectedError
 from tests.worlds.accept import RESULT, SHA256, job, open_http_service, open_world
 from tests.worlds.accept_clients import api, dial, port_of, read_all
 

@@ -14,7 +14,7 @@ import trio
 
 from streamwarm.accept.http import connection
 from streamwarm.accept.http.server import HttpLimits
-from streamwarm.watch.events import ConnectionRefused, UnexpectedError
+from streamwarm.watch.observations import ConnectionRefused, UnexpectedError
 from tests.worlds.accept import job, open_http_service, open_world
 from tests.worlds.accept_clients import HANDSHAKE, api, dial, read_all, send_to_the_end
 

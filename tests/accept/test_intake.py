@@ -12,7 +12,7 @@ from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseS
 from streamwarm.backlog.store import Action, Filter
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, State
-from streamwarm.watch.events import JobAdded, QueueFull, StoreTrouble
+from streamwarm.watch.observations import JobAdded, QueueFull, StoreTrouble
 from tests.worlds.accept import RESULT, SHA256, StubBot, job, open_world
 
 A = Lookup("mybot", Kind.VIDEO, r2_key="media/a.mp4")

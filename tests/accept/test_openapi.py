@@ -22,7 +22,7 @@ from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, R2Settings, ServeSettings, Settings, StoreSettings
-from streamwarm.watch.events import Observation, UnexpectedError
+from streamwarm.watch.observations import Observation, UnexpectedError
 from tests.worlds.accept import make_app, open_http_service, open_world
 from tests.worlds.accept_clients import api
 

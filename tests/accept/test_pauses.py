@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from streamwarm.watch.events import PausedByUser, ResumedByUser
+from streamwarm.watch.observations import PausedByUser, ResumedByUser
 from tests.worlds.accept import (
     World,
     open_http_service,

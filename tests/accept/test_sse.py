@@ -17,7 +17,7 @@ from streamwarm.accept.http.sse import KEEP_ALIVE_S, EventStream
 from streamwarm.model import Progress
 from streamwarm.settle.feed import Feed
 from streamwarm.settle.publisher import Publisher
-from streamwarm.watch.events import ConnectionRefused, UnexpectedError
+from streamwarm.watch.observations import ConnectionRefused, UnexpectedError
 from tests.worlds.accept import job, open_http_service, open_websocket_service, open_world
 from tests.worlds.accept_clients import api, dial, open_client, read_all
 from tests.worlds.failing_store import FailingStore

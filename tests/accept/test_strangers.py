@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed
 
 from streamwarm.model import Progress
-from streamwarm.watch.events import ClientDisconnected, ConnectionRefused, UnexpectedError
+from streamwarm.watch.observations import ClientDisconnected, ConnectionRefused, UnexpectedError
 from tests.worlds.accept import World, job, open_websocket_service, open_world, quick
 from tests.worlds.accept_clients import HANDSHAKE, dial, open_client, read_all, send_to_the_end
 

@@ -13,7 +13,7 @@ from streamwarm.accept.websocket.session import Heartbeat
 from streamwarm.backlog.store import Filter
 from streamwarm.errors import SettingsError
 from streamwarm.model import Progress
-from streamwarm.watch.events import ClientConnected, ClientDisconnected, ConnectionRefused, UnexpectedError
+from streamwarm.watch.observations import ClientConnected, ClientDisconnected, ConnectionRefused, UnexpectedError
 from tests.worlds.accept import RESULT, job, open_websocket_service, open_world, quick
 from tests.worlds.accept_clients import HANDSHAKE, dial, open_client, port_of, refused_with
 

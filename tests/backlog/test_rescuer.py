@@ -16,7 +16,7 @@ from streamwarm.backlog.settlement import Retry
 from streamwarm.backlog.store import Store
 from streamwarm.errors import ErrorCode, StoreUnavailable
 from streamwarm.model import State
-from streamwarm.watch.events import AttemptFailed, Observation, StoreTrouble
+from streamwarm.watch.observations import AttemptFailed, Observation, StoreTrouble
 from tests.worlds.backlog import TIMED_OUT, claim_one, numbered, photo, start, view, warm
 
 LIMITS = StoreBounds(keep_done_s=100)

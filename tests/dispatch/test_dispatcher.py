@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from streamwarm.model import Kind
 from streamwarm.send.destination import Quota, Rates
-from streamwarm.watch.events import DestinationPaused, QueueReordered
+from streamwarm.watch.observations import DestinationPaused, QueueReordered
 from tests.worlds.dispatcher import world
 
 

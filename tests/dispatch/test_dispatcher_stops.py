@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from streamwarm.model import State
-from streamwarm.watch.events import StoreTrouble
+from streamwarm.watch.observations import StoreTrouble
 from tests.worlds.dispatcher import world
 
 

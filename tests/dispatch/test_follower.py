@@ -14,13 +14,13 @@ from trio.testing import MockClock
 from streamwarm.backlog.settlement import Retry
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane
 from streamwarm.backlog.store import Pushed
-from streamwarm.dispatch.follower import LimitsFollower
 from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Kind, NewJob
 from streamwarm.send.destination import LaneRates, Quota, Rates
-from streamwarm.watch.events import StoreTrouble
+from streamwarm.watch.observations import StoreTrouble
 from tests.worlds.failing_store import FailingStore, memory_store, now
 from tests.worlds.rates import Crowd
 

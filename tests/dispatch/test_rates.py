@@ -9,12 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from streamwarm.dispatch.follower import LimitsFollower
+from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.send.destination import LaneRates, Quota, Rates
-from streamwarm.watch.events import unobserved
+from streamwarm.watch.observations import unobserved
 from tests.worlds.failing_store import now
 from tests.worlds.rates import BOT, Crowd, Upload, World, rate_world
 

@@ -15,7 +15,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.source_guard import LEASE_S, PROBE_S, SourceGuard, probe_wait_s
 from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.source import Source
-from streamwarm.watch.events import SourcePaused, SourceResumed
+from streamwarm.watch.observations import SourcePaused, SourceResumed
 from tests.worlds.failing_store import memory_store
 
 

@@ -16,7 +16,7 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.download import BLOCK_BYTES
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import open_cache
-from streamwarm.watch.events import UnexpectedError
+from streamwarm.watch.observations import UnexpectedError
 from tests.worlds.backlog import IN_THREADS
 from tests.worlds.memory_bucket import MemoryBucket, brisk_clock, cache_rig
 from tests.worlds.scripted_bucket import ETAG, holding, rig

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import Head
-from streamwarm.fetch.resume import MAX_REOPENS, PROGRESS_BYTES, check_continuation, reopen_wait_s
+from streamwarm.fetch.resuming import MAX_REOPENS, PROGRESS_BYTES, check_continuation, reopen_wait_s
 from streamwarm.fetch.source import ObjectInfo
 from tests.worlds.scripted_bucket import ETAG, Asked, Script, answering, first_then, head, holding, patient_clock, rig
 

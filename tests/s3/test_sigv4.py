@@ -28,7 +28,7 @@ from streamwarm.s3.sigv4 import (
     object_path,
     uri_encode,
 )
-from streamwarm.watch.events import Observation, SigningKeyDerived
+from streamwarm.watch.observations import Observation, SigningKeyDerived
 
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

@@ -18,7 +18,7 @@ from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import open_client
 from streamwarm.send.destination import Media
 from streamwarm.send.exchange import Answer
-from streamwarm.send.http import HttpDestination, read_refusal
+from streamwarm.send.http_destination import HttpDestination, read_refusal
 from streamwarm.settings.convert import structure_table
 from streamwarm.settings.destinations import parse_destinations, secrets_in
 from streamwarm.settings.http import HttpSettings

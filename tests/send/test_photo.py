@@ -149,7 +149,7 @@ class Front:
     peeks: int = 0
     held: int = 0
     bytes_out: int = 0
-    finished: bool = False
+    object_sent: bool = False
 
     async def peek(self, count: int) -> bytes:
         self.peeks += 1

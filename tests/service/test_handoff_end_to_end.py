@@ -11,7 +11,7 @@ import httpx
 
 from streamwarm.sandbox.bot_api import Fault, FaultKind
 from streamwarm.sandbox.object_store import ObjectStore
-from streamwarm.watch.events import BytesMoved, HandoffRefused, RetryScheduled
+from streamwarm.watch.observations import BytesMoved, HandoffRefused, RetryScheduled
 from tests.worlds.service import OTHER_TOKEN, put, running_emulator, running_service, settings_for, telegram_table
 
 KEYS = [

@@ -8,14 +8,15 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.send.destination import UNLIMITED
 from streamwarm.send.telegram.rates import telegram_rates
-from streamwarm.service.limit_views import limits_view
+from streamwarm.service.limit_views import LimitClocks, limits_view
 
 NOW = 1_772_366_405.0
 
 
 def view(limits: Limits, *, waiting: int = 0) -> Any:
     rates = limits.rates.get("bot", UNLIMITED)
-    return limits_view(limits.state("bot"), rates, waiting=waiting, free_at=limits.free_at("bot"), now=NOW)
+    clocks = LimitClocks(NOW, NOW)
+    return limits_view(limits.state("bot"), rates, waiting=waiting, free_at=limits.free_at("bot"), clocks=clocks)
 
 
 def bot(*chats: int | str) -> Limits:

@@ -60,7 +60,7 @@ async def test_an_interrupted_push_tells_what_goes_on_without_it(object_store: O
             process.send_signal(signal.SIGINT)
             said = b"".join([piece async for piece in process.stderr])
             assert await process.wait() == 130
-        assert said.startswith(b"streamwarm: interrupted; 2 jobs that the service took go on")
+        assert said.startswith(b"streamwarm: interrupted; 2 accepted jobs go on")
         await process.stdout.aclose()
 
 
@@ -96,7 +96,7 @@ async def test_a_name_that_is_not_utf_8_is_refused_in_words(
     ("words", "told"),
     [
         (("stauts",), "Did you mean 'status'?"),
-        (("status", "--url", "http://127.0.0.1:8788"), "goes with --http-url"),
+        (("status", "--url", "http://127.0.0.1:8788"), "use --http-url"),
         (("status", "--url", "ws://[::1"), "ws://HOST:8787/"),
         (("status", "--http-url", "http://"), "http://HOST:8788/"),
     ],

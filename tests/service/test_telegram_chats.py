@@ -17,7 +17,7 @@ from streamwarm.sandbox.bot_api import BotApiEmulator, Fault, FaultKind
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings.schema import QueueSettings
-from streamwarm.watch.events import DestinationPaused, RetryScheduled
+from streamwarm.watch.observations import DestinationPaused, RetryScheduled
 from tests.worlds.service import (
     DEADLINE_S,
     TOKEN,

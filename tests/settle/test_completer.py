@@ -12,7 +12,7 @@ from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import Claim, Kind, NewJob, SeenObject, State
 from streamwarm.settle.completer import BATCH, DRAIN_S, open_completer
 from streamwarm.settle.finished import Finished
-from streamwarm.watch.events import (
+from streamwarm.watch.observations import (
     AttemptFailed,
     AttemptSucceeded,
     BatchDone,

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from streamwarm.backlog.store import Store
 from streamwarm.model import Event, Kind, NewJob
 from streamwarm.settle.publisher import KEPT, Publisher
-from streamwarm.watch.events import Observation, StoreTrouble, unobserved
+from streamwarm.watch.observations import Observation, StoreTrouble, unobserved
 from tests.worlds.failing_store import FailingStore, memory_store
 
 PUSH = 500

@@ -54,7 +54,7 @@ async def test_the_note_is_stored_after_the_turn_and_before_the_last_bytes(autoj
     await departure.leave(5)
     assert script.done == ["turn", "noted"]
     assert (departure.stage, departure.answer_due, departure.departed_at) == (Stage.LEFT, True, TURN_AT)
-    departure.sent()
+    departure.object_sent()
     assert departure.answer_due
 
 
@@ -134,7 +134,7 @@ async def test_the_watchdog_blames_a_lost_answer_only_once_every_byte_was_sent(a
     await departure.leave(5)
     watchdog.expect_destination()
     assert watchdog.verdict(4).code is ErrorCode.TIMEOUT  # the last bytes are still on their way out
-    departure.sent()
+    departure.object_sent()
     assert watchdog.verdict(5).code is ErrorCode.DELIVERY_UNKNOWN
     await departure.take_back()
     again = Watchdog(60.0, 60.0, departure)  # the next try of the same attempt

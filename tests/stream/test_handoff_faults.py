@@ -16,7 +16,7 @@ from streamwarm.backlog.settlement import Done, Retry
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind
-from streamwarm.watch.events import BytesMoved, HandoffRefused
+from streamwarm.watch.observations import BytesMoved, HandoffRefused
 from tests.worlds.scripted_bucket import ETAG, Asked, Script, answering, head
 from tests.worlds.stream import content, job, sha256, world
 

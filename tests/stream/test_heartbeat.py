@@ -24,7 +24,7 @@ from streamwarm.settle.completer import open_completer
 from streamwarm.stream.departure import NOTE_S
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
-from streamwarm.watch.events import LateResult, Observation
+from streamwarm.watch.observations import LateResult, Observation
 from tests.worlds.failing_store import FailingStore, memory_store, now
 
 LEASE_S = 30.0

@@ -6,8 +6,8 @@ import pytest
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
-from streamwarm.watch.events import AttemptFailed, AttemptSucceeded, BytesMoved, Direction
 from streamwarm.watch.history import STEP_S, STEPS, History
+from streamwarm.watch.observations import AttemptFailed, AttemptSucceeded, BytesMoved, Direction
 
 START = 1_700_000_040.0  # a whole minute
 

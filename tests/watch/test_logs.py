@@ -11,52 +11,52 @@ import pytest
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
-from streamwarm.watch import events
+from streamwarm.watch import observations
 from streamwarm.watch.logs import make_logger
 from streamwarm.watch.redact import make_redactor
 
 CANARY = "canary-4f1c9d2e"
 ABOUT: dict[str, Any] = {"id": "job-1", "destination": "mybot", "kind": Kind.VIDEO, "r2_key": "media/a.mp4"}
-FAILED = events.AttemptFailed(
+FAILED = observations.AttemptFailed(
     **ABOUT, attempt=2, code=ErrorCode.TIMEOUT, message=f"no byte, {CANARY}", outcome="failed", final=True
 )
 
-TAGGED: list[tuple[events.Observation, str, dict[str, Any]]] = [
+TAGGED: list[tuple[observations.Observation, str, dict[str, Any]]] = [
     (
-        events.WorkersStarted(5, 500),
+        observations.WorkersStarted(5, 500),
         "[MEDIA][PREWARM][WORKER][START]",
         {"concurrency": 5, "max_queue_size": 500},
     ),
-    (events.PoolOpened(50, 150.0), "[R2][AGENT]", {"connections": 50, "keepalive_s": 150.0}),
-    (events.JobAdded(**ABOUT), "[MEDIA][PREWARM][QUEUE][ADD]", {"id": "job-1", "r2_key": "media/a.mp4"}),
-    (events.QueueFull(3, 100), "[MEDIA][PREWARM][QUEUE][FULL]", {"refused": 3, "max_pending": 100}),
-    (events.QueueReordered(7), "[MEDIA][PREWARM][QUEUE][REORDER]", {"jobs": 7}),
+    (observations.PoolOpened(50, 150.0), "[R2][AGENT]", {"connections": 50, "keepalive_s": 150.0}),
+    (observations.JobAdded(**ABOUT), "[MEDIA][PREWARM][QUEUE][ADD]", {"id": "job-1", "r2_key": "media/a.mp4"}),
+    (observations.QueueFull(3, 100), "[MEDIA][PREWARM][QUEUE][FULL]", {"refused": 3, "max_pending": 100}),
+    (observations.QueueReordered(7), "[MEDIA][PREWARM][QUEUE][REORDER]", {"jobs": 7}),
     (
-        events.AttemptStarted(**ABOUT, attempt=1, worker=3, queue_wait_s=0.25),
+        observations.AttemptStarted(**ABOUT, attempt=1, worker=3, queue_wait_s=0.25),
         "[MEDIA][PREWARM][START]",
         {"worker": 3, "kind": "video", "queue_wait_s": 0.25},
     ),
-    (events.CacheHit("job-1", "media/a.mp4", 9), "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]", {"bytes": 9}),
+    (observations.CacheHit("job-1", "media/a.mp4", 9), "[MEDIA][PREWARM][DOWNLOAD_CACHE_HIT]", {"bytes": 9}),
     (
-        events.AttemptSucceeded(**ABOUT, attempt=1, bytes=9, transfer_s=0.5, warm_s=1.5),
+        observations.AttemptSucceeded(**ABOUT, attempt=1, bytes=9, transfer_s=0.5, warm_s=1.5),
         "[MEDIA][PREWARM][OK]",
         {"bytes": 9, "transfer_s": 0.5},
     ),
     (FAILED, "[MEDIA][PREWARM][ERR]", {"code": "timeout", "outcome": "failed"}),
     (
-        events.RetryScheduled("job-1", "mybot", ErrorCode.TIMEOUT, 1, 2.0),
+        observations.RetryScheduled("job-1", "mybot", ErrorCode.TIMEOUT, 1, 2.0),
         "[MEDIA][PREWARM][RETRY]",
         {"code": "timeout", "in_s": 2.0},
     ),
     (
-        events.BatchDone(10, 9, 1, 3.5),
+        observations.BatchDone(10, 9, 1, 3.5),
         "[MEDIA][PREWARM][BATCH][DONE]",
         {"count": 10, "ok": 9, "failed": 1, "seconds": 3.5},
     ),
 ]
 
 
-def logged(observation: events.Observation, form: str = "json", level: str = "debug") -> str:
+def logged(observation: observations.Observation, form: str = "json", level: str = "debug") -> str:
     stream = io.StringIO()
     make_logger(form=form, level=level, redact=make_redactor([CANARY]), stream=stream)(observation)
     return stream.getvalue()
@@ -64,7 +64,7 @@ def logged(observation: events.Observation, form: str = "json", level: str = "de
 
 @pytest.mark.parametrize(("observation", "tag", "fields"), TAGGED, ids=[tag for _, tag, _ in TAGGED])
 def test_a_line_carries_its_tag_and_fields_as_json(
-    observation: events.Observation, tag: str, fields: dict[str, Any]
+    observation: observations.Observation, tag: str, fields: dict[str, Any]
 ) -> None:
     text = logged(observation)
     assert text.count("\n") == 1
@@ -80,34 +80,34 @@ def test_no_secret_leaves_in_a_message_or_a_traceback() -> None:
     try:
         raise ValueError(f"https://host/?sig={CANARY}")
     except ValueError as exc:
-        text = logged(events.UnexpectedError("testing", exc))
+        text = logged(observations.UnexpectedError("testing", exc))
     assert CANARY not in text
     assert "ValueError" in json.loads(text)["traceback"]
 
 
 def test_a_line_of_hostile_names_is_still_one_line() -> None:
-    text = logged(events.JobAdded("job-1", "mybot", Kind.VIDEO, 'a\n{"event": "forged"}\x1b[2J'))
+    text = logged(observations.JobAdded("job-1", "mybot", Kind.VIDEO, 'a\n{"event": "forged"}\x1b[2J'))
     assert text.count("\n") == 1
     assert json.loads(text)["event"] == "[MEDIA][PREWARM][QUEUE][ADD]"
     assert "\x1b" not in text
 
 
 def test_the_console_form_is_for_people_and_a_pipe_gets_json() -> None:
-    console = logged(events.BatchDone(10, 9, 1, 3.5), "console")
+    console = logged(observations.BatchDone(10, 9, 1, 3.5), "console")
     assert "[MEDIA][PREWARM][BATCH][DONE]" in console
     assert "failed=1" in console
     with pytest.raises(json.JSONDecodeError):
         json.loads(console)
-    assert json.loads(logged(events.BatchDone(10, 9, 1, 3.5), "auto"))["failed"] == 1
+    assert json.loads(logged(observations.BatchDone(10, 9, 1, 3.5), "auto"))["failed"] == 1
 
 
 def test_lines_below_the_level_are_left_out() -> None:
-    assert logged(events.BatchDone(1, 1, 0, 0.1), level="error") == ""
+    assert logged(observations.BatchDone(1, 1, 0, 0.1), level="error") == ""
     assert logged(FAILED, level="error") != ""
 
 
 def test_libraries_that_log_whole_urls_are_silent() -> None:
-    logged(events.QueueReordered(1))
+    logged(observations.QueueReordered(1))
     assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
     assert not logging.getLogger("httpcore").isEnabledFor(logging.DEBUG)
 
@@ -126,9 +126,9 @@ class FullDisk(io.StringIO):
 def test_a_log_on_a_full_disk_ends_no_service_and_goes_on_once_there_is_room() -> None:
     stream = FullDisk()
     observe = make_logger(form="json", level="info", redact=str, stream=stream)
-    observe(events.QueueReordered(1))
+    observe(observations.QueueReordered(1))
     stream.full = False
-    observe(events.QueueReordered(2))
+    observe(observations.QueueReordered(2))
     assert [json.loads(line)["jobs"] for line in stream.getvalue().splitlines()] == [2]
 
 
@@ -151,7 +151,7 @@ def test_lines_of_processes_that_share_a_log_never_run_together(form: str) -> No
     log = _Borders()
     stream = io.TextIOWrapper(log, encoding="utf-8", write_through=True)  # as Python opens the standard error
     observe = make_logger(form=form, level="info", redact=lambda text: text, stream=stream)
-    observe(events.Lifecycle("serving", "x" * 9_000))
+    observe(observations.Lifecycle("serving", "x" * 9_000))
     observe(FAILED)
     assert len(log.writes) == 2
     assert all(line.endswith(b"\n") for line in log.writes)

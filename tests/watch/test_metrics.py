@@ -7,7 +7,7 @@ from prometheus_client.samples import Sample
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
-from streamwarm.watch import events
+from streamwarm.watch import observations
 from streamwarm.watch.metrics import Metrics
 
 NAMES = {
@@ -30,28 +30,28 @@ NAMES = {
     "streamwarm_pool_connections",
     "streamwarm_websocket_clients",
 }
-A_LIFE: list[events.Observation] = [
-    events.WorkersStarted(5, 500),
-    events.ClientConnected(),
-    events.ClientConnected(),
-    events.ClientDisconnected("bye"),
-    events.SigningKeyDerived("20260301"),
-    events.AttemptStarted("1", "mybot", Kind.VIDEO, "a", 1, 1, 0.5),
-    events.CacheMissed("1", "a"),
-    events.SourceReopened("a", 7),
-    events.BytesMoved(events.Direction.SOURCE, 70),
-    events.BytesMoved(events.Direction.DESTINATION, 60),
-    events.AttemptSucceeded("1", "mybot", Kind.VIDEO, "a", 1, 60, 0.5, 1.5),
-    events.CacheHit("2", "a", 60),
-    events.AttemptFailed("2", "mybot", Kind.VIDEO, "a", 1, ErrorCode.DELIVERY_UNKNOWN, "lost", "waiting", False),
-    events.RetryScheduled("2", "mybot", ErrorCode.DELIVERY_UNKNOWN, 1, 1.0),
-    events.AttemptFailed("2", "mybot", Kind.VIDEO, "a", 2, ErrorCode.TIMEOUT, "slow", "failed", True),
-    events.DestinationPaused("mybot", "429", 5.0, ErrorCode.RATE_LIMITED),
-    events.JobCancelled("3", "mybot", Kind.VIDEO),
+A_LIFE: list[observations.Observation] = [
+    observations.WorkersStarted(5, 500),
+    observations.ClientConnected(),
+    observations.ClientConnected(),
+    observations.ClientDisconnected("bye"),
+    observations.SigningKeyDerived("20260301"),
+    observations.AttemptStarted("1", "mybot", Kind.VIDEO, "a", 1, 1, 0.5),
+    observations.CacheMissed("1", "a"),
+    observations.SourceReopened("a", 7),
+    observations.BytesMoved(observations.Direction.SOURCE, 70),
+    observations.BytesMoved(observations.Direction.DESTINATION, 60),
+    observations.AttemptSucceeded("1", "mybot", Kind.VIDEO, "a", 1, 60, 0.5, 1.5),
+    observations.CacheHit("2", "a", 60),
+    observations.AttemptFailed("2", "mybot", Kind.VIDEO, "a", 1, ErrorCode.DELIVERY_UNKNOWN, "lost", "waiting", False),
+    observations.RetryScheduled("2", "mybot", ErrorCode.DELIVERY_UNKNOWN, 1, 1.0),
+    observations.AttemptFailed("2", "mybot", Kind.VIDEO, "a", 2, ErrorCode.TIMEOUT, "slow", "failed", True),
+    observations.DestinationPaused("mybot", "429", 5.0, ErrorCode.RATE_LIMITED),
+    observations.JobCancelled("3", "mybot", Kind.VIDEO),
 ]
 
 
-def page(observations: list[events.Observation]) -> list[Sample]:
+def page(observations: list[observations.Observation]) -> list[Sample]:
     metrics = Metrics()
     for observation in observations:
         metrics.observe(observation)

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
-from streamwarm.watch import events
+from streamwarm.watch import observations
 from streamwarm.watch.logs import EVENT_TEXTS
 from streamwarm.watch.metrics import Metrics
 
@@ -27,10 +27,10 @@ def exported() -> dict[str, set[str]]:
     """Every series' name and labels, from a page after one of each observation."""
     metrics = Metrics()
     for observation in (
-        events.AttemptSucceeded(*A_JOB, 1, 60, 0.5, 1.5),
-        events.RetryScheduled("1", "mybot", ErrorCode.TIMEOUT, 1, 1.0),
-        events.DestinationPaused("mybot", "429", 5.0, ErrorCode.RATE_LIMITED),
-        events.CacheMissed("1", "a"),
+        observations.AttemptSucceeded(*A_JOB, 1, 60, 0.5, 1.5),
+        observations.RetryScheduled("1", "mybot", ErrorCode.TIMEOUT, 1, 1.0),
+        observations.DestinationPaused("mybot", "429", 5.0, ErrorCode.RATE_LIMITED),
+        observations.CacheMissed("1", "a"),
     ):
         metrics.observe(observation)
     page, _ = metrics.render(

@@ -30,7 +30,7 @@ from streamwarm.model import JsonObject, NewJob, Progress, SeenObject
 from streamwarm.send.destination import Body, Media
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.dashboard.page import load_pages
-from streamwarm.watch.events import Observation
+from streamwarm.watch.observations import Observation
 
 RESULT = {"file_id": "AgAC", "kind": "video"}
 SHA256 = "ab" * 32

@@ -25,8 +25,8 @@ from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.service.machine import real_machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.settings.schema import AuthSettings, QueueSettings
-from streamwarm.watch.events import AttemptSucceeded, BytesMoved, Direction, Observation, UnexpectedError
 from streamwarm.watch.history import STEP_S, STEPS, History
+from streamwarm.watch.observations import AttemptSucceeded, BytesMoved, Direction, Observation, UnexpectedError
 from tests.worlds.service import DEADLINE_S, OTHER_TOKEN, put, running_emulator, settings_for, telegram_table
 
 TOKEN = "canary-dashboard-token"

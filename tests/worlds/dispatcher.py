@@ -16,7 +16,7 @@ from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Claim, Job, Kind, NewJob
 from streamwarm.send.destination import Rates
-from streamwarm.watch.events import Observation
+from streamwarm.watch.observations import Observation
 from tests.worlds.failing_store import FailingStore, memory_store, now
 
 

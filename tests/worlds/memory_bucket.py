@@ -15,7 +15,7 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
 from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SourceObject
-from streamwarm.watch.events import Observation
+from streamwarm.watch.observations import Observation
 
 
 @define

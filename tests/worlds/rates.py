@@ -19,7 +19,7 @@ from streamwarm.model import Claim, Kind, Lane, NewJob, SeenObject
 from streamwarm.sandbox.bot_api_rates import RateLimits, RateRules
 from streamwarm.send.destination import Rates
 from streamwarm.send.telegram.rates import telegram_rates
-from streamwarm.watch.events import unobserved
+from streamwarm.watch.observations import unobserved
 from tests.worlds.failing_store import FailingStore, memory_store, now
 
 BOT = "bot"

@@ -17,7 +17,7 @@ from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.watch.events import Observation, SourceReopened
+from streamwarm.watch.observations import Observation, SourceReopened
 
 CANARY = "canary-secret-do-not-show"
 NOW = 1_772_366_405.0

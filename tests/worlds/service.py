@@ -25,7 +25,7 @@ from streamwarm.service.ready_file import Endpoints
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, QueueSettings, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.settings.secret import SecretStr
-from streamwarm.watch.events import Observation
+from streamwarm.watch.observations import Observation
 
 TOKEN = "4242:AA-first_bot"
 OTHER_TOKEN = "5151:AA-other_bot"

@@ -31,7 +31,7 @@ from streamwarm.stream.delivery import hand_off_or_transfer
 from streamwarm.stream.departure import NoteDeparture
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
-from streamwarm.watch.events import Observation, Observer, unobserved
+from streamwarm.watch.observations import Observation, Observer, unobserved
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, rig
 
 TOKEN = "4242:AA-first_bot"

@@ -15,7 +15,7 @@ class Bytes:
     bytes_out: int = 0
 
     @property
-    def finished(self) -> bool:
+    def object_sent(self) -> bool:
         return self.bytes_out == len(self.data)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:

@@ -15,7 +15,7 @@ from starlette.types import ExceptionHandler
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import json_text
 from streamwarm.accept.wire.refusals import CallRefusedError
-from streamwarm.watch.events import Observer, UnexpectedError
+from streamwarm.watch.observations import Observer, UnexpectedError
 
 
 class Json(Response):

@@ -43,7 +43,7 @@ from streamwarm.backlog.store import Action
 from streamwarm.model import Kind
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.dashboard.page import Pages
-from streamwarm.watch.events import Observer
+from streamwarm.watch.observations import Observer
 
 _Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
 """A path's handlers, by HTTP method."""

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.http.connection import Http1Connection, RequestTracker, abort_when_idle
-from streamwarm.watch.events import ConnectionRefused, Observer
+from streamwarm.watch.observations import ConnectionRefused, Observer
 
 
 @frozen

@@ -21,7 +21,7 @@ from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.session import Heartbeat, Session
 from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from streamwarm.settle.feed import Feed
-from streamwarm.watch.events import (
+from streamwarm.watch.observations import (
     ClientConnected,
     ClientDisconnected,
     ConnectionRefused,

@@ -58,7 +58,7 @@ from streamwarm.accept.wire.requests import (
 from streamwarm.accept.wire.table import MAX_WATCHED
 from streamwarm.model import Event, JsonObject, State
 from streamwarm.settle.feed import Feed
-from streamwarm.watch.events import Observer, UnexpectedError
+from streamwarm.watch.observations import Observer, UnexpectedError
 
 
 @frozen
@@ -95,7 +95,7 @@ class Session:
         self._observe = observe
         self._heartbeat = heartbeat
         self._allowance = allowance
-        self._turn = trio.Lock()
+        self._sending = trio.Lock()
         self._is_answering = False
         self._watching: Watching | None = None
         self._has_watch = trio.Event()
@@ -117,7 +117,7 @@ class Session:
             text = await self._connection.get_message()
             if isinstance(text, str) and _is_too_long(text):
                 await self._connection.aclose(1009, f"a message may have at most {MAX_MESSAGE_BYTES} bytes")
-            async with self._turn:
+            async with self._sending:
                 self._is_answering = True
                 await self._answer(decode(text) if isinstance(text, str) else _REFUSED_BINARY)
                 self._is_answering = False
@@ -226,7 +226,7 @@ class Session:
                 await self._send_events(watching, await read_events(self._feed, watching.cursor))
 
     async def _send_events(self, watching: Watching, events: list[Event]) -> None:
-        async with self._turn:
+        async with self._sending:
             for event in events:
                 if watching is not self._watching:
                     return

@@ -1,8 +1,8 @@
 """Every field that a client may send: jobs, and the params of each method (contract, sections 4 and 5). Pure.
 
-The rules are stated only here. `requests.py` and `jobs.py` check by them, and `describe/` turns them into OpenAPI and
-AsyncAPI. Rules that depend on the service's state (a configured destination, a time in the future) are checked where
-that state is known.
+The rules are stated only here. `requests.py` and `jobs.py` validate against them, and `describe/` turns them into
+OpenAPI and AsyncAPI. Rules that depend on the service's state (a configured destination, a time in the future) are
+checked where that state is known.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What each method of a store does inside one transaction: read rows, decide, write rows and events.
 
 Synchronous and without I/O of its own, so that a worker thread can run it on SQLite and the memory store can
-run it in place. `apply` is the only way a job changes: it writes the job, the status of its media key and its
-event together.
+run it in place. `apply` makes every change of state of a stored job: it writes the job, the status of its media key
+and its event together. What changes no state goes past it: new jobs (`push`), a note of a departure, renewed leases,
+and deletion.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ today) and age has three bands. A fourth band, of jobs that waited `max_wait_s`,
 destination is a merge of at most 60 ranges. An index on `(destination, base_score, queued_at, seq)` already has each of
 them in order. Ties go by arrival in the queue: `(queued_at, seq)`.
 
-Destinations with jobs of equal score take turns, and only the ready queue knows whose turn it is. So it is given a
-share of each destination's jobs, and no destination can fill the queue while another one waits.
+Destinations with jobs of equal score are served round-robin, and only the ready queue knows which is next. So it is
+given a share of each destination's jobs, and no destination can fill the queue while another one waits.
 """
 
 from __future__ import annotations

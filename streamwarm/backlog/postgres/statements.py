@@ -1,8 +1,9 @@
 """Runs named queries over a PostgreSQL connection, for one transaction.
 
-The connection is in pipeline mode: a statement whose result is not read is only sent. So a transaction waits for the
-server once per *reading* and once for its end, however much it writes. A reading ends with a synchronisation. Only
-then does the server see the session as idle, which lets it end the session if this host hangs while it holds locks.
+The connection is in pipeline mode: a statement whose result is not read is only sent. A transaction waits for the
+server once per query whose rows it reads, and once at the commit, however much it writes. Each such read ends with a
+sync; only then does the server see the session as idle, which lets it end the session if this host hangs while it holds
+locks.
 Many rows are sent as one array per column.
 """
 
@@ -29,11 +30,11 @@ class Statements:
     wrote: bool = False
 
     def one(self, query: str, **parameters: object) -> dict[str, Any] | None:
-        """The first row, or None. A reading."""
+        """The first row, or None. Waits for the server."""
         return self._read(query, **parameters).fetchone()
 
     def all(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        """All rows. A reading."""
+        """All rows. Waits for the server."""
         return self._read(query, **parameters).fetchall()
 
     def write(self, query: str, **parameters: object) -> PgCursor:

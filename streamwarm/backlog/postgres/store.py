@@ -1,6 +1,6 @@
 """The backlog in a PostgreSQL database, shared by any number of processes and hosts.
 
-A process has two writers, and both commit in groups. One makes jobs live (pushes, retries); the hosts take turns at
+A process has two writers, and both commit in groups. One makes jobs live (pushes, retries): one host at a time does
 that. The other makes all other changes, which the hosts make side by side. Reads have further connections and see one
 snapshot each. All of this blocks, so it runs in worker threads. Only notifications are awaited in trio.
 """

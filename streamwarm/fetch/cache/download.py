@@ -1,8 +1,8 @@
 """One download of one object into one file, and the readers that follow it.
 
 Theory. The download is a task of its own that belongs to no reader, so a reader that is cancelled, fails or is slow
-does not affect the others. A reader leaves by a plain function call. The download is cancelled only if its last reader
-leaves before it is complete.
+does not affect the others. Leaving is synchronous, so it cannot be interrupted. The download is cancelled only if its
+last reader leaves before it is complete.
 
 Readers and download share three numbers: how much is in the file, how far the fastest reader is, and the object's size.
 A reader waits only while it has read all there is. The download waits only while the fastest reader is `AHEAD_BYTES`
@@ -33,11 +33,11 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
 from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource
 from streamwarm.threads import RunSync
-from streamwarm.watch.events import Observer, UnexpectedError
+from streamwarm.watch.observations import Observer, UnexpectedError
 
 AHEAD_BYTES = 8 * 1024 * 1024
-"""How far a download may be ahead of its fastest reader: enough to hide the disk's pauses, and so little that an upload
-that fails early has not cost a whole object."""
+"""How far a download may be ahead of its fastest reader: enough to hide disk stalls, but small enough that an upload
+that fails early does not cost the download of a whole object."""
 
 BLOCK_BYTES = 1024 * 1024
 """The most that is written at once; `file.py` has the cost of a write."""

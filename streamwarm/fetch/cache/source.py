@@ -31,7 +31,7 @@ from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
 from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SignedUrl, Source, SourceObject
 from streamwarm.threads import RunSync
-from streamwarm.watch.events import Observer, unobserved
+from streamwarm.watch.observations import Observer, unobserved
 
 SWEEP_EVERY_S = 5.0
 """How much longer than `ttl_s` an expired file may occupy the disk. It is not used in the meantime."""

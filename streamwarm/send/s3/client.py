@@ -37,7 +37,7 @@ class _Small:
     """A request without an object. Losing its answer leaves no delivery uncertain, because it can be repeated."""
 
     bytes_out: int = 0
-    sent: bool = False
+    upload_sent: bool = False
 
 
 @define(eq=False)

@@ -258,14 +258,14 @@ class Cut:
 class Part:
     """One part as it is uploaded. `taken` is set once the network has all of it.
 
-    It never counts as `sent`, because losing a part's answer leaves no delivery uncertain.
+    It never counts as `upload_sent`, because losing a part's answer leaves no delivery uncertain.
     """
 
     cut: Cut
     size: int
     is_last: bool
     bytes_out: int = 0
-    sent: bool = False
+    upload_sent: bool = False
     taken: trio.Event = field(factory=trio.Event)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:

@@ -154,13 +154,13 @@ class TelegramDestination:
 class _Upload:
     """A form with a file as it is sent.
 
-    `sent` is True once the network has taken all of it, the closing boundary included. Until then no server can have
-    made a message of it.
+    `upload_sent` is True once the network has taken all of it, the closing boundary included. Until then no server can
+    have made a message of it.
     """
 
     frame: Frame
     body: Body
-    sent: bool = False
+    upload_sent: bool = False
 
     @property
     def bytes_out(self) -> int:
@@ -172,7 +172,7 @@ class _Upload:
             async for piece in pieces:
                 yield piece
         yield self.frame.tail
-        self.sent = True
+        self.upload_sent = True
 
 
 @define
@@ -180,9 +180,9 @@ class _Form:
     """A form of texts as it is sent; one of them is an address."""
 
     content: bytes = field(repr=False)
-    sent: bool = False
+    upload_sent: bool = False
     bytes_out: int = 0
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         yield self.content
-        self.sent = True
+        self.upload_sent = True

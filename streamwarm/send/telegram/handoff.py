@@ -1,4 +1,4 @@
-"""Which objects Telegram may fetch by itself from an address, and whether a text would reveal that address. Pure.
+"""Telegram's rules for a hand-off: which objects it fetches from an address, and whether a text reveals that. Pure.
 
 Source of the rules: https://core.telegram.org/bots/api#sending-files, "Sending by URL". Telegram's own servers fetch
 the object even if a local Bot API server is used, so the limits are the same.

@@ -16,7 +16,7 @@ from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
-from streamwarm.send.http import HttpDestination
+from streamwarm.send.http_destination import HttpDestination
 from streamwarm.settings.http import HttpSettings
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.transfer import transfer

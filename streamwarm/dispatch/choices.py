@@ -1,4 +1,4 @@
-"""Turns chosen jobs into claims with lanes. Pure.
+"""Matches chosen jobs with the claims that the store granted, and names spares for those it could not. Pure.
 
 Several processes load the best of one queue in one order, so another one is often faster to claim a job. Then the next
 best job of the same destination (a spare) is claimed instead, and goes to the lane that was reserved for the first.

@@ -1,7 +1,7 @@
-"""Reads one object to its end over as many connections as that takes.
+"""Continues a download that broke off: reads one object to its end over as many connections as that takes.
 
 Theory. The destination's request is open while the source streams, so a source that breaks off must not break the
-upload (decision 4). The reader knows its offset and which object it reads (the strong ETag), and requests the rest:
+upload. The reader knows its offset and which object it reads (the strong ETag), and requests the rest:
 `Range: bytes=N-` with `If-Match`. The answer must show that it continues the same bytes: 206, a `Content-Range` that
 starts at N and ends at the same total, the same ETag and encoding. Anything else ends the attempt, because bytes of two
 objects joined together are worse than none. Without a strong ETag nothing can be shown, so nothing is reopened.
@@ -21,7 +21,7 @@ from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import ContentRange, Head, is_strong
 from streamwarm.fetch.bucket import Answer
 from streamwarm.fetch.source import ObjectInfo, Origin
-from streamwarm.watch.events import Observer, SourceReopened
+from streamwarm.watch.observations import Observer, SourceReopened
 
 MAX_REOPENS = 5
 """Reopens in a row without progress. With `reopen_wait_s` they span about six seconds: enough for a proxy that

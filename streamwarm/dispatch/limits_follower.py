@@ -1,5 +1,5 @@
-"""Follows the limits that the processes of one store share: users' pauses and resumes, moved lanes, cooldowns after a
-429, and how many processes there are.
+"""Applies to this process's limits what the processes of one store share: users' pauses and resumes, moved lanes,
+cooldowns after a 429, and how many processes there are.
 
 Each process uses an equal share of every budget, so that together they keep it. All of them draw from one queue, so
 equal shares are close to what each can use, and none has to ask another before each message. A process that joins
@@ -20,7 +20,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
-from streamwarm.watch.events import Observer, StoreTrouble
+from streamwarm.watch.observations import Observer, StoreTrouble
 
 FOLLOW_EVERY_S = 2.0
 """How often the shared limits are read, in seconds: how late this process follows another one at most. Ten processes
@@ -48,7 +48,7 @@ class LimitsFollower:
     follow_source: Callable[[SharedLimits, float], bool]
     _resumes: Mapping[str, int] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
-    _turn: trio.Lock = field(factory=trio.Lock)
+    _refreshing: trio.Lock = field(factory=trio.Lock)
     _changed: trio.Event = field(factory=trio.Event)
 
     def refresh_soon(self) -> None:
@@ -58,9 +58,9 @@ class LimitsFollower:
     async def refresh(self) -> None:
         """Apply what the store holds now. Raises `StoreUnavailable`.
 
-        Reads take turns: an answer that was long under way must not undo what a later read has found.
+        One read at a time: an answer that was long under way must not undo what a later read has found.
         """
-        async with self._turn:
+        async with self._refreshing:
             read_at = trio.current_time()
             shared = await self.store.shared_limits()
             if any([self._apply(shared), self.follow_source(shared, read_at)]):
