@@ -44,7 +44,7 @@ async def set_back() -> AsyncIterator[World]:
 
     async with memory_store() as store:
         limits = Limits({"mybot": telegram_rates((-1, -2), local_server=False)})
-        follower = LimitsFollower(store, limits, 1, now, steady_now, lambda: None, lambda _: None)
+        follower = LimitsFollower(store, limits, 1, now, steady_now, lambda: None, lambda _: None, lambda *_: False)
         stats = Stats(
             store=store,
             probe=Probe(store),
