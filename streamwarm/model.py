@@ -89,7 +89,8 @@ class Job:
     """A stored job as users see it (`get`, `list`).
 
     `seq` is the order of arrival. `attempt` counts claims except released ones. `possible_duplicate` is set if an
-    attempt's answer or worker was lost and the job was sent again.
+    attempt's answer or worker was lost and the job was sent again. `first_failed_at` is when the first attempt that
+    counts failed, since the job was pushed or a user last retried it; clients do not get it.
     """
 
     seq: int
@@ -108,6 +109,7 @@ class Job:
     result: JsonObject | None = None
     error: JobError | None = None
     possible_duplicate: bool = False
+    first_failed_at: float | None = None
 
     @property
     def media_key(self) -> MediaKey:

@@ -39,6 +39,7 @@ def job_from(row: Row) -> Job:
         result=_json_from(row["result"]),
         error=_error_from(row),
         possible_duplicate=bool(row["possible_duplicate"]),
+        first_failed_at=row["first_failed_at"],
     )
 
 
@@ -85,6 +86,7 @@ def changing_columns(stored: StoredJob) -> dict[str, object]:
         "result": json_text(job.result),
         "possible_duplicate": job.possible_duplicate,
         "departed": stored.departed,
+        "first_failed_at": job.first_failed_at,
         **_error_columns(job.error),
     }
 

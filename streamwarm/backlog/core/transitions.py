@@ -15,6 +15,7 @@ from streamwarm.backlog.core.lifecycle import check_change
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Event, Job, NewJob, QueuedJob, State
+from streamwarm.retry import is_patient
 
 
 @frozen
@@ -82,6 +83,7 @@ def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
                 retry_at=settlement.retry_at,
                 attempt=stored.job.attempt - (0 if settlement.counts else 1),
                 possible_duplicate=stored.job.possible_duplicate or settlement.possible_duplicate,
+                first_failed_at=_first_failed_at(stored.job, now) if settlement.counts else stored.job.first_failed_at,
             )
         case Release():
             return _moved(stored, State.QUEUED, now, attempt=stored.job.attempt - 1)
@@ -98,12 +100,16 @@ def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
     The attempt stays counted, so that a job that kills its process every time fails in the end (fault 24). If its last
     bytes had departed, it becomes `unknown` and a user decides. Otherwise nobody knows how far the worker came, so the
     next delivery may be the second.
+
+    While passing trouble has given the job more attempts than `max_attempts` (`retry.PATIENCE_S`), a process that
+    dies does not end them.
     """
     if stored.departed:
         message = "its worker was lost between the last bytes and the answer: the file may have been delivered"
         error = JobError(ErrorCode.DELIVERY_UNKNOWN, message, permanent=False)
         return _moved(stored, State.UNKNOWN, now, error=error)
-    if stored.job.attempt < max_attempts:
+    first_failed_at = stored.job.first_failed_at
+    if stored.job.attempt < max_attempts or (first_failed_at is not None and is_patient(first_failed_at, now)):
         return _moved(stored, State.QUEUED, now, possible_duplicate=True)
     message = (
         f"its worker was lost in each of {stored.job.attempt} attempts, the last one included; "
@@ -134,6 +140,7 @@ def requeued(stored: StoredJob, now: float) -> StoredJob:
         result=None,
         error=None,
         possible_duplicate=stored.job.possible_duplicate or answer_lost,
+        first_failed_at=None,
     )
 
 
@@ -156,6 +163,10 @@ def event_of(job: Job) -> Event:
         error=job.error if brought_error else None,
         retry_at=job.retry_at,
     )
+
+
+def _first_failed_at(job: Job, now: float) -> float:
+    return now if job.first_failed_at is None else job.first_failed_at
 
 
 def _moved(stored: StoredJob, state: State, now: float, **changes: Any) -> StoredJob:

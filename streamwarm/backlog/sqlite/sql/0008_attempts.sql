@@ -1,0 +1,3 @@
+-- Version 8. When a job's first attempt failed: passing trouble fails no job within 15 minutes of it.
+
+ALTER TABLE jobs ADD COLUMN first_failed_at REAL;
