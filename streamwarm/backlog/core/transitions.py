@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from streamwarm.backlog.core.lifecycle import check_change
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Event, Job, NewJob, QueuedJob, State
+from streamwarm.model import Event, Holder, Job, NewJob, QueuedJob, State
 from streamwarm.retry import is_patient
 
 
@@ -23,7 +23,8 @@ class StoredJob:
     """A job, and what only the store needs of it.
 
     `queued_at` is when it was last queued. The lease is that of its running attempt. `departed` is True if the last
-    bytes of that attempt may have left and the policy for a lost answer is `hold`. Times are Unix seconds.
+    bytes of that attempt may have left and the policy for a lost answer is `hold`. `tries` counts all claims, and
+    `holder` is the process that has the running attempt. Times are Unix seconds.
     """
 
     job: Job
@@ -31,6 +32,8 @@ class StoredJob:
     lease_token: str | None = None
     lease_expires_at: float | None = None
     departed: bool = False
+    tries: int = 0
+    holder: Holder | None = None
 
     @property
     def as_queued(self) -> QueuedJob:
@@ -57,9 +60,10 @@ def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:
     return StoredJob(job, queued_at=now)
 
 
-def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float) -> StoredJob:
+def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float, holder: Holder) -> StoredJob:
     after = _moved(stored, State.RUNNING, now, attempt=stored.job.attempt + 1)
-    return evolve(after, lease_token=token, lease_expires_at=now + lease_s)
+    tries = stored.tries + 1
+    return evolve(after, lease_token=token, lease_expires_at=now + lease_s, tries=tries, holder=holder)
 
 
 def departing(stored: StoredJob, departed: bool) -> StoredJob:
@@ -173,7 +177,7 @@ def _moved(stored: StoredJob, state: State, now: float, **changes: Any) -> Store
     """`stored` in another state, without its lease. If it becomes queued, its wait starts `now`."""
     check_change(stored.job.state, state)
     job = evolve(stored.job, state=state, updated_at=now, **{"retry_at": None, **changes})
-    return StoredJob(job, queued_at=now if state is State.QUEUED else stored.queued_at)
+    return StoredJob(job, queued_at=now if state is State.QUEUED else stored.queued_at, tries=stored.tries)
 
 
 MAKERS: Mapping[tuple[State, State], tuple[Callable[..., StoredJob], ...]] = {
