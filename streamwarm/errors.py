@@ -48,6 +48,19 @@ PERMANENT = frozenset(
 """Codes that another attempt cannot fix. The code that raises the error may decide otherwise (`permanent`)."""
 
 
+PASSING = frozenset(
+    {
+        ErrorCode.SOURCE_CHANGED,
+        ErrorCode.SOURCE_TRUNCATED,
+        ErrorCode.SOURCE_UNAVAILABLE,
+        ErrorCode.TIMEOUT,
+        ErrorCode.DESTINATION_UNAVAILABLE,
+    }
+)
+"""Codes of trouble that usually passes by itself, such as an outage. `retry.PATIENCE_S` says how long a job waits for
+that. `delivery_unknown` is not among them: each further attempt may deliver the file once more."""
+
+
 LONGEST_WAIT_S = 86_400.0
 """The longest wait that a peer may ask for, in seconds. The number comes from outside: without a bound, one wrong
 `Retry-After` would stop a destination for years."""
@@ -90,6 +103,11 @@ class AttemptError(Exception):
         """Replace the message everywhere in this error, so that no traceback shows the old one."""
         self.message = message
         self.args = (message,)
+
+    @property
+    def passing(self) -> bool:
+        """Whether the trouble usually passes by itself, so that a job should outlast it."""
+        return self.code in PASSING and not self.permanent
 
     def as_job_error(self) -> JobError:
         return JobError(self.code, self.message, self.permanent)

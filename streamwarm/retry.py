@@ -12,6 +12,11 @@ BASE_S = 1.0
 CEILING_S = 300.0
 """The longest wait between attempts, in seconds. After more than five minutes a user would think the job is stuck."""
 
+PATIENCE_S = 900.0
+"""How many seconds after its first failure a job is retried although its attempts are used up, if the trouble passes by
+itself. An outage of some minutes must not fail a lone job (contract, section 4: 15 minutes). Five attempts with
+back-off take half a minute."""
+
 
 def backoff_s(attempt: int, random: float) -> float:
     """Seconds to wait after failed attempt number `attempt` (from 1): exponential back-off with equal jitter.
@@ -24,17 +29,35 @@ def backoff_s(attempt: int, random: float) -> float:
     return full / 2 + random * full / 2
 
 
-def retry_at(error: AttemptError, *, attempt: int, max_attempts: int, now: float, random: float) -> float | None:
+def retry_at(
+    error: AttemptError,
+    *,
+    attempt: int,
+    max_attempts: int,
+    now: float,
+    random: float,
+    first_failed_at: float | None = None,
+) -> float | None:
     """When the next attempt may start (Unix seconds), or None if there is none.
 
     The wait is never shorter than the peer asked for (`retry_after_s`). An error that does not count is retried however
-    many attempts there were.
+    many attempts there were. So is passing trouble until `PATIENCE_S` after `first_failed_at` (Unix seconds; None: the
+    job fails for the first time now).
     """
-    if error.permanent or (error.counts and attempt >= max_attempts):
+    used_up = error.counts and attempt >= max_attempts
+    if error.permanent or (used_up and not (error.passing and is_patient(first_failed_at, now))):
         return None
     if not error.counts:
         return now + (error.retry_after_s or 0.0)
     return now + max(backoff_s(attempt, random), error.retry_after_s or 0.0)
+
+
+def is_patient(first_failed_at: float | None, now: float) -> bool:
+    """Whether a job whose attempts are used up is still retried: `PATIENCE_S` have not passed since its first failure.
+
+    Both times are Unix seconds of the store's clock; None: the job has not failed before.
+    """
+    return first_failed_at is None or now < first_failed_at + PATIENCE_S
 
 
 def parse_retry_after(text: str | None, *, now: float) -> float | None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.errors import LONGEST_WAIT_S, AttemptError, ErrorCode
-from streamwarm.retry import CEILING_S, backoff_s, parse_http_date, parse_retry_after, retry_at
+from streamwarm.errors import LONGEST_WAIT_S, PASSING, AttemptError, ErrorCode
+from streamwarm.retry import CEILING_S, PATIENCE_S, backoff_s, parse_http_date, parse_retry_after, retry_at
 
 NOW = 1_000_000.0
 jitter = st.floats(0, 1, exclude_max=True)
@@ -25,11 +25,39 @@ def test_jobs_that_failed_together_do_not_come_back_together() -> None:
 
 @given(random=jitter)
 def test_the_last_attempt_is_the_last_and_a_permanent_error_needs_no_second(random: float) -> None:
-    passing = AttemptError(ErrorCode.TIMEOUT, "silent")
+    counted = AttemptError(ErrorCode.WORKER_LOST, "a bug")
     final = AttemptError(ErrorCode.SOURCE_NOT_FOUND, "gone")
-    assert retry_at(passing, attempt=4, max_attempts=5, now=NOW, random=random) is not None
-    assert retry_at(passing, attempt=5, max_attempts=5, now=NOW, random=random) is None
+    assert retry_at(counted, attempt=4, max_attempts=5, now=NOW, random=random) is not None
+    assert retry_at(counted, attempt=5, max_attempts=5, now=NOW, random=random) is None
     assert retry_at(final, attempt=1, max_attempts=5, now=NOW, random=random) is None
+
+
+@pytest.mark.parametrize("code", sorted(PASSING))
+def test_an_outage_of_minutes_fails_no_job_and_one_that_lasts_does(code: ErrorCode) -> None:
+    error = AttemptError(code, "down", permanent=False)
+
+    def again(failed_s_ago: float | None, attempt: int = 9) -> bool:
+        first_failed_at = None if failed_s_ago is None else NOW - failed_s_ago
+        when = retry_at(error, attempt=attempt, max_attempts=5, now=NOW, random=0.5, first_failed_at=first_failed_at)
+        return when is not None
+
+    assert again(None, attempt=5)
+    assert again(300)
+    assert again(PATIENCE_S - 1)
+    assert not again(PATIENCE_S)
+    assert again(PATIENCE_S, attempt=4), "the attempts are not used up"
+
+
+@pytest.mark.parametrize("code", sorted(set(ErrorCode) - PASSING))
+def test_what_does_not_pass_by_itself_has_its_attempts_and_no_more(code: ErrorCode) -> None:
+    error = AttemptError(code, "wrong", permanent=False)
+    assert retry_at(error, attempt=5, max_attempts=5, now=NOW, random=0.5, first_failed_at=NOW) is None
+
+
+@pytest.mark.parametrize("code", sorted(PASSING))
+def test_a_permanent_error_of_a_passing_kind_is_not_tried_again(code: ErrorCode) -> None:
+    error = AttemptError(code, "for good", permanent=True)
+    assert retry_at(error, attempt=1, max_attempts=5, now=NOW, random=0.5) is None
 
 
 @given(asked_s=st.floats(0, 1e15), attempt=st.integers(1, 4), random=jitter)

@@ -12,7 +12,7 @@ from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
-from streamwarm.accept.wire.views import job_view, page_view, record_view
+from streamwarm.accept.wire.views import attempts_view, job_view, page_view, record_view
 from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
@@ -111,6 +111,14 @@ class Intake:
     async def get(self, job_id: str) -> JsonObject:
         with self._store_guarded("get"):
             return _view_or_not_found(job_id, await self._store.get(job_id))
+
+    async def attempts(self, job_id: str) -> JsonObject:
+        """The job's attempts, oldest first: at most the last hundred."""
+        with self._store_guarded("attempts"):
+            attempts = await self._store.attempts(job_id)
+        if attempts is None:
+            raise _no_job(job_id)
+        return attempts_view(attempts)
 
     async def list_jobs(self, request: ListJobs) -> JsonObject:
         with self._store_guarded("list"):
@@ -233,8 +241,12 @@ class Intake:
 
 def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
     if job is None:
-        raise CallRefusedError(Reason.NOT_FOUND, f"there is no job {job_id!a} (any more)")
+        raise _no_job(job_id)
     return job_view(job)
+
+
+def _no_job(job_id: str) -> CallRefusedError:
+    return CallRefusedError(Reason.NOT_FOUND, f"there is no job {job_id!a} (any more)")
 
 
 def _refused_view(index: int, answer: Refused) -> JsonObject:

@@ -10,6 +10,19 @@ from streamwarm.model import JsonObject, Lease, SeenObject, State
 
 
 @frozen
+class Ran:
+    """What the worker knows of its attempt: its number in the process, the lane's address, and how many bytes it sent
+    to the destination. None: not known, because no worker had the claim yet."""
+
+    worker: int | None = None
+    lane: str | None = None
+    bytes: int | None = None
+
+
+NOT_RUN = Ran()
+
+
+@frozen
 class Done:
     """The attempt succeeded. In one transaction the job becomes `done`, its media key becomes warm, and `media_store`
     records what was seen of the object."""
@@ -17,6 +30,7 @@ class Done:
     lease: Lease
     result: JsonObject
     seen: SeenObject
+    ran: Ran = NOT_RUN
 
 
 @frozen
@@ -27,6 +41,7 @@ class Failed:
     lease: Lease
     error: JobError
     state: State = State.FAILED
+    ran: Ran = NOT_RUN
 
 
 @frozen
@@ -43,6 +58,7 @@ class Retry:
     counts: bool = True
     possible_duplicate: bool = False
     cooldown: Cooldown | None = None
+    ran: Ran = NOT_RUN
 
 
 @frozen
@@ -50,6 +66,7 @@ class Release:
     """The attempt was interrupted (shutdown). The job becomes `queued` at once, and the attempt is not counted."""
 
     lease: Lease
+    ran: Ran = NOT_RUN
 
 
 Settlement = Done | Failed | Retry | Release

@@ -18,6 +18,7 @@ from attrs import field, frozen
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits
 from streamwarm.model import (
+    AttemptRecord,
     Claim,
     Event,
     Job,
@@ -153,13 +154,15 @@ class Store(Protocol):
         - The media key is warm: returns its record.
         - The media key has a live job (`lifecycle.LIVE`): returns that job.
         - `max_pending` jobs are queued, waiting or running: `queue_full`.
-        - Otherwise the job is stored as `queued`.
-
-        Jobs of one push see each other.
+        - Otherwise the job is stored as `queued`. Jobs of one push see each other.
         """
         ...
 
     async def get(self, job_id: str) -> Job | None: ...
+
+    async def attempts(self, job_id: str) -> list[AttemptRecord] | None:
+        """A job's last attempts by number, the running one included. None if no job has this id."""
+        ...
 
     async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page:
         """Up to `limit` matching jobs, newest first, that follow the page whose `next` is `after`."""
@@ -179,10 +182,8 @@ class Store(Protocol):
     async def forget(
         self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
     ) -> bool:
-        """Drop every record that `find` could return, so that the next push warms again.
-
-        Returns False if there was none.
-        """
+        """Drop every record that `find` could return, so that the next push warms again. Returns False if there was
+        none."""
         ...
 
     async def cancel(self, job_id: str) -> Job | None:
@@ -190,10 +191,8 @@ class Store(Protocol):
         ...
 
     async def retry(self, job_id: str) -> Job | None:
-        """Queue a failed, unknown or cancelled job again with attempt 0. Any other job is returned unchanged.
-
-        If another live job owns the media key by now, or the key is warm, the job is not changed either.
-        """
+        """Queue a failed, unknown or cancelled job again with attempt 0. Any other job is returned unchanged, and so is
+        one whose media key is warm or has another live job by now."""
         ...
 
     async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:
@@ -252,7 +251,7 @@ class Store(Protocol):
         ...
 
     async def prune(self) -> int:
-        """Delete jobs whose time to be kept is over, and their events; warm records stay. Returns how many jobs."""
+        """Delete jobs whose time to be kept is over, with all but their warm records. Returns how many jobs."""
         ...
 
     async def events_after(self, seq: int, *, limit: int) -> list[Event]:

@@ -22,8 +22,11 @@ from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
 from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Rescued
 from streamwarm.model import (
+    LOCAL,
+    AttemptRecord,
     Claim,
     Event,
+    Holder,
     Job,
     Kind,
     Lease,
@@ -103,7 +106,7 @@ class CommitSignal:
 @define(eq=False)
 class TransactionalStore:
     """A `Store`. `poll_s`: how often to read the events that other processes committed. `process` names this process
-    among those that share the store."""
+    among those that share the store; `holder` is kept with its attempts."""
 
     _transactions: Transactions
     _commits: CommitSignal
@@ -113,6 +116,7 @@ class TransactionalStore:
     _poll_s: float
     _now: Callable[[], float]
     _process: str
+    _holder: Holder = LOCAL
 
     def now(self) -> float:
         return self._now()
@@ -126,6 +130,9 @@ class TransactionalStore:
     async def get(self, job_id: str) -> Job | None:
         found = await self._transactions.read(lambda tables, _: tables.jobs.by_id({job_id}))
         return found[job_id].job if job_id in found else None
+
+    async def attempts(self, job_id: str) -> list[AttemptRecord] | None:
+        return await self._transactions.read(lambda tables, _: operations.list_attempts(tables, job_id))
 
     async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page:
         return await self._transactions.read(
@@ -172,7 +179,7 @@ class TransactionalStore:
         tokens = [self._new_token() for _ in job_ids]
         choices = [[job_id, *more] for job_id, more in zip(job_ids, spares or repeat(()), strict=bool(spares))]
         return await self._transactions.write(
-            lambda tables, now: operations.claim(tables, now, choices, tokens, self._limits.lease_s)
+            lambda tables, now: operations.claim(tables, now, choices, tokens, self._limits.lease_s, self._holder)
         )
 
     async def renew(self, leases: Sequence[Lease]) -> list[Lease]:

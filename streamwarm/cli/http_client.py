@@ -135,6 +135,8 @@ def _request(method: str, params: Mapping[str, Any]) -> tuple[str, str, dict[str
         return "GET", "/v1/media/" + "/".join(quote(piece, safe="") for piece in pieces), None, None
     if method == "get":
         return "GET", f"/v1/jobs/{quote(params['id'], safe='')}", None, None
+    if method == "attempts":
+        return "GET", f"/v1/jobs/{quote(params['id'], safe='')}/attempts", None, None
     if method == "list":
         return "GET", "/v1/jobs", dict(params), None
     if method == "push":

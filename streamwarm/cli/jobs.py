@@ -19,6 +19,7 @@ from streamwarm.model import State
 
 PAGE_JOBS = 500
 HEADINGS = ("id", "state", "destination", "kind", "key", "attempt", "updated", "error")
+ATTEMPT_HEADINGS = ("attempt", "started", "ended", "outcome", "host", "process", "worker", "chat", "bytes", "error")
 
 
 @frozen
@@ -90,19 +91,22 @@ def _from(after: int | None) -> dict[str, int]:
 
 
 def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
-    error = job.get("error")
     names = (job["id"], job["state"], job["destination"], job["kind"], job["r2_key"], str(job["attempt"]))
-    return (*names, job["updated_at"], f"{error['code']}: {error['message']}" if error else "")
+    return (*names, job["updated_at"], _error_text(job.get("error")))
 
 
 @jobs.command()
 @click.argument("job_id", metavar="ID")
 @client_command
 def show(job_id: str, service: Service, as_json: bool) -> None:
-    """Show all details of a job, and what to do if it failed."""
-    job = trio.run(_call, service, "get", {"id": job_id})
+    """Show all details of a job, what to do if it failed, and its attempts (the last hundred, oldest first).
+
+    With --json, the job is one object, with its attempts in it. In a pipe, each attempt is a line of tab-separated
+    fields: number, start, end, outcome, host, process, worker, chat, bytes, error.
+    """
+    job, attempts = trio.run(_get_with_attempts, service, job_id)
     if as_json:
-        print_json(job)
+        print_json({**job, "attempts": attempts})
         return
     error = job.pop("error", None)
     for name, value in job.items():
@@ -111,6 +115,26 @@ def show(job_id: str, service: Service, as_json: bool) -> None:
     if error:
         click.echo(printable(f"error: {error['code']}: {error['message']}"))
         click.echo(f"what to do: {remedy(error['code'])}")
+    if attempts:
+        click.echo("attempts:")
+        print_table(ATTEMPT_HEADINGS, [_attempt_row(attempt) for attempt in attempts])
+
+
+async def _get_with_attempts(service: Service, job_id: str) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
+    async with open_caller(service) as caller:
+        job = await caller.call("get", {"id": job_id})
+        answer = await caller.call("attempts", {"id": job_id})
+    return dict(job), list(answer["attempts"])
+
+
+def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
+    names = ("number", "started_at", "ended_at", "outcome", "host", "process", "worker", "chat", "bytes")
+    shown = ("" if attempt[name] is None else str(attempt[name]) for name in names)
+    return (*shown, _error_text(attempt["error"]))
+
+
+def _error_text(error: Mapping[str, Any] | None) -> str:
+    return f"{error['code']}: {error['message']}" if error else ""
 
 
 def _bulk_command(name: str, past_tense: str, states: tuple[State, ...], text: str) -> None:
@@ -163,11 +187,6 @@ async def _batches(caller: Caller, method: str, selection: Selection) -> AsyncGe
         after = batch["next"]
         if after is None:
             return
-
-
-async def _call(service: Service, method: str, params: dict[str, Any]) -> Any:
-    async with open_caller(service) as caller:
-        return await caller.call(method, params)
 
 
 _bulk_command(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -25,7 +26,7 @@ from streamwarm.threads import RunSync
 @frozen
 class Machine:
     """`now` gives Unix seconds, `monotonic` seconds that never go back. `random` is uniform in [0, 1); `token_hex(n)`
-    gives `2 * n` hex digits that cannot be guessed.
+    gives `2 * n` hex digits that cannot be guessed. `hostname` names the machine in what is kept of attempts.
 
     `network` connects to a host and a port; `resolve` gives the addresses of a name, at least one; `listen` opens the
     listeners of a host and a port (0: any free one) and raises `SettingsError`.
@@ -39,6 +40,7 @@ class Machine:
     network: Backend
     resolve: Callable[[str, int], Awaitable[Sequence[str]]]
     listen: Callable[[str, int], Awaitable[Sequence[Listener]]]
+    hostname: str = "localhost"
 
     def new_id(self) -> str:
         """A job's id: the milliseconds, so that ids sort by age, and 64 random bits."""
@@ -60,4 +62,5 @@ def real_machine() -> Machine:
         network=TCPBackend(),
         resolve=resolve,
         listen=open_listeners,
+        hostname=socket.gethostname(),
     )

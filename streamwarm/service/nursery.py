@@ -183,7 +183,9 @@ async def run_service(
             unreported.append(observation)
 
     async with (
-        open_store(settings, machine, alone=membership is ALONE, observe=observe_all) as store,
+        open_store(
+            settings, machine, alone=membership is ALONE, process=membership.role.number, observe=observe_all
+        ) as store,
         open_remotes(settings, machine, observe_all) as remotes,
         trio.open_nursery() as plumbing,
     ):

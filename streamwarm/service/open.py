@@ -24,6 +24,7 @@ from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
+from streamwarm.model import Holder
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.s3.sigv4 import SigningKeys
@@ -41,19 +42,19 @@ class OpenStore(Protocol):
     """Opens a store for `run_service`. `open_store` is one; a simulation passes another."""
 
     def __call__(
-        self, settings: Settings, machine: Machine, *, alone: bool, observe: Observer
+        self, settings: Settings, machine: Machine, *, alone: bool, process: int, observe: Observer
     ) -> AbstractAsyncContextManager[Store]: ...
 
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, machine: Machine, *, alone: bool = True, observe: Observer = unobserved
+    settings: Settings, machine: Machine, *, alone: bool = True, process: int = 1, observe: Observer = unobserved
 ) -> AsyncIterator[Store]:
     """Open the store at `store.url`: a file or memory for this process alone, or a PostgreSQL database.
 
     `alone` True locks a SQLite file and rescues the jobs that ran when its last process died; `observe` gets those of
-    them that are abandoned. `alone` False: the supervisor does so. Raises `StoreUnavailable`, and `SettingsError` if
-    the driver is not installed.
+    them that are abandoned. `alone` False: the supervisor does so. `process` is this process's number. Raises
+    `StoreUnavailable`, and `SettingsError` if the driver is not installed.
     """
     queue = settings.queue
     limits = StoreBounds(
@@ -64,7 +65,12 @@ async def open_store(
         keep_failed_s=queue.keep_failed_s,
         max_wait_s=queue.max_wait_s,
     )
-    names: dict[str, Any] = {"limits": limits, "new_id": machine.new_id, "new_token": machine.new_token}
+    names: dict[str, Any] = {
+        "limits": limits,
+        "new_id": machine.new_id,
+        "new_token": machine.new_token,
+        "holder": Holder(machine.hostname, process),
+    }
     url = settings.store.url
     if url == "memory:":
         async with open_memory_store(now=machine.now, **names) as store:

@@ -8,7 +8,7 @@ from streamwarm.backlog.settlement import Failed, Retry, Settlement
 from streamwarm.backlog.shared_limits import Cooldown
 from streamwarm.errors import AttemptError, ErrorCode, JobError
 from streamwarm.model import Claim, State
-from streamwarm.retry import retry_at
+from streamwarm.retry import PATIENCE_S, retry_at
 
 
 def after_failure(
@@ -29,10 +29,21 @@ def after_failure(
     answer_lost = error.code is ErrorCode.DELIVERY_UNKNOWN
     if answer_lost and on_unknown == "hold":
         return Failed(claim.lease, error.as_job_error(), State.UNKNOWN)
-    when = retry_at(error, attempt=attempt, max_attempts=max_attempts, now=now, random=random)
-    if when is not None:
-        return Retry(claim.lease, error.as_job_error(), when, error.counts, answer_lost, cooldown)
+    when = retry_at(
+        error,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        now=now,
+        random=random,
+        first_failed_at=claim.job.first_failed_at,
+    )
     if error.permanent:
         return Failed(claim.lease, error.as_job_error())
-    message = f"{error.message} (attempt {attempt} of {max_attempts})"
-    return Failed(claim.lease, JobError(error.code, message, permanent=False))
+    used_up = f"attempt {attempt} of {max_attempts}"
+    if when is None:
+        return Failed(claim.lease, JobError(error.code, f"{error.message} ({used_up})", permanent=False))
+    reported = error.as_job_error()
+    if error.counts and attempt >= max_attempts:
+        message = f"{error.message} ({used_up}, within {PATIENCE_S / 60:.0f} minutes of the first failure)"
+        reported = JobError(error.code, message, permanent=False)
+    return Retry(claim.lease, reported, when, error.counts, answer_lost, cooldown)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from streamwarm.backlog.settlement import Done, Release, Settlement
+from streamwarm.backlog.settlement import Done, Ran, Release, Settlement
 from streamwarm.backlog.shared_limits import PauseEffect
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import Origin, Source
@@ -101,7 +101,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
                 settlement = _interrupted(attempt, tools)
             # The outcome must reach the completer even if this task is cancelled.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + HANDOVER_S):
-                await tools.finish(Finished(claim, settlement, attempt.elapsed_s))
+                await tools.finish(Finished(claim, _with_ran(settlement, number, attempt), attempt.elapsed_s))
     if isinstance(settlement, Done):
         await _tidy_up(claim, settlement, tools)
 
@@ -171,6 +171,15 @@ def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settle
         random=tools.random(),
         cooldown=effect.cooldown if effect else None,
     )
+
+
+def _with_ran(settlement: Settlement, number: int, attempt: Attempt) -> Settlement:
+    """The settlement with what is kept of the attempt. A destination that fetches an object itself gets all of it."""
+    if attempt.meter is not None:
+        sent_bytes = attempt.meter.bytes_out
+    else:
+        sent_bytes = settlement.seen.bytes if isinstance(settlement, Done) else 0
+    return evolve(settlement, ran=Ran(number, attempt.lane_address, sent_bytes))
 
 
 def _observe_attempt(attempt: Attempt, observe: Observer) -> None:

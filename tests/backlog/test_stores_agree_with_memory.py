@@ -103,6 +103,7 @@ async def everything_visible(store: Store) -> list[Any]:
     seen.append(await store.events_after(2, limit=500))
     seen.append(await store.events_after(0, limit=4))
     seen.append(await store.last_seq())
+    seen += [await store.attempts(job_id) for job_id in ("x", "y", *(f"job-{n}" for n in range(1, 5)))]
     for destination in DESTINATIONS:
         for kind in KINDS:
             seen += [await store.find(destination, kind, sha256=digest) for digest in DIGESTS[1:]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -36,6 +37,11 @@ async def ended(url: str, *states: str) -> dict[str, Any]:
             while (job := await client.call("get", {"id": "lost"}))["state"] not in states:
                 await trio.sleep(0.05)
     return job
+
+
+async def attempts_of(url: str) -> list[dict[str, Any]]:
+    async with connect(url, None) as client:
+        return list((await client.call("attempts", {"id": "lost"}))["attempts"])
 
 
 async def until_delivered(emulator: BotApiEmulator, deliveries: int) -> None:
@@ -85,7 +91,13 @@ async def test_a_job_that_kills_its_process_every_time_fails_in_the_log_and_the_
         async with serving(config, log) as service:
             job = await ended(service.websocket, "failed")
             await counted(service.http, 'streamwarm_jobs_total{destination="mybot",kind="document",outcome="failed"}')
+            attempts = await attempts_of(service.websocket)
     assert (job["attempt"], job["error"]["code"]) == (2, "worker_lost")
+    assert [(one["number"], one["outcome"], one["host"]) for one in attempts] == [
+        (1, "lost", socket.gethostname()),
+        (2, "lost", socket.gethostname()),
+    ]
+    assert {one["process"] for one in attempts} <= set(range(1, processes + 1))
     with closing(sqlite3.connect(tmp_path / "streamwarm.db")) as database:
         assert database.execute("SELECT status FROM media_cache").fetchall() == [("error",)]
     assert failures_in(log) == [("lost", "worker_lost", "failed")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import httpx
@@ -38,6 +39,16 @@ async def test_what_failed_is_listed_explained_retried_and_forgotten_by_filter(
 
         shown = await cli("jobs", "show", ids[0], *op.reach)
         assert "what to do: check the key" in shown.out
+        head, _, attempts = shown.out.partition("\nattempts:\n")
+        assert "attempt: 1" in head
+        [line] = attempts.splitlines()
+        number, started, ended, outcome, host, process, worker, *_, error = line.split("\t")
+        assert (number, outcome, host, process) == ("1", "failed", socket.gethostname(), "1")
+        assert started <= ended
+        assert 1 <= int(worker) <= 5
+        assert error.startswith("source_not_found: ")
+        [described] = (await cli("jobs", "show", ids[0], "--json", *op.reach)).json()
+        assert [one["outcome"] for one in described["attempts"]] == ["failed"]
 
         await put(object_store, {f"gone{way}/{n}.bin": b"found" * 100 for n in range(2)})
         await op.world.client.call("watch", {"ids": ids})

@@ -17,10 +17,11 @@ _EMPTY_LIST = b'<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTru
 
 @define(eq=False)
 class MemoryBucket:
-    """Objects by key. It trusts every signature."""
+    """Objects by key. It trusts every signature. While it `is_down`, it answers 503 to everything."""
 
     name: str
     objects: dict[str, bytes] = field(factory=dict)
+    is_down: bool = False
 
     async def serve(self, connection: Connection) -> None:
         while (request := await connection.request()) is not None:
@@ -32,7 +33,9 @@ class MemoryBucket:
     async def _answer(self, connection: Connection, request: h11.Request, body: bytes) -> None:
         target = urlsplit(request.target.decode())
         key = unquote(target.path.removeprefix(f"/{self.name}").removeprefix("/"))
-        if request.method == b"PUT":
+        if self.is_down:
+            await connection.answer(503, [], b"<Error><Code>ServiceUnavailable</Code></Error>")
+        elif request.method == b"PUT":
             self.objects[key] = body
             await connection.answer(200, [("ETag", _etag(body))])
         elif "list-type" in parse_qs(target.query):

@@ -24,9 +24,10 @@ class Received:
 
 @define(eq=False)
 class HttpSink:
-    """Answers 201 to every complete request, with `answer_headers`."""
+    """Answers `status` to every complete request, with `answer_headers`."""
 
     answer_headers: list[tuple[str, str]] = Factory(list)
+    status: int = 201
     received: list[Received] = Factory(list)
     port: int = 0
 
@@ -41,7 +42,7 @@ class HttpSink:
                 before = headers.get(name.decode())
                 headers[name.decode()] = f"{before}, {value.decode()}" if before else value.decode()
             self.received.append(Received(request.method.decode(), request.target.decode(), headers, bytes(body)))
-            await connection.answer(201, self.answer_headers)
+            await connection.answer(self.status, self.answer_headers)
 
 
 @define(eq=False)

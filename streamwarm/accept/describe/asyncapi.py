@@ -30,6 +30,7 @@ _SEEN = {"type": "object", "properties": {"seq": SEQ.schema()}}
 _RESULTS: dict[str, dict[str, Any]] = {
     "push": ref("PushAnswer"),
     "get": ref("Job"),
+    "attempts": ref("Attempts"),
     "find": or_null(ref("WarmRecord")),
     "list": ref("Page"),
     "cancel": ref("Job"),

@@ -58,6 +58,7 @@ def _paths() -> dict[str, Any]:
             for action in Action
         },
         "/v1/jobs/{id}": {"get": _of_job("A job.")},
+        "/v1/jobs/{id}/attempts": {"get": _of_job("The job's last attempts, oldest first.", answer="Attempts")},
         "/v1/jobs/{id}/retry": {"post": _of_job("Queue it again. Answers the job afterwards.")},
         "/v1/jobs/{id}/cancel": {"post": _of_job("Cancel it. Answers the job afterwards.")},
         "/v1/media/{destination}/{kind}/{sha256_or_key}": {
@@ -87,9 +88,9 @@ def _change(action: Action) -> _Operation:
     return {**operation, "requestBody": _body(ref("ChangeJobs"))}
 
 
-def _of_job(summary: str, *, named: bool = False) -> _Operation:
+def _of_job(summary: str, *, named: bool = False, answer: str = "Job") -> _Operation:
     """`named`: the path is fixed, with the id in it."""
-    operation = _answers(summary, ref("Job"), errors=(*_GUARDED, 400, 404, 503))
+    operation = _answers(summary, ref(answer), errors=(*_GUARDED, 400, 404, 503))
     return operation if named else {**operation, "parameters": [_in_path("id", ID.schema())]}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from streamwarm.accept.wire.fields import Field, or_null, ref
 from streamwarm.accept.wire.table import COMPONENTS, COUNT, DIGEST, KIND, STATE
 from streamwarm.errors import ErrorCode
+from streamwarm.model import Outcome
 
 
 def _object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -47,6 +48,19 @@ _JOB_VIEW = {
 }
 
 _OUTCOME = {"result": _RESULT, "error": ref("JobError"), "retry_at": _AT}
+
+_ATTEMPT = {
+    "number": _COUNT | {"description": "Attempts that did not count against queue.max_attempts have one too."},
+    "started_at": _AT,
+    "ended_at": or_null(_AT) | {"description": "Null while it runs."},
+    "host": or_null(_TEXT),
+    "process": or_null(_COUNT),
+    "worker": or_null(_COUNT),
+    "chat": or_null(_TEXT),
+    "bytes": or_null(_COUNT) | {"description": "Sent to the destination."},
+    "outcome": or_null({"enum": [outcome.value for outcome in Outcome]}),
+    "error": or_null(ref("JobError")),
+}
 
 EVENT = _object(
     {
@@ -105,6 +119,9 @@ SCHEMAS: dict[str, Any] = {
     "JobError": _object(
         {"code": {"enum": [code.value for code in ErrorCode]}, "message": _TEXT, "permanent": {"type": "boolean"}},
         required=("code", "message", "permanent"),
+    ),
+    "Attempts": _object(
+        {"attempts": {"type": "array", "items": _object(_ATTEMPT, required=tuple(_ATTEMPT))}}, required=("attempts",)
     ),
     "Page": _object(
         {"jobs": {"type": "array", "items": ref("Job")}, "next": or_null(_COUNT)}, required=("jobs", "next")

@@ -123,6 +123,7 @@ class _Api:
                 for action in Action
             },
             "/v1/jobs/{id}": {"GET": self.get},
+            "/v1/jobs/{id}/attempts": {"GET": self.attempts},
             "/v1/jobs/{id}/retry": {"POST": self.retry},
             "/v1/jobs/{id}/cancel": {"POST": self.cancel},
             "/v1/pause": {"POST": self.pause},
@@ -163,6 +164,9 @@ class _Api:
 
     async def get(self, request: Request) -> Response:
         return await self.job(_job_id(request), request)
+
+    async def attempts(self, request: Request) -> Response:
+        return Json(await self._intake.attempts(_job_id(request)))
 
     async def job(self, job_id: str, _: Request) -> Response:
         return Json(await self._intake.get(job_id))

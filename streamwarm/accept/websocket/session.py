@@ -45,6 +45,7 @@ from streamwarm.accept.wire.requests import (
     ChangeJobs,
     FindRecord,
     ForgetRecord,
+    GetAttempts,
     GetJob,
     ListJobs,
     PauseSending,
@@ -155,12 +156,8 @@ class Session:
         match request:
             case PushJobs():
                 return await self._push(request)
-            case GetJob(job_id):
-                return await self._intake.get(job_id)
-            case FindRecord(lookup):
-                return await self._intake.find(lookup)
-            case ListJobs():
-                return await self._intake.list_jobs(request)
+            case GetJob() | GetAttempts() | FindRecord() | ListJobs():
+                return await self._look_up(request)
             case CancelJob(job_id):
                 return await self._intake.cancel(job_id)
             case RetryJob(job_id):
@@ -179,6 +176,16 @@ class Session:
             case ResumeSending():
                 return await self._intake.resume(request)
         return await self._intake.stats()
+
+    async def _look_up(self, request: GetJob | GetAttempts | FindRecord | ListJobs) -> JsonObject | None:
+        match request:
+            case GetJob(job_id):
+                return await self._intake.get(job_id)
+            case GetAttempts(job_id):
+                return await self._intake.attempts(job_id)
+            case FindRecord(lookup):
+                return await self._intake.find(lookup)
+        return await self._intake.list_jobs(request)
 
     async def _push(self, request: PushJobs) -> JsonObject:
         if not request.watch:

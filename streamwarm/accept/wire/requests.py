@@ -53,6 +53,11 @@ class GetJob:
 
 
 @frozen
+class GetAttempts:
+    id: str
+
+
+@frozen
 class FindRecord:
     lookup: Lookup
 
@@ -124,6 +129,7 @@ class GetStats:
 Request = (
     PushJobs
     | GetJob
+    | GetAttempts
     | FindRecord
     | ListJobs
     | CancelJob
@@ -191,6 +197,7 @@ def _lookup(params: Mapping[str, Any]) -> Lookup:
 _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Request]] = {
     "push": parse_push,
     "get": lambda params: GetJob(_id(params)),
+    "attempts": lambda params: GetAttempts(_id(params)),
     "find": lambda params: FindRecord(_lookup(params)),
     "list": parse_list,
     "cancel": lambda params: CancelJob(_id(params)),

@@ -120,6 +120,7 @@ RESUME = Shape({"destination": NAME, "until": Time(description="Ignored: the pau
 PARAMS: Mapping[str, Shape | EitherShape] = {
     "push": PUSH,
     "get": BY_ID,
+    "attempts": BY_ID,
     "find": LOOKUP,
     "list": LIST,
     "cancel": BY_ID,

@@ -5,12 +5,13 @@ Members that the contract calls optional are left out while they are unknown; th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from streamwarm.backlog.store import Page
 from streamwarm.errors import JobError
-from streamwarm.model import Event, Job, JsonObject, Progress, WarmRecord
+from streamwarm.model import AttemptRecord, Event, Job, JsonObject, Progress, WarmRecord
 
 
 def rfc3339(at: float) -> str:
@@ -40,6 +41,26 @@ def job_view(job: Job) -> JsonObject:
 def page_view(page: Page) -> JsonObject:
     """What `list` answers; `next` is null on the last page."""
     return {"jobs": [job_view(job) for job in page.jobs], "next": page.next}
+
+
+def attempts_view(attempts: Sequence[AttemptRecord]) -> JsonObject:
+    """What `attempts` answers, by number. Every member is there; it is null while it is not known."""
+    return {"attempts": [_attempt_view(attempt) for attempt in attempts]}
+
+
+def _attempt_view(attempt: AttemptRecord) -> JsonObject:
+    return {
+        "number": attempt.number,
+        "started_at": rfc3339(attempt.started_at),
+        "ended_at": None if attempt.ended_at is None else rfc3339(attempt.ended_at),
+        "host": attempt.host,
+        "process": attempt.process,
+        "worker": attempt.worker,
+        "chat": attempt.lane,
+        "bytes": attempt.bytes,
+        "outcome": attempt.outcome,
+        "error": None if attempt.error is None else _error_view(attempt.error),
+    }
 
 
 def event_view(event: Event) -> JsonObject:
@@ -90,7 +111,11 @@ def _outcome(result: JsonObject | None, error: JobError | None, retry_at: float 
     if result is not None:
         outcome["result"] = result
     if error is not None:
-        outcome["error"] = {"code": error.code, "message": error.message, "permanent": error.permanent}
+        outcome["error"] = _error_view(error)
     if retry_at is not None:
         outcome["retry_at"] = rfc3339(retry_at)
     return outcome
+
+
+def _error_view(error: JobError) -> JsonObject:
+    return {"code": error.code, "message": error.message, "permanent": error.permanent}

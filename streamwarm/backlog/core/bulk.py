@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.lifecycle import CANCELLABLE, RETRYABLE
 from streamwarm.backlog.core.operations import apply, delete_jobs, list_jobs
 from streamwarm.backlog.core.tables import JobTable, MediaQuery, Tables
@@ -61,8 +62,11 @@ def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
 
 
 def _cancel(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
-    changed = [cancelled(stored, now) for stored in jobs if stored.job.state in CANCELLABLE]
+    cancellable = [stored for stored in jobs if stored.job.state in CANCELLABLE]
+    changed = [cancelled(stored, now) for stored in cancellable]
     apply(tables, changed)
+    cut_off = [stored for stored in cancellable if stored.job.state is State.RUNNING]
+    tables.attempts.append([attempts.cancelled(stored, now) for stored in cut_off])
     return [stored.job for stored in changed]
 
 

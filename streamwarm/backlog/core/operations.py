@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from attrs import evolve
 
+from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.core.push_plan import Known, plan_push
@@ -29,7 +30,7 @@ from streamwarm.backlog.core.transitions import (
 from streamwarm.backlog.settlement import Done, Retry, Settlement
 from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
 from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
-from streamwarm.model import Claim, Job, Lease, NewJob, QueuedJob, State, WarmRecord
+from streamwarm.model import AttemptRecord, Claim, Holder, Job, Lease, NewJob, QueuedJob, State, WarmRecord
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,
@@ -91,14 +92,19 @@ def _best_of(jobs: JobTable, destination: str, share: int, *, now: float, max_wa
 
 
 def claim(
-    tables: Tables, now: float, choices: Sequence[Sequence[str]], tokens: Sequence[str], lease_s: float
+    tables: Tables,
+    now: float,
+    choices: Sequence[Sequence[str]],
+    tokens: Sequence[str],
+    lease_s: float,
+    holder: Holder,
 ) -> list[Claim]:
-    """Claim the first queued job of each of `choices`; `tokens[i]` becomes its lease."""
+    """Claim the first queued job of each of `choices` for `holder`; `tokens[i]` becomes its lease."""
     changed: list[StoredJob] = []
     claims: list[Claim] = []
     for stored, token in zip(_first_queued(tables.jobs, choices), tokens, strict=True):
         if stored is not None:
-            after = claimed(stored, token=token, now=now, lease_s=lease_s)
+            after = claimed(stored, token=token, now=now, lease_s=lease_s, holder=holder)
             changed.append(after)
             claims.append(Claim(after.job, Lease(after.job.id, token)))
     apply(tables, changed)
@@ -152,6 +158,7 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
     """Returns False for each settlement whose lease is lost."""
     jobs = tables.jobs.lock({settlement.lease.job_id for settlement in settlements})
     changed: list[StoredJob] = []
+    ended: list[AttemptRecord] = []
     answers: list[bool] = []
     for settlement in settlements:
         if isinstance(settlement, Retry) and settlement.cooldown is not None:
@@ -164,10 +171,12 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
         # A second settlement of the same lease in this batch must find it void.
         jobs[stored.job.id] = after = settled(stored, settlement, now)
         changed.append(after)
+        ended.append(attempts.settled(stored, settlement, now))
         if isinstance(settlement, Done):
             tables.media.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
             tables.media.put_seen(settlement.seen, now)
     apply(tables, changed)
+    tables.attempts.append(ended)
     return answers
 
 
@@ -182,6 +191,7 @@ def rescue(tables: Tables, now: float, limits: StoreBounds, *, everything: bool,
     lost = tables.jobs.lock_expired(math.inf if everything else now, limit)
     after = [rescued(stored, now=now, max_attempts=limits.max_attempts) for stored in lost]
     apply(tables, after)
+    tables.attempts.append([attempts.lost(*pair, now) for pair in zip(lost, after, strict=True)])
     abandoned = tuple(stored.job for stored in after if stored.job.state is not State.QUEUED)
     return Rescued(len(after) - len(abandoned), abandoned)
 
@@ -202,8 +212,9 @@ def prune(tables: Tables, now: float, limits: StoreBounds, limit: int) -> int:
 
 
 def delete_jobs(tables: Tables, jobs: Sequence[Job]) -> None:
-    """Delete jobs, their events, and the status that their media keys have of them; warm records stay."""
+    """Delete jobs, their events and attempts, and the status that their media keys have of them; warm records stay."""
     tables.media.delete_marks(jobs)
+    tables.attempts.delete(jobs)
     tables.jobs.delete(jobs)
 
 
@@ -229,6 +240,15 @@ def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits
         pauses=[pause for pause in found.pauses if pause.until is None or pause.until > now],
         cooldowns=[cooldown for cooldown in found.cooldowns if cooldown.until > now],
     )
+
+
+def list_attempts(tables: Tables, job_id: str) -> list[AttemptRecord] | None:
+    """Returns the attempts by number, the running one included, or None if no job has this id."""
+    stored = tables.jobs.by_id({job_id}).get(job_id)
+    if stored is None:
+        return None
+    now_running = [attempts.running(stored)] if stored.job.state is State.RUNNING else []
+    return [*tables.attempts.of_job(job_id), *now_running]
 
 
 def apply(tables: Tables, changed: Sequence[StoredJob]) -> None:

@@ -14,7 +14,19 @@ from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, SourcePause, UserPause
 from streamwarm.backlog.store import Counts
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Event, Job, JsonObject, Kind, MediaKey, QueuedJob, State, WarmRecord
+from streamwarm.model import (
+    AttemptRecord,
+    Event,
+    Holder,
+    Job,
+    JsonObject,
+    Kind,
+    MediaKey,
+    Outcome,
+    QueuedJob,
+    State,
+    WarmRecord,
+)
 from streamwarm.priority import base_score
 
 Row = Any
@@ -37,14 +49,22 @@ def job_from(row: Row) -> Job:
         updated_at=row["updated_at"],
         retry_at=row["retry_at"],
         result=_json_from(row["result"]),
-        error=_error_from(row),
+        error=error_from(row),
         possible_duplicate=bool(row["possible_duplicate"]),
+        first_failed_at=row["first_failed_at"],
     )
 
 
 def stored_job_from(row: Row) -> StoredJob:
-    departed = bool(row["departed"])
-    return StoredJob(job_from(row), row["queued_at"], row["lease_token"], row["lease_expires_at"], departed)
+    return StoredJob(
+        job_from(row),
+        row["queued_at"],
+        row["lease_token"],
+        row["lease_expires_at"],
+        departed=bool(row["departed"]),
+        tries=row["tries"],
+        holder=None if row["host"] is None else Holder(row["host"], row["process"]),
+    )
 
 
 def queued_job_from(row: Row) -> QueuedJob:
@@ -87,7 +107,11 @@ def changing_columns(stored: StoredJob) -> dict[str, object]:
         "result": json_text(job.result),
         "possible_duplicate": job.possible_duplicate,
         "departed": stored.departed,
-        **_error_columns(job.error),
+        "first_failed_at": job.first_failed_at,
+        "tries": stored.tries,
+        "host": stored.holder and stored.holder.host,
+        "process": stored.holder and stored.holder.process,
+        **error_columns(job.error),
     }
 
 
@@ -102,7 +126,7 @@ def event_from(row: Row) -> Event:
         kind=Kind(row["kind"]),
         r2_key=row["r2_key"],
         result=_json_from(row["result"]),
-        error=_error_from(row),
+        error=error_from(row),
         retry_at=row["retry_at"],
     )
 
@@ -118,8 +142,30 @@ def event_row(event: Event) -> dict[str, object]:
         "r2_key": event.r2_key,
         "result": json_text(event.result),
         "retry_at": event.retry_at,
-        **_error_columns(event.error),
+        **error_columns(event.error),
     }
+
+
+def attempt_from(row: Row) -> AttemptRecord:
+    return AttemptRecord(
+        job_id=row["job_id"],
+        number=row["number"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        host=row["host"],
+        process=row["process"],
+        worker=row["worker"],
+        lane=row["lane"],
+        bytes=row["bytes"],
+        outcome=Outcome(row["outcome"]),
+        error=error_from(row),
+    )
+
+
+def attempt_row(attempt: AttemptRecord) -> dict[str, object]:
+    columns = {**asdict(attempt, recurse=False), **error_columns(attempt.error)}
+    del columns["error"]
+    return columns
 
 
 def record_from(row: Row) -> WarmRecord:
@@ -228,13 +274,13 @@ def _json_from(text: str | None) -> JsonObject | None:
     return value
 
 
-def _error_from(row: Row) -> JobError | None:
+def error_from(row: Row) -> JobError | None:
     if row["error_code"] is None:
         return None
     return JobError(ErrorCode(row["error_code"]), row["error_message"], bool(row["error_permanent"]))
 
 
-def _error_columns(error: JobError | None) -> dict[str, object]:
+def error_columns(error: JobError | None) -> dict[str, object]:
     return {
         "error_code": error and error.code.value,
         "error_message": error and error.message,

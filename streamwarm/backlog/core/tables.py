@@ -1,6 +1,6 @@
 """The tables of a store as the operations use them: reads and writes inside one open transaction.
 
-There are three: jobs (with their events), media, and what processes share. `operations.py` decides over these
+There are four: jobs (with their events), attempts, media, and what processes share. `operations.py` decides over these
 interfaces, so that every store gives the same answers. An implementation only knows how rows are kept and found. A
 method's cost grows with what it returns, never with the size of the store.
 """
@@ -17,7 +17,7 @@ from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 from streamwarm.backlog.store import Counts, Filter
-from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+from streamwarm.model import AttemptRecord, Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
 
 PENDING = frozenset({State.QUEUED, State.WAITING, State.RUNNING})
 """The states that `max_pending` bounds."""
@@ -141,6 +141,22 @@ class JobTable(Protocol):
         ...
 
 
+class AttemptTable(Protocol):
+    """The attempts that have ended."""
+
+    def append(self, attempts: Sequence[AttemptRecord]) -> None:
+        """Store attempts. Of each job, the last `KEPT_ATTEMPTS` stay."""
+        ...
+
+    def of_job(self, job_id: str) -> list[AttemptRecord]:
+        """A job's attempts by number."""
+        ...
+
+    def delete(self, jobs: Sequence[Job]) -> None:
+        """Delete the attempts of these jobs."""
+        ...
+
+
 class MediaTable(Protocol):
     """What is known per media key: a warm record, or the status of the job that makes one. And what was last seen of
     each object."""
@@ -219,10 +235,13 @@ class SharedTable(Protocol):
 
 
 class Tables(Protocol):
-    """The three tables of a store, as one transaction sees and changes them."""
+    """The tables of a store, as one transaction sees and changes them."""
 
     @property
     def jobs(self) -> JobTable: ...
+
+    @property
+    def attempts(self) -> AttemptTable: ...
 
     @property
     def media(self) -> MediaTable: ...

@@ -14,7 +14,8 @@ from attrs import evolve, frozen
 from streamwarm.backlog.core.lifecycle import check_change
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Event, Job, NewJob, QueuedJob, State
+from streamwarm.model import Event, Holder, Job, NewJob, QueuedJob, State
+from streamwarm.retry import is_patient
 
 
 @frozen
@@ -22,7 +23,8 @@ class StoredJob:
     """A job, and what only the store needs of it.
 
     `queued_at` is when it was last queued. The lease is that of its running attempt. `departed` is True if the last
-    bytes of that attempt may have left and the policy for a lost answer is `hold`. Times are Unix seconds.
+    bytes of that attempt may have left and the policy for a lost answer is `hold`. `tries` counts all claims, and
+    `holder` is the process that has the running attempt. Times are Unix seconds.
     """
 
     job: Job
@@ -30,6 +32,8 @@ class StoredJob:
     lease_token: str | None = None
     lease_expires_at: float | None = None
     departed: bool = False
+    tries: int = 0
+    holder: Holder | None = None
 
     @property
     def as_queued(self) -> QueuedJob:
@@ -56,9 +60,10 @@ def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:
     return StoredJob(job, queued_at=now)
 
 
-def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float) -> StoredJob:
+def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float, holder: Holder) -> StoredJob:
     after = _moved(stored, State.RUNNING, now, attempt=stored.job.attempt + 1)
-    return evolve(after, lease_token=token, lease_expires_at=now + lease_s)
+    tries = stored.tries + 1
+    return evolve(after, lease_token=token, lease_expires_at=now + lease_s, tries=tries, holder=holder)
 
 
 def departing(stored: StoredJob, departed: bool) -> StoredJob:
@@ -82,6 +87,7 @@ def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
                 retry_at=settlement.retry_at,
                 attempt=stored.job.attempt - (0 if settlement.counts else 1),
                 possible_duplicate=stored.job.possible_duplicate or settlement.possible_duplicate,
+                first_failed_at=_first_failed_at(stored.job, now) if settlement.counts else stored.job.first_failed_at,
             )
         case Release():
             return _moved(stored, State.QUEUED, now, attempt=stored.job.attempt - 1)
@@ -98,12 +104,16 @@ def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
     The attempt stays counted, so that a job that kills its process every time fails in the end (fault 24). If its last
     bytes had departed, it becomes `unknown` and a user decides. Otherwise nobody knows how far the worker came, so the
     next delivery may be the second.
+
+    While passing trouble has given the job more attempts than `max_attempts` (`retry.PATIENCE_S`), a process that
+    dies does not end them.
     """
     if stored.departed:
         message = "its worker was lost between the last bytes and the answer: the file may have been delivered"
         error = JobError(ErrorCode.DELIVERY_UNKNOWN, message, permanent=False)
         return _moved(stored, State.UNKNOWN, now, error=error)
-    if stored.job.attempt < max_attempts:
+    first_failed_at = stored.job.first_failed_at
+    if stored.job.attempt < max_attempts or (first_failed_at is not None and is_patient(first_failed_at, now)):
         return _moved(stored, State.QUEUED, now, possible_duplicate=True)
     message = (
         f"its worker was lost in each of {stored.job.attempt} attempts, the last one included; "
@@ -134,6 +144,7 @@ def requeued(stored: StoredJob, now: float) -> StoredJob:
         result=None,
         error=None,
         possible_duplicate=stored.job.possible_duplicate or answer_lost,
+        first_failed_at=None,
     )
 
 
@@ -158,11 +169,15 @@ def event_of(job: Job) -> Event:
     )
 
 
+def _first_failed_at(job: Job, now: float) -> float:
+    return now if job.first_failed_at is None else job.first_failed_at
+
+
 def _moved(stored: StoredJob, state: State, now: float, **changes: Any) -> StoredJob:
     """`stored` in another state, without its lease. If it becomes queued, its wait starts `now`."""
     check_change(stored.job.state, state)
     job = evolve(stored.job, state=state, updated_at=now, **{"retry_at": None, **changes})
-    return StoredJob(job, queued_at=now if state is State.QUEUED else stored.queued_at)
+    return StoredJob(job, queued_at=now if state is State.QUEUED else stored.queued_at, tries=stored.tries)
 
 
 MAKERS: Mapping[tuple[State, State], tuple[Callable[..., StoredJob], ...]] = {

@@ -17,6 +17,7 @@ from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.model import LOCAL, Holder
 
 
 @asynccontextmanager
@@ -26,11 +27,14 @@ async def open_memory_store(
     now: Callable[[], float],
     new_id: Callable[[], str],
     new_token: Callable[[], str],
+    holder: Holder = LOCAL,
 ) -> AsyncIterator[Store]:
-    """A fresh, empty store. `now` gives Unix seconds."""
+    """A fresh, empty store. `now` gives Unix seconds; `holder` is kept with the attempts."""
     commits = CommitSignal()
     transactions = _InPlace(MemoryTables(), commits, now)
-    yield TransactionalStore(transactions, commits, limits, new_id, new_token, inf, now, process=new_token())
+    yield TransactionalStore(
+        transactions, commits, limits, new_id, new_token, inf, now, process=new_token(), holder=holder
+    )
 
 
 @define(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from streamwarm.backlog.memory.attempts import MemoryAttempts
 from streamwarm.backlog.memory.jobs import MemoryJobs
 from streamwarm.backlog.memory.media import MemoryMedia
 from streamwarm.backlog.memory.shared import MemoryShared
@@ -14,5 +15,6 @@ class MemoryTables:
     """The `Tables` of a fresh store."""
 
     jobs: MemoryJobs = field(factory=MemoryJobs)
+    attempts: MemoryAttempts = field(factory=MemoryAttempts)
     media: MemoryMedia = field(factory=MemoryMedia)
     shared: MemoryShared = field(factory=MemoryShared)

@@ -32,6 +32,7 @@ from streamwarm.backlog.postgres.writer import DOUBT_LIMIT_S, Writer, end_transa
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.model import LOCAL, Holder
 from streamwarm.threads import RunSync
 
 POLL_S = 2.0
@@ -65,10 +66,11 @@ async def open_postgres_store(
     now: Now | None = None,
     poll_s: float = POLL_S,
     doubt_limit_s: float = DOUBT_LIMIT_S,
+    holder: Holder = LOCAL,
 ) -> AsyncIterator[Store]:
     """Open the store in the database at `url`; create or migrate it if need be. Time is the server's, except in tests
     that give `now`. `monotonic` carries it on between two of the server's answers. `new_name` gives names of writers
-    and of their writes, which must differ from all others in the database.
+    and of their writes, which must differ from all others in the database. `holder` is kept with the attempts.
 
     On leaving, pending writes are committed first, and this process is removed from those that share the budgets.
     Raises `StoreUnavailable` if the server cannot be reached.
@@ -91,7 +93,7 @@ async def open_postgres_store(
             try:
                 process = new_token()
                 yield TransactionalStore(
-                    transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process
+                    transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process, holder
                 )
                 with trio.move_on_after(_LEAVE_S):
                     await run_sync(reader.drop_process, process, abandon_on_cancel=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import frozen
 from psycopg import Pipeline
 
+from streamwarm.backlog.postgres.attempts import PostgresAttempts
 from streamwarm.backlog.postgres.jobs import PostgresJobs
 from streamwarm.backlog.postgres.media import PostgresMedia
 from streamwarm.backlog.postgres.server import PgConnection
@@ -19,6 +20,7 @@ class PostgresTables:
     """The `Tables` of one transaction. It locks what it reads in order to change it."""
 
     jobs: PostgresJobs
+    attempts: PostgresAttempts
     media: PostgresMedia
     shared: PostgresShared
     _sql: Statements
@@ -26,7 +28,7 @@ class PostgresTables:
     @classmethod
     def over(cls, connection: PgConnection, pipeline: Pipeline, queries: Mapping[str, str]) -> PostgresTables:
         sql = Statements(connection, pipeline, queries)
-        return cls(PostgresJobs(sql), PostgresMedia(sql), PostgresShared(sql), sql)
+        return cls(PostgresJobs(sql), PostgresAttempts(sql), PostgresMedia(sql), PostgresShared(sql), sql)
 
     @property
     def wrote(self) -> bool:

@@ -24,7 +24,7 @@ from streamwarm.backlog.sqlite.tables import SqliteTables
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Event
+from streamwarm.model import LOCAL, Event, Holder
 from streamwarm.threads import RunSync
 
 READERS = 2
@@ -51,8 +51,10 @@ async def open_sqlite_store(
     new_token: Callable[[], str],
     run_sync: RunSync,
     connect: Connect = connect,
+    holder: Holder = LOCAL,
 ) -> AsyncIterator[Store]:
-    """Open the store in the file at `path`; create or migrate it if need be. `now` gives Unix seconds.
+    """Open the store in the file at `path`; create or migrate it if need be. `now` gives Unix seconds; `holder`
+    is kept with the attempts.
 
     On leaving, pending writes are committed first. Raises `StoreUnavailable` if the file cannot be opened.
     """
@@ -76,7 +78,9 @@ async def open_sqlite_store(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             try:
-                yield TransactionalStore(transactions, commits, limits, new_id, new_token, POLL_S, now, new_token())
+                yield TransactionalStore(
+                    transactions, commits, limits, new_id, new_token, POLL_S, now, new_token(), holder
+                )
             finally:
                 writer.close()
 

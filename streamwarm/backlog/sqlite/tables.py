@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from streamwarm.backlog.sqlite.attempts import SqliteAttempts
 from streamwarm.backlog.sqlite.jobs import SqliteJobs
 from streamwarm.backlog.sqlite.media import SqliteMedia
 from streamwarm.backlog.sqlite.shared import SqliteShared
@@ -19,10 +20,17 @@ class SqliteTables:
 
     connection: sqlite3.Connection
     jobs: SqliteJobs
+    attempts: SqliteAttempts
     media: SqliteMedia
     shared: SqliteShared
 
     @classmethod
     def over(cls, connection: sqlite3.Connection, queries: Mapping[str, str]) -> SqliteTables:
         statements = Statements(connection, queries)
-        return cls(connection, SqliteJobs(statements), SqliteMedia(statements), SqliteShared(statements))
+        return cls(
+            connection,
+            SqliteJobs(statements),
+            SqliteAttempts(statements),
+            SqliteMedia(statements),
+            SqliteShared(statements),
+        )

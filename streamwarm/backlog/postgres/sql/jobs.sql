@@ -40,7 +40,7 @@ UPDATE counters SET value = %(seq)s WHERE name = 'jobs' AND value < %(seq)s;
 INSERT INTO jobs (
     seq, id, destination, kind, r2_key, sha256, bytes, options, media_reference, base_score, state, attempt,
     created_at, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process
 )
 SELECT * FROM unnest(
     %(seq)s::bigint[], %(id)s::text[], %(destination)s::text[], %(kind)s::text[], %(r2_key)s::text[],
@@ -49,7 +49,8 @@ SELECT * FROM unnest(
     %(updated_at)s::double precision[], %(queued_at)s::double precision[], %(retry_at)s::double precision[],
     %(lease_token)s::text[], %(lease_expires_at)s::double precision[], %(result)s::text[],
     %(error_code)s::text[], %(error_message)s::text[], %(error_permanent)s::boolean[],
-    %(possible_duplicate)s::boolean[], %(departed)s::boolean[]
+    %(possible_duplicate)s::boolean[], %(departed)s::boolean[], %(first_failed_at)s::double precision[],
+    %(tries)s::integer[], %(host)s::text[], %(process)s::integer[]
 );
 
 -- name: update_jobs
@@ -57,16 +58,18 @@ UPDATE jobs SET
     state = new.state, attempt = new.attempt, updated_at = new.updated_at, queued_at = new.queued_at,
     retry_at = new.retry_at, lease_token = new.lease_token, lease_expires_at = new.lease_expires_at,
     result = new.result, error_code = new.error_code, error_message = new.error_message,
-    error_permanent = new.error_permanent, possible_duplicate = new.possible_duplicate, departed = new.departed
+    error_permanent = new.error_permanent, possible_duplicate = new.possible_duplicate, departed = new.departed,
+    first_failed_at = new.first_failed_at, tries = new.tries, host = new.host, process = new.process
 FROM unnest(
     %(seq)s::bigint[], %(state)s::text[], %(attempt)s::integer[], %(updated_at)s::double precision[],
     %(queued_at)s::double precision[], %(retry_at)s::double precision[], %(lease_token)s::text[],
     %(lease_expires_at)s::double precision[], %(result)s::text[], %(error_code)s::text[],
     %(error_message)s::text[], %(error_permanent)s::boolean[], %(possible_duplicate)s::boolean[],
-    %(departed)s::boolean[]
+    %(departed)s::boolean[], %(first_failed_at)s::double precision[], %(tries)s::integer[], %(host)s::text[],
+    %(process)s::integer[]
 ) AS new (
     seq, state, attempt, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process
 )
 WHERE jobs.seq = new.seq AND jobs.seq = ANY(%(seq)s::bigint[]);
 

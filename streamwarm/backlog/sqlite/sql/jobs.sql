@@ -15,11 +15,12 @@ SELECT seq FROM sqlite_sequence WHERE name = :name;
 INSERT INTO jobs (
     seq, id, destination, kind, r2_key, sha256, bytes, options, media_reference, base_score, state, attempt,
     created_at, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process
 ) VALUES (
     :seq, :id, :destination, :kind, :r2_key, :sha256, :bytes, :options, :media_reference, :base_score, :state,
     :attempt, :created_at, :updated_at, :queued_at, :retry_at, :lease_token, :lease_expires_at, :result,
-    :error_code, :error_message, :error_permanent, :possible_duplicate, :departed
+    :error_code, :error_message, :error_permanent, :possible_duplicate, :departed, :first_failed_at,
+    :tries, :host, :process
 );
 
 -- name: update_job
@@ -27,7 +28,8 @@ UPDATE jobs SET
     state = :state, attempt = :attempt, updated_at = :updated_at, queued_at = :queued_at, retry_at = :retry_at,
     lease_token = :lease_token, lease_expires_at = :lease_expires_at, result = :result,
     error_code = :error_code, error_message = :error_message, error_permanent = :error_permanent,
-    possible_duplicate = :possible_duplicate, departed = :departed
+    possible_duplicate = :possible_duplicate, departed = :departed, first_failed_at = :first_failed_at,
+    tries = :tries, host = :host, process = :process
 WHERE seq = :seq;
 
 -- name: extend_lease

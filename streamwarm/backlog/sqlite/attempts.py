@@ -1,0 +1,32 @@
+"""Attempts that have ended, in SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from streamwarm.backlog.core import rows
+from streamwarm.backlog.core.attempts import KEPT_ATTEMPTS
+from streamwarm.backlog.sqlite.statements import Statements
+from streamwarm.model import AttemptRecord, Job
+
+
+@frozen(eq=False)
+class SqliteAttempts:
+    """An `AttemptTable`."""
+
+    _sql: Statements
+
+    def append(self, attempts: Sequence[AttemptRecord]) -> None:
+        self._sql.run_many("insert_attempt", map(rows.attempt_row, attempts))
+        old = ((one.job_id, one.number - KEPT_ATTEMPTS) for one in attempts)
+        self._sql.run_many(
+            "delete_old_attempts", ({"job_id": job_id, "up_to": up_to} for job_id, up_to in old if up_to > 0)
+        )
+
+    def of_job(self, job_id: str) -> list[AttemptRecord]:
+        return [rows.attempt_from(row) for row in self._sql.all("attempts_of_job", job_id=job_id)]
+
+    def delete(self, jobs: Sequence[Job]) -> None:
+        self._sql.run_many("delete_attempts_of_job", ({"job_id": job.id} for job in jobs))
