@@ -16,7 +16,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Settlement
-from streamwarm.backlog.shared_limits import MovedLane, SharedLimits
+from streamwarm.backlog.shared_limits import SharedLimitsStore
 from streamwarm.model import (
     AttemptRecord,
     Claim,
@@ -136,7 +136,7 @@ class Rescued:
     abandoned: tuple[Job, ...] = ()
 
 
-class Store(Protocol):
+class Store(SharedLimitsStore, Protocol):
     """A durable backlog. Implementations: `sqlite/`, `postgres/`, `memory/`."""
 
     def now(self) -> float:
@@ -270,45 +270,6 @@ class Store(Protocol):
         ...
 
     async def counts(self) -> Counts: ...
-
-    async def pause(self, destination: str | None, until: float | None) -> None:
-        """Record a user's pause of one destination, or of the whole service (None). It replaces an earlier one of the
-        same destination. `until`: see `UserPause`."""
-        ...
-
-    async def pause_source(self, reason: str) -> None:
-        """Pause the bucket for every process, unless it is paused already. `SharedLimits.source` has the pause."""
-        ...
-
-    async def take_lease(self, name: str, token: str, *, lease_s: float) -> bool:
-        """Take or keep the right to do what only one process may do at a time. Returns False if another holds it, or
-        if there is nothing to do: no lease has that name."""
-        ...
-
-    async def end_lease(self, name: str, token: str) -> bool:
-        """End what the lease is about, and with it the lease: for `SOURCE_LEASE`, the pause of the bucket.
-
-        Returns False if `token` does not hold it.
-        """
-        ...
-
-    async def resume(self, destination: str | None) -> None:
-        """Drop exactly that pause. Resuming the whole service leaves a destination's own pause, and vice versa.
-
-        A destination's resume is counted even if it was not paused: it clears the destination's faults.
-        """
-        ...
-
-    async def move_lane(self, moved: MovedLane) -> None:
-        """Record the lane's new address. It replaces an earlier one."""
-        ...
-
-    async def shared_limits(self) -> SharedLimits:
-        """Record that this process is alive, and read what all processes have recorded.
-
-        Each list is in the order of its names; the whole service's pause comes first.
-        """
-        ...
 
     async def check_writable(self) -> None:
         """Raise `StoreUnavailable` if the store does not take a write now."""

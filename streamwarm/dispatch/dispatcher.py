@@ -18,15 +18,15 @@ import trio
 from attrs import define, field
 
 from streamwarm.backlog.settlement import Release
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, PauseEffect
+from streamwarm.backlog.shared_limits import MovedLane, PauseEffect
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.arrivals import Arrivals
 from streamwarm.dispatch.choices import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departure_turns import DepartureTurns
 from streamwarm.dispatch.limits import Limits
-from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.errors import DestinationError, ErrorCode, StoreUnavailable
+from streamwarm.dispatch.refusals import pause_after
+from streamwarm.errors import DestinationError, StoreUnavailable
 from streamwarm.model import Claim, Lane, QueuedJob
 from streamwarm.watch.observations import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
@@ -103,24 +103,11 @@ class Dispatcher:
 
     def pause(self, claim: Claim, error: DestinationError) -> PauseEffect:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
-        destination, for_s = claim.job.destination, error.retry_after_s
-        now = self.steady_now()
-        limited = error.code is ErrorCode.RATE_LIMITED
-        pause = Pause(None if for_s is None else now + for_s, error.message, fixable=not limited)
-        lane = None if error.pauses_destination else claim.lane
-        if lane is None:
-            self.limits.pause(destination, pause)
-        elif not limited:
-            self.limits.set_lane_aside(destination, lane.name, pause)
-        elif self.limits.cool_down_lane(destination, lane.name, pause, now):
-            lane = None  # the whole destination cools down
-        self.observe(DestinationPaused(destination, error.message, for_s, error.code, lane.address if lane else None))
+        lane, effect = pause_after(self.limits, claim, error, now=self.now(), steady_now=self.steady_now())
+        address = lane.address if lane else None
+        self.observe(DestinationPaused(claim.job.destination, error.message, error.retry_after_s, error.code, address))
         self.wake()  # its loaded jobs must make room for others
-        job_waits = lane is None or (limited and destination in self.limits.active(now))
-        if not limited or for_s is None:
-            return PauseEffect(job_waits)
-        cooldown = Cooldown(destination, lane.name if lane else None, self.now() + for_s, error.message)
-        return PauseEffect(job_waits, cooldown)
+        return effect
 
     async def depart(self, claim: Claim, size_bytes: int) -> float:
         """Wait until the attempt may send its last bytes. Returns when that was. Raises `DestinationError`."""

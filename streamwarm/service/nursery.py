@@ -33,14 +33,13 @@ from streamwarm.service.machine import Machine
 from streamwarm.service.members import (
     ALONE,
     NOT_REPORTED,
-    REPORT_EVERY_S,
     UNREPORTED_MAX,
     Members,
     Membership,
-    Report,
 )
 from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store, secrets_in_settings
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
+from streamwarm.service.reports import keep_reporting, sum_up
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
 from streamwarm.settings.schema import Settings, check_together
@@ -115,7 +114,22 @@ class _Service:
             self.source_guard.follow,
         )
         self.publisher = Publisher(self.store, lambda: self.members.progress, self.observe, self._on_events)
-        self.stats = Stats(
+        self.stats = self._make_stats(steady_now)
+        self.intake = Intake(
+            self.store,
+            self.remotes.destinations,
+            max_pending=queue.max_pending,
+            stats=self.stats.read,
+            observe=self.observe,
+            on_pushed=self.dispatcher.offer,
+            on_retried=self.dispatcher.wake,
+            on_cancelled=self.running.cancel,
+            on_pauses=self.follower.refresh_everywhere,
+            now=self.store.now,
+        )
+
+    def _make_stats(self, steady_now: Callable[[], float]) -> Stats:
+        return Stats(
             store=self.store,
             probe=Probe(self.store),
             members=self.members,
@@ -129,18 +143,6 @@ class _Service:
             history=self.history,
             now=self.store.now,
             steady_now=steady_now,
-        )
-        self.intake = Intake(
-            self.store,
-            self.remotes.destinations,
-            max_pending=queue.max_pending,
-            stats=self.stats.read,
-            observe=self.observe,
-            on_pushed=self.dispatcher.offer,
-            on_retried=self.dispatcher.wake,
-            on_cancelled=self.running.cancel,
-            on_pauses=self.follower.refresh_everywhere,
-            now=self.store.now,
         )
 
     def _on_events(self, events: list[Event]) -> None:
@@ -172,30 +174,28 @@ async def run_service(
     and, at the start, `StoreUnavailable`.
     """
     check_together(settings)
-    metrics, history = Metrics(), make_history(machine.now())
+    role, metrics, history = membership.role, Metrics(), make_history(machine.now())
     unreported: deque[Observation] = deque(maxlen=UNREPORTED_MAX)
 
     def observe_all(observation: Observation) -> None:
         observe(observation)
         metrics.observe(observation)
         history.observe(observation, machine.now())
-        if not membership.role.serves and not isinstance(observation, NOT_REPORTED):
+        if not role.serves and not isinstance(observation, NOT_REPORTED):
             unreported.append(observation)
 
     async with (
-        open_store(
-            settings, machine, alone=membership is ALONE, process=membership.role.number, observe=observe_all
-        ) as store,
+        open_store(settings, machine, alone=membership is ALONE, process=role.number, observe=observe_all) as store,
         open_remotes(settings, machine, observe_all) as remotes,
         trio.open_nursery() as plumbing,
     ):
         drop_stale_ready_file(settings.serve.ready_file)
         service = _Service(settings, machine, store, remotes, metrics, history, observe_all, shutdown, membership)
         listener_tools = ListenerTools(
-            settings, machine.listen, membership.role, service.intake, service.publisher, service.stats, observe_all
+            settings, machine.listen, role, service.intake, service.publisher, service.stats, observe_all
         )
         await _start_plumbing(service, plumbing)
-        plumbing.start_soon(_exchange_reports, service, unreported)
+        _exchange_reports(service, plumbing, unreported)
         async with listening(listener_tools) as endpoints:
             await _work(service, plumbing, endpoints, task_status)
         plumbing.cancel_scope.cancel()
@@ -228,29 +228,19 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     plumbing.start_soon(partial(service.running.renew_leases, store, every_s=every_s, observe=observe))
 
 
-async def _exchange_reports(service: _Service, unreported: deque[Observation]) -> None:
-    """In member 1: sum up what the other members report. In any other: report to member 1 until cancelled."""
-    membership, remotes = service.membership, service.remotes
+def _exchange_reports(service: _Service, plumbing: trio.Nursery, unreported: deque[Observation]) -> None:
+    """Start what sums up the other members' reports (in member 1), or what reports to member 1."""
+    membership = service.membership
+
+    def observe(observation: Observation) -> None:
+        service.metrics.observe(observation)
+        service.history.observe(observation, service.machine.now())
+
     if membership.role.serves and membership.reports is not None:
-        async for report in membership.reports:
-            service.members.take(report)
-            for observation in report.observations if isinstance(report, Report) else ():
-                service.metrics.observe(observation)
-                service.history.observe(observation, service.machine.now())
-    while not membership.role.serves and membership.report is not None:
-        await trio.sleep(REPORT_EVERY_S)
-        observed = tuple(unreported)
-        unreported.clear()
-        await membership.report(
-            Report(
-                membership.role.number,
-                observed,
-                service.running.streams(),
-                service.running.progress,
-                remotes.pool_stats(),
-                remotes.cache_stats(),
-            )
-        )
+        plumbing.start_soon(sum_up, membership.reports, service.members, observe)
+    elif not membership.role.serves and membership.report is not None:
+        number = membership.role.number
+        plumbing.start_soon(keep_reporting, number, membership.report, unreported, service.running, service.remotes)
 
 
 async def _work(

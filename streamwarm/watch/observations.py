@@ -1,7 +1,6 @@
 """What happens inside streamwarm, as frozen observations. Each sink (`logs.py`, `metrics.py`, `history.py`) reads them.
 
-A stage gets an `Observer` and calls it, and does not know the sinks. An observation contains no secret. Fields that end
-in `_s` are seconds; `bytes` are bytes of the object.
+A stage gets an `Observer` and does not know the sinks. No observation contains a secret. `_s` ends fields in seconds.
 """
 
 from __future__ import annotations
@@ -109,13 +108,9 @@ class SourceReopened(Observation):
 
 
 class Direction(StrEnum):
-    """Which way bytes moved; the values are labels of a metric."""
+    """From where or to where bytes moved: bucket, download cache, destination. The values are labels of a metric."""
 
-    SOURCE = "source"
-    """From the bucket."""
-    CACHE = "cache"
-    """From the download cache."""
-    DESTINATION = "destination"
+    SOURCE, CACHE, DESTINATION = "source", "cache", "destination"
 
 
 @frozen

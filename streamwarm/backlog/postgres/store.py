@@ -68,16 +68,14 @@ async def open_postgres_store(
     doubt_limit_s: float = DOUBT_LIMIT_S,
     holder: Holder = LOCAL,
 ) -> AsyncIterator[Store]:
-    """Open the store in the database at `url`; create or migrate it if need be. Time is the server's, except in tests
-    that give `now`. `monotonic` carries it on between two of the server's answers. `new_name` gives names of writers
-    and of their writes, which must differ from all others in the database. `holder` is kept with the attempts.
+    """Open the store in the database at `url`; create or migrate it if need be.
 
-    On leaving, pending writes are committed first, and this process is removed from those that share the budgets.
-    Raises `StoreUnavailable` if the server cannot be reached.
+    Time is the server's, except in tests that give `now`; `monotonic` carries it on between two of its answers.
+    `new_name` gives names that no other writer or write has. `holder` is kept with the attempts. On leaving, pending
+    writes are committed first, and this process shares budgets no more. Raises `StoreUnavailable`.
     """
     await run_sync(migrate, url)
-    pool = make_pool(url)
-    clock = _ServerClock(monotonic)
+    pool, clock = make_pool(url), _ServerClock(monotonic)
     reader = _Reader(url, pool, load_queries("postgres"), clock.observe, run_sync)
     async with _opened(pool, run_sync), trio.open_nursery() as nursery:
         await run_sync(reader.drop_old_writers)
@@ -90,8 +88,8 @@ async def open_postgres_store(
         async with trio.open_nursery() as writing:
             writing.start_soon(live.run)
             writing.start_soon(changes.run)
+            process = new_token()
             try:
-                process = new_token()
                 yield TransactionalStore(
                     transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process, holder
                 )

@@ -128,14 +128,7 @@ def read_refusal(
     retry_after_s = parse_retry_after(retry_after, now=now)
     match verdict_on(status, code):
         case Verdict.SLOW_DOWN:
-            return DestinationError(
-                ErrorCode.RATE_LIMITED,
-                said,
-                retry_after_s=max(retry_after_s or 0.0, RATE_LIMITED_S),
-                counts=False,
-                # Without a time it is that one key which was written too often.
-                pauses_destination=bool(retry_after_s),
-            )
+            return _slow_down(said, retry_after_s)
         case Verdict.PASSING:
             return DestinationError(
                 ErrorCode.DESTINATION_UNAVAILABLE,
@@ -162,6 +155,17 @@ def read_refusal(
             is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
             message = f"{said}{detail}; {_remedy(status, code)}"
             return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
+
+
+def _slow_down(said: str, retry_after_s: float | None) -> DestinationError:
+    return DestinationError(
+        ErrorCode.RATE_LIMITED,
+        said,
+        retry_after_s=max(retry_after_s or 0.0, RATE_LIMITED_S),
+        counts=False,
+        # Without a time it is that one key which was written too often.
+        pauses_destination=bool(retry_after_s),
+    )
 
 
 def _pausing(code: ErrorCode, message: str) -> DestinationError:
