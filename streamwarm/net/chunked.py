@@ -31,6 +31,9 @@ _SIZE_LINE_BEGUN = re.compile(rb"(?:[0-9A-Fa-f]{1,20}(?:;[\t\x20-\x7e\x80-\xff]*
 _TRAILER = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _CRLF_BYTES = 2
 
+_SMALL_SIZES = {spelling % size: size for size in range(1, 256) for spelling in (b"%x", b"%X")}
+_SMALL_SIZE_BYTES = 4  # two digits and CRLF
+
 
 class MalformedChunk(ValueError):
     """The bytes are not a chunked body. The message quotes at most a few of them."""
@@ -75,31 +78,43 @@ class ChunkedReader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _decode(self, parts: list[bytes]) -> None:
-        buffer, match, end = self._buffer, _SIZE_LINE.match, len(self._buffer)
+        buffer = self._buffer
         self.behind = False
-        # This loop runs once per chunk: what is rare is done elsewhere.
         while not self._in_trailers:
             if self._left and not self._take_from_chunk(parts):
                 return
+            self._take_small_chunks(parts)
             if len(parts) >= MOST_CHUNKS:
-                self.behind = self._at < end
+                self.behind = self._at < len(buffer)
                 return
-            line = match(buffer, self._at)
+            line = _SIZE_LINE.match(buffer, self._at)
             if line is None:
                 self._check_unfinished_line()
                 return
             size = int(line[1], 16)
-            data_at = line.end()
-            data_end = data_at + size
-            if size and buffer[data_end : data_end + _CRLF_BYTES] == b"\r\n":
-                parts.append(buffer[data_at:data_end])
-                self._at = data_end + _CRLF_BYTES
-                continue
-            self._at = data_at
+            self._at = line.end()
             self._left = size + _CRLF_BYTES if size else 0
             self._in_trailers = not size
         if not self.ended:
             self._skip_trailers()
+
+    def _take_small_chunks(self, parts: list[bytes]) -> None:
+        """Move the data of whole small chunks to `parts`, up to the first chunk that is anything else."""
+        # This loop runs once per chunk and is most of a tiny chunk's cost, so it has only what those need.
+        buffer, find, size_of, add = self._buffer, self._buffer.find, _SMALL_SIZES.get, parts.append
+        at = self._at
+        for _ in range(MOST_CHUNKS - len(parts)):
+            line_end = find(b"\r\n", at, at + _SMALL_SIZE_BYTES)
+            size = size_of(buffer[at:line_end]) if line_end > 0 else None
+            if size is None:
+                break
+            data_at = line_end + 2
+            data_end = data_at + size
+            if buffer[data_end : data_end + 2] != b"\r\n":
+                break
+            add(buffer[data_at:data_end])
+            at = data_end + 2
+        self._at = at
 
     def _take_from_chunk(self, parts: list[bytes]) -> bool:
         """Move what has come of the current chunk to `parts`. Returns True if the chunk is complete."""

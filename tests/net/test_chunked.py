@@ -152,6 +152,12 @@ def test_lines_and_trailers_without_end_are_refused_before_they_fill_memory() ->
             ours([wire + b"\r\n\r\n"])
 
 
+def test_a_size_that_is_cut_within_its_line_end_is_not_guessed() -> None:
+    wire = b"4\r\nabcd\r\n6\r\nefghij\r\n0\r\n\r\n"
+    for at in range(len(wire)):
+        assert ours([wire[:at], wire[at:]]) == b"abcdefghij"
+
+
 def test_what_came_whole_before_the_spoiled_chunk_is_not_lost() -> None:
     reader = ChunkedReader()
     reader.feed(b"3\r\nabc\r\n2\r\nde\r\nzz\r\n")
