@@ -15,6 +15,9 @@ import wsproto.utilities
 from attrs import define, field
 
 CONNECT_TIMEOUT_S = 10.0
+NOT_AN_ADDRESS = (UnicodeError, ValueError, OverflowError)
+"""What the resolver and `socket` raise for a host or port that no connection can go to, such as `a..b`."""
+
 CLOSE_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 120.0
 """The longest wait for a reply. A push waits for the disk's fsync behind other pushes, never for a transfer."""
@@ -113,15 +116,15 @@ async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
 
 
 async def _open_stream(url: str) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-    parts = urlsplit(url)
-    secure = parts.scheme == "wss"
     try:
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
         with trio.fail_after(CONNECT_TIMEOUT_S):
             if secure:
                 return await trio.open_ssl_over_tcp_stream(host, port, https_compatible=True)
             return await trio.open_tcp_stream(host, port)
-    except (OSError, trio.TooSlowError, ValueError):
+    except (OSError, trio.TooSlowError, *NOT_AN_ADDRESS):
         raise _no_service(url) from None
 
 
@@ -143,7 +146,7 @@ async def _shake_hands(
                 extra_headers=[(b"Authorization", f"Bearer {token}".encode())] if token else [],
                 max_message_size=REPLY_BYTES,
             )
-    except (trio.TooSlowError, trio_websocket.ConnectionTimeout, trio_websocket.ConnectionClosed):
+    except (trio.TooSlowError, trio_websocket.ConnectionTimeout, trio_websocket.ConnectionClosed, UnicodeError):
         raise _no_service(url) from None
 
 

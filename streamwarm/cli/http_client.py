@@ -15,6 +15,7 @@ from attrs import frozen
 from streamwarm.accept.wire.refusals import Reason
 from streamwarm.cli.client import (
     CONNECT_TIMEOUT_S,
+    NOT_AN_ADDRESS,
     NOTIFICATIONS,
     REPLY_TIMEOUT_S,
     CallError,
@@ -25,16 +26,23 @@ from streamwarm.cli.client import (
 EVENTS_READ_TIMEOUT_S = 60.0
 """The longest silence on the stream of events. The service writes at least every 15 s."""
 
+_NO_CONNECTION = (httpx.HTTPError, httpx.InvalidURL, *NOT_AN_ADDRESS)
+"""What httpx raises without an answer; the last are the resolver's, which httpx lets through."""
+
 _RPC_CODES = {f"urn:streamwarm:error:{reason.text}": reason.rpc_code for reason in Reason}
 """The JSON-RPC code of each problem type, so that callers handle both interfaces alike."""
 
 
 @asynccontextmanager
 async def open_http_caller(url: str, token: str | None) -> AsyncIterator[HttpCaller]:
-    """Open a caller for this block. It connects at its first call."""
+    """Open a caller for this block. It connects at its first call. Raises `Unreachable` if `url` cannot be one."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     timeout = httpx.Timeout(REPLY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False) as client:
+    try:
+        base_url = httpx.URL(url)
+    except _NO_CONNECTION:
+        raise _no_service(url) from None
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=timeout, trust_env=False) as client:
         yield HttpCaller(url, client)
 
 
@@ -73,8 +81,8 @@ class HttpCaller:
         headers = {} if body is None else {"content-type": "application/json"}
         try:
             answer = await self._client.request(verb, path, params=query, content=content, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL):
-            raise self._no_service() from None
+        except _NO_CONNECTION:
+            raise _no_service(self.url) from None
         try:
             value = answer.json()
         except ValueError:
@@ -107,14 +115,15 @@ class HttpCaller:
                         event = value
                     elif name == "data":
                         await notify.send({"method": event, "params": json.loads(value)})
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except _NO_CONNECTION:
             if not is_open:
-                raise self._no_service() from None
+                raise _no_service(self.url) from None
 
-    def _no_service(self) -> Unreachable:
-        return Unreachable(
-            f"no service answers at {self.url}; start one with `streamwarm serve`, or give another with --http-url"
-        )
+
+def _no_service(url: str) -> Unreachable:
+    return Unreachable(
+        f"no service answers at {url}; start one with `streamwarm serve`, or give another with --http-url"
+    )
 
 
 def _refused(url: str, method: str, status: int, problem: Any) -> Any:

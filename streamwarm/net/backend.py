@@ -9,6 +9,9 @@ from __future__ import annotations
 import ssl
 from typing import Any, Protocol
 
+NOT_AN_ADDRESS = (UnicodeError, ValueError, OverflowError)
+"""What the resolver, `socket` and `ssl` raise for a host or port that no connection can go to, such as `a..b`."""
+
 
 class Stream(Protocol):
     """An open connection. One task reads or writes at a time. Time-outs are seconds without a byte; None is none."""

@@ -17,7 +17,7 @@ from attrs import define, field
 
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.net.addresses import why_not_public
-from streamwarm.net.backend import Backend, PlainStream
+from streamwarm.net.backend import NOT_AN_ADDRESS, Backend, PlainStream
 from streamwarm.net.stream import TCPBackend
 
 MOST_ADDRESSES = 8
@@ -25,7 +25,7 @@ MOST_ADDRESSES = 8
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of `host`, each once, in the resolver's order: never empty. Raises `OSError`, `UnicodeError`."""
+    """The addresses of `host`, each once, in the resolver's order: never empty. Raises `OSError`, `NOT_AN_ADDRESS`."""
     found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -60,7 +60,7 @@ class GuardedBackend:
                 return await self._resolve(host, port)
         except trio.TooSlowError:
             raise httpx.ConnectTimeout(f"{host} was not resolved in time") from None
-        except (OSError, UnicodeError) as error:
+        except (OSError, *NOT_AN_ADDRESS) as error:
             raise httpx.ConnectError(f"{host} can't be resolved: {error}") from error
 
 

@@ -25,6 +25,7 @@ import httpx
 import trio
 from attrs import define, field
 
+from streamwarm.net.backend import NOT_AN_ADDRESS
 from streamwarm.net.tls import Scratch, TLSStream
 
 READ_BYTES = 256 * 1024
@@ -156,7 +157,10 @@ class TCPStream:
         `timeout` bounds the whole handshake. Raises `httpx.ConnectError`, `httpx.ConnectTimeout`; the caller must then
         close this stream.
         """
-        stream = TLSStream.over(self, ssl_context, server_hostname, self._scratch)
+        try:
+            stream = TLSStream.over(self, ssl_context, server_hostname, self._scratch)
+        except NOT_AN_ADDRESS as error:
+            raise httpx.ConnectError(f"no certificate can be for {server_hostname!r}: {error}") from error
         try:
             with trio.fail_after(float("inf") if timeout is None else timeout):
                 await stream.do_handshake()
@@ -200,6 +204,8 @@ class TCPBackend:
             raise httpx.ConnectTimeout(f"no connection to {host}:{port} within {timeout:g} s") from None
         except OSError as error:
             raise httpx.ConnectError(f"no connection to {host}:{port}: {_reason(error)}") from error
+        except NOT_AN_ADDRESS as error:
+            raise httpx.ConnectError(f"no connection to {host}:{port}: not a valid host and port ({error})") from error
         # trio has set TCP_NODELAY: a request's last small write must not wait for an acknowledgement.
         connected = socket.socket(fileno=opened.socket.detach())
         connected.setblocking(False)

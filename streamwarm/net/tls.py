@@ -32,6 +32,9 @@ RECORD_BYTES = 16 * 1024
 WRITE_BYTES = 256 * 1024
 """The most plaintext that is encrypted at a time. It bounds the outgoing BIO if a piece is huge."""
 
+MOST_RECORDS = 512
+"""Records decrypted per read: some 2 ms of work. Only tiny ones are so many; full ones fill a read with sixteen."""
+
 
 class RawStream(Protocol):
     """What TLS runs over. `TCPStream` implements and documents it."""
@@ -147,7 +150,9 @@ class TLSStream:
         filled = 0
         self._more = True
         try:
-            while filled < len(plain):
+            for _ in range(MOST_RECORDS):
+                if filled == len(plain):
+                    break
                 count = cast(int, self._tls.read(len(plain) - filled, plain[filled:]))
                 if not count:
                     self._more, self._ended = False, True

@@ -90,3 +90,5 @@ def check_host(host: str) -> None:
         name = host if host.isascii() else idna.encode(host).decode("ascii")  # an IDNAError is a ValueError
         if len(name) > 253 or not all(map(_LABEL.fullmatch, name.removesuffix(".").split("."))):
             raise ValueError("a host's name is labels of 1 to 63 letters, digits, - and _, with dots between them")
+        if "xn--" in name.lower():
+            idna.decode(name)  # httpx does so for each request, and raises for what is no encoded name

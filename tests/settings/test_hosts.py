@@ -13,6 +13,8 @@ from streamwarm.settings.load import load_settings
 BAD_AUTHORITIES = [
     ".r2.cloudflarestorage.com",
     "a..b:9000",
+    "xn--a:9000",
+    "xn--ls8h.example:9000",
     "..",
     "a.b..",
     "a" * 64 + ".example",

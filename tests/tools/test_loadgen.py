@@ -92,6 +92,32 @@ async def test_a_run_over_real_servers_with_faults_ends_well_and_tells_every_fig
     assert not needed, "the report must need nothing but itself"
 
 
+@pytest.mark.parametrize(
+    ("asked", "kind"), [(("--rotate-key", "1"), "rotated key"), (("--outage", "1"), "outage")], ids=["key", "outage"]
+)
+async def test_what_a_bucket_that_refuses_everything_cost_is_counted(
+    tmp_path: Path, asked: tuple[str, str], kind: str
+) -> None:
+    ran = await loadgen("--sandbox", "--jobs", "40", *PHOTOS, *asked, "--timeout", "10", "--json", cwd=tmp_path)
+    summary = json.loads(ran.stdout.splitlines()[-1])
+    cost = summary["trouble"]
+    assert (cost["kind"], cost["began"]) == (kind, True)
+    assert cost["refused_requests"] >= 1
+    assert cost["jobs_failed"] == summary["states"].get("failed", 0)
+    # After a refused key the service may wait for a minute, which is longer than this run.
+    assert (cost["seconds_until_all_ended"] is None) == ("not ended" in summary["states"])
+    assert b"requests refused meanwhile" in ran.stdout
+
+
+async def test_only_one_trouble_of_the_bucket_is_made_and_only_in_a_sandbox(tmp_path: Path) -> None:
+    both = await loadgen("--sandbox", "--rotate-key", "--outage", "2", cwd=tmp_path)
+    assert both.returncode == USAGE
+    assert b"give one of them" in both.stderr
+    alone = await loadgen("--outage", "2", cwd=tmp_path)
+    assert alone.returncode == USAGE
+    assert b"add --sandbox" in alone.stderr
+
+
 async def test_a_job_that_ends_otherwise_than_it_must_fails_the_run_and_is_named(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:

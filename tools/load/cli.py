@@ -36,6 +36,9 @@ from streamwarm.sandbox.object_store import ObjectStoreError
 FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 SHARE = click.FloatRange(0, 1)
+SECONDS = click.FloatRange(0, 3_600, min_open=True)
+ROTATED_S = 30
+"""Seconds until a rotated key is put right, unless given."""
 MILLISECONDS = click.FloatRange(0, 3_600_000)
 
 _OPTIONS = (
@@ -93,6 +96,15 @@ _OPTIONS = (
         "--telegram-rates", is_flag=True, help="Sandbox: enforce Telegram's rates, which are then what is measured."
     ),
     click.option("--source-faults", type=SHARE, help="Sandbox: share of downloads that break off."),
+    click.option(
+        "--rotate-key",
+        is_flag=False,
+        flag_value=str(ROTATED_S),
+        type=SECONDS,
+        metavar="[SECONDS]",
+        help=f"Sandbox: in mid-run, the bucket refuses the service's key for so long (default {ROTATED_S}).",
+    ),
+    click.option("--outage", type=SECONDS, metavar="SECONDS", help="Sandbox: in mid-run, 503 to everything."),
     click.option("--config", type=click.Path(path_type=Path), help="The running service's settings file."),
     click.option("--url", metavar="WS-URL", help="Its websocket (default: from the settings)."),
     click.option("--http-url", metavar="URL", help="Its HTTP address (default: from the settings)."),
@@ -174,7 +186,10 @@ def read_options(given: dict[str, Any]) -> Options:
         "telegram_latency",
         "telegram_rates",
     )
-    check_sandbox_only({_flag(name): bool(given[name]) for name in (*shape, "source_faults")}, sandbox)
+    troubles = ("source_faults", "rotate_key", "outage")
+    check_sandbox_only({_flag(name): bool(given[name]) for name in (*shape, *troubles)}, sandbox)
+    if given["rotate_key"] and given["outage"]:
+        raise click.UsageError("--rotate-key and --outage: give one of them, or their costs can't be counted apart")
     target = ("config", "url", "http_url", "allow_real")
     check_target_only({**{_flag(n): bool(given[n]) for n in target}, "--destination": bool(given["names"])}, sandbox)
     if given["fault_kinds"] and not given["faults"]:
@@ -212,6 +227,8 @@ def _sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         telegram_latency_s=(given["telegram_latency"] or 0.0) / 1000,
         telegram_rates=given["telegram_rates"],
         source_faults=given["source_faults"] or 0.0,
+        rotate_key_s=given["rotate_key"],
+        outage_s=given["outage"],
     )
 
 

@@ -30,6 +30,7 @@ class Mix(StrEnum):
 class SandboxOptions:
     """What only a sandbox of our own can be told. Latencies in seconds; shares from 0 to 1.
 
+    `rotate_key_s` and `outage_s` are how long the bucket refuses everything in the middle of the run.
     `keep_ended_s` is how long the service keeps jobs that have ended; `program` is what Python runs as streamwarm.
     """
 
@@ -42,6 +43,8 @@ class SandboxOptions:
     telegram_latency_s: float = 0.0
     telegram_rates: bool = False
     source_faults: float = 0.0
+    rotate_key_s: float | None = None
+    outage_s: float | None = None
     keep_ended_s: float | None = None
     program: tuple[str, ...] = PROGRAM
 

@@ -87,6 +87,8 @@ async def run_plan(options: Options, target: Target, plan: Plan, *, shows: bool 
     sampler = Sampler(target, trio.current_time, lambda: ledger.ended, metrics=before, usage=usage_before)
     async with trio.open_nursery() as beside:
         beside.start_soon(sampler.run)
+        if target.trouble is not None:
+            beside.start_soon(target.trouble.make, lambda: ledger.ended, len(plan.jobs))
         if shows:
             beside.start_soon(View(make_console(), ledger, sampler, len(plan.jobs)).run)
         cut = await _push_and_follow(crowd, options.timeout_s)
@@ -107,6 +109,7 @@ async def run_plan(options: Options, target: Target, plan: Plan, *, shows: bool 
         wall_offset_s=wall_offset_s,
         refused_full=crowd.refused_full,
         cut=cut,
+        trouble=None if target.trouble is None else target.trouble.cost(ledger.records),
     )
     return Finished(summarise(outcome), ledger, sampler, interrupted=cut == INTERRUPTED)
 

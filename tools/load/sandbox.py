@@ -19,6 +19,7 @@ from load.http_clients import BucketFiller, EmulatorApi, ServiceApi
 from load.options import SandboxOptions
 from load.service import START_S, ServiceEnded, StartError, run_service, stop, write_config
 from load.target import Target
+from load.trouble import Trouble, TroubleKind
 from streamwarm.sandbox.object_store import ObjectStore, ObjectStoreSettings, serve_object_store
 
 HERE = Path(__file__).parent
@@ -58,9 +59,12 @@ async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[T
     async with trio.open_nursery() as nursery:
         keys = ObjectStoreSettings(secrets.token_hex(10), secrets.token_hex(20))
         store: ObjectStore = await nursery.start(serve_object_store, keys)
+        trouble = _trouble(options)
         every_chat = [chat for each in chats.values() for chat in each]
         emulator_url = await nursery.start(_run_emulator, list(tokens.values()), every_chat, options, uploads)
         endpoint_url = await nursery.start(_run_front, store.endpoint_url, options)
+        if trouble is not None:
+            endpoint_url = await nursery.start(trouble.serve, endpoint_url)
         tables = {
             f"destinations.{name}": _destination(token, chats[name], emulator_url, options)
             for name, token in tokens.items()
@@ -77,8 +81,15 @@ async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[T
             emulators=dict.fromkeys(tokens, emulator),
             pid=ready["pid"],
             first_bytes=lambda: uploads.begun,
+            trouble=trouble,
         )
         nursery.cancel_scope.cancel()
+
+
+def _trouble(options: SandboxOptions) -> Trouble | None:
+    if options.rotate_key_s is not None:
+        return Trouble(TroubleKind.ROTATED_KEY, options.rotate_key_s)
+    return None if options.outage_s is None else Trouble(TroubleKind.OUTAGE, options.outage_s)
 
 
 def _token() -> str:

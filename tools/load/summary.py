@@ -34,6 +34,7 @@ class Outcome:
     wall_offset_s: float
     refused_full: int
     cut: str | None = None
+    trouble: Mapping[str, Any] | None = None
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -86,6 +87,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "digests_by": outcome.verdict.by,
         "repeated_deliveries": outcome.verdict.repeated,
         "media_lookups": outcome.verdict.media_asked,
+        "trouble": outcome.trouble,
         "wrong": _wrong(outcome),
     }
     return summary

@@ -35,7 +35,25 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
 def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """`(name, value)`, in the order in which they matter."""
     first = ("jobs that ended as expected", f"{summary['as_expected']:,} of {summary['jobs']:,}")
-    return [first, *((name, _cell(summary.get(key), form)) for name, key, form in _ROWS)]
+    return [
+        first,
+        *((name, _cell(summary.get(key), form)) for name, key, form in _ROWS),
+        *_trouble(summary.get("trouble")),
+    ]
+
+
+def _trouble(cost: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What a rotated key or an outage cost; nothing if the run had none."""
+    if cost is None:
+        return []
+    after = cost["seconds_until_all_ended"]
+    return [
+        ("bucket's trouble", f"{cost['kind']}, {cost['seconds']:g} s" + ("" if cost["began"] else " (never began)")),
+        ("requests refused meanwhile", f"{cost['refused_requests']:,}"),
+        ("jobs failed", f"{cost['jobs_failed']:,}"),
+        ("attempts beyond the first", f"{cost['attempts_repeated']:,}"),
+        ("until all jobs had ended, after it", NOT_MEASURED if after is None else f"{after:,.1f} s"),
+    ]
 
 
 def spreads(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float | None]]]:
