@@ -142,9 +142,12 @@ class SourceError(AttemptError):
         super().__init__(code, message, permanent=permanent, retry_after_s=retry_after_s, counts=counts)
         self.blame = blame or (Blame.UNSURE if code in _UNSURE else Blame.OBJECT)
 
-    def blame_bucket(self) -> None:
-        """The bucket was found at fault: the attempt does not count, and its job is queued again at once."""
-        self.blame, self.permanent, self.counts, self.retry_after_s = Blame.BUCKET, False, False, 0.0
+    def decide(self, *, is_of_the_bucket: bool) -> None:
+        """Settle the blame. If it is the bucket's, the attempt does not count and the job is queued again at once."""
+        self.blame = Blame.BUCKET if is_of_the_bucket else Blame.OBJECT
+        self.counts = not is_of_the_bucket
+        if is_of_the_bucket:
+            self.permanent, self.retry_after_s = False, 0.0
 
 
 class DestinationError(AttemptError):

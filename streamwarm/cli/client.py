@@ -14,10 +14,9 @@ import trio_websocket
 import wsproto.utilities
 from attrs import define, field
 
-CONNECT_TIMEOUT_S = 10.0
-NOT_AN_ADDRESS = (UnicodeError, ValueError, OverflowError)
-"""What the resolver and `socket` raise for a host or port that no connection can go to, such as `a..b`."""
+from streamwarm.net.backend import NOT_AN_ADDRESS
 
+CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 120.0
 """The longest wait for a reply. A push waits for the disk's fsync behind other pushes, never for a transfer."""

@@ -15,13 +15,13 @@ from attrs import frozen
 from streamwarm.accept.wire.refusals import Reason
 from streamwarm.cli.client import (
     CONNECT_TIMEOUT_S,
-    NOT_AN_ADDRESS,
     NOTIFICATIONS,
     REPLY_TIMEOUT_S,
     CallError,
     Unreachable,
     refusal,
 )
+from streamwarm.net.backend import NOT_AN_ADDRESS
 
 EVENTS_READ_TIMEOUT_S = 60.0
 """The longest silence on the stream of events. The service writes at least every 15 s."""

@@ -57,7 +57,7 @@ class SourceGuard:
     wake: Callable[[], None]
     observe: Observer
     _token: str = field(init=False)
-    _turn: trio.Lock = field(factory=trio.Lock)
+    _probing: trio.Lock = field(factory=trio.Lock)
     _probed_at: float = float("-inf")
     _found: SourceError | None = None
     _decided_at: float = float("-inf")
@@ -69,14 +69,18 @@ class SourceGuard:
         return self.new_token()
 
     async def is_of_the_bucket(self, error: SourceError) -> bool:
-        """Whether this error is the bucket's fault and not the object's. If so, the source is paused on return."""
+        """Whether this error is the bucket's fault and not the object's. If so, the source is paused on return.
+
+        A refusal that is of every request by its wording is probed too: if it were believed and the probe then ended
+        the pause at once, one odd object would stop all the others again and again.
+        """
         if error.blame is Blame.OBJECT:
             return False
         if self.limits.source_pause is None:
-            failed = error if error.blame is Blame.BUCKET else await self._probe_once(since=trio.current_time())
+            failed = await self._probe_once(since=trio.current_time())
             if failed is None:
                 return False
-            await self._pause(failed.message)
+            await self._pause(error.message if error.blame is Blame.BUCKET else failed.message)
         return True
 
     def follow(self, shared: SharedLimits, read_at: float) -> bool:
@@ -120,11 +124,10 @@ class SourceGuard:
 
     async def _probe_once(self, *, since: float) -> SourceError | None:
         """Why the bucket cannot be read, or None. One probe answers all who ask while it is under way."""
-        async with self._turn:
+        async with self._probing:
             if self._probed_at < since:
-                at = trio.current_time()
                 self._found = await self._why_not()
-                self._probed_at = at
+                self._probed_at = trio.current_time()
             return self._found
 
     async def _why_not(self) -> SourceError | None:
@@ -166,8 +169,10 @@ class SourceGuard:
         self.wake()
 
     async def _sleep(self, seconds: float) -> bool:
-        """Sleep so long. Returns True if something has changed meanwhile."""
-        self._changed = trio.Event()
+        """Sleep so long. Returns True if something has changed since the last call."""
         with trio.move_on_after(seconds):
             await self._changed.wait()
-        return self._changed.is_set()
+        has_changed = self._changed.is_set()
+        if has_changed:
+            self._changed = trio.Event()
+        return has_changed

@@ -10,7 +10,7 @@ from functools import partial
 import httpx
 from attrs import define, evolve, field
 
-from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.answers import (
     MAX_PAGE_BYTES,
     Asked,
@@ -29,6 +29,9 @@ from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.watch.observations import BytesMoved, Direction, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
+
+PROBE_KEYS = 3
+"""Objects that a probe asks for before it says that the bucket cannot be read."""
 
 _OK = frozenset({200})
 _OK_OR_PARTIAL = frozenset({200, 206})
@@ -55,7 +58,7 @@ class R2Source(ResumableSource):
         self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s)
         self._observe = observe
         self._uniform = uniform
-        self._last_read: str | None = None
+        self._lately_read: deque[str] = deque(maxlen=PROBE_KEYS)
 
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
@@ -64,7 +67,8 @@ class R2Source(ResumableSource):
         `sha256`: the job's digest, if it names one. An answer that does not look like S3's is read only then.
         """
         answer = await self._bucket.ask(Asked.OBJECT, _named(r2_key), expect=_OK)
-        self._last_read = r2_key
+        if r2_key not in self._lately_read:
+            self._lately_read.append(r2_key)
         try:
             info = await self._describe(r2_key, answer.head, sha256)
         except BaseException:
@@ -130,14 +134,32 @@ class R2Source(ResumableSource):
     async def probe(self) -> None:
         """Return if the bucket can be read; else raise `SourceError`.
 
-        A key may lack the permission to list and still read, so the object that was read last is asked for as well.
+        A key may list and not read, or read and not list. So objects that were read lately are asked for, or else a few
+        that are listed. One answer about an object is enough: others may be denied for reasons of their own.
         """
+        refused: SourceError | None = None
+        keys = list(self._lately_read)
         try:
-            await self.check()
-        except SourceError as refused:
-            if self._last_read is None or refused.code is not ErrorCode.SOURCE_REFUSED:
+            page = await self._list_page("", None, max_keys=PROBE_KEYS)
+            keys += [listed.r2_key for listed in page.objects]
+        except SourceError as error:
+            if error.code is not ErrorCode.SOURCE_REFUSED or not keys:
                 raise
-            await self.head_object(self._last_read)
+            refused = error
+        for key in keys[:PROBE_KEYS]:
+            try:
+                answer = await self._bucket.ask(Asked.OBJECT, key, expect=_OK)
+            except SourceError as error:
+                if error.blame is Blame.OBJECT:
+                    return  # it is gone, or empty: the bucket has answered
+                if error.code is not ErrorCode.SOURCE_REFUSED:
+                    raise
+                refused = error
+            else:
+                await answer.aclose()
+                return
+        if refused is not None:
+            raise refused
 
     async def _list_page(self, prefix: str, token: str | None, *, max_keys: int = 1000) -> ListPage:
         query = (

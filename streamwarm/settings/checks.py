@@ -91,4 +91,4 @@ def check_host(host: str) -> None:
         if len(name) > 253 or not all(map(_LABEL.fullmatch, name.removesuffix(".").split("."))):
             raise ValueError("a host's name is labels of 1 to 63 letters, digits, - and _, with dots between them")
         if "xn--" in name.lower():
-            idna.decode(name)  # httpx does so for each request, and raises for what is no encoded name
+            idna.decode(name)  # httpx does so per request, and would raise then

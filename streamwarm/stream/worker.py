@@ -129,8 +129,7 @@ async def _run(attempt: Attempt, tools: WorkerTools) -> Settlement:
             body_timeout_s=tools.body_timeout_s,
         )
     except SourceError as error:
-        if await tools.is_of_the_bucket(error):
-            error.blame_bucket()
+        error.decide(is_of_the_bucket=await tools.is_of_the_bucket(error))
         return _failed(attempt, error, tools)
     except AttemptError as error:
         return _failed(attempt, error, tools)

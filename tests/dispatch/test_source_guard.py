@@ -100,6 +100,31 @@ async def test_passing_trouble_is_charged_only_if_the_bucket_itself_is_well(auto
         assert one.paused == "503"
 
 
+async def test_one_odd_object_whose_refusal_sounds_like_the_buckets_stops_no_other(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with memory_store() as store:
+        one = process(store, Bucket())
+        error = refused()
+        error.decide(is_of_the_bucket=await one.guard.is_of_the_bucket(error))
+        assert one.paused is None
+        assert (error.counts, error.permanent) == (True, False)
+
+
+async def test_a_users_resume_during_a_probe_is_not_missed(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(refused(), takes_s=5.0)
+        one = process(store, bucket)
+        async with running(one):
+            await one.guard.is_of_the_bucket(refused())
+            await trio.sleep(2)  # a probe is under way
+            await store.resume(None)
+            await one.follow()
+            bucket.error = None
+            await trio.sleep(20)
+            assert one.paused is None
+
+
 async def test_what_is_wrong_with_the_object_costs_no_probe(autojump_clock: trio.abc.Clock) -> None:
     async with memory_store() as store:
         bucket = Bucket(refused())

@@ -210,6 +210,33 @@ async def test_a_bucket_that_cannot_be_listed_but_read_is_not_down() -> None:
         await broken.source.probe()
 
 
+async def test_a_key_that_lists_and_cannot_read_is_the_buckets_fault() -> None:
+    async with rig(by_path({"?": listing(b"1.mp4", b"2.mp4", b"3.mp4"), ".mp4": answering(403, DENIED)})) as broken:
+        with pytest.raises(SourceError, match="AccessDenied"):
+            await broken.source.probe()
+
+
+async def test_one_denied_object_at_the_head_of_a_bucket_does_not_stop_it() -> None:
+    scripts = {
+        "?": listing(b"1.mp4", b"2.mp4"),
+        "1.mp4": answering(403, DENIED),
+        "2.mp4": answering(200, BODY, etag=ETAG),
+    }
+    async with rig(by_path(scripts)) as broken:
+        await broken.source.probe()
+
+
+async def test_an_outage_of_reading_alone_is_an_outage() -> None:
+    async with rig(by_path({"?": listing(b"1.mp4"), ".mp4": answering(503)})) as broken:
+        with pytest.raises(SourceError, match="503"):
+            await broken.source.probe()
+
+
+async def test_a_bucket_without_objects_is_well() -> None:
+    async with rig(answering(200, LISTING)) as broken:
+        await broken.source.probe()
+
+
 @pytest.mark.parametrize("code", DOUBTFUL)
 async def test_a_bucket_that_refuses_everything_is_down(code: str) -> None:
     async with rig(answering(200, BODY, etag=ETAG)) as broken:

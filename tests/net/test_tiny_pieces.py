@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-import trio
-from attrs import define, field
 
 from streamwarm.net.http11 import HEAD_LINES, MOST_INFORMATIONAL
 from streamwarm.net.pool import open_client
 from tests.worlds.net_peer import Peer
+from tests.worlds.turns import LONGEST_TURN_S, measured_turns
 
 BODY = bytes(range(256)) * 1200
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ONE_BYTE_CHUNKS = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + b"0\r\n\r\n"
-
-LONGEST_TURN_S = 0.1
-"""CPU time for which a task may keep all others waiting. A turn takes some 2 ms; h11's loop took more than a second."""
-
-
-@define(eq=False)
-class Turns(trio.abc.Instrument):
-    """The longest CPU time that one task took between two checkpoints, and all tasks together."""
-
-    longest_s: float = 0.0
-    began: float = field(factory=time.thread_time)
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.began = time.thread_time()
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.longest_s = max(self.longest_s, time.thread_time() - self.began)
-
-
-@asynccontextmanager
-async def measured_turns() -> AsyncIterator[Turns]:
-    turns = Turns()
-    trio.lowlevel.add_instrument(turns)
-    try:
-        yield turns
-    finally:
-        trio.lowlevel.remove_instrument(turns)
 
 
 def sending(wire: bytes) -> Callable[[Peer], object]:
