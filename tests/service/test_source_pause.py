@@ -7,9 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+from attrs import evolve
 
+from streamwarm.fetch.r2 import PROBE_KEYS
 from streamwarm.sandbox.object_store import ObjectStore
+from streamwarm.settings.schema import StoreSettings
 from tests.worlds.bucket_gate import bucket_gate
+from tests.worlds.postgres import PostgresServer
 from tests.worlds.service import World, put, running_emulator, running_service, settings_for, telegram_table
 
 JOBS = 60
@@ -115,3 +119,31 @@ async def test_a_pause_of_the_bucket_outlives_a_restart(object_store: ObjectStor
             await w.client.call("resume", {})
             await w.client.call("watch", {"ids": [job["id"]]})
             assert (await w.outcome(job["id"]))["attempt"] == 1
+
+
+async def test_two_hosts_keep_every_job_through_a_rotated_key_though_one_is_restarted(
+    object_store: ObjectStore, postgres_server: PostgresServer
+) -> None:
+    objects = {f"source-pause/hosts/{number:03}.bin": b"h" * (1000 + number) for number in range(JOBS)}
+    await put(object_store, objects)
+    async with bucket_gate(object_store) as (gate, store), running_emulator() as emulator:
+        settings = evolve(
+            settings_for(store, Path("unused"), {"bot": telegram_table(emulator)}),
+            store=StoreSettings(url=postgres_server.new_schema()),
+        )
+        gate.shut = 403, "SignatureDoesNotMatch"
+        async with running_service(settings) as one:
+            async with running_service(settings) as two:
+                pushed = await one.push(*({"destination": "bot", "kind": "document", "r2_key": key} for key in objects))
+                await paused_source(one)
+                await paused_source(two)
+            async with running_service(settings) as restarted:
+                await paused_source(restarted)
+                # Of each of three lives: its workers, and one probe of a few requests; and one probe a minute.
+                assert len(gate.refused) <= 3 * (settings.queue.workers + 2 * PROBE_KEYS)
+                gate.shut = None
+                await restarted.client.call("resume", {})
+                ended = await one.outcomes([job["id"] for job in pushed["accepted"]])
+        assert {job["state"] for job in ended} == {"done"}
+        assert {job["attempt"] for job in ended} == {1}
+        assert len(emulator.deliveries) == JOBS
