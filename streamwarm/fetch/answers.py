@@ -68,6 +68,7 @@ class Head:
     content_encoding: str | None
     content_range: ContentRange | None
     retry_after: str | None
+    is_chunked: bool = False
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str]) -> Head:
@@ -81,6 +82,7 @@ class Head:
             content_encoding=_stored_encoding(headers.get("content-encoding", "")),
             content_range=parse_content_range(headers.get("content-range", "")),
             retry_after=headers.get("retry-after"),
+            is_chunked=headers.get("transfer-encoding", "").strip().lower() == "chunked",
         )
 
     def info(self, r2_key: str, size_bytes: int) -> ObjectInfo:

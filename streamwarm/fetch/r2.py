@@ -22,8 +22,8 @@ from streamwarm.fetch.answers import (
     parse_list_page,
 )
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
-from streamwarm.fetch.resuming import ResumingObject, check_continuation
-from streamwarm.fetch.source import ObjectInfo, ResumableSource, SignedUrl, SourceObject
+from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation
+from streamwarm.fetch.source import LengthUnknown, ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.watch.observations import BytesMoved, Direction, Observer, unobserved
@@ -76,6 +76,17 @@ class R2Source(ResumableSource):
             raise
         async with self._reading(info, answer, offset=0) as source_object:
             yield source_object
+
+    @asynccontextmanager
+    async def open_unsized(self, r2_key: str) -> AsyncIterator[SourceObject]:
+        """See `ResumableSource.open_unsized`. An end without chunks or a length looks like a cut, so it is refused."""
+        answer = await self._bucket.ask(Asked.OBJECT, _named(r2_key), expect=_OK)
+        try:
+            if not answer.head.is_chunked or answer.head.etag is None or answer.head.content_encoding is not None:
+                raise LengthUnknown(r2_key)
+            yield UnsizedObject(answer.head.info(r2_key, 0), answer)
+        finally:
+            await answer.aclose()
 
     @asynccontextmanager
     async def open_rest(self, info: ObjectInfo, offset: int) -> AsyncIterator[SourceObject]:
@@ -193,7 +204,12 @@ class R2Source(ResumableSource):
             )
         if head.length_bytes is not None and head.content_encoding is None:
             return _not_empty(head.info(r2_key, head.length_bytes))
-        stored = await self.head_object(r2_key)
+        try:
+            stored = await self.head_object(r2_key)
+        except SourceError as refused:
+            if head.length_bytes is None and head.content_encoding is None:
+                raise LengthUnknown(r2_key) from refused
+            raise
         if not is_same_version(stored.etag, head.etag):
             raise SourceError(ErrorCode.SOURCE_CHANGED, f"object {r2_key!r} was replaced while it was opened")
         if stored.content_encoding != head.content_encoding or head.length_bytes not in {None, stored.bytes}:

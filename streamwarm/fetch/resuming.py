@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import ContentRange, Head, is_strong
@@ -162,6 +162,29 @@ class ResumingObject:
                 return
         why = f"{MAX_REOPENS} reopens in a row brought no progress"
         raise _unresumable(self.info, self._offset, why) from last
+
+
+@frozen(eq=False)
+class UnsizedObject:
+    """A `SourceObject` whose length is not known. A connection that breaks raises: where the object ends is unknown."""
+
+    info: ObjectInfo
+    _answer: Answer
+
+    @property
+    def origin(self) -> Origin:
+        return Origin.STREAM
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if piece := await self._answer.piece():
+            return piece
+        raise StopAsyncIteration
 
 
 def _is_passing(error: SourceError) -> bool:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from streamwarm.errors import ErrorCode, SourceError
+
 
 class Origin(StrEnum):
     """How an object's bytes reached its destination; the values are the `source` of a result."""
@@ -41,6 +43,18 @@ class SignedUrl:
 
     url: str = field(repr=False)
     host: str
+
+
+class LengthUnknown(SourceError):
+    """Neither GET nor HEAD tells how long the object is."""
+
+    def __init__(self, r2_key: str) -> None:
+        super().__init__(
+            ErrorCode.SOURCE_REFUSED,
+            f"the server tells the length of {r2_key!r} neither by GET nor by HEAD, and it must be known before the "
+            "first byte leaves; set cache.max_bytes to have it measured, or have the bucket answer HEAD",
+            permanent=False,
+        )
 
 
 class SourceObject(Protocol):
@@ -99,6 +113,13 @@ class Source(Protocol):
 
 class ResumableSource(Source, Protocol):
     """A bucket from which the rest of an object can be read too. The cache needs this."""
+
+    def open_unsized(self, r2_key: str) -> AbstractAsyncContextManager[SourceObject]:
+        """Open an object whose length is not known: `info.bytes` is 0. `pieces` ends where the server says it ends.
+
+        Raises `SourceError`, also if its end cannot be told from a cut.
+        """
+        ...
 
     def open_rest(self, info: ObjectInfo, offset: int) -> AbstractAsyncContextManager[SourceObject]:
         """Open the same object as `info` from byte `offset` on; `pieces` returns `info.bytes - offset` bytes.

@@ -19,7 +19,7 @@ replaced before it started.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -29,7 +29,8 @@ from streamwarm.errors import SourceError
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
-from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource, SignedUrl, Source, SourceObject
+from streamwarm.fetch.cache.spool import spooled
+from streamwarm.fetch.source import LengthUnknown, ObjectInfo, Origin, ResumableSource, SignedUrl, Source, SourceObject
 from streamwarm.threads import RunSync
 from streamwarm.watch.observations import Observer, unobserved
 
@@ -75,6 +76,35 @@ class CachedSource(Source):
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
         """Open the object, from the cache if possible; see `Source.open_object`."""
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await stack.enter_async_context(self._open_cached(r2_key, sha256))
+            except LengthUnknown:
+                opened = await stack.enter_async_context(self._open_spooled(r2_key))
+            yield opened
+
+    @asynccontextmanager
+    async def _open_spooled(self, r2_key: str) -> AsyncIterator[SourceObject]:
+        """Open the object from a copy on the disk, which is made first and takes room of the cache."""
+        taken = 0
+
+        def take(size_bytes: int) -> bool:
+            nonlocal taken
+            has_room = self._take_room(size_bytes)
+            taken += size_bytes if has_room else 0
+            return has_room
+
+        try:
+            async with (
+                self._source.open_unsized(r2_key) as unsized,
+                spooled(unsized, self._folder, self._run_sync, take) as opened,
+            ):
+                yield opened
+        finally:
+            self._index.give_back(taken)
+
+    @asynccontextmanager
+    async def _open_cached(self, r2_key: str, sha256: str | None) -> AsyncIterator[SourceObject]:
         reader = await self._find_reader(r2_key, sha256)
         if reader is None:
             async with self._source.open_object(r2_key, sha256=sha256) as opened:
@@ -193,13 +223,18 @@ class CachedSource(Source):
         """Reserve room on the disk. Returns False if the object may not be cached or does not fit."""
         if not is_strong(info.etag):
             return False
-        victims = self._index.make_room(info.bytes)
+        if not self._take_room(info.bytes):
+            return False
+        download.size_bytes = info.bytes
+        return True
+
+    def _take_room(self, size_bytes: int) -> bool:
+        victims = self._index.make_room(size_bytes)
         if victims is None:
             return False
         for victim in victims:
             self._drop(victim)
-        self._index.take(info.bytes)
-        download.size_bytes = info.bytes
+        self._index.take(size_bytes)
         return True
 
     def _give_back(self, download: SharedDownload) -> None:
