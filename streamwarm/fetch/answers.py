@@ -23,7 +23,7 @@ percent-encoding triples: some 3.5 MB with the other fields."""
 MAX_TOKEN_CHARS = 4096
 """The longest continuation token that is sent back, in a URL. R2's and S3's have some hundred characters."""
 
-_OF_THE_OBJECT = frozenset({Verdict.UNFIT, Verdict.TOO_LARGE, Verdict.INVALID, Verdict.DENIED})
+_OF_THE_OBJECT = frozenset({Verdict.UNFIT, Verdict.TOO_LARGE, Verdict.INVALID, Verdict.DENIED, Verdict.KEY_REFUSED})
 """Refusals that stay the same whenever one asks, once it is sure that they are not about the bucket."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
@@ -135,6 +135,8 @@ def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str,
     what = f"object {r2_key!r} in bucket {bucket!r}" if r2_key else f"bucket {bucket!r}"
     said = f"the server answered {head.status}" + (f" {code}" if code else "") + f" for {what}"
     retry_after_s = parse_retry_after(head.retry_after, now=now)
+    refused = f"{said}{detail}; {_remedy(head.status, code)}"
+    first_get = asked in {Asked.OBJECT, Asked.PUT}
     match verdict_on(head.status, code):
         case Verdict.PASSING | Verdict.SLOW_DOWN:
             return SourceError(
@@ -143,30 +145,25 @@ def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str,
         case _ if code == "NoSuchBucket":
             return bucket_refused(f"there is no bucket {bucket!r}; check r2.bucket and r2.endpoint_url")
         # A server that tidies paths refuses the signature of odd keys alone.
-        case Verdict.KEY_REFUSED if asked is Asked.OBJECT and code == "SignatureDoesNotMatch":
-            return SourceError(
-                ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}", blame=Blame.UNSURE
-            )
-        case Verdict.KEY_REFUSED | Verdict.WRONG_BUCKET:
-            return bucket_refused(f"{said}{detail}; {_remedy(head.status, code)}")
+        case Verdict.KEY_REFUSED | Verdict.WRONG_BUCKET if code != "SignatureDoesNotMatch" or asked is not Asked.OBJECT:
+            return bucket_refused(refused)
         case _ if asked is Asked.LIST:  # no object is asked for
-            return bucket_refused(f"{said}{detail}; {_remedy(head.status, code)}")
-        case Verdict.REPLACED:
+            return bucket_refused(refused)
+        case Verdict.REPLACED if asked is Asked.REST:
             return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was replaced while it was read")
         case Verdict.MISSING if asked is Asked.REST:
             return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was removed while it was read")
         case Verdict.MISSING:
-            return SourceError(
-                ErrorCode.SOURCE_NOT_FOUND, f"there is no {what}; upload it, or push the key as the bucket lists it"
-            )
-        case Verdict.DENIED | Verdict.INVALID if asked is Asked.OBJECT:
-            return SourceError(
-                ErrorCode.SOURCE_REFUSED, f"{said}{detail}; {_remedy(head.status, code)}", blame=Blame.UNSURE
-            )
+            message = f"there is no {what}; upload it, or push the key as the bucket lists it"
+            # Without S3's word it may be another server that answers.
+            blame = Blame.OBJECT if code else Blame.UNSURE
+            return SourceError(ErrorCode.SOURCE_NOT_FOUND, message, permanent=first_get, blame=blame)
         case verdict:
-            permanent = verdict in _OF_THE_OBJECT and asked in {Asked.OBJECT, Asked.PUT}
-            message = f"{said}{detail}; {_remedy(head.status, code)}"
-            return SourceError(ErrorCode.SOURCE_REFUSED, message, permanent=permanent, retry_after_s=retry_after_s)
+            permanent = first_get and verdict in _OF_THE_OBJECT
+            blame = Blame.OBJECT if verdict is Verdict.UNFIT or not first_get else Blame.UNSURE
+            return SourceError(
+                ErrorCode.SOURCE_REFUSED, refused, permanent=permanent, retry_after_s=retry_after_s, blame=blame
+            )
 
 
 def parse_list_page(body: bytes) -> ListPage:

@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 import httpx
+import trio
 from attrs import define, evolve, field
 
 from streamwarm.errors import Blame, ErrorCode, SourceError
@@ -30,8 +32,13 @@ from streamwarm.watch.observations import BytesMoved, Direction, Observer, unobs
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
 
+PROBE_STEP_S = 5.0
+"""How long each request of a probe may take, in seconds. Some servers list slowly and read well."""
+
 PROBE_KEYS = 3
 """Objects that a probe asks for before it says that the bucket cannot be read."""
+
+T = TypeVar("T")
 
 _OK = frozenset({200})
 _OK_OR_PARTIAL = frozenset({200, 206})
@@ -151,15 +158,15 @@ class R2Source(ResumableSource):
         refused: SourceError | None = None
         keys = list(self._lately_read)
         try:
-            page = await self._list_page("", None, max_keys=PROBE_KEYS)
+            page = await self._within(PROBE_STEP_S, self._list_page("", None, max_keys=PROBE_KEYS))
             keys += [listed.r2_key for listed in page.objects]
         except SourceError as error:
-            if error.code is not ErrorCode.SOURCE_REFUSED or not keys:
+            if not keys:
                 raise
             refused = error
         for key in keys[:PROBE_KEYS]:
             try:
-                answer = await self._bucket.ask(Asked.OBJECT, key, expect=_OK)
+                answer = await self._within(PROBE_STEP_S, self._bucket.ask(Asked.OBJECT, key, expect=_OK))
             except SourceError as error:
                 if error.blame is Blame.OBJECT:
                     return  # it is gone, or empty: the bucket has answered
@@ -184,6 +191,11 @@ class R2Source(ResumableSource):
             body = await answer.read(MAX_PAGE_BYTES)
         return parse_list_page(body)
 
+    async def _within(self, seconds: float, asked: Awaitable[T]) -> T:
+        with trio.move_on_after(seconds):
+            return await asked
+        raise SourceError(ErrorCode.TIMEOUT, f"the bucket did not answer within {seconds:g} s")
+
     async def _reopen(self, info: ObjectInfo, offset: int) -> Answer:
         headers = {"range": f"bytes={offset}-", "if-match": info.etag or ""}
         return await self._bucket.ask(Asked.REST, info.r2_key, expect=_OK_OR_PARTIAL, headers=headers)
@@ -197,10 +209,9 @@ class R2Source(ResumableSource):
         """
         if head.etag is None and sha256 is None:
             raise SourceError(
-                ErrorCode.SOURCE_REFUSED,
+                ErrorCode.SOURCE_UNAVAILABLE,
                 f"the answer for {r2_key!r} has no ETag, so it may be a login page or an error of a proxy and not the "
                 "object; check r2.endpoint_url, or name the object's sha256",
-                permanent=False,
             )
         if head.length_bytes is not None and head.content_encoding is None:
             return _not_empty(head.info(r2_key, head.length_bytes))
@@ -209,6 +220,7 @@ class R2Source(ResumableSource):
         except SourceError as refused:
             if head.length_bytes is None and head.content_encoding is None:
                 raise LengthUnknown(r2_key) from refused
+            refused.permanent = False  # a HEAD is no verdict on an object that a GET has just given
             raise
         if not is_same_version(stored.etag, head.etag):
             raise SourceError(ErrorCode.SOURCE_CHANGED, f"object {r2_key!r} was replaced while it was opened")
@@ -280,6 +292,8 @@ def _check_text(text: str, what: str) -> None:
 
 
 def _not_empty(info: ObjectInfo) -> ObjectInfo:
+    if info.bytes == 0 and info.etag is None:
+        raise SourceError(ErrorCode.SOURCE_UNAVAILABLE, f"the answer for {info.r2_key!r} is empty and has no ETag")
     if info.bytes == 0:
         raise SourceError(
             ErrorCode.SOURCE_EMPTY,

@@ -36,7 +36,8 @@ def _check_url(_: object, __: Attribute[Any], value: str) -> None:
     if not value.startswith(("http://", "https://")):
         raise BadValue("must start with https:// (or http://)")
     check_placeholders(value)
-    if "{" in value.split("/", 3)[2].partition(":")[0] or "\\" in value:
+    authority = re.split(r"[/?#]", value.partition("://")[2], maxsplit=1)[0]
+    if "{" in authority.partition(":")[0] or "\\" in value:
         raise BadValue("must name its host outright, such as https://media.example.com/{r2_key}")
     try:
         url = split_url(value)

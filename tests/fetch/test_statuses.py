@@ -49,7 +49,7 @@ def what_becomes(error: AttemptError) -> str:
 
 
 def from_object(status: int) -> str:
-    named = {401: "kept", 403: "probe", 404: "failed", 410: "failed", 413: "failed"}
+    named = {401: "kept", 403: "probe", 404: "probe", 410: "probe", 413: "probe"}
     return named.get(status, "kept" if status in REDIRECTS else "retried")
 
 
@@ -103,3 +103,16 @@ def test_what_is_wrong_with_the_object_fails_its_job_with_the_reason(code: str) 
     error = from_source(Asked.OBJECT, 403, code)
     assert (error.code, error.permanent) == (ErrorCode.SOURCE_REFUSED, True)
     assert code in error.message
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchVersion"])
+def test_a_missing_object_fails_its_job_by_the_words_of_a_first_get_alone(code: str) -> None:
+    missing = from_source(Asked.OBJECT, 404, code)
+    assert (missing.code, missing.permanent, missing.blame) == (ErrorCode.SOURCE_NOT_FOUND, True, Blame.OBJECT)
+    for asked in (Asked.HEAD, Asked.REST):
+        assert not from_source(asked, 404, code).permanent
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_head_is_a_verdict_on_no_object(status: int) -> None:
+    assert not from_source(Asked.HEAD, status).permanent

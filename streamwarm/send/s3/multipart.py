@@ -209,7 +209,8 @@ class Multipart:
                     raise self.client.refusal(answer, key)
                 if etag := read_completed(answer.body):
                     return etag
-            if etag := await self._completed_after_all(key, etags, size_bytes, acknowledged=answer is not None):
+            acknowledged = answer is not None and answer.status in STORED
+            if etag := await self._completed_after_all(key, etags, size_bytes, acknowledged=acknowledged):
                 return etag
         raise DestinationError(ErrorCode.DELIVERY_UNKNOWN, "every byte was sent but the last step's answer was lost")
 
