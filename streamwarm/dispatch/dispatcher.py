@@ -207,7 +207,9 @@ class Dispatcher:
             or (self.limits.source_pause is not None) != self._source_was_paused
         )
         due = pauses_changed or now >= self._refreshed_at + (self._refresh_s if self._stale else POLL_S)
-        running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._stale)
+        # While the bucket is paused the queue is low all the time: few jobs' objects are in the cache.
+        running_low = not self._source_was_paused and len(self.queue) < self.queue.max_queue // 4
+        running_low = running_low and (self.queue.more or self._stale)
         if due or running_low:
             await self._refresh()
 
@@ -239,7 +241,8 @@ class Dispatcher:
         if (free_at := self.limits.next_change_at(now)) is not None:
             wait_s = min(wait_s, free_at - now)
         if self._stale:
-            read_again_at = self._refreshed_at + self._refresh_s if self.queue else -math.inf
+            paced = self.queue or self._source_was_paused
+            read_again_at = self._refreshed_at + self._refresh_s if paced else -math.inf
             wait_s = min(wait_s, max(0.0, read_again_at - trio.current_time()))
         with trio.move_on_after(wait_s):
             await self._changed.wait()

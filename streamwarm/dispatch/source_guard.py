@@ -7,6 +7,10 @@ the cache are still sent.
 
 The pause is stored, so it reaches every process of the store and outlives a restart. One process at a time holds the
 lease to probe the bucket; the probe that succeeds ends the pause. A user who resumes the service has it probed at once.
+
+The fault may be of one host alone: its clock, its key, its network. So the lease is free again shortly before the next
+probe is due, and whoever takes it then probes; and a process that has found the bucket at fault by itself goes on only
+when its own probe succeeds, though another one has ended the pause.
 """
 
 from __future__ import annotations
@@ -32,9 +36,10 @@ PROBE_WITHIN_S = 15.0
 """How long a probe may take, in seconds. A bucket that needs longer to list one key serves no job either."""
 
 LEASE_S = 30.0
-"""How long the lease to probe lasts without renewal, in seconds: if its holder dies, another process probes then."""
+"""How long the lease is held for one probe, in seconds: if its holder dies, another process probes then."""
 
-RENEW_S = LEASE_S / 3
+LOOK_S = 5.0
+"""How often a process that does not hold the lease tries to take it, in seconds."""
 
 
 def probe_wait_s(failures: int, *, refused: bool) -> float:
@@ -48,7 +53,8 @@ def probe_wait_s(failures: int, *, refused: bool) -> float:
 
 @define
 class SourceGuard:
-    """`new_token` names this process's lease. `wake` is called when the pause has begun or ended here."""
+    """`new_token` names this process's lease. `wake` is called when the pause has begun or ended here. `redact` masks
+    secrets: a server may quote what it was sent."""
 
     store: Store
     limits: Limits
@@ -56,11 +62,16 @@ class SourceGuard:
     new_token: Callable[[], str]
     wake: Callable[[], None]
     observe: Observer
+    redact: Callable[[str], str]
     _token: str = field(init=False)
     _probing: trio.Lock = field(factory=trio.Lock)
     _probed_at: float = float("-inf")
     _found: SourceError | None = None
     _decided_at: float = float("-inf")
+    _is_shared: bool = False
+    _found_here: bool = False
+    _failures: int = 0
+    _due_at: float = float("-inf")
     _resumes_seen: int = 0
     _changed: trio.Event = field(factory=trio.Event)
 
@@ -90,37 +101,49 @@ class SourceGuard:
         """
         if shared.service_resumes != self._resumes_seen:
             self._resumes_seen = shared.service_resumes
+            self._due_at = trio.current_time()
             self._changed.set()
-        before = self.limits.source_pause
-        if read_at < self._decided_at or (before is None) == (shared.source is None):
+        if read_at < self._decided_at:
             return False
-        self._apply(shared.source.reason if shared.source else None)
+        self._is_shared = shared.source is not None
+        if shared.source is not None and self.limits.source_pause is None:
+            self._apply(shared.source.reason)
+            self.observe(SourcePaused(shared.source.reason))
+        elif shared.source is None and self.limits.source_pause is not None and not self._found_here:
+            self._apply(None)
+            self.observe(SourceResumed())
+        else:
+            return False
         self._changed.set()
         return True
 
     async def run(self) -> None:
-        """While the source is paused, probe it if this process holds the lease. Runs until cancelled."""
+        """While the source is paused, probe it when that is due and this process may. Runs until cancelled."""
         while True:
-            if self.limits.source_pause is not None:
-                try:
-                    await self._probe_until_it_works()
-                except StoreUnavailable as exc:
-                    self.observe(StoreTrouble("probing a paused bucket", str(exc)))
-            await self._sleep(RENEW_S)
+            try:
+                if self.limits.source_pause is not None and trio.current_time() >= self._due_at:
+                    await self._probe_if_allowed()
+            except StoreUnavailable as exc:
+                self.observe(StoreTrouble("probing a paused bucket", str(exc)))
+            wait_s = self._due_at - trio.current_time() if self._found_here else LOOK_S
+            await self._sleep(min(LOOK_S, wait_s) if wait_s > 0 else LOOK_S)
 
-    async def _probe_until_it_works(self) -> None:
-        """Probe for as long as this process holds the lease. Raises `StoreUnavailable`."""
-        failures, due_at = 0, trio.current_time()
-        while await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=LEASE_S):
-            if trio.current_time() >= due_at:
-                failed = await self._probe_once(since=trio.current_time())
-                if failed is None:
-                    await self._resume()
-                    return
-                failures += 1
-                due_at = trio.current_time() + probe_wait_s(failures, refused=failed.blame is Blame.BUCKET)
-            if await self._sleep(min(RENEW_S, max(0.0, due_at - trio.current_time()))):
-                due_at = trio.current_time()
+    async def _probe_if_allowed(self) -> None:
+        """Probe as the holder of the lease, or for this process alone if no other has a pause. Raises
+        `StoreUnavailable`."""
+        holds = self._is_shared and await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=LEASE_S)
+        if self._is_shared and not holds:
+            return
+        failed = await self._probe_once(since=trio.current_time())
+        if failed is None:
+            await self._resume()
+            return
+        self._failures += 1
+        self._found_here = True
+        wait_s = probe_wait_s(self._failures, refused=failed.blame is Blame.BUCKET)
+        self._due_at = trio.current_time() + wait_s
+        if holds:  # others may take it a little earlier than this process, which has just failed
+            await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=wait_s * 0.8)
 
     async def _probe_once(self, *, since: float) -> SourceError | None:
         """Why the bucket cannot be read, or None. One probe answers all who ask while it is under way."""
@@ -144,11 +167,14 @@ class SourceGuard:
         if self.limits.source_pause is not None:
             return
         self._decided_at = float("inf")  # until it is stored
+        self._found_here, self._failures, self._due_at = True, 0, trio.current_time()
+        reason = self.redact(reason)
         self._apply(reason)
         self.observe(SourcePaused(reason))
         self.wake()
         try:
             await self.store.pause_source(reason)
+            self._is_shared = True
         except StoreUnavailable as exc:
             self.observe(StoreTrouble("pausing the bucket", str(exc)))
         finally:
@@ -161,9 +187,10 @@ class SourceGuard:
         self.source.set_offline(reason is not None)
 
     async def _resume(self) -> None:
-        """End the pause for every process. Raises `StoreUnavailable`."""
+        """End the pause for every process that has not found the fault by itself. Raises `StoreUnavailable`."""
         await self.store.end_lease(SOURCE_LEASE, self._token)
         self._decided_at = trio.current_time()
+        self._is_shared = self._found_here = False
         self._apply(None)
         self.observe(SourceResumed())
         self.wake()

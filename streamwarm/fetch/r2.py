@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import httpx
 import trio
-from attrs import define, evolve, field
+from attrs import evolve
 
 from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.answers import (
@@ -19,11 +19,11 @@ from streamwarm.fetch.answers import (
     Head,
     ListedObject,
     ListPage,
-    bucket_refused,
     is_same_version,
     parse_list_page,
 )
 from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
+from streamwarm.fetch.listing import Listing
 from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation
 from streamwarm.fetch.source import LengthUnknown, ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
@@ -143,7 +143,7 @@ class R2Source(ResumableSource):
         No connection is held between items, so a reader may stop at any point.
         """
         _check_text(prefix, "prefix")
-        return _Listing(partial(self._list_page, prefix))
+        return Listing(partial(self._list_page, prefix))
 
     async def check(self) -> None:
         """Return if the bucket can be listed with these credentials; else raise `SourceError` with the remedy."""
@@ -152,8 +152,8 @@ class R2Source(ResumableSource):
     async def probe(self) -> None:
         """Return if the bucket can be read; else raise `SourceError`.
 
-        A key may list and not read, or read and not list. So objects that were read lately are asked for, or else a few
-        that are listed. One answer about an object is enough: others may be denied for reasons of their own.
+        A key may list and not read, or read and not list, so objects that were read lately or are listed are asked for.
+        One answer about an object is enough: others may be denied for reasons of their own.
         """
         refused: SourceError | None = None
         keys = list(self._lately_read)
@@ -234,40 +234,6 @@ class R2Source(ResumableSource):
             )
         # GET's own ETag: what it says of these bytes, a weak one too, is what a reopen is compared with.
         return _not_empty(evolve(stored, etag=head.etag))
-
-
-@define(eq=False)
-class _Listing:
-    """Iterates over the pages of a listing. A class, so that stopping early leaves no generator behind."""
-
-    _fetch_page: Callable[[str | None], Awaitable[ListPage]]
-    _objects: deque[ListedObject] = field(factory=deque, init=False)
-    _token: str | None = field(default=None, init=False)
-    _finished: bool = field(default=False, init=False)
-    _pages: int = field(default=0, init=False)
-    _remembered: str | None = field(default=None, init=False)
-
-    def __aiter__(self) -> AsyncIterator[ListedObject]:
-        return self
-
-    async def __anext__(self) -> ListedObject:
-        while not self._objects:
-            if self._finished:
-                raise StopAsyncIteration
-            page = await self._fetch_page(self._token)
-            self._refuse_to_go_in_circles(page.next_token)
-            self._objects.extend(page.objects)
-            self._token, self._finished = page.next_token, page.next_token is None
-        return self._objects.popleft()
-
-    def _refuse_to_go_in_circles(self, token: str | None) -> None:
-        """Brent's algorithm: one token is remembered, a later one at every power of two, so a circle of any length is
-        found within three rounds and no set of tokens grows with the bucket."""
-        self._pages += 1
-        if token is not None and token == self._remembered:
-            raise bucket_refused("the bucket's listing repeats its pages; check that r2.endpoint_url is an S3 API")
-        if self._pages & (self._pages - 1) == 0:
-            self._remembered = token
 
 
 def _named(r2_key: str) -> str:

@@ -64,6 +64,10 @@ class Shutdown:
         """The first call drains the service, the second one ends it at once."""
         (self.forced if self.requested.is_set() else self.requested).set()
 
+    async def cancel_if_forced(self, scope: trio.CancelScope) -> None:
+        await self.forced.wait()
+        scope.cancel()
+
 
 @define
 class _Service:
@@ -78,6 +82,7 @@ class _Service:
     observe: Observer
     shutdown: Shutdown
     membership: Membership
+    redact: Callable[[str], str] = field(init=False)
     running: Running = field(factory=Running)
     members: Members = field(init=False)
     limits: Limits = field(init=False)
@@ -91,6 +96,7 @@ class _Service:
 
     def __attrs_post_init__(self) -> None:
         queue = self.settings.queue
+        self.redact = make_redactor(secrets_in_settings(self.settings))
         self.members = Members(self.membership.role, self.running, queue.workers)
         claims, self.worker_claims = trio.open_memory_channel[Claim](0)
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
@@ -100,16 +106,15 @@ class _Service:
         self.dispatcher = Dispatcher(
             self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe, source.is_cached
         )
-        self.source_guard = SourceGuard(
-            self.store, self.limits, source, self.machine.new_token, self.dispatcher.wake, self.observe
-        )
+        new_token, wake = self.machine.new_token, self.dispatcher.wake
+        self.source_guard = SourceGuard(self.store, self.limits, source, new_token, wake, self.observe, self.redact)
         self.follower = LimitsFollower(
             self.store,
             self.limits,
             self.membership.role.of,
             self.store.now,
             steady_now,
-            self.dispatcher.wake,
+            wake,
             self.observe,
             self.source_guard.follow,
         )
@@ -257,7 +262,7 @@ async def _work(
             work.start_soon(run_worker, number, service.worker_claims.clone(), tools)
         service.worker_claims.close()
         work.start_soon(dispatcher.run)
-        plumbing.start_soon(_cancel_on, shutdown.forced, work.cancel_scope)
+        plumbing.start_soon(shutdown.cancel_if_forced, work.cancel_scope)
         service.observe(WorkersStarted(settings.queue.workers, settings.queue.max_queue))
         service.metrics.observe(WorkersStarted(service.members.size, settings.queue.max_queue))
         with ready_file(settings.serve.ready_file, endpoints):
@@ -270,11 +275,6 @@ async def _work(
         service.intake.drain(drain_s)
         dispatcher.stop()
         work.cancel_scope.deadline = trio.current_time() + drain_s
-
-
-async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
 
 
 def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
@@ -293,7 +293,7 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         observe=service.observe,
         now=service.store.now,
         random=service.machine.random,
-        redact=make_redactor(secrets_in_settings(service.settings)),
+        redact=service.redact,
         max_attempts=service.settings.queue.max_attempts,
         body_timeout_s=service.settings.pool.body_timeout_s,
     )

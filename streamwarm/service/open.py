@@ -128,7 +128,7 @@ async def migrate_store(settings: Settings, machine: Machine) -> int | None:
     if url == "memory:":
         return None
     if url.startswith(SQLITE):
-        return await machine.run_sync(sqlite_file.migrate, url.removeprefix(SQLITE), machine.now)
+        return await machine.run_sync(sqlite_file.migrate, url.removeprefix(SQLITE))
     version: int = await machine.run_sync(_postgres().migrate, url)
     return version
 

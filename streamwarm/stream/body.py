@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.source import SourceObject
 from streamwarm.stream.departure import Departure
 from streamwarm.stream.meter import Meter
@@ -34,6 +34,7 @@ class VerifiedBody:
         self._watchdog = watchdog
         self._departure = departure
         self._expected_sha256 = expected_sha256
+        self._is_of_s3 = source.info.etag is not None
 
     @property
     def bytes_out(self) -> int:
@@ -101,4 +102,7 @@ class VerifiedBody:
                 ErrorCode.SHA256_MISMATCH,
                 f"the object's digest is {actual}, the job names {expected}: "
                 "the object was replaced, or the job is wrong",
+                # Without an ETag it may have been a proxy's page.
+                permanent=self._is_of_s3,
+                blame=None if self._is_of_s3 else Blame.UNSURE,
             )

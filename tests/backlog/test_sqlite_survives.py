@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -121,7 +120,7 @@ async def test_a_locked_file_refuses_in_time_and_recovers(open_sqlite: OpenStore
 async def test_several_first_openers_make_one_schema(path: str) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(8):
-            nursery.start_soon(trio.to_thread.run_sync, migrate, path, time.time)
+            nursery.start_soon(trio.to_thread.run_sync, migrate, path)
     connection = sqlite3.connect(path)
     scripts = sorted((int(file.name[:4]),) for file in (BACKLOG / "sqlite" / "sql").glob("0*.sql"))
     assert connection.execute("SELECT version FROM schema_migrations").fetchall() == scripts
@@ -129,7 +128,7 @@ async def test_several_first_openers_make_one_schema(path: str) -> None:
 
 
 async def test_a_newer_schema_is_left_alone(path: str, open_sqlite: OpenStore) -> None:
-    migrate(path, time.time)
+    migrate(path)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("INSERT INTO schema_migrations VALUES (999, 0)")
     connection.close()
@@ -146,7 +145,7 @@ async def test_a_file_that_cannot_be_opened_is_named_with_the_remedy(
     if content is not None:
         place.write_bytes(content)
     with pytest.raises(StoreUnavailable, match=message) as raised:
-        migrate(str(place), time.time)
+        migrate(str(place))
     assert str(place) in str(raised.value)
 
 
@@ -208,7 +207,7 @@ SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "paus
 
 @pytest.fixture
 def schema(path: str) -> Iterator[Callable[[str], str]]:
-    migrate(path, time.time)
+    migrate(path)
     with closing(connect(path)) as connection:
         yield lambda query: plan(connection, query)
 

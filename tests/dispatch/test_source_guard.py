@@ -65,7 +65,7 @@ class Process:
 
 def process(store: Store, bucket: Bucket, name: str = "one") -> Process:
     limits, observed, wakes = Limits(), list[Any](), list[None]()
-    guard = SourceGuard(store, limits, bucket, lambda: name, lambda: wakes.append(None), observed.append)
+    guard = SourceGuard(store, limits, bucket, lambda: name, lambda: wakes.append(None), observed.append, str)
     return Process(guard, limits, store, observed, wakes)
 
 
@@ -208,6 +208,44 @@ async def test_one_process_probes_for_all_and_another_takes_over_if_it_dies(auto
         restarted = process(store, bucket, "three")
         await restarted.follow()
         assert restarted.paused is None
+
+
+async def test_one_host_with_a_wrong_clock_stops_no_other_for_long(autojump_clock: trio.abc.Clock) -> None:
+    """Its own findings hold for itself alone, once another host can read the bucket."""
+    async with memory_store() as store:
+        ill = process(store, Bucket(refused()), "ill")
+        well = process(store, Bucket(), "well")
+
+        async def follow(one: Process) -> None:
+            while True:
+                await one.follow()
+                await trio.sleep(2)
+
+        async with running(ill), running(well), trio.open_nursery() as following:
+            following.start_soon(follow, ill)
+            following.start_soon(follow, well)
+            await ill.guard.is_of_the_bucket(refused())
+            await trio.sleep(1.5 * PROBE_S)
+            assert well.paused is None
+            await trio.sleep(10 * PROBE_S)
+            assert well.paused is None
+            assert ill.paused is not None
+            assert sum(isinstance(seen, SourcePaused) for seen in well.observed) <= 1
+            ill.guard.source.error = None  # type: ignore[attr-defined]
+            await trio.sleep(1.5 * PROBE_S)
+            assert ill.paused is None
+            following.cancel_scope.cancel()
+
+
+async def test_no_secret_that_a_server_quotes_is_shown_or_stored(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        error = SourceError(ErrorCode.SOURCE_REFUSED, "you sent canary-key", permanent=False, blame=Blame.BUCKET)
+        one = process(store, Bucket(error))
+        one.guard.redact = lambda text: text.replace("canary-key", "***")
+        await one.guard.is_of_the_bucket(error)
+        shared = (await store.shared_limits()).source
+        assert shared is not None
+        assert "canary" not in f"{shared} {one.paused} {one.observed}"
 
 
 async def test_a_process_that_starts_in_the_pause_keeps_it(autojump_clock: trio.abc.Clock) -> None:

@@ -64,7 +64,7 @@ FROM numbers
 
 
 def fill(path: Path, records: int) -> None:
-    migrate(str(path), time.time)
+    migrate(str(path))
     with closing(connect_file(str(path))) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(RECORDS, (records,))

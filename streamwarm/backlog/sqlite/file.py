@@ -81,7 +81,11 @@ def configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def migrate(path: str, now: Callable[[], float], connect: Connect = connect) -> int:
+_NOTE_MIGRATION = "INSERT INTO schema_migrations VALUES (?, (julianday('now') - 2440587.5) * 86400)"
+"""The time is for people alone, so SQLite's own will do."""
+
+
+def migrate(path: str, connect: Connect = connect) -> int:
     """Bring the file's schema up to date, creating the file if need be; returns the schema's version.
 
     Several processes may do this at once: each migration is a transaction of its own, and the second process finds it
@@ -93,7 +97,7 @@ def migrate(path: str, now: Callable[[], float], connect: Connect = connect) -> 
         )
         migrations = load_migrations("sqlite")
         for version, script in migrations:
-            _apply(connection, version, script, now)
+            _apply(connection, version, script)
         (found,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
     newest = migrations[-1][0]
     if found > newest:
@@ -152,14 +156,14 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _apply(connection: sqlite3.Connection, version: int, script: str, now: Callable[[], float]) -> None:
+def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         applied = connection.execute("SELECT 1 FROM schema_migrations WHERE version = ?", (version,)).fetchone()
         if applied is None:
             for statement in _statements(script):
                 connection.execute(statement)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, now()))
+            connection.execute(_NOTE_MIGRATION, (version,))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

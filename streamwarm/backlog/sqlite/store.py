@@ -58,7 +58,7 @@ async def open_sqlite_store(
 
     On leaving, pending writes are committed first. Raises `StoreUnavailable` if the file cannot be opened.
     """
-    await run_sync(migrate, path, now, connect)
+    await run_sync(migrate, path, connect)
     async with AsyncExitStack() as stack:
         queries = load_queries("sqlite")
         open_tables = partial(_open_tables, stack, path, connect, queries, run_sync)

@@ -65,7 +65,7 @@ _REST = (
 
 def fill(path: str, rows: int) -> None:
     """Make a store of `rows` jobs at `path`, where none is yet."""
-    migrate(path, time.time)
+    migrate(path)
     with closing(connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.create_function("base_score", 2, lambda kind, size: base_score(Kind(kind), size))
