@@ -146,7 +146,7 @@ async def test_a_push_of_ten_thousand_into_a_full_backlog_takes_what_fits_in_bou
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "streamwarm.db")
-    migrate(path, time.time)
+    migrate(path)
     with closing(sqlite3.connect(path)) as database:
         database.execute(MULTIPLY, (FULL - ROOM, time.time()))
         database.commit()
