@@ -115,9 +115,9 @@ class SharedLimitsStore(Protocol):
         """Pause the bucket for every process, unless it is paused already. `SharedLimits.source` has the pause."""
         ...
 
-    async def take_lease(self, name: str, token: str, *, lease_s: float) -> bool:
+    async def take_lease(self, name: str, token: str, *, lease_s: float, force: bool = False) -> bool:
         """Take or keep the right to do what only one process may do at a time. Returns False if another holds it, or
-        if there is nothing to do: no lease has that name."""
+        if there is nothing to do: no lease has that name. `force` takes it from whichever process holds it."""
         ...
 
     async def end_lease(self, name: str, token: str) -> bool:

@@ -252,10 +252,12 @@ class TransactionalStore:
     async def pause_source(self, reason: str) -> None:
         await self._transactions.write(lambda tables, now: operations.pause_source(tables.shared, now, reason))
 
-    async def take_lease(self, name: str, token: str, *, lease_s: float) -> bool:
-        return await self._transactions.write(
-            lambda tables, now: tables.shared.take_lease(name, token, now=now, expires_at=now + lease_s)
-        )
+    async def take_lease(self, name: str, token: str, *, lease_s: float, force: bool = False) -> bool:
+        def take(tables: Tables, now: float) -> bool:
+            free_by = math.inf if force else now
+            return tables.shared.take_lease(name, token, now=free_by, expires_at=now + lease_s)
+
+        return await self._transactions.write(take)
 
     async def end_lease(self, name: str, token: str) -> bool:
         return await self._transactions.write(lambda tables, _: tables.shared.delete_lease(name, token))

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.shared_limits import SOURCE_LEASE, SharedLimits
+from streamwarm.backlog.shared_limits import SOURCE_LEASE, SharedLimits, SourcePause
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
@@ -71,6 +71,8 @@ class SourceGuard:
     _is_shared: bool = False
     _found_here: bool = False
     _failures: int = 0
+    _forced: bool = False
+    _has_followed: bool = False
     _due_at: float = float("-inf")
     _resumes_seen: int = 0
     _changed: trio.Event = field(factory=trio.Event)
@@ -101,15 +103,22 @@ class SourceGuard:
         """
         if shared.service_resumes != self._resumes_seen:
             self._resumes_seen = shared.service_resumes
-            self._due_at = trio.current_time()
+            self._due_at, self._forced = trio.current_time(), True
             self._changed.set()
         if read_at < self._decided_at:
             return False
         self._is_shared = shared.source is not None
-        if shared.source is not None and self.limits.source_pause is None:
-            self._apply(shared.source.reason)
-            self.observe(SourcePaused(shared.source.reason))
-        elif shared.source is None and self.limits.source_pause is not None and not self._found_here:
+        try:
+            return self._follow(shared.source)
+        finally:
+            self._has_followed = True
+
+    def _follow(self, source: SourcePause | None) -> bool:
+        if source is not None and self.limits.source_pause is None:
+            self._forced = not self._has_followed  # a process that starts may have another key: it probes at once
+            self._apply(source.reason)
+            self.observe(SourcePaused(source.reason))
+        elif source is None and self.limits.source_pause is not None and not self._found_here:
             self._apply(None)
             self.observe(SourceResumed())
         else:
@@ -131,7 +140,8 @@ class SourceGuard:
     async def _probe_if_allowed(self) -> None:
         """Probe as the holder of the lease, or for this process alone if no other has a pause. Raises
         `StoreUnavailable`."""
-        holds = self._is_shared and await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=LEASE_S)
+        force, self._forced = self._forced, False
+        holds = self._is_shared and await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=LEASE_S, force=force)
         if self._is_shared and not holds:
             return
         failed = await self._probe_once(since=trio.current_time())

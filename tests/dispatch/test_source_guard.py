@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 import trio
 from attrs import Factory, define
 
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
-from streamwarm.dispatch.source_guard import LEASE_S, PROBE_S, SourceGuard, probe_wait_s
+from streamwarm.dispatch.source_guard import LEASE_S, PROBE_S, SourceGuard
 from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.source import Source
 from streamwarm.watch.observations import SourcePaused, SourceResumed
@@ -248,6 +247,36 @@ async def test_no_secret_that_a_server_quotes_is_shown_or_stored(autojump_clock:
         assert "canary" not in f"{shared} {one.paused} {one.observed}"
 
 
+async def test_a_restart_with_the_right_key_goes_on_at_once(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        killed = process(store, Bucket(refused()), "killed")
+        async with running(killed):
+            await killed.guard.is_of_the_bucket(refused())
+            await trio.sleep(2)  # it holds the lease, and dies
+        restarted = process(store, Bucket(), "restarted")
+        await restarted.follow()
+        assert restarted.paused is not None
+        async with running(restarted):
+            await trio.sleep(1)
+            assert restarted.paused is None
+
+
+async def test_a_user_who_resumes_need_not_wait_for_a_dead_processs_lease(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_store() as store:
+        bucket = Bucket(refused())
+        killed, other = process(store, bucket, "killed"), process(store, bucket, "other")
+        async with running(other):
+            async with running(killed):
+                await killed.guard.is_of_the_bucket(refused())
+                await other.follow()
+                await trio.sleep(2)
+            bucket.error = None
+            await store.resume(None)
+            await other.follow()
+            await trio.sleep(1)
+            assert other.paused is None
+
+
 async def test_a_process_that_starts_in_the_pause_keeps_it(autojump_clock: trio.abc.Clock) -> None:
     async with memory_store() as store:
         await process(store, Bucket(refused())).guard.is_of_the_bucket(refused())
@@ -264,11 +293,3 @@ async def test_a_read_from_before_a_change_does_not_undo_it(autojump_clock: trio
         await one.guard.is_of_the_bucket(refused())
         assert not one.guard.follow(old, read_at)
         assert one.paused is not None
-
-
-@pytest.mark.parametrize("refused", [True, False])
-def test_a_paused_bucket_is_probed_at_least_once_a_minute(refused: bool) -> None:
-    waits = [probe_wait_s(failures, refused=refused) for failures in range(1, 40)]
-    assert all(0 < wait <= PROBE_S for wait in waits)
-    assert waits == sorted(waits)
-    assert waits[0] == (PROBE_S if refused else 1.0)
