@@ -98,7 +98,9 @@ async def test_a_run_over_real_servers_with_faults_ends_well_and_tells_every_fig
 async def test_what_a_bucket_that_refuses_everything_cost_is_counted(
     tmp_path: Path, asked: tuple[str, str], kind: str
 ) -> None:
-    ran = await loadgen("--sandbox", "--jobs", "40", *PHOTOS, *asked, "--timeout", "10", "--json", cwd=tmp_path)
+    # The bucket answers late, so that jobs are left when the trouble begins.
+    slow = ("--r2-latency", "50")
+    ran = await loadgen("--sandbox", "--jobs", "40", *PHOTOS, *slow, *asked, "--timeout", "10", "--json", cwd=tmp_path)
     summary = json.loads(ran.stdout.splitlines()[-1])
     cost = summary["trouble"]
     assert (cost["kind"], cost["began"]) == (kind, True)
