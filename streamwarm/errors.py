@@ -124,6 +124,7 @@ class Blame(StrEnum):
 
 
 _UNSURE = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_TRUNCATED, ErrorCode.TIMEOUT})
+"""Codes of trouble that may be the bucket's. `source_changed` is passing, too, but it is of one object."""
 
 
 class SourceError(AttemptError):

@@ -207,10 +207,9 @@ class Dispatcher:
             or (self.limits.source_pause is not None) != self._source_was_paused
         )
         due = pauses_changed or now >= self._refreshed_at + (self._refresh_s if self._stale else POLL_S)
+        running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._stale)
         # While the bucket is paused the queue is low all the time: few jobs' objects are in the cache.
-        running_low = not self._source_was_paused and len(self.queue) < self.queue.max_queue // 4
-        running_low = running_low and (self.queue.more or self._stale)
-        if due or running_low:
+        if due or (running_low and not self._source_was_paused):
             await self._refresh()
 
     async def _refresh(self) -> None:

@@ -1,9 +1,9 @@
 """Decides whether trouble with an object is the bucket's, and pauses the bucket for every process until it is over.
 
-One fact about a bucket must not cost a thousand jobs their attempts. So before an attempt that met passing trouble is
-charged for it, the bucket itself is probed. If the probe fails too, or the bucket refuses every request (a rotated key,
-a wrong clock), the source is paused: no job that needs the bucket is handed out, and no attempt is used. Objects in
-the cache are still sent.
+One fact about a bucket must not cost a thousand jobs their attempts. So before an attempt is charged for trouble that
+may be the bucket's (an outage, a rotated key, a wrong clock), the bucket itself is probed. If the probe fails too, the
+source is paused: no job that needs the bucket is handed out, and no attempt is used. Objects in the cache are still
+sent.
 
 The pause is stored, so it reaches every process of the store and outlives a restart. One process at a time holds the
 lease to probe the bucket; the probe that succeeds ends the pause. A user who resumes the service has it probed at once.
@@ -32,11 +32,16 @@ from streamwarm.watch.observations import Observer, SourcePaused, SourceResumed,
 PROBE_S = 60.0
 """The longest time between two probes of a paused bucket, in seconds (contract, section 4)."""
 
-PROBE_WITHIN_S = 15.0
-"""How long a probe may take, in seconds. A bucket that needs longer to list one key serves no job either."""
+PROBE_WITHIN_S = 25.0
+"""How long a probe may take, in seconds: enough for each of its requests (`fetch.r2.PROBE_STEP_S`)."""
 
 LEASE_S = 30.0
-"""How long the lease is held for one probe, in seconds: if its holder dies, another process probes then."""
+"""How long the lease is held for one probe, in seconds: longer than a probe. If its holder dies, another process takes
+it after that."""
+
+LEASE_SHARE = 0.8
+"""The part of the wait for the next probe during which no other process may take the lease. In the rest, others come
+first: this process has just failed."""
 
 LOOK_S = 5.0
 """How often a process that does not hold the lease tries to take it, in seconds."""
@@ -107,15 +112,13 @@ class SourceGuard:
             self._changed.set()
         if read_at < self._decided_at:
             return False
+        is_first, self._has_followed = not self._has_followed, True
         self._is_shared = shared.source is not None
-        try:
-            return self._follow(shared.source)
-        finally:
-            self._has_followed = True
+        return self._follow(shared.source, is_first=is_first)
 
-    def _follow(self, source: SourcePause | None) -> bool:
+    def _follow(self, source: SourcePause | None, *, is_first: bool) -> bool:
         if source is not None and self.limits.source_pause is None:
-            self._forced = not self._has_followed  # a process that starts may have another key: it probes at once
+            self._forced |= is_first  # a process that starts may have another key: it probes at once
             self._apply(source.reason)
             self.observe(SourcePaused(source.reason))
         elif source is None and self.limits.source_pause is not None and not self._found_here:
@@ -134,12 +137,14 @@ class SourceGuard:
                     await self._probe_if_allowed()
             except StoreUnavailable as exc:
                 self.observe(StoreTrouble("probing a paused bucket", str(exc)))
-            wait_s = self._due_at - trio.current_time() if self._found_here else LOOK_S
-            await self._sleep(min(LOOK_S, wait_s) if wait_s > 0 else LOOK_S)
+            due_in_s = self._due_at - trio.current_time()
+            await self._sleep(min(LOOK_S, due_in_s) if due_in_s > 0 else LOOK_S)
 
     async def _probe_if_allowed(self) -> None:
-        """Probe as the holder of the lease, or for this process alone if no other has a pause. Raises
-        `StoreUnavailable`."""
+        """Probe as the holder of the lease, or for this process alone if no other one is paused.
+
+        Raises `StoreUnavailable`.
+        """
         force, self._forced = self._forced, False
         holds = self._is_shared and await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=LEASE_S, force=force)
         if self._is_shared and not holds:
@@ -152,8 +157,8 @@ class SourceGuard:
         self._found_here = True
         wait_s = probe_wait_s(self._failures, refused=failed.blame is Blame.BUCKET)
         self._due_at = trio.current_time() + wait_s
-        if holds:  # others may take it a little earlier than this process, which has just failed
-            await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=wait_s * 0.8)
+        if holds:
+            await self.store.take_lease(SOURCE_LEASE, self._token, lease_s=wait_s * LEASE_SHARE)
 
     async def _probe_once(self, *, since: float) -> SourceError | None:
         """Why the bucket cannot be read, or None. One probe answers all who ask while it is under way."""
@@ -205,11 +210,8 @@ class SourceGuard:
         self.observe(SourceResumed())
         self.wake()
 
-    async def _sleep(self, seconds: float) -> bool:
-        """Sleep so long. Returns True if something has changed since the last call."""
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep so long, or until something has changed since the last call."""
         with trio.move_on_after(seconds):
             await self._changed.wait()
-        has_changed = self._changed.is_set()
-        if has_changed:
             self._changed = trio.Event()
-        return has_changed

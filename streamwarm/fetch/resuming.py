@@ -12,7 +12,7 @@ count: the last piece is handed out only once the stream has ended, for an answe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 from attrs import define, field, frozen
@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import ContentRange, Head, is_strong
 from streamwarm.fetch.bucket import Answer
+from streamwarm.fetch.one_reading import OneReading
 from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.watch.observations import Observer, SourceReopened
 
@@ -67,7 +68,7 @@ def check_continuation(head: Head, info: ObjectInfo, offset: int) -> None:
 
 
 @define(eq=False)
-class ResumingObject:
+class ResumingObject(OneReading):
     """A `SourceObject` over connections that may break.
 
     `reopen(offset)` requests the bytes from there on. `random` is uniform in [0, 1). `offset` is where the first answer
@@ -87,12 +88,6 @@ class ResumingObject:
     @property
     def origin(self) -> Origin:
         return Origin.STREAM
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        return self
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
 
     async def __anext__(self) -> bytes:
         while self._offset < self.info.bytes:
@@ -150,9 +145,8 @@ class ResumingObject:
             try:
                 self._answer = await self._reopen(self._offset)
             except SourceError as error:
-                if (
-                    error.code is ErrorCode.SOURCE_REFUSED and error.counts
-                ):  # the range may be refused, and not the object
+                # The range may be refused, and not the object.
+                if error.code is ErrorCode.SOURCE_REFUSED and error.counts:
                     raise _unresumable(self.info, self._offset, error.message) from error
                 if not _is_passing(error):
                     raise
@@ -165,7 +159,7 @@ class ResumingObject:
 
 
 @frozen(eq=False)
-class UnsizedObject:
+class UnsizedObject(OneReading):
     """A `SourceObject` whose length is not known. A connection that breaks raises: where the object ends is unknown."""
 
     info: ObjectInfo
@@ -174,12 +168,6 @@ class UnsizedObject:
     @property
     def origin(self) -> Origin:
         return Origin.STREAM
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        return self
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
 
     async def __anext__(self) -> bytes:
         if piece := await self._answer.piece():

@@ -6,6 +6,7 @@ Ceph and SeaweedFS add. A proxy in front of the bucket answers without a word, s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
 
 REMEDIES = {
@@ -60,75 +61,89 @@ class Verdict(Enum):
     """Refused for no reason that is known here."""
 
 
-_BY_CODE = {
-    **dict.fromkeys(("NoSuchKey", "NoSuchVersion"), Verdict.MISSING),
-    **dict.fromkeys(("PreconditionFailed", "InvalidRange"), Verdict.REPLACED),
-    **dict.fromkeys(
-        ("InvalidObjectState", "KeyTooLongError", "KeyTooLong", "XMinioInvalidObjectName", "InvalidObjectName"),
-        Verdict.UNFIT,
+_WORDS: Mapping[Verdict, tuple[str, ...]] = {
+    Verdict.MISSING: (
+        "NoSuchKey",
+        "NoSuchVersion",
     ),
-    **dict.fromkeys(("EntityTooLarge",), Verdict.TOO_LARGE),
-    **dict.fromkeys(
-        ("SlowDown", "SlowDownRead", "SlowDownWrite", "TooManyRequests", "BandwidthLimitExceeded"), Verdict.SLOW_DOWN
+    Verdict.REPLACED: (
+        "PreconditionFailed",
+        "InvalidRange",
     ),
-    **dict.fromkeys(
-        (
-            "RequestTimeout",
-            "InternalError",
-            "ServiceUnavailable",
-            "ServerBusy",
-            "OperationAborted",
-            "TemporaryRedirect",
-            "IncompleteBody",
-            "XMinioServerNotInitialized",
-        ),
-        Verdict.PASSING,
+    Verdict.UNFIT: (
+        "InvalidObjectState",
+        "KeyTooLongError",
+        "KeyTooLong",
+        "XMinioInvalidObjectName",
+        "InvalidObjectName",
     ),
-    **dict.fromkeys(
-        (
-            "SignatureDoesNotMatch",
-            "InvalidAccessKeyId",
-            "ExpiredToken",
-            "InvalidToken",
-            "TokenRefreshRequired",
-            "RequestTimeTooSkewed",
-            "RequestExpired",
-            "InvalidClientTokenId",
-            "UnrecognizedClientException",
-            "IncompleteSignature",
-            "MissingSecurityHeader",
-            "InvalidSecurity",
-            "CredentialsNotSupported",
-            "Unauthorized",
-            "AuthFailure",
-            "AccountProblem",
-            "NotSignedUp",
-            "OptInRequired",
-            "UserSuspended",
-            "AllAccessDisabled",
-            "InvalidPayer",
-            "XMinioAdminCredentialsMismatch",
-        ),
-        Verdict.KEY_REFUSED,
+    Verdict.TOO_LARGE: ("EntityTooLarge",),
+    Verdict.SLOW_DOWN: (
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "TooManyRequests",
+        "BandwidthLimitExceeded",
     ),
-    **dict.fromkeys(
-        (
-            "NoSuchBucket",
-            "InvalidBucketName",
-            "InvalidBucketState",
-            "AuthorizationHeaderMalformed",
-            "AuthorizationQueryParametersError",
-            "PermanentRedirect",
-            "Redirect",
-            "IllegalLocationConstraintException",
-            "InvalidRegionName",
-            "InvalidRegion",
-        ),
-        Verdict.WRONG_BUCKET,
+    Verdict.PASSING: (
+        "RequestTimeout",
+        "InternalError",
+        "ServiceUnavailable",
+        "ServerBusy",
+        "OperationAborted",
+        "TemporaryRedirect",
+        "IncompleteBody",
+        "XMinioServerNotInitialized",
     ),
-    **dict.fromkeys(("InvalidRequest", "InvalidURI", "InvalidArgument"), Verdict.INVALID),
-    **dict.fromkeys(("AccessDenied", "AccountDisabled", "Forbidden"), Verdict.DENIED),
+    Verdict.KEY_REFUSED: (
+        "SignatureDoesNotMatch",
+        "InvalidAccessKeyId",
+        "ExpiredToken",
+        "InvalidToken",
+        "TokenRefreshRequired",
+        "RequestTimeTooSkewed",
+        "RequestExpired",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "IncompleteSignature",
+        "MissingSecurityHeader",
+        "InvalidSecurity",
+        "CredentialsNotSupported",
+        "Unauthorized",
+        "AuthFailure",
+        "AccountProblem",
+        "NotSignedUp",
+        "OptInRequired",
+        "UserSuspended",
+        "AllAccessDisabled",
+        "InvalidPayer",
+        "XMinioAdminCredentialsMismatch",
+    ),
+    Verdict.WRONG_BUCKET: (
+        "NoSuchBucket",
+        "InvalidBucketName",
+        "InvalidBucketState",
+        "AuthorizationHeaderMalformed",
+        "AuthorizationQueryParametersError",
+        "PermanentRedirect",
+        "Redirect",
+        "IllegalLocationConstraintException",
+        "InvalidRegionName",
+        "InvalidRegion",
+    ),
+    Verdict.INVALID: (
+        "InvalidRequest",
+        "InvalidURI",
+        "InvalidArgument",
+    ),
+    Verdict.DENIED: (
+        "AccessDenied",
+        "AccountDisabled",
+        "Forbidden",
+    ),
 }
+
+_BY_CODE = {code: verdict for verdict, codes in _WORDS.items() for code in codes}
 
 _PASSING_STATUSES = frozenset({408, 421, 423, 425})
 """With every 5xx. 421 and 423 are a proxy's: a connection to the wrong server, and a lock."""

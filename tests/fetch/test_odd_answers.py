@@ -17,6 +17,7 @@ from tests.worlds.scripted_bucket import (
     Rig,
     Script,
     answering,
+    chunked,
     first_then,
     head,
     holding,
@@ -51,24 +52,6 @@ def by_path(scripts: Mapping[str, Script]) -> Script:
     return script
 
 
-def chunked(*pieces: bytes, ends: bool = True, etag: str = ETAG, pause_s: float = 0.0) -> Script:
-    """A GET without a length, in these chunks; a HEAD tells the length of the first ones, but for the last."""
-
-    async def script(asked: Asked, stream: trio.SocketStream) -> None:
-        if asked.method == "HEAD":
-            await stream.send_all(head(200, etag=ETAG, content_length=len(BODY)))
-            return
-        await stream.send_all(head(200, etag=etag, transfer_encoding="chunked"))
-        for number, piece in enumerate(pieces):
-            if number:
-                await trio.sleep(pause_s)
-            await stream.send_all(b"%x\r\n%s\r\n" % (len(piece), piece))
-        if ends:
-            await stream.send_all(b"0\r\n\r\n")
-
-    return script
-
-
 async def pieces_before_the_end(broken: Rig) -> tuple[bytes, SourceError]:
     """What a destination was handed of an object that turned out wrong."""
     handed = bytearray()
@@ -82,14 +65,14 @@ async def pieces_before_the_end(broken: Rig) -> tuple[bytes, SourceError]:
 
 
 async def test_an_object_that_goes_on_after_its_end_is_never_handed_out_whole(clock: MockClock) -> None:
-    async with rig(chunked(BODY, b"more!", pause_s=0.7)) as broken:
+    async with rig(chunked(BODY, BODY, b"more!", pause_s=0.7)) as broken:
         handed, error = await pieces_before_the_end(broken)
     assert error.code is ErrorCode.SOURCE_CHANGED
     assert len(handed) < len(BODY)
 
 
 async def test_an_object_whose_end_never_comes_is_never_handed_out_whole(clock: MockClock) -> None:
-    async with rig(chunked(BODY, ends=False)) as broken:
+    async with rig(chunked(BODY, BODY, ends=False)) as broken:
         handed, error = await pieces_before_the_end(broken)
     assert not error.permanent
     assert len(handed) < len(BODY)
@@ -97,7 +80,7 @@ async def test_an_object_whose_end_never_comes_is_never_handed_out_whole(clock: 
 
 async def test_a_silent_end_is_waited_for_no_longer_than_a_silent_middle(clock: MockClock) -> None:
     async def script(asked: Asked, stream: trio.SocketStream) -> None:
-        await chunked(BODY, ends=False)(asked, stream)
+        await chunked(BODY, BODY, ends=False)(asked, stream)
         if asked.method == "GET":
             await trio.sleep_forever()
 
@@ -143,7 +126,7 @@ async def test_an_object_that_is_cut_again_and_again_but_moves_gets_there(
 
 
 async def test_an_etag_that_a_proxy_made_weak_is_the_same_object() -> None:
-    async with rig(chunked(BODY, etag=f"W/{ETAG}")) as honest:
+    async with rig(chunked(BODY, BODY, etag=f"W/{ETAG}")) as honest:
         assert await honest.read() == BODY
 
 
@@ -177,7 +160,7 @@ async def test_an_object_that_the_bucket_unpacks_names_its_encoding() -> None:
         if asked.method == "HEAD":
             await stream.send_all(head(200, etag=ETAG, content_length=99, content_encoding="gzip"))
         else:
-            await chunked(BODY, etag=f"W/{ETAG}")(asked, stream)
+            await chunked(BODY, BODY, etag=f"W/{ETAG}")(asked, stream)
 
     async with rig(script) as broken:
         error = await refusal(broken)
@@ -224,6 +207,7 @@ async def test_one_denied_object_at_the_head_of_a_bucket_does_not_stop_it() -> N
     }
     async with rig(by_path(scripts)) as broken:
         await broken.source.probe()
+        assert broken.bucket.asked[-1].target.endswith(b"2.mp4")  # the one that is given ends the probe
 
 
 async def test_an_outage_of_reading_alone_is_an_outage() -> None:
@@ -235,6 +219,7 @@ async def test_an_outage_of_reading_alone_is_an_outage() -> None:
 async def test_a_bucket_without_objects_is_well() -> None:
     async with rig(answering(200, LISTING)) as broken:
         await broken.source.probe()
+        assert len(broken.bucket.asked) == 1
 
 
 @pytest.mark.parametrize("code", DOUBTFUL)

@@ -22,7 +22,7 @@ from tests.worlds.cancelling import cancelled_at
 from tests.worlds.destinations import CANARY, HTTP_KINDS, KINDS, DestinationWorld, destination_world, size_of
 from tests.worlds.http_sink import Fault, refusal
 from tests.worlds.latency import Network
-from tests.worlds.scripted_bucket import Script, answering, first_then, holding
+from tests.worlds.scripted_bucket import Script, answering, chunked, first_then, holding
 from tests.worlds.stream import NOW, content, sha256
 
 LARGE = content(16_000_000)
@@ -88,6 +88,19 @@ async def test_an_object_that_breaks_off_is_never_published(kind: str, opened: O
         with pytest.raises(SourceError) as caught:
             await p.send()
         assert caught.value.code is ErrorCode.SOURCE_CHANGED
+        assert await p.is_untouched()
+        assert p.idle
+
+
+@every_kind
+@pytest.mark.parametrize("ends", [True, False], ids=["goes-on", "never-ends"])
+async def test_an_object_whose_end_is_in_doubt_is_never_published(kind: str, ends: bool, opened: Open) -> None:
+    body = content(size_of(kind))
+    more = [b"five."] if ends else []
+    async with opened(kind, chunked(body, body, *more, ends=ends, pause_s=0.3), body_timeout_s=1.0) as p:
+        with pytest.raises(SourceError) as caught:
+            await p.send()
+        assert not caught.value.permanent
         assert await p.is_untouched()
         assert p.idle
 

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -38,6 +39,12 @@ def succeeded(log: Path) -> int:
     return log.read_text().count("[MEDIA][PREWARM][OK]")
 
 
+def host_config(store: ObjectStore, folder: Path, listen: str, tables: dict[str, Any], url: str) -> Path:
+    folder.mkdir()
+    serve = {"listen": listen, "http": listen}
+    return write_config(folder, store, tables, serve=serve, store_url=url, lease_s=2, workers=WORKERS)
+
+
 @pytest.mark.parametrize(("fate", "job_count"), [(signal.SIGKILL, 1_000), (signal.SIGSTOP, 400)])
 async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_nothing(
     object_store: ObjectStore, postgres_server: PostgresServer, tmp_path: Path, fate: signal.Signals, job_count: int
@@ -48,21 +55,9 @@ async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_no
     url = postgres_server.new_schema()
     folders = [tmp_path / "one", tmp_path / "two"]
     async with running_emulator(latency_s=0.05) as emulator:
-        configs = []
-        for number, folder in enumerate(folders, 1):
-            folder.mkdir()
-            host = f"127.0.0.{number}:0"
-            configs.append(
-                write_config(
-                    folder,
-                    object_store,
-                    {"mybot": telegram_table(emulator)},
-                    serve={"listen": host, "http": host},
-                    store_url=url,
-                    lease_s=2,
-                    workers=WORKERS,
-                )
-            )
+        tables = {"mybot": telegram_table(emulator)}
+        hosts = [(folder, f"127.0.0.{number}:0") for number, folder in enumerate(folders, 1)]
+        configs = [host_config(object_store, folder, listen, tables, url) for folder, listen in hosts]
         logs = [folder / "log" for folder in folders]
         async with serving(configs[0], logs[0]) as one, serving(configs[1], logs[1]) as two:
             async with connect(two.websocket, None) as client:

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import pytest
 import trio
 from attrs import evolve
 
@@ -14,6 +15,7 @@ from streamwarm.sandbox.object_store import ObjectStore
 from tests.worlds.command_line import cli
 from tests.worlds.operator import operating
 from tests.worlds.processes import write_config
+from tests.worlds.scripted_bucket import answering, rig
 from tests.worlds.service import (
     CHAT,
     TOKEN,
@@ -90,3 +92,27 @@ async def migrate_ok(url: str) -> None:
         [sys.executable, "-m", "streamwarm", "migrate", "--json", "--store", url], capture_stdout=True
     )
     assert json.loads(process.stdout)["schema_version"] >= 1
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +1400",
+        "Thu, 01 Jan 1970 00:00:00 +9999999",
+        "soon",
+        "",
+    ],
+)
+async def test_a_check_survives_a_bucket_with_an_absurd_date(date: str, tmp_path: Path) -> None:
+    listing = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    async with rig(answering(200, listing, date=date)) as bucket:
+        config = tmp_path / "streamwarm.toml"
+        config.write_text(
+            f"[r2]\nendpoint_url = '{bucket.endpoint_url}'\nbucket = 'media'\naccess_key_id = 'i'\n"
+            f"secret_access_key = 's'\n[store]\nurl = 'sqlite:///{tmp_path}/s.db'\n"
+        )
+        told = await cli("check", "--json", "--config", str(config))
+    clock = next(line for line in told.json() if line["check"] == "clock")
+    assert clock["ok"] in {True, False}
+    assert "Traceback" not in told.out + told.err

@@ -120,16 +120,9 @@ async def service(
             nursery.start_soon(run_worker, number, worker_claims.clone(), tools)
         nursery.start_soon(dispatcher.run)
         nursery.start_soon(partial(running.renew_leases, store, every_s=LEASE_S / 3, observe=observed.append))
-        nursery.start_soon(
-            partial(
-                run_rescuer,
-                store,
-                now=now,
-                random=lambda: 0.0,
-                on_queued=dispatcher.wake,
-                before_rescue=partial(running.renew, store),
-            )
-        )
+        renew, wake = partial(running.renew, store), dispatcher.wake
+        rescuer = partial(run_rescuer, now=now, random=lambda: 0.0, on_queued=wake, before_rescue=renew)
+        nursery.start_soon(rescuer, store)
         yield store, observed, running
         nursery.cancel_scope.cancel()
 

@@ -128,6 +128,24 @@ def holding(body: bytes, *, cuts: list[int], etag: str | None = ETAG) -> Script:
     return script
 
 
+def chunked(body: bytes, *pieces: bytes, ends: bool = True, etag: str = ETAG, pause_s: float = 0.0) -> Script:
+    """A GET without a length, in these chunks, and a HEAD that says the object is `body`."""
+
+    async def script(asked: Asked, stream: trio.SocketStream) -> None:
+        if asked.method == "HEAD":
+            await stream.send_all(head(200, etag=ETAG, content_length=len(body)))
+            return
+        await stream.send_all(head(200, etag=etag, transfer_encoding="chunked"))
+        for number, piece in enumerate(pieces):
+            if number:
+                await trio.sleep(pause_s)
+            await stream.send_all(b"%x\r\n%s\r\n" % (len(piece), piece))
+        if ends:
+            await stream.send_all(b"0\r\n\r\n")
+
+    return script
+
+
 def first_then(first: Script, then: Script) -> Script:
     """One script for the first request, another for all that follow."""
     count = 0
@@ -147,6 +165,7 @@ class Rig:
     source: R2Source
     bucket: ScriptedBucket
     observed: list[Observation]
+    endpoint_url: str
 
     @property
     def reopened_at(self) -> list[int]:
@@ -173,17 +192,17 @@ async def rig(script: Script, *, open_http: Callable[[], httpx.AsyncClient] = po
     observed: list[Observation] = []
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, bucket.serve, 0)
-        port = listeners[0].socket.getsockname()[1]
+        endpoint_url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         async with open_http() as client:
             source = R2Source(
                 client,
-                Bucket(f"http://127.0.0.1:{port}", "media", "auto", "canary-id", CANARY),
+                Bucket(endpoint_url, "media", "auto", "canary-id", CANARY),
                 signing_keys=SigningKeys(),
                 now=lambda: NOW,
                 observe=observed.append,
                 uniform=lambda: 0.0,
             )
-            yield Rig(source, bucket, observed)
+            yield Rig(source, bucket, observed, endpoint_url)
         nursery.cancel_scope.cancel()
 
 

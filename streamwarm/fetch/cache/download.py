@@ -31,6 +31,7 @@ from attrs import define, field
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
+from streamwarm.fetch.one_reading import OneReading
 from streamwarm.fetch.source import ObjectInfo, Origin, ResumableSource
 from streamwarm.threads import RunSync
 from streamwarm.watch.observations import Observer, UnexpectedError
@@ -203,7 +204,7 @@ class SharedDownload:
 
 
 @define(eq=False)
-class CacheReader:
+class CacheReader(OneReading):
     """A `SourceObject` that reads a shared download at its own pace. Call `aclose` after `leave`."""
 
     download: SharedDownload
@@ -224,12 +225,6 @@ class CacheReader:
     def origin(self) -> Origin:
         """`cache` if another reader's download brought all the bytes, else `stream`."""
         return Origin.STREAM if self._rest is not None else self._origin
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        return self
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
 
     async def __anext__(self) -> bytes:
         if self.offset == self.info.bytes and self._rest is None:

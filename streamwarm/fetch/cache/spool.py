@@ -10,6 +10,7 @@ from attrs import define, evolve
 
 from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.cache.file import READ_BYTES, NamelessFile
+from streamwarm.fetch.one_reading import OneReading
 from streamwarm.fetch.source import ObjectInfo, Origin, SourceObject
 from streamwarm.threads import RunSync
 
@@ -18,7 +19,7 @@ BLOCK_BYTES = 1024 * 1024
 
 
 @define(eq=False)
-class SpooledObject(SourceObject):
+class SpooledObject(OneReading):
     """An object that is whole in a file."""
 
     info: ObjectInfo
@@ -28,12 +29,6 @@ class SpooledObject(SourceObject):
     @property
     def origin(self) -> Origin:
         return Origin.STREAM
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        return self
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
 
     async def __anext__(self) -> bytes:
         if self._offset == self.info.bytes:
