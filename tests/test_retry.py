@@ -83,6 +83,8 @@ def test_what_was_no_attempt_never_uses_them_up(attempt: int) -> None:
         "Mon, 01 Jan 0001 00:00:00 GMT",
         "Mon, 01 Jan 0001 00:00:00 +1400",
         "Fri, 31 Dec 9999 23:59:59 -1200",
+        "Thu, 99999999999999999999 Jan 2026 00:00:00 GMT",
+        "Thu, 01 Jan 2026 00:00:00 +99999999999999999999",
         "Fri, 31 Dec 99999 23:59:59 GMT",
         "Fri, 32 Foo 2026 25:61:61 GMT",
         "Thu, 01 Jan 1970 00:00:00 +99999999999999",

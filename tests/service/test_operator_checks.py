@@ -97,6 +97,8 @@ async def migrate_ok(url: str) -> None:
 @pytest.mark.parametrize(
     "date",
     [
+        "Thu, 99999999999999999999 Jan 2026 00:00:00 GMT",
+        "Thu, 01 Jan 2026 00:00:00 +99999999999999999999",
         "Fri, 31 Dec 99999 23:59:59 GMT",
         "Mon, 01 Jan 0001 00:00:00 +1400",
         "Thu, 01 Jan 1970 00:00:00 +9999999",
