@@ -49,6 +49,11 @@ def settings(**table: Any) -> HttpSettings:
     return structure_table(HttpSettings, {"type": "http", **table}, "[destinations.cdn]")
 
 
+@pytest.mark.parametrize("url", ["https://h.example?key={r2_key}", "https://h.example/{kind}?k={r2_key}"])
+def test_a_placeholder_behind_the_host_is_taken_wherever_it_stands(url: str) -> None:
+    assert settings(url=url).url == url
+
+
 @pytest.mark.parametrize(
     ("url", "because"),
     [

@@ -88,3 +88,19 @@ async def test_any_success_of_a_put_stores_the_object(status: int, object_store:
         finished = await p.work()
         assert isinstance(finished.settlement, Done)
         assert [digest for _, digest in await p.server.holds()] == [sha256(small)]
+
+
+async def test_an_older_object_of_the_same_size_is_not_taken_for_the_upload(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """The first answer was lost, and the second says that there is no such upload: it may have been aborted."""
+    newer = bytes(reversed(BODY))
+    async with s3_bucket(object_store, tmp_path, BODY) as p:
+        assert isinstance((await p.work()).settlement, Done)
+        p.bucket.bucket.script = holding(newer, cuts=[])
+        assert p.server.ends
+        p.proxy.applies = p.server.ends
+        p.proxy.faults += [Fault(0), Fault(0, refusal(404))]
+        finished = await p.work()
+        assert isinstance(finished.settlement, Retry)
+        assert [digest for _, digest in await p.server.holds()] == [sha256(BODY)]

@@ -199,3 +199,10 @@ async def test_an_object_with_another_digest_never_becomes_a_message(size_bytes:
         # The connection that carried half a form is not used again: the next upload arrives whole.
         await w.send(job(sha256=sha256(content(size_bytes))))
         assert w.digests == [sha256(content(size_bytes))]
+
+
+async def test_a_login_page_costs_a_job_that_names_its_digest_an_attempt_and_not_its_life() -> None:
+    error = await refused(answering(200, b"<html>Log in</html>"), ErrorCode.SHA256_MISMATCH, sha256=sha256(OBJECT))
+    assert not error.permanent
+    empty = await refused(answering(200, b""), ErrorCode.SOURCE_UNAVAILABLE, sha256=sha256(OBJECT))
+    assert not empty.permanent
