@@ -193,6 +193,15 @@ async def test_a_bucket_that_cannot_be_listed_but_read_is_not_down() -> None:
         await broken.source.probe()
 
 
+async def test_an_object_that_was_deleted_since_it_was_read_does_not_stop_the_bucket() -> None:
+    gone = answering(404, b"<Error><Code>NoSuchKey</Code></Error>")
+    async with rig(answering(200, BODY, etag=ETAG)) as broken:
+        assert await broken.read("media/good.mp4") == BODY
+        broken.bucket.script = by_path({"?": answering(403, DENIED), "good.mp4": gone})
+        await broken.source.probe()
+        assert broken.bucket.asked[-1].target.endswith(b"good.mp4")
+
+
 async def test_a_key_that_lists_and_cannot_read_is_the_buckets_fault() -> None:
     async with rig(by_path({"?": listing(b"1.mp4", b"2.mp4", b"3.mp4"), ".mp4": answering(403, DENIED)})) as broken:
         with pytest.raises(SourceError, match="AccessDenied"):

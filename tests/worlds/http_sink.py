@@ -95,6 +95,9 @@ class Fault:
     stays: bool = False
 
 
+FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
+
+
 def refusal(status: int, body: bytes = b"", **headers: object) -> bytes:
     lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items()]
     return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{''.join(lines)}\r\n".encode() + body
@@ -135,7 +138,11 @@ class FaultProxy:
                     await self._go_wrong(fault, request, connection, behind)
                     return
                 status, headers, body = await self._pass_on(request, connection, behind)
-                await connection.answer(status, headers, body)
+                # What a HEAD tells is the length of a body that does not come.
+                lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
+                rest = [(name, value) for name, value in headers if name.lower() not in FRAMING]
+                told = lengths[0] if lengths and request.method == b"HEAD" else None
+                await connection.answer(status, rest, body, length_bytes=told)
 
     async def _go_wrong(
         self, fault: Fault, request: h11.Request, connection: Connection, behind: trio.abc.Stream
@@ -169,8 +176,7 @@ class FaultProxy:
                 headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
             elif isinstance(event, h11.Data):
                 body += event.data
-        framing = {"content-length", "transfer-encoding", "connection"}
-        return status, [(name, value) for name, value in headers if name.lower() not in framing], body
+        return status, headers, body
 
 
 @asynccontextmanager
