@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,6 +31,10 @@ NOTIFICATIONS = 1024
 
 class Unreachable(Exception):
     """The service cannot be reached, refused the connection, or closed it. The message says what to do."""
+
+
+class Unauthorized(Unreachable):
+    """The service asked for a token, or did not know the one it was given. The message says how to give one."""
 
 
 class CallError(Exception):
@@ -107,7 +112,7 @@ async def connect(url: str, token: str | None) -> AsyncIterator[Client]:
         except* trio_websocket.ConnectionRejected as refused:
             # The websocket's reader task raises it too, not only the call that waits for the handshake.
             status = next(e.status_code for e in _flatten(refused))
-            raise Unreachable(refusal(url, status, "websocket (serve.listen)")) from None
+            raise refusal(url, status, "websocket (serve.listen)", token) from None
         except* wsproto.utilities.LocalProtocolError:
             # A ping arrived after our close frame. trio-websocket answers it anyway, which wsproto refuses.
             if not is_closing:
@@ -120,11 +125,24 @@ async def _open_stream(url: str) -> trio.SocketStream | trio.SSLStream[trio.Sock
         secure = parts.scheme == "wss"
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
         with trio.fail_after(CONNECT_TIMEOUT_S):
-            if secure:
-                return await trio.open_ssl_over_tcp_stream(host, port, https_compatible=True)
-            return await trio.open_tcp_stream(host, port)
+            if not secure:
+                return await trio.open_tcp_stream(host, port)
+            stream = await trio.open_ssl_over_tcp_stream(host, port, https_compatible=True)
+            await _handshake(stream)
+            return stream
+    except trio.BrokenResourceError as exc:
+        raise tls_failure(url, exc) or _no_service(url) from None
     except (OSError, trio.TooSlowError, *NOT_AN_ADDRESS):
         raise _no_service(url) from None
+
+
+async def _handshake(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    """Raises `trio.BrokenResourceError`; the stream is closed then."""
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
 
 
 async def _shake_hands(
@@ -153,11 +171,29 @@ def _no_service(url: str) -> Unreachable:
     return Unreachable(f"no service answers at {url}; start one with `streamwarm serve`, or give another with --url")
 
 
-def refusal(url: str, status: int, expected: str) -> str:
-    """The message for an HTTP status that is not the service's answer."""
-    if status == 401:
-        return f"{url} needs a token; give one of its auth.tokens with --token or STREAMWARM_TOKEN"
-    return f"{url} refused the connection with HTTP {status}; is it the service's {expected}?"
+def refusal(url: str, status: int, expected: str, token: str | None) -> Unreachable:
+    """The error for an HTTP status that is not the service's answer. `token` is the one that was sent."""
+    if status != 401:
+        return Unreachable(f"{url} refused the connection with HTTP {status}; is it the service's {expected}?")
+    what = f"{url} does not know this token" if token else f"{url} needs a token"
+    return Unauthorized(f"{what}; give one of its auth.tokens with --token or STREAMWARM_TOKEN")
+
+
+def tls_failure(url: str, exc: BaseException) -> Unreachable | None:
+    """The error for a handshake that failed, or None if TLS did not cause `exc`."""
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Unreachable(
+            f"the certificate of {url} cannot be verified ({cause.verify_message.rstrip('.')}); "
+            "set SSL_CERT_FILE to a file with the certificate of its authority, or use the name it was issued for"
+        )
+    if cause is not None:
+        return Unreachable(
+            f"{url} did not complete a TLS handshake ({cause.reason or cause}); is it an address without TLS?"
+        )
+    return None
 
 
 def _flatten(group: BaseExceptionGroup[Any]) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from streamwarm.cli.client import CallError, Unreachable
+from streamwarm.cli.client import CallError, Unauthorized, Unreachable
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.settings.load import load_settings
 from streamwarm.settings.schema import Settings
@@ -74,7 +74,7 @@ def was_interrupted(exc: BaseException) -> bool:
 
 
 def _exit_for(exc: BaseException) -> NoReturn:
-    if isinstance(exc, SettingsError):
+    if isinstance(exc, SettingsError | Unauthorized):
         fail(str(exc), USAGE)
     if type(exc).__name__ == "ObjectStoreError":  # by name: only the sandbox's commands import the sandbox
         fail(str(exc), USAGE)

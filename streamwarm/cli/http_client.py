@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from streamwarm.cli.client import (
     CallError,
     Unreachable,
     refusal,
+    tls_failure,
 )
 from streamwarm.net.backend import NOT_AN_ADDRESS
 
@@ -40,10 +42,14 @@ async def open_http_caller(url: str, token: str | None) -> AsyncIterator[HttpCal
     timeout = httpx.Timeout(REPLY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     try:
         base_url = httpx.URL(url)
-    except _NO_CONNECTION:
-        raise _no_service(url) from None
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=timeout, trust_env=False) as client:
-        yield HttpCaller(url, client)
+    except _NO_CONNECTION as exc:
+        raise _no_service(url, exc) from None
+    # The system's authorities or SSL_CERT_FILE's, as for the websocket, and not those that httpx brings along.
+    verify = ssl.create_default_context() if base_url.scheme == "https" else False
+    async with httpx.AsyncClient(
+        base_url=base_url, headers=headers, timeout=timeout, trust_env=False, verify=verify
+    ) as client:
+        yield HttpCaller(url, token, client)
 
 
 @asynccontextmanager
@@ -72,6 +78,7 @@ class HttpCaller:
     """Has the same `call` as the websocket's client."""
 
     url: str
+    _token: str | None
     _client: httpx.AsyncClient
 
     async def call(self, method: str, params: Mapping[str, Any]) -> Any:
@@ -81,15 +88,15 @@ class HttpCaller:
         headers = {} if body is None else {"content-type": "application/json"}
         try:
             answer = await self._client.request(verb, path, params=query, content=content, headers=headers)
-        except _NO_CONNECTION:
-            raise _no_service(self.url) from None
+        except _NO_CONNECTION as exc:
+            raise _no_service(self.url, exc) from None
         try:
             value = answer.json()
         except ValueError:
-            raise Unreachable(refusal(self.url, answer.status_code, "HTTP API (serve.http)")) from None
+            raise self._refusal(answer.status_code) from None
         if answer.is_success:
             return value
-        return _refused(self.url, method, answer.status_code, value)
+        return self._refused(method, answer.status_code, value)
 
     async def follow(
         self,
@@ -105,7 +112,7 @@ class HttpCaller:
         try:
             async with notify, self._client.stream("GET", "/v1/events", timeout=timeout) as answer:
                 if not answer.is_success:
-                    raise Unreachable(refusal(self.url, answer.status_code, "HTTP API (serve.http)"))
+                    raise self._refusal(answer.status_code)
                 is_open = True
                 task_status.started()
                 event = ""
@@ -115,23 +122,25 @@ class HttpCaller:
                         event = value
                     elif name == "data":
                         await notify.send({"method": event, "params": json.loads(value)})
-        except _NO_CONNECTION:
+        except _NO_CONNECTION as exc:
             if not is_open:
-                raise _no_service(self.url) from None
+                raise _no_service(self.url, exc) from None
+
+    def _refused(self, method: str, status: int, problem: Any) -> Any:
+        if status == 404 and method == "find":
+            return None
+        if status == 401 or not isinstance(problem, dict) or "detail" not in problem:
+            raise self._refusal(status)
+        raise CallError(_RPC_CODES.get(problem.get("type", ""), status), problem["detail"], problem)
+
+    def _refusal(self, status: int) -> Unreachable:
+        return refusal(self.url, status, "HTTP API (serve.http)", self._token)
 
 
-def _no_service(url: str) -> Unreachable:
-    return Unreachable(
+def _no_service(url: str, exc: BaseException) -> Unreachable:
+    return tls_failure(url, exc) or Unreachable(
         f"no service answers at {url}; start one with `streamwarm serve`, or give another with --http-url"
     )
-
-
-def _refused(url: str, method: str, status: int, problem: Any) -> Any:
-    if status == 404 and method == "find":
-        return None
-    if status == 401 or not isinstance(problem, dict) or "detail" not in problem:
-        raise Unreachable(refusal(url, status, "HTTP API (serve.http)"))
-    raise CallError(_RPC_CODES.get(problem.get("type", ""), status), problem["detail"], problem)
 
 
 def _request(method: str, params: Mapping[str, Any]) -> tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]:

@@ -5,16 +5,22 @@ If an upload breaks, what was sent until then decides whether the object may hav
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol, cast
 
 import httpx
+import trio
 from attrs import define, frozen
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
 from streamwarm.send.destination import Body, Media
+
+REFUSAL_BODY_S = 5.0
+"""How long the body of a refusal is read, in seconds. The status has decided already, and the body only explains it.
+A body that drips for longer would end the attempt as a time-out, which hides the status."""
 
 _PLAIN_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
 
@@ -77,7 +83,7 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Ou
         unreceived = bool(request.extensions.get("unreceived"))  # set by `net/transport.py`
         raise _translate(exc, upload, unreceived=unreceived) from None  # its request contains secrets
     try:
-        body, whole = await _read(response, max_bytes)
+        body, whole = await _read(response, max_bytes, within_s=math.inf if response.is_success else REFUSAL_BODY_S)
     finally:
         await response.aclose()
     if response.status_code == httpx.codes.GATEWAY_TIMEOUT and upload.upload_sent:  # RFC 9110, 15.6.5
@@ -88,20 +94,22 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Ou
     return Answer(response.status_code, response.headers, body, whole)
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> tuple[bytes, bool]:
+async def _read(response: httpx.Response, max_bytes: int, *, within_s: float) -> tuple[bytes, bool]:
+    """Return at most `max_bytes` of the body, as much as arrived in time, and whether it ended."""
     body = b""
     # Not `aiter_raw`: it wraps this generator in another, and closing that one leaves this one to the garbage
     # collector.
     stream = cast(AsyncGenerator[bytes, None], aiter(cast(httpx.AsyncByteStream, response.stream)))
     try:
-        async with aclosing(stream) as pieces:
-            async for piece in pieces:
-                body += piece
-                if len(body) > max_bytes:
-                    break
+        with trio.move_on_after(within_s) as scope:
+            async with aclosing(stream) as pieces:
+                async for piece in pieces:
+                    body += piece
+                    if len(body) > max_bytes:
+                        break
     except httpx.HTTPError:
         return body[:max_bytes], False
-    return body[:max_bytes], True
+    return body[:max_bytes], not scope.cancelled_caught
 
 
 def stored_headers(media: Media) -> dict[str, str]:
