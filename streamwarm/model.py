@@ -6,9 +6,10 @@ RFC 3339 text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import field, frozen
 
@@ -101,14 +102,35 @@ class NewJob:
 
 
 @frozen
+class Barred:
+    """The lanes that refused a job in words that nobody knows. It goes to others first, and to these not before
+    `until` (Unix seconds; `inf`: never)."""
+
+    lanes: frozenset[str]
+    until: float
+
+
+NOWHERE = Barred(frozenset(), -math.inf)
+"""A job that no lane has refused."""
+
+
+class Route(NamedTuple):
+    """Which lanes may take a job. Jobs of one route may be handed out at the same times, so they queue together."""
+
+    destination: str
+    kind: Kind
+    barred: Barred = NOWHERE
+
+
+@frozen
 class Job:
     """A stored job as users see it (`get`, `list`).
 
     `seq` is the order of arrival. `attempt` counts the claims since the job was last pushed or retried by a user, but
     neither released ones nor attempts that were not the job's fault (`Retry.counts`). `possible_duplicate` is set if an
     attempt's answer or worker was lost and the job was sent again.
-    `first_failed_at` is when the first attempt that counts failed, since the job was pushed or a user last retried it;
-    clients do not get it.
+    `first_failed_at` is when the first attempt that counts failed, since the job was pushed or a user last retried it.
+    Clients get neither that nor `barred`.
     """
 
     seq: int
@@ -128,6 +150,11 @@ class Job:
     error: JobError | None = None
     possible_duplicate: bool = False
     first_failed_at: float | None = None
+    barred: Barred = NOWHERE
+
+    @property
+    def route(self) -> Route:
+        return Route(self.destination, self.kind, self.barred)
 
     @property
     def media_key(self) -> MediaKey:
@@ -145,6 +172,11 @@ class QueuedJob:
     bytes: int | None
     queued_at: float
     r2_key: str
+    barred: Barred = NOWHERE
+
+    @property
+    def route(self) -> Route:
+        return Route(self.destination, self.kind, self.barred)
 
 
 @frozen

@@ -1,6 +1,6 @@
 """Decides, from the rates, when an attempt may send its last bytes.
 
-One lane's attempts depart one after another (`usage.py`). `stream/departure.py` keeps whether the last bytes may have
+One budget's attempts depart one after another (`usage.py`). `stream/departure.py` keeps whether the last bytes may have
 left, attempt by attempt; it asks here for the turn.
 
 This is the only place where a worker waits for a rate limit, and only briefly. An attempt was handed out because its
@@ -30,7 +30,8 @@ minute (nginx's `client_body_timeout`), and the worker is needed elsewhere.
 
 @define
 class DepartureTurns:
-    """Lets the attempts of each lane depart one after another, in the order in which they reached their last bytes.
+    """Lets the attempts of each budget (a chat's) depart one after another, in the order in which they reached their
+    last bytes.
 
     `now` is the clock of the limits. `on_change` is called with a destination whose lanes have changed.
     """
@@ -44,7 +45,8 @@ class DepartureTurns:
     async def depart(self, claim: Claim, size_bytes: int) -> float:
         """Wait for this attempt's turn. Returns when it departed. Raises `DestinationError` if the turn is far off."""
         destination, lane = claim.job.destination, claim.lane
-        turn = self._turns.setdefault((destination, lane.name if lane else None), trio.StrictFIFOLock())
+        budget = self.limits.budget_name(destination, lane)
+        turn = self._turns.setdefault((destination, budget), trio.StrictFIFOLock())
         self.limits.await_departure(destination, lane, 1)
         try:
             async with turn:

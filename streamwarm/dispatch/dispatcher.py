@@ -27,7 +27,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.refusals import pause_after
 from streamwarm.errors import DestinationError, StoreUnavailable
-from streamwarm.model import Claim, Lane, QueuedJob
+from streamwarm.model import Claim, Lane, QueuedJob, Route
 from streamwarm.watch.observations import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
 
 POLL_S = 2.0
@@ -115,7 +115,7 @@ class Dispatcher:
 
     def ended(self, claim: Claim, departed_at: float | None) -> None:
         """Free the place of an attempt that is over, or count it. Called once for every claim handed out."""
-        self._end(claim.job.destination, claim.lane, departed_at)
+        self._end(claim.job.route, claim.lane, departed_at)
 
     async def move_lane(self, claim: Claim, address: str) -> None:
         """Reach the claim's lane at `address` from now on, and after a restart.
@@ -173,14 +173,15 @@ class Dispatcher:
         """Take the best job that may go now, and reserve a place in its destination's budget."""
         now, steady_now = self.now(), self.steady_now()
         self._observe_reordered(self.queue.reorder(now))
-        while (job := self.queue.pop_best(now, lambda name: self.limits.free_at(name) - steady_now + now)) is not None:
+        ahead_s = steady_now - now
+        while (job := self.queue.pop_best(now, lambda route: self.limits.route_free_at(route) - ahead_s)) is not None:
             if self._can_be_read(job):
                 break
             self._stale = True  # the bucket was paused meanwhile: the job stays in the store
         if job is None:
             return None
         self._taken = True
-        return Chosen(job, self.limits.reserve(job.destination, steady_now))
+        return Chosen(job, self.limits.reserve(job.route, steady_now))
 
     def _can_be_read(self, job: QueuedJob) -> bool:
         """False while the bucket is paused, unless the object is in the cache."""
@@ -190,10 +191,10 @@ class Dispatcher:
         if changed:
             self.observe(QueueReordered(changed))
 
-    def _end(self, destination: str, lane: Lane | None, departed_at: float | None) -> None:
-        self.limits.end(destination, lane, departed_at, self.steady_now())
+    def _end(self, route: Route, lane: Lane | None, departed_at: float | None) -> None:
+        self.limits.end(route, lane, departed_at, self.steady_now())
         self._turns.changed()
-        self._budget_changed(destination)
+        self._budget_changed(route.destination)
 
     def _budget_changed(self, destination: str) -> None:
         self.queue.ask_again(destination)
@@ -255,7 +256,7 @@ class Dispatcher:
             # Shielded: a stop in mid-commit would leave claims that no process holds until their leases run out.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + RELEASE_S) as scope:
                 claimed = await self.store.claim(
-                    [one.job.id for one in chosen], spares=[spares.get(one.job.destination, ()) for one in chosen]
+                    [one.job.id for one in chosen], spares=[spares.get(one.job.route, ()) for one in chosen]
                 )
             if scope.cancelled_caught:
                 raise StoreUnavailable(f"the store did not take a claim within {RELEASE_S:g} s")
@@ -263,7 +264,7 @@ class Dispatcher:
         finally:
             claims, without = in_lanes(chosen, claimed)
             for one in without:
-                self._end(one.job.destination, one.lane, None)
+                self._end(one.job.route, one.lane, None)
         return claims
 
     def _return_permits(self, permits: int) -> None:

@@ -2,46 +2,22 @@
 
 A destination is free when nothing pauses it, its quotas have room, and one of its lanes is free. Lanes are used in
 turn: among the free ones, the one with the fewest attempts under way, then the one that was used longest ago.
-Pauses and budgets meet here because both decide that; their own rules are in `pauses.py` and `usage.py`.
+Pauses and budgets meet here because both decide that; their own rules are in `pauses.py`, `usage.py` and `lanes.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from attrs import define, field
 
 from streamwarm.dispatch import usage
+from streamwarm.dispatch.lanes import Budget, LaneState, next_in_turn, route_free_at
 from streamwarm.dispatch.pauses import Pause, after_resume, free_at, in_force, last_to_end
 from streamwarm.dispatch.usage import Usage
-from streamwarm.model import Lane
+from streamwarm.model import Kind, Lane, Route
 from streamwarm.send.destination import UNLIMITED, LaneRates, Rates
-
-
-@define
-class LaneState:
-    """One lane: its budget, its cooldown (a 429), and why it is set aside (the bot may not write there)."""
-
-    name: str
-    rates: LaneRates
-    address: str
-    usage: Usage = field(factory=Usage)
-    cooldown: Pause | None = None
-    set_aside: Pause | None = None
-
-    @property
-    def pause(self) -> Pause | None:
-        """Whichever pause ends last, even if it is already over."""
-        return last_to_end(self.cooldown, self.set_aside)
-
-    @property
-    def free_at(self) -> float:
-        return max(
-            free_at(self.pause),
-            usage.quota_free_at(self.usage, self.rates.quotas),
-            usage.spacing_free_at(self.usage, self.rates.spacing_s),
-        )
 
 
 @define
@@ -57,25 +33,31 @@ class DestinationState:
     paused: Pause | None = None
     size_departs_at: dict[int, float] = field(factory=dict)
 
-    @property
-    def pause(self) -> Pause | None:
-        """What pauses the whole destination, even if it is already over.
+    def pause(self, kind: Kind | None = None) -> Pause | None:
+        """What pauses the whole destination, or all jobs of one kind, even if it is already over.
 
         That is its own pause or, if every lane has one, the lane pause that ends first: whichever ends last.
         """
-        lanes = [lane.pause for lane in self.lanes.values()]
+        lanes = [lane.pause_for(kind) for lane in self.lanes.values()]
         pauses = [pause for pause in lanes if pause is not None]
         if not pauses or len(pauses) < len(lanes):
             return self.paused
         return last_to_end(self.paused, min(pauses, key=free_at))
 
-    @property
-    def free_at(self) -> float:
+    def free_at(self, route: Route | None = None) -> float:
+        """When a job of that route may be sent; None: one that no lane refuses."""
+        lanes = self.lanes.values()
+        any_lane = min((lane.free_at() for lane in lanes), default=-math.inf)
         return max(
             free_at(self.paused),
             usage.quota_free_at(self.usage, self.rates.quotas),
-            min((lane.free_at for lane in self.lanes.values()), default=-math.inf),
+            any_lane if route is None else route_free_at(lanes, route),
         )
+
+    @property
+    def refused_kinds(self) -> set[Kind]:
+        """The kinds that some lane refuses or has refused."""
+        return {kind for lane in self.lanes.values() for kind in lane.refused}
 
 
 @define
@@ -98,7 +80,8 @@ class Limits:
         found = self._states.get(destination)
         if found is None:
             rates = self.rates.get(destination, UNLIMITED).share(self.processes)
-            lanes = {name: LaneState(name, lane, name) for name, lane in rates.lanes.items()}
+            budgets = {lane.budget or name: Budget(lane) for name, lane in rates.lanes.items()}
+            lanes = {name: LaneState(name, budgets[lane.budget or name], name) for name, lane in rates.lanes.items()}
             found = self._states[destination] = DestinationState(rates, lanes)
         return found
 
@@ -110,7 +93,7 @@ class Limits:
         for destination, state in self._states.items():
             state.rates = self.rates.get(destination, UNLIMITED).share(processes)
             for lane in state.lanes.values():
-                lane.rates = state.rates.lanes[lane.name]
+                lane.budget.rates = state.rates.lanes[lane.name]
         return True
 
     def pause(self, destination: str, pause: Pause) -> None:
@@ -118,7 +101,7 @@ class Limits:
         self.cool_down(destination, None, pause)
 
     def cool_down(self, destination: str, lane: str | None, pause: Pause) -> bool:
-        """Pause the lane alone, or the whole destination (None), as the process that was answered 429 decided.
+        """Pause the lane's chat alone, or the whole destination (None), as the process that was answered 429 decided.
 
         Returns True if that changed anything. A lane that is not configured any more is ignored.
         """
@@ -128,8 +111,9 @@ class Limits:
             return state.paused is not before
         if (found := state.lanes.get(lane)) is None:
             return False
-        before, found.cooldown = found.cooldown, last_to_end(found.cooldown, pause)
-        return found.cooldown is not before
+        budget = found.budget
+        before, budget.cooldown = budget.cooldown, last_to_end(budget.cooldown, pause)
+        return budget.cooldown is not before
 
     def cool_down_lane(self, destination: str, lane: str, pause: Pause, now: float) -> bool:
         """Start the cooldown of a lane that answered 429. Returns True if the whole destination cools down.
@@ -138,7 +122,9 @@ class Limits:
         cools down. If another lane of the same bot cools down already, the limit is taken for the bot's.
         """
         lanes = self.state(destination).lanes
-        if lane not in lanes or any(free_at(o.cooldown) > now for o in lanes.values() if o.name != lane):
+        own = lanes[lane].budget if lane in lanes else None
+        others = (other.budget for other in lanes.values() if other.budget is not own)
+        if own is None or any(free_at(other.cooldown) > now for other in others):
             self.pause(destination, pause)
             return True
         self.cool_down(destination, lane, pause)
@@ -148,6 +134,24 @@ class Limits:
         """Send nothing to a lane that is out of order. The destination's other lanes go on."""
         if (found := self.state(destination).lanes.get(lane)) is not None:
             found.set_aside = last_to_end(found.set_aside, pause)
+
+    def refuse_kind(self, destination: str, lane: str, kind: Kind, pause: Pause) -> bool:
+        """Send no job of this kind to a lane that refuses it; others go on. Returns True if that changed anything."""
+        if (found := self.state(destination).lanes.get(lane)) is None:
+            return False
+        before, found.refused[kind] = found.refused.get(kind), last_to_end(found.refused.get(kind), pause) or pause
+        return found.refused[kind] is not before
+
+    def suspect(self, destination: str, lane: str, kind: Kind) -> None:
+        """Try the lane with one job of this kind at a time, until it takes one (`took`)."""
+        if (found := self.state(destination).lanes.get(lane)) is not None:
+            found.suspected.add(kind)
+
+    def took(self, destination: str, lane: Lane | None, kind: Kind) -> None:
+        """Note that the lane took a job of this kind: what it refused before was the fault of those jobs."""
+        if (found := self._lane(destination, lane)) is not None and (kind in found.suspected or kind in found.refused):
+            found.suspected.discard(kind)
+            found.refused.pop(kind, None)
 
     def move_lane(self, destination: str, lane: str, address: str) -> bool:
         """Reach the lane at `address` from now on. Returns True if that changed anything.
@@ -165,9 +169,9 @@ class Limits:
 
     def recall(self, destination: str, address: str, at: float) -> None:
         """Count a message that an earlier process sent to that address at that time."""
-        for lane in self.state(destination).lanes.values():
-            if lane.address == address:
-                lane.usage = usage.recalled(lane.usage, at, lane.rates)
+        lane = next((lane for lane in self.state(destination).lanes.values() if lane.address == address), None)
+        if lane is not None:
+            lane.budget.usage = usage.recalled(lane.usage, at, lane.rates)
 
     def resume(self, destination: str) -> None:
         """End the pauses whose cause a user has fixed, of the destination and its lanes. A 429's deadline stays."""
@@ -175,6 +179,8 @@ class Limits:
         state.paused = after_resume(state.paused)
         for lane in state.lanes.values():
             lane.set_aside = None if lane.set_aside is None or lane.set_aside.fixable else lane.set_aside
+            lane.refused.clear()
+            lane.suspected.clear()
 
     def replace_user_pauses(self, pauses: Mapping[str | None, Pause]) -> bool:
         """Replace the pauses ordered by users. Returns True if anything changed."""
@@ -191,31 +197,53 @@ class Limits:
 
         `inf` if only a user ends its pause, or the whole service's, or if it depends on attempts under way.
         """
-        by_user = last_to_end(self._user_pauses.get(None), self._user_pauses.get(destination))
-        return max(free_at(by_user), self.state(destination).free_at)
+        return max(self._user_pauses_end_at(destination), self.state(destination).free_at())
+
+    def route_free_at(self, route: Route) -> float:
+        """The same for a job of that route."""
+        return max(self._user_pauses_end_at(route.destination), self.state(route.destination).free_at(route))
+
+    def _user_pauses_end_at(self, destination: str) -> float:
+        return free_at(last_to_end(self._user_pauses.get(None), self._user_pauses.get(destination)))
 
     def next_change_at(self, now: float) -> float | None:
         """When the next pause or budget frees a destination by itself; None if none will."""
-        times = [*map(self.free_at, self._states), *map(free_at, self._user_pauses.values())]
+        kinds = (Route(name, kind) for name, state in self._states.items() for kind in state.refused_kinds)
+        times = [
+            *map(self.free_at, self._states),
+            *map(self.route_free_at, kinds),
+            *map(free_at, self._user_pauses.values()),
+        ]
         return min((at for at in times if now < at < math.inf), default=None)
 
     def active(self, now: float) -> dict[str, Pause]:
         """The pauses of whole destinations that are in force; of two, the user's, which a user can end."""
         names = {*self._states, *(name for name in self._user_pauses if name is not None)}
         pauses = (
-            (name, in_force(self._user_pauses.get(name), now) or in_force(self.state(name).pause, now))
+            (name, in_force(self._user_pauses.get(name), now) or in_force(self.state(name).pause(), now))
             for name in sorted(names)
         )
         return {name: pause for name, pause in pauses if pause is not None}
 
-    def reserve(self, destination: str, now: float) -> Lane | None:
+    def refused_kinds(self, now: float) -> dict[str, dict[Kind, Pause]]:
+        """The kinds that no lane takes now, by destination, while other kinds go on."""
+        found: dict[str, dict[Kind, Pause]] = {}
+        for name, state in self._states.items():
+            for kind in state.refused_kinds:
+                pause = in_force(state.pause(kind), now)
+                if pause is not None and in_force(state.pause(), now) is None:
+                    found.setdefault(name, {})[kind] = pause
+        return found
+
+    def reserve(self, route: Route, now: float) -> Lane | None:
         """Reserve a place in the budget of a free destination for one attempt. Returns its lane, if there are lanes."""
-        state = self.state(destination)
+        state = self.state(route.destination)
         state.usage = usage.handed_out(state.usage, now)
         if not state.lanes:
             return None
-        lane = _next_in_turn(state.lanes.values(), now)
-        lane.usage = usage.handed_out(lane.usage, now)
+        lane = next_in_turn(state.lanes.values(), route, now)
+        lane.budget.usage = usage.handed_out(lane.usage, now)
+        lane.under_way[route.kind] += 1
         return Lane(lane.name, lane.address)
 
     def departs_at(self, destination: str, lane: Lane | None, size_bytes: int) -> float:
@@ -229,7 +257,7 @@ class Limits:
     def await_departure(self, destination: str, lane: Lane | None, by: int) -> None:
         """Count one attempt more (`by` 1) that waits for its departure, or one less (-1)."""
         if (found := self._lane(destination, lane)) is not None:
-            found.usage = usage.departing(found.usage, by)
+            found.budget.usage = usage.departing(found.usage, by)
 
     def depart(self, destination: str, lane: Lane | None, size_bytes: int, now: float) -> None:
         """Count an attempt that sends its last bytes now."""
@@ -238,18 +266,19 @@ class Limits:
         if (spacing_s := state.rates.equal_size_spacing_s(size_bytes)) > 0:
             state.size_departs_at[size_bytes] = now + spacing_s
         if (found := self._lane(destination, lane)) is not None:
-            found.usage = usage.departed(found.usage, now, found.rates.spacing_s)
+            found.budget.usage = usage.departed(found.usage, now, found.rates.spacing_s)
 
-    def end(self, destination: str, lane: Lane | None, departed_at: float | None, now: float) -> None:
+    def end(self, route: Route, lane: Lane | None, departed_at: float | None, now: float) -> None:
         """Free the place of an attempt that has ended. It counts if it departed: `departed_at` is not None."""
-        state = self.state(destination)
+        state = self.state(route.destination)
         state.usage = usage.ended(state.usage, now, departed_at, LaneRates(quotas=state.rates.quotas))
-        if (found := self._lane(destination, lane)) is not None:
-            found.usage = usage.ended(found.usage, now, departed_at, found.rates)
+        if (found := self._lane(route.destination, lane)) is not None:
+            found.budget.usage = usage.ended(found.usage, now, departed_at, found.rates)
+            found.under_way[route.kind] -= 1
+
+    def budget_name(self, destination: str, lane: Lane | None) -> str | None:
+        """What names the budget of the lane: its chat. None without a lane."""
+        return None if lane is None else self.state(destination).rates.lanes[lane.name].budget or lane.name
 
     def _lane(self, destination: str, lane: Lane | None) -> LaneState | None:
         return None if lane is None else self.state(destination).lanes.get(lane.name)
-
-
-def _next_in_turn(lanes: Iterable[LaneState], now: float) -> LaneState:
-    return min(lanes, key=lambda lane: (lane.free_at > now, lane.usage.in_flight, lane.usage.handed_out_at))

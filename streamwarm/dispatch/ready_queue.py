@@ -4,10 +4,11 @@ Jobs that waited `max_wait_s` go before all others, whatever their score. Then t
 destinations whose best jobs are equal in that, the one that was served longest ago goes first, so a destination with
 ten thousand jobs does not hold back one with three. Within a destination, ties go by arrival in the queue.
 
-Each destination has a heap of its jobs; a heap of heads holds the best job of each. A destination that may not be sent
-to now is not ready: its whole heap leaves the heads until it is, so that its jobs cost nothing meanwhile. A job's score
-changes at known times, which a further heap holds. Entries are deleted lazily: one counts only while it is the newest
-of its job, or of its destination. So every operation costs O(log n), and no search scans all jobs.
+Jobs that the same lanes may take have one route (`model.Route`): a bot's chat may refuse one kind and take the others.
+Each route has a heap of its jobs; a heap of heads holds the best job of each. A route that may not be used now is not
+ready: its whole heap leaves the heads until it is, so that its jobs cost nothing meanwhile. A job's score changes at
+known times, which a further heap holds. Entries are deleted lazily: one counts only while it is the newest of its job,
+or of its route. So every operation costs O(log n), and no search scans all jobs.
 
 The queue may be less than the whole backlog (`more`). Then each destination's floor is the worst of its jobs that the
 store returned: what the store still holds ranks behind it. A new job ranks before the floor, or it stays in the store
@@ -20,11 +21,11 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define, field, frozen
 
-from streamwarm.model import QueuedJob
+from streamwarm.model import QueuedJob, Route
 from streamwarm.priority import FRESH_S, next_change_s, score
 
 OVERDUE = 1_000_000
@@ -32,12 +33,14 @@ OVERDUE = 1_000_000
 have the same points, so that their destinations are served round-robin."""
 
 _Entry = tuple[int, float, int, str]
-"""A job in its destination's heap: `(-points, queued_at, seq, id)`."""
+"""A job in its route's heap: `(-points, queued_at, seq, id)`."""
 
-_Head = tuple[int, int, float, int, str]
-"""A destination's best job among the others': `(-points, serving number, queued_at, seq, destination)`.
+_Head = tuple[int, int, float, int, int, Route]
+"""A route's best job among the others': `(-points, serving number, queued_at, seq, number of the heap, route)`. No two
+routes are compared: their heaps' numbers differ.
 
-The serving number is that of its last job. Among equal points the lowest goes first, which is round-robin."""
+The serving number is that of the destination's last job. Among equal points the lowest goes first, which is
+round-robin."""
 
 
 @frozen
@@ -52,9 +55,10 @@ class _Loaded:
 
 @define
 class _Heap:
-    """One destination's jobs. `head` is its newest entry in the heap of heads, None if it has none: then there are no
-    jobs, or the destination is not ready."""
+    """One route's jobs. `head` is its newest entry in the heap of heads, None if it has none: then there are no jobs,
+    or the route is not ready."""
 
+    number: int
     jobs: list[_Entry] = field(factory=list)
     head: _Head | None = None
     not_ready: bool = False
@@ -68,10 +72,11 @@ class ReadyQueue:
     max_wait_s: float
     more: bool = False
     _loaded: dict[str, _Loaded] = field(factory=dict)
-    _heaps: dict[str, _Heap] = field(factory=dict)
-    _floors: dict[str, _Entry] = field(factory=dict)  # none while the queue is the whole backlog
+    _heaps: dict[str, dict[Route, _Heap]] = field(factory=dict)  # by destination
+    _floors: dict[str, _Entry] = field(factory=dict)  # by destination; none while the queue is the whole backlog
     _heads: list[_Head] = field(factory=list)
-    _not_ready: list[tuple[float, str]] = field(factory=list)  # (until, destination)
+    _not_ready: list[tuple[float, int, Route]] = field(factory=list)  # (until, number of the heap, route)
+    _numbers: Iterator[int] = field(factory=itertools.count)
     _changes: list[tuple[float, str]] = field(factory=list)  # (at, job id)
     _served: dict[str, int] = field(factory=dict)  # by destination, as many as are configured
     _servings: int = 0
@@ -89,13 +94,14 @@ class ReadyQueue:
         for structure in (self._heaps, self._floors, self._heads, self._not_ready, self._changes):
             structure.clear()
         for job in itertools.islice(jobs, self.max_queue):
-            self._heaps.setdefault(job.destination, _Heap()).jobs.append(self._load(job, now))
+            self._heap(job.route).jobs.append(self._load(job, now))
         self.more = len(self._loaded) >= self.max_queue
-        for destination, heap in self._heaps.items():
-            heapq.heapify(heap.jobs)
+        for destination, heaps in self._heaps.items():
             if self.more:
-                self._floors[destination] = max(heap.jobs)
-            self._show_head(destination)
+                self._floors[destination] = max(max(heap.jobs) for heap in heaps.values())
+            for route, heap in heaps.items():
+                heapq.heapify(heap.jobs)
+                self._show_head(route)
         known = ((loaded, before[job_id]) for job_id, loaded in self._loaded.items() if job_id in before)
         return sum(loaded.points != old.points and loaded.job == old.job for loaded, old in known)
 
@@ -110,13 +116,13 @@ class ReadyQueue:
             return True
         entry = _Loaded(job, self._points(job, now)).entry
         floor = self._floors.get(job.destination)
-        behind = floor is not None and entry > floor
-        heap = self._heaps.setdefault(job.destination, _Heap())
+        # With as many destinations as there is room for jobs, the read left others out: their best jobs are unknown.
+        behind = len(self._floors) >= self.max_queue if floor is None else entry > floor
         if behind or (before is None and len(self._loaded) >= self.max_queue):
             self.more = True
-            return behind and bool(heap.jobs)
-        heapq.heappush(heap.jobs, self._load(job, now))
-        self._show_head(job.destination)
+            return behind and any(heap.jobs for heap in self._heaps.get(job.destination, {}).values())
+        heapq.heappush(self._heap(job.route).jobs, self._load(job, now))
+        self._show_head(job.route)
         return True
 
     def reorder(self, now: float) -> int:
@@ -132,84 +138,93 @@ class ReadyQueue:
             if after != before:
                 changed += 1
                 self._loaded[job.id] = after
-                heapq.heappush(self._heaps[job.destination].jobs, after.entry)
-                self._show_head(job.destination)
+                heapq.heappush(self._heap(job.route).jobs, after.entry)
+                self._show_head(job.route)
         return changed
 
-    def pop_best(self, now: float, free_at: Callable[[str], float]) -> QueuedJob | None:
+    def pop_best(self, now: float, free_at: Callable[[Route], float]) -> QueuedJob | None:
         """The best job that may be handed out now, or None. Jobs that may not stay loaded.
 
-        `free_at(destination)` is when it may be sent to next: now or earlier if it may already, `inf` if that is
-        unknown. A destination that is not ready is not asked about again before that time, `ask_again` or `replace`.
+        `free_at(route)` is when a job of that route may be sent next: now or earlier if it may already, `inf` if that
+        is unknown. A route that is not ready is not asked about again before that time, `ask_again` or `replace`.
         """
         self.reorder(now)
         while self._not_ready and self._not_ready[0][0] <= now:
-            _, destination = heapq.heappop(self._not_ready)
-            self._heaps[destination].not_ready = False
-            self._show_head(destination)
+            *_, route = heapq.heappop(self._not_ready)
+            self._heap(route).not_ready = False
+            self._show_head(route)
         while self._heads:
             head = heapq.heappop(self._heads)
-            destination = head[-1]
-            heap = self._heaps[destination]
+            route = head[-1]
+            heap = self._heap(route)
             if heap.head != head:
-                continue  # an older head of this destination
+                continue  # an older head of this route
             heap.head = None
-            until = free_at(destination)
+            until = free_at(route)
             if until <= now:
-                return self._take(destination, heap)
+                return self._take(route, heap)
             heap.not_ready = True
-            heapq.heappush(self._not_ready, (until, destination))
+            heapq.heappush(self._not_ready, (until, heap.number, route))
         return None
 
-    def spares(self, destination: str, count: int) -> list[str]:
-        """The ids of the destination's next best loaded jobs, best first; they stay loaded."""
-        heap = self._heaps.get(destination)
+    def spares(self, route: Route, count: int) -> list[str]:
+        """The ids of the route's next best loaded jobs, best first; they stay loaded."""
+        heap = self._heaps.get(route.destination, {}).get(route)
         best: list[_Entry] = []
         while heap is not None and heap.jobs and len(best) < count:
             entry = heapq.heappop(heap.jobs)
             if self._is_current(entry) and entry not in best[-1:]:  # a job that was dropped and added is there twice
                 best.append(entry)
-        for entry in best:
-            heapq.heappush(self._heaps[destination].jobs, entry)
+        if heap is not None:
+            for entry in best:
+                heapq.heappush(heap.jobs, entry)
         return [entry[-1] for entry in best]
 
     def drop(self, job_ids: Iterable[str]) -> None:
         """Unload jobs that are not queued any more."""
-        gone = [self._loaded.pop(job_id).job.destination for job_id in job_ids if job_id in self._loaded]
-        for destination in set(gone):
-            self._show_head(destination)
+        gone = [self._loaded.pop(job_id).job.route for job_id in job_ids if job_id in self._loaded]
+        for route in set(gone):
+            self._show_head(route)
 
     def ask_again(self, destination: str) -> None:
         """Note that the destination may be ready earlier than `free_at` said."""
-        heap = self._heaps.get(destination)
-        if heap is not None and heap.not_ready:
-            heap.not_ready = False
-            self._show_head(destination)
+        for route, heap in self._heaps.get(destination, {}).items():
+            if heap.not_ready:
+                heap.not_ready = False
+                self._show_head(route)
+
+    def _heap(self, route: Route) -> _Heap:
+        heaps = self._heaps.setdefault(route.destination, {})
+        if (heap := heaps.get(route)) is None:
+            heap = heaps[route] = _Heap(next(self._numbers))
+        return heap
 
     def _load(self, job: QueuedJob, now: float) -> _Entry:
-        """Returns the job's entry, which the caller must put into its destination's heap."""
+        """Returns the job's entry, which the caller must put into its route's heap."""
         loaded = self._loaded[job.id] = _Loaded(job, self._points(job, now))
         self._await_change(job, now)
         return loaded.entry
 
-    def _take(self, destination: str, heap: _Heap) -> QueuedJob:
+    def _take(self, route: Route, heap: _Heap) -> QueuedJob:
         """Pop the best of a heap whose head has just been found current."""
         *_, job_id = heapq.heappop(heap.jobs)
         self._servings += 1
-        self._served[destination] = self._servings
-        self._show_head(destination)
-        return self._loaded.pop(job_id).job
+        self._served[route.destination] = self._servings
+        job = self._loaded.pop(job_id).job
+        for other in self._heaps[route.destination]:
+            self._show_head(other)  # its serving number has changed
+        return job
 
-    def _show_head(self, destination: str) -> None:
-        """Put the destination's best job among the heads, unless it is there or the destination is not ready."""
-        heap = self._heaps[destination]
+    def _show_head(self, route: Route) -> None:
+        """Put the route's best job among the heads, unless it is there or the route is not ready."""
+        heap = self._heap(route)
         while heap.jobs and not self._is_current(heap.jobs[0]):
             heapq.heappop(heap.jobs)
         if heap.not_ready or not heap.jobs:
             heap.head = None
             return
         points, queued_at, seq, _ = heap.jobs[0]
-        head = (points, self._served.get(destination, 0), queued_at, seq, destination)
+        head = (points, self._served.get(route.destination, 0), queued_at, seq, heap.number, route)
         if head != heap.head:
             heap.head = head
             heapq.heappush(self._heads, head)

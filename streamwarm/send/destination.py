@@ -26,13 +26,17 @@ class Quota:
 
 @frozen
 class LaneRates:
-    """How fast one lane takes messages: `spacing_s` seconds from one to the next, and no more than its quotas."""
+    """How fast one lane takes messages: `spacing_s` seconds from one to the next, and no more than its quotas.
+
+    Lanes that name the same `budget` share it, as topics of one chat do. None: the lane has its own.
+    """
 
     spacing_s: float = 0.0
     quotas: tuple[Quota, ...] = ()
+    budget: str | None = None
 
     def share(self, of: int) -> LaneRates:
-        return LaneRates(self.spacing_s * of, tuple(quota.share(of) for quota in self.quotas))
+        return LaneRates(self.spacing_s * of, tuple(quota.share(of) for quota in self.quotas), self.budget)
 
 
 @frozen

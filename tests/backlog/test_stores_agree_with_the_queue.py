@@ -17,7 +17,7 @@ from streamwarm.backlog.postgres.store import open_postgres_store
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.model import Kind, NewJob, QueuedJob
+from streamwarm.model import Kind, NewJob, QueuedJob, Route
 from tests.worlds.backlog import OVER_SOCKETS, Clock, numbered, photo
 from tests.worlds.naive_queue import NaiveQueue
 from tests.worlds.postgres import PostgresServer
@@ -42,7 +42,7 @@ arrivals = st.lists(
 pauses = st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.0, 60.0, 100.0, 540.0]), min_size=25, max_size=25)
 
 
-def always(_: str) -> float:
+def always(_: Route) -> float:
     return 0.0
 
 

@@ -18,7 +18,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Kind, NewJob
+from streamwarm.model import Kind, NewJob, Route
 from streamwarm.send.destination import LaneRates, Quota, Rates
 from streamwarm.watch.observations import StoreTrouble
 from tests.worlds.failing_store import FailingStore, memory_store, now
@@ -164,7 +164,7 @@ async def test_two_silent_chats_do_not_silence_the_third(autojump_clock: MockClo
         await w.cool_down("-7", 60)  # not configured here
         await trio.sleep(POLLS_S)
         assert w.limits.free_at("mybot") <= now()
-        assert w.limits.reserve("mybot", now()).name == "-3"
+        assert w.limits.reserve(Route("mybot", Kind.PHOTO), now()).name == "-3"
         assert w.limits.state("mybot").lanes["-1"].pause == Pause(now() + 60 - POLLS_S, "429")
         assert len(w.wakes) == 1
 
@@ -207,7 +207,7 @@ async def test_the_share_of_a_process_that_is_gone_is_free_when_what_it_sent_cou
 def hand_out_all(limits: Limits) -> int:
     count = 0
     while limits.free_at("mybot") <= now():
-        limits.end("mybot", limits.reserve("mybot", now()), now(), now())
+        limits.end(Route("mybot", Kind.PHOTO), limits.reserve(Route("mybot", Kind.PHOTO), now()), now(), now())
         count += 1
     return count
 

@@ -10,7 +10,7 @@ from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.usage import Usage, ended, handed_out, quota_free_at
-from streamwarm.model import Lane
+from streamwarm.model import Kind, Lane, Route
 from streamwarm.send.destination import LaneRates, Quota
 from streamwarm.send.telegram.rates import equal_size_spacing_s, telegram_rates
 
@@ -24,10 +24,10 @@ def limits_of(*chats: int) -> Limits:
 def lane_at(limits: Limits, now: float) -> str:
     """The chat that the next job is handed out with; it is delivered on the spot."""
     assert limits.free_at("bot") <= now
-    lane = limits.reserve("bot", now)
+    lane = limits.reserve(Route("bot", Kind.PHOTO), now)
     assert lane is not None
     limits.depart("bot", lane, 1, now)
-    limits.end("bot", lane, now, now)
+    limits.end(Route("bot", Kind.PHOTO), lane, now, now)
     return lane.name
 
 
@@ -41,7 +41,7 @@ def test_chats_are_used_in_turn() -> None:
 
 def test_a_chat_with_fewer_uploads_under_way_goes_first() -> None:
     limits = limits_of(-1, -2)
-    first = limits.reserve("bot", NOW)
+    first = limits.reserve(Route("bot", Kind.PHOTO), NOW)
     assert first is not None
     assert first.name == "-1"
     assert [lane_at(limits, NOW + at) for at in (1, 3, 5)] == ["-2"] * 3
@@ -98,7 +98,7 @@ def test_a_moved_chat_keeps_its_budget_under_its_new_id() -> None:
     limits.move_lane("bot", "-1", "-1001")
     limits.move_lane("bot", "-7", "-1007")  # no longer configured
     assert limits.free_at("bot") > NOW + 0.5
-    assert limits.reserve("bot", NOW + 1) == Lane("-1", "-1001")
+    assert limits.reserve(Route("bot", Kind.PHOTO), NOW + 1) == Lane("-1", "-1001")
 
 
 def test_a_chat_that_has_become_the_same_as_another_is_not_used_twice() -> None:
@@ -112,7 +112,7 @@ def test_jobs_that_fail_before_their_end_hold_up_nobody() -> None:
     limits = limits_of(-1)
     for _ in range(100):
         assert limits.free_at("bot") <= NOW
-        limits.end("bot", limits.reserve("bot", NOW), None, NOW)
+        limits.end(Route("bot", Kind.PHOTO), limits.reserve(Route("bot", Kind.PHOTO), NOW), None, NOW)
     assert limits.free_at("bot") <= NOW
 
 

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.model import Kind, Route
 from streamwarm.sandbox.bot_api_rates import RateRules, Window
 from streamwarm.send.destination import LaneRates, Quota, Rates
 from streamwarm.watch.observations import unobserved
@@ -123,8 +124,8 @@ async def test_attempts_that_never_got_to_their_end_take_no_place(autojump_clock
     async with rate_world([GROUP]) as w:
         limits, dispatcher = w.dispatcher.limits, w.dispatcher
         for _ in range(30):
-            lane = limits.reserve(BOT, dispatcher.steady_now())
-            limits.end(BOT, lane, None, dispatcher.steady_now())
+            lane = limits.reserve(Route(BOT, Kind.PHOTO), dispatcher.steady_now())
+            limits.end(Route(BOT, Kind.PHOTO), lane, None, dispatcher.steady_now())
         await w.push(20)
         await trio.sleep(40)
         assert len(w.far.all_made) == 20
@@ -148,7 +149,7 @@ async def test_a_chat_that_was_silenced_under_an_upload_is_waited_for_briefly_or
         await w.push(1)
         (queued,) = await w.store.queued(1)
         (claim,) = await w.store.claim([queued.id])
-        lane = limits.reserve(BOT, now())
+        lane = limits.reserve(Route(BOT, Kind.PHOTO), now())
         claim = type(claim)(claim.job, claim.lease, lane)
         limits.cool_down_lane(BOT, str(GROUP), Pause(now() + 10, "429"), now())
         began = trio.current_time()
@@ -167,7 +168,7 @@ async def test_an_upload_that_is_cancelled_in_its_turn_leaves_the_turn_to_the_ne
         limits, dispatcher = w.dispatcher.limits, w.dispatcher
         await w.push(3)
         claims = [
-            type(claim)(claim.job, claim.lease, limits.reserve(BOT, dispatcher.steady_now()))
+            type(claim)(claim.job, claim.lease, limits.reserve(Route(BOT, Kind.PHOTO), dispatcher.steady_now()))
             for claim in await w.store.claim([job.id for job in await w.store.queued(3)])
         ]
         await dispatcher.depart(claims[0], 1)
@@ -191,7 +192,7 @@ async def test_objects_of_one_size_are_spaced_across_the_chats_of_a_bot(autojump
 
         async def depart(index: int) -> None:
             claim = claims[index]
-            lane = w.dispatcher.limits.reserve(BOT, w.dispatcher.steady_now())
+            lane = w.dispatcher.limits.reserve(Route(BOT, Kind.PHOTO), w.dispatcher.steady_now())
             await w.dispatcher.depart(type(claim)(claim.job, claim.lease, lane), 5_000_000)
             departed.append(trio.current_time())
 

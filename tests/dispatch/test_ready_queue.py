@@ -6,13 +6,14 @@ from math import inf
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.model import Kind, QueuedJob
+from streamwarm.model import NOWHERE, Barred, Kind, QueuedJob, Route
 from streamwarm.priority import score
 from tests.worlds.naive_queue import NaiveQueue
 
@@ -31,6 +32,7 @@ jobs_strategy = st.lists(
         bytes=st.none() | st.sampled_from([0, 99_999, 100_000, 999_999, 4_999_999, 5_000_000, 20_000_000, 20_000_001]),
         r2_key=st.just("k"),
         queued_at=st.sampled_from([NOW, NOW - 59, NOW - 60, NOW - 600, NOW - 601, NOW - 899, NOW - 900, NOW - 5000]),
+        barred=st.sampled_from([NOWHERE, NOWHERE, NOWHERE, Barred(frozenset({"-1"}), NOW)]),
     ),
     unique_by=lambda job: job.seq,
     max_size=30,
@@ -38,10 +40,10 @@ jobs_strategy = st.lists(
 
 
 def named(jobs: list[QueuedJob]) -> list[QueuedJob]:
-    return [QueuedJob(j.seq, f"j{j.seq}", j.destination, j.kind, j.bytes, j.queued_at, "k") for j in jobs]
+    return [evolve(job, id=f"j{job.seq}") for job in jobs]
 
 
-def always(_: str) -> float:
+def always(_: Route) -> float:
     return NOW
 
 
@@ -67,7 +69,9 @@ def test_the_seeds_table_is_kept_to_the_letter() -> None:
 
 @given(
     jobs=jobs_strategy,
-    busy=st.lists(st.tuples(DESTINATION, st.sampled_from([0.0, 30.0, 700.0, inf])), max_size=3),
+    busy=st.lists(
+        st.tuples(DESTINATION, st.none() | st.sampled_from(Kind), st.sampled_from([0.0, 30.0, 700.0, inf])), max_size=5
+    ),
     steps=st.lists(
         st.sampled_from(["pop", "pop", "pop", "pop", "push", "push", "replace", "taken elsewhere", *LATER_S]),
         min_size=1,
@@ -75,19 +79,23 @@ def test_the_seeds_table_is_kept_to_the_letter() -> None:
     ),
 )
 def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
-    jobs: list[QueuedJob], busy: list[tuple[str, float]], steps: list[str | float]
+    jobs: list[QueuedJob], busy: list[tuple[str, Kind | None, float]], steps: list[str | float]
 ) -> None:
-    """Also at the very second at which a score changes, whichever destinations are paused until then, and whichever
-    other process takes jobs."""
+    """Also at the very second at which a score changes, whichever destinations are paused until then, whichever kinds
+    a bot's chats refuse, and whichever other process takes jobs."""
     queue, naive, now = ReadyQueue(max_queue=100, max_wait_s=MAX_WAIT_S), NaiveQueue(MAX_WAIT_S, named(jobs)), NOW
     pushed = naive.jobs[len(naive.jobs) // 2 :]
     naive.jobs = naive.jobs[: len(naive.jobs) // 2]
     queue.replace(naive.jobs, now)
-    free_at = {destination: NOW + for_s for destination, for_s in busy}
+    pauses = {(destination, kind): NOW + for_s for destination, kind, for_s in busy}
+
+    def free_at(route: Route) -> float:
+        return max(pauses.get((route.destination, kind), 0.0) for kind in (None, route.kind))
+
     for step in steps:
         if step == "pop":
-            best = naive.pop_best(now, lambda destination: free_at.get(destination, 0.0))
-            assert queue.pop_best(now, lambda destination: free_at.get(destination, 0.0)) == best
+            best = naive.pop_best(now, free_at)
+            assert queue.pop_best(now, free_at) == best
         elif step == "replace":
             queue.replace(naive.jobs, now)
         elif step == "push":
@@ -98,8 +106,9 @@ def test_jobs_leave_in_the_order_of_the_naive_model_however_long_they_waited(
             del pushed[:2]
         elif step == "taken elsewhere":
             queue.reorder(now)
-            (second,) = queue.spares("a", 2)[1:] or [None]
-            assert queue.spares("a", 100) == naive_order([job for job in naive.jobs if job.destination == "a"], now)
+            route = naive.jobs[0].route if naive.jobs else Route("a", Kind.PHOTO)
+            (second,) = queue.spares(route, 2)[1:] or [None]
+            assert queue.spares(route, 100) == naive_order([job for job in naive.jobs if job.route == route], now)
             queue.drop([second] if second else [])
             naive.jobs = [job for job in naive.jobs if job.id != second]
         else:
@@ -179,9 +188,9 @@ def test_a_bot_that_pushes_one_job_at_a_time_gets_every_second_turn_not_every_tu
 def test_a_limited_bot_with_hundreds_of_jobs_is_asked_about_once_not_at_every_hand_out() -> None:
     asked: list[str] = []
 
-    def free_at(destination: str) -> float:
-        asked.append(destination)
-        return NOW + 30 if destination == "limited" else NOW
+    def free_at(route: Route) -> float:
+        asked.append(route.destination)
+        return NOW + 30 if route.destination == "limited" else NOW
 
     queue = ReadyQueue(max_queue=500, max_wait_s=MAX_WAIT_S)
     video = {"kind": Kind.VIDEO, "queued_at": NOW}
@@ -201,7 +210,7 @@ def test_a_paused_destination_holds_back_nobody_else_and_loses_nothing(jobs: lis
     limits = Limits()
     limits.pause("a", Pause(NOW + 30, "429"))
     sent = []
-    while (job := queue.pop_best(NOW, limits.free_at)) is not None:
+    while (job := queue.pop_best(NOW, limits.route_free_at)) is not None:
         sent.append(job.id)
     assert sent == naive_order([job for job in jobs if job.destination != "a"], NOW)
     later = NOW + 30
@@ -225,3 +234,21 @@ def test_of_two_deadlines_the_later_one_wins() -> None:
     assert limits.free_at("bot") > 1e9
     limits.resume("bot")
     assert limits.free_at("bot") <= 0.0
+
+
+def test_a_kind_that_no_chat_takes_holds_back_no_other_kind_of_its_bot() -> None:
+    queue = ReadyQueue(max_queue=500, max_wait_s=MAX_WAIT_S)
+    voices = many("bot", 300, 0, queued_at=NOW, kind=Kind.VOICE)
+    documents = [evolve(job, id=f"d{job.seq}") for job in many("bot", 2, 300, queued_at=NOW, kind=Kind.DOCUMENT)]
+    queue.replace(voices + documents, NOW)
+    asked: list[Kind] = []
+
+    def free_at(route: Route) -> float:
+        asked.append(route.kind)
+        return inf if route.kind is Kind.VOICE else NOW
+
+    taken = [queue.pop_best(NOW, free_at) for _ in range(3)]
+    assert [job and job.kind for job in taken] == [Kind.DOCUMENT, Kind.DOCUMENT, None]
+    assert asked.count(Kind.VOICE) == 1
+    queue.ask_again("bot")
+    assert drain(queue, NOW) == [job.id for job in voices]

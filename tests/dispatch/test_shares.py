@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.dispatch.limits import Limits
+from streamwarm.model import Kind, Route
 from streamwarm.send.destination import LaneRates, Quota, Rates
 
 CHAT = LaneRates(spacing_s=1.0, quotas=(Quota(20, 60.0),))
@@ -25,9 +26,9 @@ def hand_out_all(limits: Limits, now: float) -> int:
     """How many attempts at the bot may be under way at once."""
     count = 0
     while limits.free_at("bot") <= now:
-        lane = limits.reserve("bot", now)
+        lane = limits.reserve(Route("bot", Kind.PHOTO), now)
         limits.depart("bot", lane, 1, now)
-        limits.end("bot", lane, now, now)
+        limits.end(Route("bot", Kind.PHOTO), lane, now, now)
         count += 1
     return count
 

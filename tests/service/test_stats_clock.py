@@ -15,6 +15,7 @@ from streamwarm.backlog.probe import Probe
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause
+from streamwarm.model import Kind, Route
 from streamwarm.send.telegram.rates import telegram_rates
 from streamwarm.service.members import Members, Role
 from streamwarm.service.stats import Stats
@@ -81,8 +82,8 @@ async def test_a_users_pause_ends_at_the_time_that_was_given_for_readyz_too(auto
 async def test_a_429_and_a_full_minute_are_shown_for_as_long_as_they_last(autojump_clock: MockClock) -> None:
     async with set_back() as w:
         begun = now()
-        lane = w.limits.reserve("mybot", w.steady_now())
-        w.limits.end("mybot", lane, w.steady_now(), w.steady_now())
+        lane = w.limits.reserve(Route("mybot", Kind.PHOTO), w.steady_now())
+        w.limits.end(Route("mybot", Kind.PHOTO), lane, w.steady_now(), w.steady_now())
         w.limits.cool_down("mybot", None, Pause(w.steady_now() + 30, "429"))
         w.limits.set_lane_aside("mybot", "-2", Pause(w.steady_now() + 30, "kicked", fixable=True))
         bot = (await w.stats.read())["destinations"]["mybot"]

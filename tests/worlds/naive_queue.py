@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from streamwarm.model import QueuedJob
+from streamwarm.model import QueuedJob, Route
 from streamwarm.priority import score
 
 
@@ -18,8 +18,8 @@ class NaiveQueue:
     jobs: list[QueuedJob] = field(factory=list)
     served: list[str] = field(factory=list)
 
-    def pop_best(self, now: float, free_at: Callable[[str], float]) -> QueuedJob | None:
-        may_go = [job for job in self.jobs if free_at(job.destination) <= now]
+    def pop_best(self, now: float, free_at: Callable[[Route], float]) -> QueuedJob | None:
+        may_go = [job for job in self.jobs if free_at(job.route) <= now]
         if not may_go:
             return None
         best = min(may_go, key=lambda job: self._rank(job, now))

@@ -1,0 +1,105 @@
+"""One lane of a destination: its budget, its pauses, and which kinds it refuses. Pure: time is passed in (Unix
+seconds).
+
+A lane is a bot's chat, or one topic of it. Topics of one chat share its budget and its cooldown, for Telegram counts
+the chat's messages. A chat may refuse one kind (voice messages, say) and take all others, so a lane is free or not for
+one kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from streamwarm.dispatch import usage
+from streamwarm.dispatch.pauses import Pause, free_at, in_force, last_to_end
+from streamwarm.dispatch.usage import Usage
+from streamwarm.model import Kind, Route
+from streamwarm.send.destination import LaneRates
+
+
+@define
+class Budget:
+    """What one chat has taken lately, at what rates, and its cooldown (a 429)."""
+
+    rates: LaneRates
+    usage: Usage = field(factory=Usage)
+    cooldown: Pause | None = None
+
+    @property
+    def free_at(self) -> float:
+        return max(
+            free_at(self.cooldown),
+            usage.quota_free_at(self.usage, self.rates.quotas),
+            usage.spacing_free_at(self.usage, self.rates.spacing_s),
+        )
+
+
+@define
+class LaneState:
+    """One lane. `set_aside`: why it takes nothing (the bot may not write there). `refused`: why it does not take a
+    kind. `suspected`: kinds of which it refused the last job in words that nobody knows; until it takes one, it is
+    tried with one at a time."""
+
+    name: str
+    budget: Budget
+    address: str
+    set_aside: Pause | None = None
+    refused: dict[Kind, Pause] = field(factory=dict)
+    suspected: set[Kind] = field(factory=set)
+    under_way: Counter[Kind] = field(factory=Counter)
+
+    @property
+    def rates(self) -> LaneRates:
+        return self.budget.rates
+
+    @property
+    def usage(self) -> Usage:
+        return self.budget.usage
+
+    @property
+    def pause(self) -> Pause | None:
+        """Of the pauses for all kinds, whichever ends last, even if it is already over."""
+        return last_to_end(self.budget.cooldown, self.set_aside)
+
+    def pause_for(self, kind: Kind | None) -> Pause | None:
+        """Of the pauses that a job of this kind waits for, whichever ends last. None: the lane's own alone."""
+        return last_to_end(self.pause, None if kind is None else self.refused.get(kind))
+
+    def free_at(self, kind: Kind | None = None) -> float:
+        """When it takes a job of this kind; None: of a kind that it does not refuse."""
+        if kind in self.suspected and self.under_way[kind]:
+            return math.inf
+        return max(self.budget.free_at, free_at(self.pause_for(kind)))
+
+    def is_out(self, kind: Kind | None, now: float) -> bool:
+        """Whether it takes no job of this kind for a reason of its own, and not only for its rate."""
+        reasons = (self.set_aside, None if kind is None else self.refused.get(kind))
+        return any(in_force(reason, now) for reason in reasons)
+
+
+def route_free_at(lanes: Iterable[LaneState], route: Route) -> float:
+    """When a job of that route may be sent to one of the lanes."""
+    return min((_admits_at(lane, route) for lane in lanes), default=-math.inf)
+
+
+def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneState:
+    """The lane that takes the job: a free one, rather one that has not refused it, with the fewest attempts under
+    way, used longest ago."""
+    return min(
+        lanes,
+        key=lambda lane: (
+            _admits_at(lane, route) > now,
+            lane.name in route.barred.lanes,
+            lane.usage.in_flight,
+            lane.usage.handed_out_at,
+        ),
+    )
+
+
+def _admits_at(lane: LaneState, route: Route) -> float:
+    at = lane.free_at(route.kind)
+    return max(at, route.barred.until) if lane.name in route.barred.lanes else at
