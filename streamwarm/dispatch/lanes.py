@@ -41,15 +41,15 @@ class Budget:
 @define
 class LaneState:
     """One lane. `set_aside`: why it takes nothing (the bot may not write there). `refused`: why it does not take a
-    kind. `suspected`: kinds of which it refused the last job in words that nobody knows; until it takes one, it is
-    tried with one at a time."""
+    kind. `room`: how many jobs may be under way to it at once, of a kind of which it refused the last one in words that
+    nobody knows. `under_way` are those that are."""
 
     name: str
     budget: Budget
     address: str
     set_aside: Pause | None = None
     refused: dict[Kind, Pause] = field(factory=dict)
-    suspected: set[Kind] = field(factory=set)
+    room: dict[Kind, int] = field(factory=dict)
     under_way: Counter[Kind] = field(factory=Counter)
 
     @property
@@ -71,7 +71,7 @@ class LaneState:
 
     def free_at(self, kind: Kind | None = None) -> float:
         """When it takes a job of this kind; None: of a kind that it does not refuse."""
-        if kind in self.suspected and self.under_way[kind]:
+        if kind in self.room and self.under_way[kind] >= self.room[kind]:
             return math.inf
         return max(self.budget.free_at, free_at(self.pause_for(kind)))
 

@@ -142,15 +142,24 @@ class Limits:
         before, found.refused[kind] = found.refused.get(kind), last_to_end(found.refused.get(kind), pause) or pause
         return found.refused[kind] is not before
 
-    def suspect(self, destination: str, lane: str, kind: Kind) -> None:
-        """Try the lane with one job of this kind at a time, until it takes one (`took`)."""
+    def usable(self, destination: str, kind: Kind, now: float) -> list[str]:
+        """The lanes that may take this kind: those that nothing known keeps from it. One that refuses it in unknown
+        words may."""
+        return [
+            lane.name
+            for lane in self.state(destination).lanes.values()
+            if not (lane.is_out(None if kind in lane.room else kind, now))
+        ]
+
+    def suspect(self, destination: str, lane: str, kind: Kind, room: int) -> None:
+        """Let at most `room` jobs of this kind be under way to the lane at once, until it takes one (`took`)."""
         if (found := self.state(destination).lanes.get(lane)) is not None:
-            found.suspected.add(kind)
+            found.room[kind] = room
 
     def took(self, destination: str, lane: Lane | None, kind: Kind) -> None:
         """Note that the lane took a job of this kind: what it refused before was the fault of those jobs."""
-        if (found := self._lane(destination, lane)) is not None and (kind in found.suspected or kind in found.refused):
-            found.suspected.discard(kind)
+        if (found := self._lane(destination, lane)) is not None:
+            found.room.pop(kind, None)
             found.refused.pop(kind, None)
 
     def move_lane(self, destination: str, lane: str, address: str) -> bool:
@@ -180,7 +189,7 @@ class Limits:
         for lane in state.lanes.values():
             lane.set_aside = None if lane.set_aside is None or lane.set_aside.fixable else lane.set_aside
             lane.refused.clear()
-            lane.suspected.clear()
+            lane.room.clear()
 
     def replace_user_pauses(self, pauses: Mapping[str | None, Pause]) -> bool:
         """Replace the pauses ordered by users. Returns True if anything changed."""

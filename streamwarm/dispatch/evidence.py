@@ -1,0 +1,146 @@
+"""Whose fault a refusal is if its words are in no table: the job's or the chat's. Pure.
+
+The words do not say, so the attempts do. A chat that refuses jobs that other chats take is at fault; a job that every
+chat refuses is. What is known of a lane is what became of its last attempts at jobs of one kind, by any process:
+`Seen`. They are read from the store when a lane refuses a job, so they outlive a restart.
+
+The rules, for a lane and a kind:
+
+- A refused job goes to another lane first, and to the same lane at the earliest `SAME_LANE_S` later.
+- A lane that refused `LEAST_JOBS` different jobs in a row is set aside: for `FIRST_S`, then twice as long each time, up
+  to `LONGEST_S`. Then it is tried with one job, rather one that it has not refused yet.
+- A lane that refuses everything must cost little, so after `MOST_UPLOADS` refused uploads it is set aside until the
+  oldest of them is `WINDOW_S` ago.
+- A lane that took a job after it was set aside was set aside for the fault of some jobs. Within `WINDOW_S` of that,
+  only `MOST_UPLOADS` refusals in a row set it aside again: a few bad files in a row delay the good ones once.
+- While a lane is set aside, a refusal by it does not count as an attempt of the job. A job whose attempts are used up
+  fails only if every lane that could take it has refused it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from attrs import frozen
+
+from streamwarm.model import NOWHERE, Barred
+
+LEAST_JOBS = 3
+MOST_UPLOADS = 6
+FIRST_S, LONGEST_S = 30.0, 3600.0
+WINDOW_S = 3600.0
+SAME_LANE_S = 60.0
+
+HEAD_START_S = 5.0
+"""How long a lane that was set aside may be tried with other jobs before one that it has refused, in seconds."""
+
+SEEN = 64
+"""How many of the last attempts at a lane are read. A streak is decided by the newest `MOST_UPLOADS`; the rest shows
+whether the lane took a job within `WINDOW_S` after it was set aside."""
+
+
+@frozen
+class Seen:
+    """What became of one attempt at a lane: it `took` the job, or refused it in unknown words. `at` is Unix seconds."""
+
+    job_id: str
+    at: float
+    took: bool
+
+
+@frozen
+class Refusal:
+    """A refusal in unknown words: which job at which lane, at what time (Unix seconds), at which counted attempt.
+
+    `refused_by` are the lanes that have refused this job before, with the time of their last refusal. `usable` are the
+    lanes that may take the kind, as far as anybody knows: not those that are set aside for a reason that Telegram named.
+    """
+
+    job_id: str
+    lane: str
+    at: float
+    attempt: int
+    max_attempts: int
+    refused_by: dict[str, float]
+    usable: Collection[str]
+
+
+@frozen
+class Judgement:
+    """What follows a refusal.
+
+    `fails`: the job fails. Otherwise it is tried again at `retry_at`, where `barred` allows. `counts`: whether the
+    refusal counts as an attempt. `lane_out_until`: until when the lane is set aside for the kind; None: it is not.
+    `lane_room`: how many jobs of the kind may be under way to it at once, until it takes one.
+    """
+
+    fails: bool
+    counts: bool
+    retry_at: float
+    barred: Barred
+    lane_out_until: float | None
+    lane_room: int
+
+
+def judge(refusal: Refusal, before: Sequence[Seen], *, backoff_s: float) -> Judgement:
+    """Decide what follows a refusal in unknown words.
+
+    `before` is what was seen of the lane with jobs of this kind, oldest first, without this refusal. `backoff_s` is how
+    long the job waits for another lane.
+    """
+    seen = [*before, Seen(refusal.job_id, refusal.at, took=False)]
+    counts = out_until(before) is None
+    lane_out, room = out_until(seen), room_of(seen)
+    refused_by = {**refusal.refused_by, refusal.lane: refusal.at}
+    untried = set(refusal.usable) - refused_by.keys()
+    used_up = counts and refusal.attempt >= refusal.max_attempts
+    if used_up and not untried:
+        return Judgement(True, True, refusal.at, NOWHERE, lane_out, room)
+    if used_up:
+        barred = Barred(frozenset(refused_by), math.inf)
+        return Judgement(False, True, refusal.at + backoff_s, barred, lane_out, room)
+    recent = frozenset(lane for lane, at in refused_by.items() if at > refusal.at - SAME_LANE_S)
+    again_at = refusal.at + SAME_LANE_S
+    if lane_out is not None:
+        again_at = max(again_at, lane_out + HEAD_START_S)
+    retry_at = refusal.at + backoff_s if set(refusal.usable) - recent else again_at
+    return Judgement(False, counts, retry_at, Barred(recent, again_at), lane_out, room)
+
+
+def out_until(seen: Sequence[Seen]) -> float | None:
+    """Until when a lane is set aside after what was seen of it, oldest first; None if it is not. It may be over."""
+    streak = _streak(seen)
+    jobs = len({one.job_id for one in streak})
+    until: list[float] = []
+    least = MOST_UPLOADS if streak and _was_set_aside_wrongly(seen, since=streak[-1].at - WINDOW_S) else LEAST_JOBS
+    if jobs >= least:
+        until.append(streak[-1].at + min(LONGEST_S, FIRST_S * 2.0 ** (jobs - least)))
+    if len(streak) >= MOST_UPLOADS:
+        until.append(streak[-MOST_UPLOADS].at + WINDOW_S)
+    return max(until, default=None)
+
+
+def room_of(seen: Sequence[Seen]) -> int:
+    """How many jobs may be under way to a lane at once after a refusal: as many as would cost `MOST_UPLOADS` in all if
+    it refused them too, and one if it was set aside."""
+    return 1 if out_until(seen) is not None else MOST_UPLOADS - len(_streak(seen))
+
+
+def _streak(seen: Sequence[Seen]) -> list[Seen]:
+    """The refusals since the lane last took a job."""
+    last = max((number for number, one in enumerate(seen) if one.took), default=-1)
+    return list(seen[last + 1 :])
+
+
+def _was_set_aside_wrongly(seen: Sequence[Seen], *, since: float) -> bool:
+    """Whether the lane took a job right after so many refusals that it had been set aside."""
+    refused: set[str] = set()
+    for one in seen:
+        if not one.took:
+            refused.add(one.job_id)
+        elif len(refused) >= LEAST_JOBS and one.at > since:
+            return True
+        else:
+            refused.clear()
+    return False
