@@ -54,7 +54,7 @@ class Refusal:
     """A refusal in unknown words: which job at which lane, at what time (Unix seconds), at which counted attempt.
 
     `refused_by` are the lanes that have refused this job before, with the time of their last refusal. `usable` are the
-    lanes that may take the kind, as far as anybody knows: not those that are set aside for a reason that Telegram named.
+    lanes that may take the kind, as far as is known: not those that are set aside for a reason that Telegram named.
     """
 
     job_id: str

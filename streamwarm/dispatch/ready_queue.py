@@ -186,6 +186,11 @@ class ReadyQueue:
         for route in set(gone):
             self._show_head(route)
 
+    @property
+    def next_ready_at(self) -> float:
+        """When a route that was not ready may be ready next, as far as is known; `inf` if there is none."""
+        return self._not_ready[0][0] if self._not_ready else math.inf
+
     def ask_again(self, destination: str) -> None:
         """Note that the destination may be ready earlier than `free_at` said."""
         for route, heap in self._heaps.get(destination, {}).items():

@@ -1,4 +1,4 @@
-"""What a bot's user loses if these fail: jobs to a chat's fault, evenings to bad files, uploads to a chat that takes none.
+"""What a bot's user loses if these fail: jobs to a chat's fault, hours to bad files, uploads to a chat that takes none.
 
 A Telegram of any mix of chats and files, in virtual time: the ready queue, the limits and the rule of evidence decide
 as they do in the service, and the chats answer in words that no table knows.
@@ -29,7 +29,7 @@ KINDS = (Kind.VOICE, Kind.DOCUMENT)
 
 @frozen
 class Chat:
-    """`refuses`: the kinds of which it takes nothing. `share`: it refuses every job whose number it divides (0: none)."""
+    """`refuses`: kinds of which it takes nothing. `share`: it refuses each job whose number it divides (0: none)."""
 
     name: str
     refuses: frozenset[Kind] = frozenset()
@@ -73,9 +73,8 @@ class Telegram:
                 assert lane is not None
                 heapq.heappush(self._running, (self.now + self.upload_s, job.seq, job, lane))
             ahead = [*(at for at, *_ in self._running), *(at for at, *_ in self._waiting)]
-            if len(queue):
-                ahead.append(self.now + 1.0)
-            if not ahead:
+            ahead.append(queue.next_ready_at)
+            if min(ahead) == math.inf:
                 return
             self.now = max(self.now + 0.001, min(ahead))
 
