@@ -156,6 +156,8 @@ class DestinationError(AttemptError):
 
     `pauses_destination`: nothing may be sent to the destination until `retry_after_s` has passed. If that is None, it
     is paused until a user resumes it (a revoked token). `pauses_lane`: the same for the attempt's lane alone.
+    `pauses_kind`: the same for the attempt's lane and jobs of the attempt's kind. `is_unclear`: the refusal does not
+    say whether the object or the lane is at fault, so other attempts decide (`dispatch/evidence.py`).
     """
 
     def __init__(
@@ -168,14 +170,18 @@ class DestinationError(AttemptError):
         counts: bool = True,
         pauses_destination: bool = False,
         pauses_lane: bool = False,
+        pauses_kind: bool = False,
+        is_unclear: bool = False,
     ) -> None:
         super().__init__(code, message, permanent=permanent, retry_after_s=retry_after_s, counts=counts)
         self.pauses_destination = pauses_destination
         self.pauses_lane = pauses_lane
+        self.pauses_kind = pauses_kind
+        self.is_unclear = is_unclear
 
     @property
     def pauses(self) -> bool:
-        return self.pauses_destination or self.pauses_lane
+        return self.pauses_destination or self.pauses_lane or self.pauses_kind
 
 
 class LaneMoved(DestinationError):

@@ -32,9 +32,6 @@ FIRST_S, LONGEST_S = 30.0, 3600.0
 WINDOW_S = 3600.0
 SAME_LANE_S = 60.0
 
-HEAD_START_S = 5.0
-"""How long a lane that was set aside may be tried with other jobs before one that it has refused, in seconds."""
-
 SEEN = 64
 """How many of the last attempts at a lane are read. A streak is decided by the newest `MOST_UPLOADS`; the rest shows
 whether the lane took a job within `WINDOW_S` after it was set aside."""
@@ -100,12 +97,9 @@ def judge(refusal: Refusal, before: Sequence[Seen], *, backoff_s: float) -> Judg
     if used_up:
         barred = Barred(frozenset(refused_by), math.inf)
         return Judgement(False, True, refusal.at + backoff_s, barred, lane_out, room)
-    recent = frozenset(lane for lane, at in refused_by.items() if at > refusal.at - SAME_LANE_S)
     again_at = refusal.at + SAME_LANE_S
-    if lane_out is not None:
-        again_at = max(again_at, lane_out + HEAD_START_S)
-    retry_at = refusal.at + backoff_s if set(refusal.usable) - recent else again_at
-    return Judgement(False, counts, retry_at, Barred(recent, again_at), lane_out, room)
+    retry_at = refusal.at + backoff_s if untried else again_at
+    return Judgement(False, counts, retry_at, Barred(frozenset(refused_by), again_at), lane_out, room)
 
 
 def out_until(seen: Sequence[Seen]) -> float | None:
@@ -128,9 +122,10 @@ def room_of(seen: Sequence[Seen]) -> int:
 
 
 def _streak(seen: Sequence[Seen]) -> list[Seen]:
-    """The refusals since the lane last took a job."""
+    """The refusals since the lane last took a job, but for jobs that it refused before that: those say nothing new."""
     last = max((number for number, one in enumerate(seen) if one.took), default=-1)
-    return list(seen[last + 1 :])
+    known = {one.job_id for one in seen[: last + 1] if not one.took}
+    return [one for one in seen[last + 1 :] if one.job_id not in known]
 
 
 def _was_set_aside_wrongly(seen: Sequence[Seen], *, since: float) -> bool:

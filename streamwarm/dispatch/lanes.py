@@ -20,6 +20,10 @@ from streamwarm.dispatch.usage import Usage
 from streamwarm.model import Kind, Route
 from streamwarm.send.destination import LaneRates
 
+REFUSED_ELSEWHERE_S, REFUSED_HERE_S = 2.0, 5.0
+"""How much later a lane that was set aside for refusals is tried with a job that other lanes have refused, or that it
+has refused itself, in seconds."""
+
 
 @define
 class Budget:
@@ -101,5 +105,17 @@ def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneSt
 
 
 def _admits_at(lane: LaneState, route: Route) -> float:
-    at = lane.free_at(route.kind)
-    return max(at, route.barred.until) if lane.name in route.barred.lanes else at
+    """When the lane takes a job of that route.
+
+    After it was set aside for refusals, it is tried first with a job that no lane has refused, then with one that only
+    others have.
+    """
+    at, barred = lane.free_at(route.kind), route.barred
+    if not barred.lanes:
+        return at
+    here = lane.name in barred.lanes
+    if here:
+        at = max(at, barred.until)
+    if route.kind in lane.room and (refused := lane.refused.get(route.kind)) is not None:
+        at = max(at, refused.free_at + (REFUSED_HERE_S if here else REFUSED_ELSEWHERE_S))
+    return at

@@ -12,6 +12,7 @@ from attrs import frozen
 from streamwarm.errors import DestinationError
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.send.telegram.bot_api import REPLY_BYTES
+from streamwarm.send.telegram.chats import chat_of
 from streamwarm.send.telegram.handoff import is_within_reach
 from streamwarm.send.telegram.refusals import read_error
 from streamwarm.settings.s3 import S3Settings
@@ -42,7 +43,7 @@ async def check_telegram(name: str, settings: TelegramSettings, client: httpx.As
         return
     report(Finding(what, True, f"@{me.get('username', '?')}, id {me.get('id', '?')}"))
     for chat in settings.chats:
-        found = await _ask(settings, client, "getChat", {"chat_id": chat})
+        found = await _ask(settings, client, "getChat", {"chat_id": chat_of(chat).chat_id})
         if isinstance(found, str):
             report(Finding(f"{name}: chat {chat}", False, found))
         else:

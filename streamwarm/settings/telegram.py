@@ -12,11 +12,10 @@ from streamwarm.settings.checks import BadValue, one_of, split_url
 from streamwarm.settings.secret import SecretStr
 
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,256}")
+_CHAT = re.compile(r"(-?[1-9][0-9]{0,18}|@[A-Za-z0-9_]{3,64})(/[1-9][0-9]{0,9})?")
+
 _BASE_URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
 """The token is appended to it, so nothing may turn the token into part of another host, a query or a fragment."""
-
-_CHAT_NUMBER = re.compile(r"-?[1-9][0-9]{0,18}")
-_CHAT_NAME = re.compile(r"@[A-Za-z0-9_]{3,64}")
 
 
 def _check_token(_: object, __: Attribute[Any], value: SecretStr) -> None:
@@ -40,8 +39,11 @@ def _check_chats(_: object, __: Attribute[Any], value: tuple[int | str, ...]) ->
     if not value:
         raise BadValue("must name at least one warm-up chat")
     chats = [str(chat) for chat in value]
-    if not all(_CHAT_NUMBER.fullmatch(chat) or _CHAT_NAME.fullmatch(chat) for chat in chats):
-        raise BadValue("each must be a chat's number, such as -1001234567890, or a public @name")
+    if not all(_CHAT.fullmatch(chat) for chat in chats):
+        raise BadValue(
+            "each must be a chat's number, such as -1001234567890, or a public @name; "
+            'a topic of it stands behind a slash, such as "-1001234567890/42"'
+        )
     if len(set(chats)) < len(chats):
         raise BadValue("must not name a chat twice")
 

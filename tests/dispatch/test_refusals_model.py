@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwarm.dispatch.evidence import MOST_UPLOADS, WINDOW_S, Judgement, Refusal, Seen, judge
+from streamwarm.dispatch.evidence import Judgement, Refusal, Seen, judge
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.ready_queue import ReadyQueue
@@ -24,19 +24,24 @@ from streamwarm.send.destination import LaneRates, Rates
 BOT, WORKERS, MAX_ATTEMPTS = "bot", 5, 5
 HORIZON_S = 6 * 3600.0
 MOST_DELAY_S = 120.0
+MOST_UPLOADS, HOUR_S = 6, 3600.0
 KINDS = (Kind.VOICE, Kind.DOCUMENT)
 
 
 @frozen
 class Chat:
-    """`refuses`: kinds of which it takes nothing. `share`: it refuses each job whose number it divides (0: none)."""
+    """`refuses`: kinds of which it takes nothing until `from_s`. `share`: it refuses each job whose number it divides
+    (0: none). `cooldown_s`: so long it answers 429."""
 
     name: str
     refuses: frozenset[Kind] = frozenset()
     share: int = 0
+    from_s: float = math.inf
+    cooldown_s: float = 0.0
 
-    def takes(self, job: QueuedJob) -> bool:
-        return job.kind not in self.refuses and not (self.share and job.seq % self.share == 0)
+    def takes(self, job: QueuedJob, now: float) -> bool:
+        refused = job.kind in self.refuses and now < self.from_s
+        return not refused and not (self.share and job.seq % self.share == 0)
 
 
 @define
@@ -58,6 +63,8 @@ class Telegram:
 
     def run(self, jobs: list[QueuedJob]) -> None:
         limits = Limits({BOT: Rates(lanes={name: LaneRates() for name in self.chats})})
+        for chat in self.chats.values():
+            limits.cool_down(BOT, chat.name, Pause(chat.cooldown_s, "429"))
         queue = ReadyQueue(500, 900.0)
         queue.replace(jobs, self.now)
         while self.now < HORIZON_S:
@@ -82,7 +89,7 @@ class Telegram:
         where = (lane.name, job.kind)
         self.uploads[where].append(self.now)
         self._attempts[job.id] += 1
-        if self.chats[lane.name].takes(job) and job.id not in self.bad:
+        if self.chats[lane.name].takes(job, self.now) and job.id not in self.bad:
             self.done[job.id] = self.now
             self._seen[where].append(Seen(job.id, self.now, took=True))
             limits.took(BOT, lane, job.kind)
@@ -132,11 +139,22 @@ UPLOAD_S = st.sampled_from([0.5, 3.0, 20.0])
 
 
 @settings(max_examples=60)
-@given(chats=CHATS, jobs=JOBS, bad_every=st.integers(0, 4), upload_s=UPLOAD_S)
+@given(
+    chats=CHATS,
+    jobs=JOBS,
+    bad_every=st.integers(0, 4),
+    upload_s=UPLOAD_S,
+    cooldown_s=st.sampled_from([0.0, 10.0, 2000.0]),
+)
 def test_no_job_fails_that_a_healthy_chat_would_have_taken(
-    chats: dict[str, Chat], jobs: list[QueuedJob], bad_every: int, upload_s: float
+    chats: dict[str, Chat], jobs: list[QueuedJob], bad_every: int, upload_s: float, cooldown_s: float
 ) -> None:
+    """Nor while the healthy ones have no room for it."""
     bad = frozenset(job.id for job in jobs if bad_every and job.seq % bad_every == 0)
+    chats = {
+        name: chat if chat.refuses or chat.share else evolve(chat, cooldown_s=cooldown_s)
+        for name, chat in chats.items()
+    }
     telegram = Telegram(chats, bad, upload_s)
     telegram.run(jobs)
     for job in jobs:
@@ -155,21 +173,29 @@ def test_a_chat_that_refuses_a_kind_costs_six_uploads_of_it_an_hour(
     for (name, kind), uploads in telegram.uploads.items():
         if kind in chats[name].refuses:
             for at in uploads:
-                assert sum(at <= other < at + WINDOW_S for other in uploads) <= MOST_UPLOADS, uploads
+                assert sum(at <= other < at + HOUR_S for other in uploads) <= MOST_UPLOADS, uploads
+
+
+@settings(max_examples=30)
+@given(jobs=st.integers(4, 40), from_s=st.sampled_from([20.0, 200.0, 4000.0, 9000.0]), upload_s=UPLOAD_S)
+def test_the_only_chat_fails_no_job_though_it_refuses_all_for_hours(jobs: int, from_s: float, upload_s: float) -> None:
+    telegram = Telegram({"-1": Chat("-1", frozenset(KINDS), from_s=from_s)}, frozenset(), upload_s)
+    telegram.run(jobs_of([Kind.VOICE] * jobs))
+    assert len(telegram.done) == jobs, telegram.failed
 
 
 @settings(max_examples=60)
 @given(
     refusing=st.lists(REFUSING, max_size=2),
-    jobs=JOBS,
+    jobs=JOBS | st.integers(10, 60).map(lambda count: jobs_of([Kind.VOICE] * count)),
     bad_run=st.integers(0, 3),
-    good_run=st.integers(1, 5),
+    good_run=st.integers(3, 5),
     upload_s=UPLOAD_S,
 )
 def test_no_good_job_is_delayed_for_two_minutes_by_the_refusals_of_others(
     refusing: list[tuple[frozenset[Kind], int]], jobs: list[QueuedJob], bad_run: int, good_run: int, upload_s: float
 ) -> None:
-    """Three bad files in a row included."""
+    """Three bad files in a row included, if no more than half of all are bad."""
     chats = {"-9": Chat("-9")} | {f"-{n}": Chat(f"-{n}", *one) for n, one in enumerate(refusing)}
     bad = frozenset(job.id for job in jobs if (job.seq - 1) % (bad_run + good_run) < bad_run)
     telegram, calm = Telegram(chats, bad, upload_s), Telegram({"-9": chats["-9"]}, frozenset(), upload_s)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwarm.errors import LONGEST_WAIT_S, DestinationError, ErrorCode, LaneMoved
-from streamwarm.send.telegram.refusals import ROWS, Verdict, read_error, row_of
+from streamwarm.send.telegram.refusal_table import ROWS, Verdict, row_of
+from streamwarm.send.telegram.refusals import read_error
 
 # Telegram's own words, as the open server composes them or as users report them.
 WORDS = [
@@ -21,6 +22,9 @@ WORDS = [
     (404, "Not Found", Verdict.PAUSE_BOT),
     (404, "Not Found: method not found", Verdict.PERMANENT),
     (406, "Not Acceptable: FROZEN_METHOD_INVALID", Verdict.PAUSE_BOT),
+    (400, "Bad Request: FROZEN_METHOD_INVALID", Verdict.PAUSE_BOT),
+    (400, "Logged out", Verdict.PAUSE_BOT),
+    (401, "Unauthorized: invalid api-id/api-hash", Verdict.PAUSE_BOT),
     (400, "Bad Request: group chat was upgraded to a supergroup chat", Verdict.MIGRATE),
     (403, "Forbidden: bot was kicked from the supergroup chat", Verdict.PAUSE_CHAT),
     (403, "Forbidden: bot is not a member of the channel chat", Verdict.PAUSE_CHAT),
@@ -28,10 +32,19 @@ WORDS = [
     (403, "Forbidden: the group chat was deleted", Verdict.PAUSE_CHAT),
     (403, "Forbidden: bot can't initiate conversation with a user", Verdict.PAUSE_CHAT),
     (400, "Bad Request: chat not found", Verdict.PAUSE_CHAT),
-    (400, "Bad Request: not enough rights to send photos to the chat", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: not enough rights to send photos to the chat", Verdict.PAUSE_KIND),
+    (400, "Bad Request: not enough rights to send voice notes to the chat", Verdict.PAUSE_KIND),
+    (403, "Forbidden: not enough rights to send video notes to the chat", Verdict.PAUSE_KIND),
+    (400, "Bad Request: VOICE_MESSAGES_FORBIDDEN", Verdict.PAUSE_KIND),
+    (400, "Bad Request: user restricted receiving of voice messages", Verdict.PAUSE_KIND),
+    (400, "Bad Request: not enough rights to send text messages to the chat", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: CHAT_SEND_MEDIA_FORBIDDEN", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: have no rights to send a message", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: CHAT_GUEST_SEND_FORBIDDEN", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: message thread not found", Verdict.PAUSE_CHAT),
     (400, "Bad Request: have no write access to the chat", Verdict.PAUSE_CHAT),
     (400, "Bad Request: CHAT_WRITE_FORBIDDEN", Verdict.PAUSE_CHAT),
-    (400, "Bad Request: CHAT_SEND_VIDEOS_FORBIDDEN", Verdict.PAUSE_CHAT),
+    (400, "Bad Request: CHAT_SEND_VIDEOS_FORBIDDEN", Verdict.PAUSE_KIND),
     (500, "Internal Server Error: sent message was immediately deleted and can't be returned", Verdict.PAUSE_CHAT),
     (413, "Request Entity Too Large", Verdict.PERMANENT),
     (400, "Bad Request: file is too big", Verdict.PERMANENT),
@@ -45,7 +58,9 @@ WORDS = [
     (400, "Bad Request: WORKER_BUSY_TOO_LONG_RETRY", Verdict.RETRY),
     (400, "Bad Request: failed to reupload file", Verdict.RETRY),
     (400, "Bad Request: SOMETHING_NEW_HAPPENED", Verdict.UNKNOWN),
-    (400, "Bad Request: something in words", Verdict.PERMANENT),
+    (400, "Bad Request: something in words", Verdict.UNKNOWN),
+    (409, "Conflict: something else", Verdict.UNKNOWN),
+    (402, "", Verdict.UNKNOWN),
     (500, "Internal Server Error: restart", Verdict.RETRY),
     (502, "Bad Gateway", Verdict.RETRY),
     (200, "", Verdict.RETRY),
@@ -69,7 +84,7 @@ def test_every_rule_is_reached_and_names_its_source() -> None:
     reached = {row_of(code, description) for code, description, _ in WORDS}
     assert set(ROWS) <= reached
     assert all(row.source for row in ROWS)
-    assert all(row.remedy for row in ROWS if row.verdict in {Verdict.PAUSE_BOT, Verdict.PAUSE_CHAT})
+    assert all(row.remedy for row in ROWS if row.verdict in {Verdict.PAUSE_BOT, Verdict.PAUSE_CHAT, Verdict.PAUSE_KIND})
 
 
 def test_a_429_that_a_chats_own_rate_explains_is_that_chats_and_a_penalty_is_the_bots() -> None:

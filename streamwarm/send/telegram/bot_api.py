@@ -13,6 +13,7 @@ from attrs import frozen
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
 from streamwarm.model import JsonObject, Kind
+from streamwarm.send.telegram.chats import chat_of
 from streamwarm.send.telegram.refusals import read_error
 
 MB = 1_000_000
@@ -101,9 +102,12 @@ def max_bytes(kind: Kind, *, local_server: bool) -> int:
     return LOCAL_SERVER_BYTES if local_server else CLOUD_BYTES
 
 
-def form_fields(kind: Kind, chat_id: int | str, options: JsonObject) -> list[tuple[str, str]]:
+def form_fields(kind: Kind, lane: int | str, options: JsonObject) -> list[tuple[str, str]]:
     """Return the text fields of a send. Its notification is always off, since nobody reads a warm-up chat."""
-    fields = [("chat_id", str(chat_id)), ("disable_notification", "true")]
+    chat = chat_of(lane)
+    fields = [("chat_id", chat.chat_id), ("disable_notification", "true")]
+    if chat.topic is not None:
+        fields.append(("message_thread_id", chat.topic))
     for name in sorted(METHODS[kind].options & options.keys()):
         value = options[name]
         fields.append((name, value if isinstance(value, str) else json.dumps(value)))

@@ -11,13 +11,15 @@ from streamwarm.model import Kind
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.telegram import bot_api
 from streamwarm.send.telegram.photo import FIRST_BYTES, MOST_BYTES, Finding, Lacking, look_at, why_not_a_photo
-from streamwarm.send.telegram.refusals import PHOTO_REMEDY
+from streamwarm.send.telegram.refusal_table import PHOTO_REMEDY
 
 REMEMBERED = 1024
 """Jobs that are remembered for their next attempt, which usually comes seconds later. One that is forgotten meanwhile
 is tried as at first."""
 
 _ABOUT_THE_PHOTO = frozenset({ErrorCode.BAD_PHOTO, ErrorCode.TOO_LARGE})
+_NO_MEDIA = "wrong file identifier"
+"""What the server makes of MEDIA_EMPTY (td: MessagesManager.cpp). After the upload of a photo, it is about the file."""
 
 
 def may_fall_back(media: Media) -> bool:
@@ -94,7 +96,11 @@ class PhotoCheck:
         If it is about the photo and the job allows a document, another attempt follows as one, and this attempt is not
         counted.
         """
-        if sent_as is not Kind.PHOTO or not may_fall_back(media) or refusal.code not in _ABOUT_THE_PHOTO:
+        if sent_as is not Kind.PHOTO:
+            return refusal
+        if _NO_MEDIA in refusal.message.lower():
+            refusal = DestinationError(ErrorCode.BAD_PHOTO, f"{refusal.message}; {PHOTO_REMEDY}")
+        if not may_fall_back(media) or refusal.code not in _ABOUT_THE_PHOTO:
             return refusal
         self.refused(media)
         return DestinationError(

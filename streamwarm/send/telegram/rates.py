@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamwarm.send.destination import LaneRates, Quota, Rates
+from streamwarm.send.telegram.chats import chat_of
 
 BOT = Quota(30, 1.0)
 GROUP = Quota(20, 60.0)
@@ -21,8 +22,14 @@ _LEAST_SPACING_S, _MOST_SPACING_S = 0.2, 0.9
 
 
 def telegram_rates(chats: Iterable[int | str], *, local_server: bool) -> Rates:
-    """Return the rates of a bot with these warm-up chats. A server in local mode does not space equal sizes."""
-    lanes = {str(chat): LaneRates(CHAT_SPACING_S, (GROUP,) if is_group(chat) else ()) for chat in chats}
+    """Return the rates of a bot with these warm-up chats. A server in local mode does not space equal sizes.
+
+    Telegram counts a chat's messages, so the topics of one chat share its budget.
+    """
+    lanes = {
+        str(chat): LaneRates(CHAT_SPACING_S, (GROUP,) if is_group(chat) else (), budget=chat_of(chat).chat_id)
+        for chat in chats
+    }
     return Rates((BOT,), lanes) if local_server else Rates((BOT,), lanes, equal_size_spacing_s)
 
 
