@@ -22,7 +22,7 @@ from streamwarm.service.open import check_store, open_pool, open_source, secrets
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
 from streamwarm.settings.telegram import TelegramSettings
-from streamwarm.watch.redact import make_redactor
+from streamwarm.redact import make_redactor
 
 WITHIN_S = 30.0
 """How long one system's check may take, in seconds. A slower system would be useless to a bot as well."""

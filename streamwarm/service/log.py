@@ -6,7 +6,7 @@ from streamwarm.service.open import secrets_in_settings
 from streamwarm.settings.schema import Settings
 from streamwarm.watch.logs import make_logger
 from streamwarm.watch.observations import Observer
-from streamwarm.watch.redact import make_redactor
+from streamwarm.redact import make_redactor
 
 
 def logger_for(settings: Settings) -> Observer:

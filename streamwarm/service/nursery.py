@@ -50,7 +50,7 @@ from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
 from streamwarm.watch.observations import Lifecycle, Observation, Observer, WorkersStarted
-from streamwarm.watch.redact import make_redactor
+from streamwarm.redact import make_redactor
 
 
 @define

@@ -16,7 +16,7 @@ import attrs
 import structlog
 
 from streamwarm.watch import observations
-from streamwarm.watch.redact import redact_value
+from streamwarm.redact import redact_value
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 

@@ -13,7 +13,7 @@ from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
 from streamwarm.watch import observations
 from streamwarm.watch.logs import make_logger
-from streamwarm.watch.redact import make_redactor
+from streamwarm.redact import make_redactor
 
 CANARY = "canary-4f1c9d2e"
 ABOUT: dict[str, Any] = {"id": "job-1", "destination": "mybot", "kind": Kind.VIDEO, "r2_key": "media/a.mp4"}

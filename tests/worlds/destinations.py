@@ -34,7 +34,7 @@ from streamwarm.send import registry
 from streamwarm.send.destination import Destination
 from streamwarm.settings import destinations as settings_types
 from streamwarm.stream.transfer import transfer
-from streamwarm.watch.redact import make_redactor
+from streamwarm.redact import make_redactor
 from tests.worlds.http_sink import FaultProxy, HttpSink, refusal, serving
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, holding, rig
 from tests.worlds.stream import CHAT, TOKEN, Worked, new_attempt, work_once
