@@ -28,6 +28,7 @@ from streamwarm.redact.codings import (
     may_have_base64,
     percent,
     references,
+    units,
 )
 from streamwarm.redact.index import PART, SHORTEST, Index, Span
 
@@ -160,7 +161,7 @@ def _layers(source: Layer) -> Iterator[Layer]:
     while waiting:
         layer = waiting.pop(0)
         yield layer
-        decoded = [decode(layer) for decode in (everything, percent, escapes, references)]
+        decoded = [decode(layer) for decode in (everything, percent, escapes, references, units)]
         for found in (*decoded, *base64(layer)):
             if found is not None and found.data not in seen:
                 seen.add(found.data)

@@ -49,13 +49,14 @@ _ESCAPE = re.compile(
 )
 """JSON's, JavaScript's and Python's. With any number of backslashes, as of a text that was quoted many times."""
 
+_LONE_UNIT = re.compile(rb"\\u([0-9A-Fa-f]{4})")
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
 _REFERENCE = re.compile(
     rb"&(?:(?:amp|#0*38|#[xX]0*26);)*(?:#(?:[0-9]{1,8}|[xX][0-9A-Fa-f]{1,7});?|[A-Za-z][A-Za-z0-9]{1,31};|(?:amp|lt|gt|quot))"
 )
 
-ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\\\.|&(?:#|[A-Za-z]+;|amp|lt|gt|quot)", re.DOTALL)
+ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\.|&(?:#|[A-Za-z]+;|amp|lt|gt|quot)", re.DOTALL)
 """Whether there is anything to undo."""
 
 _QUAD = rb"[I-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]"
@@ -79,6 +80,11 @@ def percent(layer: Layer) -> Layer | None:
 def escapes(layer: Layer) -> Layer | None:
     """Undo escapes with a backslash: `\\/`, `\\u002B`, `\\x2b`."""
     return _rewrite(layer, _ESCAPE, _unescaped) if b"\\" in layer.data else None
+
+
+def units(layer: Layer) -> Layer | None:
+    """Undo `\\u002B` alone, as a reader does who does not know that the backslash itself may be escaped."""
+    return _rewrite(layer, _LONE_UNIT, lambda match: _character(int(match[1], 16))) if b"\\u" in layer.data else None
 
 
 def references(layer: Layer) -> Layer | None:

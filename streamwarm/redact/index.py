@@ -77,7 +77,13 @@ class Index:
 
     def may_end(self, low: bytes) -> bool:
         """Whether a line of it may end with the beginning of a secret."""
-        return not self._ends_of_beginnings.isdisjoint([line[-BEGINNING:] for line in low.split(b"\n")])
+        lines = low.split(b"\n")
+        if not self._ends_of_beginnings.isdisjoint([line[-BEGINNING:] for line in lines]):
+            return True
+        if b"%" not in low and b"\\" not in low and b"&" not in low:
+            return False
+        cut = [line[: match.start()] for line in lines if (match := _CUT_TOKEN.search(line, max(0, len(line) - 24)))]
+        return not self._ends_of_beginnings.isdisjoint([line[-BEGINNING:] for line in cut])
 
     def find(self, low: bytes) -> Iterator[Span]:
         """Every part of a secret, as spans that may overlap."""
@@ -98,7 +104,7 @@ class Index:
         end = -1
         for line in low.split(b"\n"):
             begin, end = end + 1, end + 1 + len(line)
-            cut = _CUT_TOKEN.search(data, begin, end)
+            cut = _CUT_TOKEN.search(data, max(begin, end - 24), end)
             for stop in {end, cut.start() if cut else end}:
                 longest = min(PART - 1, stop - begin)
                 found = [n for n in range(BEGINNING, longest + 1) if low[stop - n : stop] in self._beginnings]
