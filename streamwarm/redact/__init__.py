@@ -32,7 +32,7 @@ from streamwarm.redact.codings import (
 )
 from streamwarm.redact.index import PART, SHORTEST, Index, Span
 
-__all__ = ["MASK", "PART", "SHORTEST", "Redactor", "make_redactor", "quote", "redact_value", "unredacted"]
+__all__ = ["MASK", "PART", "SHORTEST", "Redactor", "knows_no_secrets", "make_redactor", "quote", "redact_value"]
 
 MASK = "***"
 
@@ -73,10 +73,19 @@ class Redactor:
         spans, is_whole = self._spans(data, ends=True)
         return _masked(data, spans) if is_whole else MASK
 
-    def carries(self, text: str) -> bool:
-        """Whether a secret, or part of one, is in a text that is known to be whole. What carries one is not kept."""
+    def carries(self, text: str, *also: str) -> bool:
+        """Whether a secret, or part of one, is in a text that is known to be whole. What carries one is not kept.
+
+        `also`: secrets in lower-case hex that are known of one request alone.
+        """
         data = text.encode("utf-8", "surrogatepass")
-        if not self._needs_a_look(data, data.lower(), ends=False):
+        low = data.lower()
+        if also:
+            if ESCAPED.search(data) or may_have_base64(data):
+                return self.also(*also).carries(text)
+            if any(low[at : at + PART] in one.encode() for one in also for at in range(len(low) - PART + 1)):
+                return True
+        if not self._needs_a_look(data, low, ends=False):
             return False
         spans, is_whole = self._spans(data, ends=False)
         return bool(spans) or not is_whole
@@ -91,8 +100,10 @@ class Redactor:
             return True
         if not ESCAPED.search(data) and not may_have_base64(data):
             return False
-        layers = _layers(Layer.bare(data))
-        return any(n == MOST_LAYERS or self._layer_needs_a_look(x.data.lower(), ends=ends) for n, x in enumerate(layers))
+        for number, layer in enumerate(_layers(Layer.bare(data))):
+            if number == MOST_LAYERS or self._layer_needs_a_look(layer.data.lower(), ends=ends):
+                return True
+        return False
 
     def _layer_needs_a_look(self, low: bytes, *, ends: bool) -> bool:
         return (
@@ -126,7 +137,7 @@ def make_redactor(secrets: Iterable[str]) -> Redactor:
     return Redactor((Index.of(secrets),))
 
 
-unredacted = make_redactor(())
+knows_no_secrets = make_redactor(())
 """Masks only what is known by its form."""
 
 
@@ -173,14 +184,15 @@ def _masked(data: bytes, spans: list[Span]) -> str:
     shown, at = bytearray(), 0
     joined: list[list[int]] = []
     for begin, end in sorted(spans):
-        while begin > 0 and data[begin] & 0xC0 == 0x80:
-            begin -= 1
-        while end < len(data) and data[end] & 0xC0 == 0x80:
-            end += 1
         if joined and begin <= joined[-1][1]:
             joined[-1][1] = max(joined[-1][1], end)
         else:
             joined.append([begin, end])
+    for span in joined:
+        while span[0] > at and data[span[0]] & 0xC0 == 0x80:
+            span[0] -= 1
+        while span[1] < len(data) and data[span[1]] & 0xC0 == 0x80:
+            span[1] += 1
     for begin, end in joined:
         shown += data[at:begin] + MASK.encode()
         at = end

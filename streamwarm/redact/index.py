@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from attrs import define, field
 
@@ -55,8 +56,10 @@ class Index:
             for form in _forms(secret):
                 made._add(form.lower())
         made._step = min(made._parts, default=PART) - GRAM + 1
-        made._samples = re.compile(rb"(?s)(.{%d}).{0,%d}" % (GRAM, made._step - GRAM)) if made._step >= GRAM else (
-            re.compile(rb"(?s)(?=(.{%d})).{1,%d}" % (GRAM, made._step))
+        made._samples = (
+            re.compile(rb"(?s)(.{%d}).{0,%d}" % (GRAM, made._step - GRAM))
+            if made._step >= GRAM
+            else (re.compile(rb"(?s)(?=(.{%d})).{1,%d}" % (GRAM, made._step)))
         )
         return made
 
@@ -118,10 +121,8 @@ def _forms(secret: str) -> Iterator[bytes]:
     written = {encoded}
     if not secret.isascii():
         written.add(encoded.decode("latin-1").encode())  # bytes of a header are read as Latin-1
-        try:
+        with suppress(UnicodeEncodeError):
             written.add(secret.encode("latin-1"))
-        except UnicodeEncodeError:
-            pass
     written |= {form.replace(b" ", b"+") for form in written}
     for form in list(written):
         for decode in (percent, escapes, references, everything):

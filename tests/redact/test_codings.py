@@ -27,9 +27,7 @@ surroundings = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_f
 
 def some(encode: Callable[[str], str]) -> Callable[[str, list[bool]], str]:
     """Encode only some of the characters: `which` says which."""
-    return lambda text, which: "".join(
-        encode(c) if which[n % len(which)] else c for n, c in enumerate(text)
-    )
+    return lambda text, which: "".join(encode(c) if which[n % len(which)] else c for n, c in enumerate(text))
 
 
 def as_percent(c: str) -> str:
@@ -49,7 +47,7 @@ CODINGS: dict[str, Callable[[str, list[bool]], str]] = {
     "JSON units": some(as_json_unit),
     "HTML decimal": some(lambda c: f"&#{ord(c)};"),
     "HTML hexadecimal": some(lambda c: f"&#x{ord(c):x};"),
-    "HTML names": lambda text, _: html.escape(text).replace("+", "&plus;").replace("/", "&sol;").replace("=", "&equals;"),
+    "HTML names": lambda text, _: html.escape(text).replace("+", "&plus;").replace("/", "&sol;"),
     "base64": lambda text, which: base64.b64encode(b"x" * (len(which) % 3) + text.encode()).decode(),
     "urlsafe base64": lambda text, which: base64.urlsafe_b64encode(b"x" * (len(which) % 3) + text.encode()).decode(),
 }

@@ -11,9 +11,9 @@ import pytest
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
+from streamwarm.redact import make_redactor
 from streamwarm.watch import observations
 from streamwarm.watch.logs import make_logger
-from streamwarm.redact import make_redactor
 
 CANARY = "canary-4f1c9d2e"
 ABOUT: dict[str, Any] = {"id": "job-1", "destination": "mybot", "kind": Kind.VIDEO, "r2_key": "media/a.mp4"}
