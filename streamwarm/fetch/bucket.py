@@ -11,55 +11,24 @@ the rest would be left to the garbage collector. `Answer.aclose` ends all of the
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
 import httpx
 import trio
-from attrs import Attribute, define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import Asked, Head, error_of
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.pace import Pace
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path, signatures_in
-from streamwarm.settings.checks import BadValue, check_endpoint
 
 MAX_ERROR_BYTES = 64 * 1024
 """How far an error's body is read. S3's error documents are under 1 KiB; a proxy's page may be of any length."""
-
-_HEADER_WORD = re.compile(r"[!-~]{1,256}", re.ASCII)
-
-
-def _check_endpoint_url(instance: object, attribute: Attribute[str], value: str) -> None:
-    try:
-        check_endpoint(instance, attribute, value)
-    except BadValue as error:
-        raise ValueError(f"{attribute.name} {error}") from None
-
-
-def _check_header_word(_: object, attribute: Attribute[str], value: str) -> None:
-    if not _HEADER_WORD.fullmatch(value):
-        raise ValueError(f"{attribute.name} must be printable ASCII without spaces, not empty")
-
-
-@frozen
-class Bucket:
-    """A bucket's address and the credentials for it.
-
-    `endpoint_url` is scheme, host and port only. R2's region is `auto`.
-
-    Raises `ValueError` for an endpoint with a path, and for words that can't be sent in a header.
-    """
-
-    endpoint_url: str = field(validator=_check_endpoint_url)
-    bucket: str = field(validator=_check_header_word)
-    region: str = field(validator=_check_header_word)
-    access_key_id: str = field(validator=_check_header_word)
-    secret_access_key: str = field(repr=False)
 
 
 @define(eq=False)

@@ -22,7 +22,8 @@ from streamwarm.fetch.answers import (
     is_same_version,
     parse_list_page,
 )
-from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
+from streamwarm.fetch.bucket import Answer, BucketClient
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.listing import Listing
 from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation
 from streamwarm.fetch.source import LengthUnknown, ObjectInfo, ResumableSource, SignedUrl, SourceObject

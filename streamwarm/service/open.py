@@ -18,9 +18,9 @@ from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.errors import SettingsError
-from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
 from streamwarm.model import Holder

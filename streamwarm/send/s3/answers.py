@@ -166,9 +166,12 @@ def read_refusal(
         case Verdict.TOO_LARGE:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
-            is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
-            message = f"{said}{detail}; {_remedy(status, code)}"
-            return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
+            return _refused(f"{said}{detail}; {_remedy(status, code)}", verdict, key)
+
+
+def _refused(message: str, verdict: Verdict, key: str) -> DestinationError:
+    is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
+    return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
 
 
 def _slow_down(said: str, retry_after_s: float | None) -> DestinationError:
