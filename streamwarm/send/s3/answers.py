@@ -131,8 +131,7 @@ def read_refusal(
     now: float,
     redact: Callable[[str], str] = knows_no_secrets,
 ) -> DestinationError:
-    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off.
-    `redact` masks the secrets in its words.
+    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off. `redact` masks.
 
     Only what is wrong with the object itself is permanent: too large, or a name that the bucket cannot have.
     """
