@@ -98,9 +98,12 @@ class Redactor:
         """Whether there is anything to mask, or too much to decode. It costs less than to find out where."""
         if self._layer_needs_a_look(low, ends=ends):
             return True
-        if not ESCAPED.search(data) and not may_have_base64(data):
+        is_escaped, is_base64 = ESCAPED.search(data) is not None, may_have_base64(data)
+        if not is_escaped and not is_base64:
             return False
-        for number, layer in enumerate(_layers(Layer.bare(data))):
+        # No secret spans lines, and a log line's fields come as lines, of which one has the escapes.
+        lines = [line for line in data.split(b"\n") if ESCAPED.search(line) or (is_base64 and may_have_base64(line))]
+        for number, layer in enumerate(_layers(Layer.bare(b"\n".join(lines)))):
             if number == MOST_LAYERS or self._layer_needs_a_look(layer.data.lower(), ends=ends):
                 return True
         return False

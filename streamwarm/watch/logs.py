@@ -71,7 +71,9 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=40)
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), pad_event_to=40, exception_formatter=structlog.dev.plain_traceback
+        )
         if console
         else structlog.processors.JSONRenderer(serializer=lambda fields, **_: _ENCODER.encode(fields))
     )
@@ -119,9 +121,12 @@ def _redactor(redact: Redact) -> structlog.typing.Processor:
 
 def _for_terminals(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Escape what a terminal would obey. The lines of a traceback stay lines, behind a mark that no other line has."""
+    lines = fields.pop("traceback", None)
     for name, value in fields.items():
         if isinstance(value, str):
-            fields[name] = printable(value) if name != "traceback" else "\n  | ".join(map(printable, value.split("\n")))
+            fields[name] = printable(value)
+    if lines is not None:  # the renderer prints what has this name below the line
+        fields["exception"] = "\n".join(f"  | {printable(line)}" for line in lines.rstrip().split("\n"))
     return fields
 
 
