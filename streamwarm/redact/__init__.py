@@ -98,13 +98,11 @@ class Redactor:
         """Whether there is anything to mask, or too much to decode. It costs less than to find out where."""
         if self._layer_needs_a_look(low, ends=ends):
             return True
-        is_escaped, is_base64 = ESCAPED.search(data) is not None, may_have_base64(data)
-        if not is_escaped and not is_base64:
+        coded = data if may_have_base64(data) else _lines_with_escapes(data)
+        if not coded:
             return False
-        # No secret spans lines, and a log line's fields come as lines, of which one has the escapes.
-        lines = [line for line in data.split(b"\n") if ESCAPED.search(line) or (is_base64 and may_have_base64(line))]
-        for number, layer in enumerate(_layers(Layer.bare(b"\n".join(lines)))):
-            if number == MOST_LAYERS or self._layer_needs_a_look(layer.data.lower(), ends=ends):
+        for number, layer in enumerate(_layers(Layer.bare(coded))):
+            if number == MOST_LAYERS or (number and self._layer_needs_a_look(layer.data.lower(), ends=ends)):
                 return True
         return False
 
@@ -167,6 +165,16 @@ def redact_value(redact: Callable[[str], str], value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redact_value(redact, item) for item in value]
     return value
+
+
+def _lines_with_escapes(data: bytes) -> bytes:
+    """No secret spans lines, and of a log line's fields, which come as lines, one or two have escapes."""
+    lines, at = [], 0
+    while found := ESCAPED.search(data, at):
+        begin, end = data.rfind(b"\n", 0, found.start()) + 1, data.find(b"\n", found.end())
+        at = end if end >= 0 else len(data)
+        lines.append(data[begin:at])
+    return b"\n".join(lines)
 
 
 def _layers(source: Layer) -> Iterator[Layer]:

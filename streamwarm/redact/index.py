@@ -30,8 +30,8 @@ Digits alone do not count. They end many lines, and a token's are the bot's id, 
 
 GRAM = 5
 
-_CUT_TOKEN = re.compile(rb"(?:%[0-9A-Fa-f]?|\\+(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|&[#A-Za-z0-9]{0,8})\Z")
-"""The beginning of an escape at the end of a text."""
+_CUT_TOKEN = re.compile(rb"(?:%[0-9A-Fa-f]?|\\+(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|&[#A-Za-z0-9]{0,8})$", re.MULTILINE)
+"""The beginning of an escape at the end of a line."""
 
 Span = tuple[int, int]
 
@@ -85,8 +85,8 @@ class Index:
             return True
         if b"%" not in low and b"\\" not in low and b"&" not in low:
             return False
-        cut = [line[: match.start()] for line in lines if (match := _CUT_TOKEN.search(line, max(0, len(line) - 24)))]
-        return not self._ends_of_beginnings.isdisjoint([line[-BEGINNING:] for line in cut])
+        cut = [low[max(0, match.start() - BEGINNING) : match.start()] for match in _CUT_TOKEN.finditer(low)]
+        return not self._ends_of_beginnings.isdisjoint(cut)
 
     def find(self, low: bytes) -> Iterator[Span]:
         """Every part of a secret, as spans that may overlap."""
