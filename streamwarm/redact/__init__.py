@@ -52,7 +52,7 @@ _FORMS = re.compile(
     rb"|\bx-amz-(?:signature|credential|security-token)[\"']?\s{0,3}[=:]\s{0,3}[\"']?(?P<query>[^&\s\"'<>,;]+)"
     rb"|\b(?:aws)?(?:signature|credential)=(?P<header>[^&\s\"'<>,;]+)"
     rb"|\bbearer\s{1,3}(?P<bearer>[a-z0-9._~+/=-]{6,})"
-    rb"|\b[a-z][a-z0-9+.-]{1,15}://(?P<login>[^\s/?#@\"'<>:]{0,256}:[^\s\"'<>]{0,512})@"
+    rb"|\b[a-z][a-z0-9+.-]{1,15}://(?!user:password@)(?P<login>[^\s/?#@\"'<>:]{0,256}:[^\s\"'<>]{0,512})@"
 )
 _WORDS_OF_FORMS = (b"signature", b"credential", b"security-token", b"bearer")
 _TOKEN_OR_LOGIN = re.compile(rb":(?:(?<=[0-9]{6}:)[a-z0-9_-]{30}|//[^\s/?#]*:[^\s]*@)")

@@ -28,6 +28,7 @@ MESSAGES = [
         for code, text in REMEDIES.items()
     ),
     'the store postgresql://127.0.0.1:5432/jobs failed (28P01: password authentication failed for user "sw")',
+    "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
     "listening on ws://127.0.0.1:8787/ http://[::1]:8788/",
     "every byte was sent and the answer was lost (ReadError): the file may have been delivered",
     'Müller & Söhne – 100 % größer.mp4, 50%off, a\\b\\c, &nbsp; x&y=z, {"a": "\\u00e9\\/"}, 日本語 😀',
