@@ -22,11 +22,13 @@ from streamwarm.fetch.answers import (
     is_same_version,
     parse_list_page,
 )
-from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
+from streamwarm.fetch.bucket import Answer, BucketClient
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.listing import Listing
 from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation
 from streamwarm.fetch.source import LengthUnknown, ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.watch.observations import BytesMoved, Direction, Observer, unobserved
 
@@ -47,7 +49,8 @@ _OK_OR_PARTIAL = frozenset({200, 206})
 class R2Source(ResumableSource):
     """Reads, lists and checks one bucket. Raises `SourceError` and nothing else.
 
-    `client` is shared and stays open; `now` returns Unix seconds; `uniform` returns jitter in [0, 1).
+    `client` is shared and stays open; `now` returns Unix seconds; `uniform` returns jitter in [0, 1);
+    `redact` masks the secrets that an answer quotes.
     """
 
     def __init__(
@@ -61,8 +64,9 @@ class R2Source(ResumableSource):
         headers_timeout_s: float = 30.0,
         body_timeout_s: float = 60.0,
         observe: Observer = unobserved,
+        redact: Redactor = knows_no_secrets,
     ) -> None:
-        self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s)
+        self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s, redact)
         self._observe = observe
         self._uniform = uniform
         self._lately_read: deque[str] = deque(maxlen=PROBE_KEYS)

@@ -27,6 +27,7 @@ from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.source_guard import SourceGuard
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
+from streamwarm.redact import make_redactor
 from streamwarm.send.destination import rates_of
 from streamwarm.service.listeners import ListenerTools, listening
 from streamwarm.service.machine import Machine
@@ -37,12 +38,13 @@ from streamwarm.service.members import (
     Members,
     Membership,
 )
-from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store, secrets_in_settings
+from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.reports import keep_reporting, sum_up
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
 from streamwarm.settings.schema import Settings, check_together
+from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
 from streamwarm.stream.running import Running
@@ -50,7 +52,6 @@ from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
 from streamwarm.watch.observations import Lifecycle, Observation, Observer, WorkersStarted
-from streamwarm.watch.redact import make_redactor
 
 
 @define

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from functools import partial
 from types import ModuleType
 from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import asdict, frozen
 
@@ -19,20 +18,21 @@ from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.errors import SettingsError
-from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
 from streamwarm.model import Holder
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import PooledClient, open_client
+from streamwarm.redact import make_redactor
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.destination import Destination
 from streamwarm.send.registry import open_destinations
 from streamwarm.service.machine import Machine
-from streamwarm.settings.destinations import secrets_in
 from streamwarm.settings.schema import PoolSettings, Settings
+from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.watch.observations import Observer, PoolOpened, unobserved
 
 SQLITE = "sqlite:///"
@@ -148,23 +148,6 @@ async def check_store(settings: Settings, machine: Machine) -> str:
     return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"
 
 
-def secrets_in_settings(settings: Settings) -> list[str]:
-    """Every text in the settings that must appear nowhere."""
-    r2 = settings.r2
-    own = [*settings.auth.tokens, *filter(None, (r2.secret_access_key, r2.access_key_id))]
-    return [*own, *_secrets_in_url(settings.store.url), *secrets_in(settings.destinations)]
-
-
-def _secrets_in_url(url: str) -> list[str]:
-    """The password, as it is written in the URL and decoded."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return [url]
-    asked = parse_qs(parts.query).get("password", [])
-    return [secret for written in (parts.password, *asked) if written for secret in {written, unquote(written)}]
-
-
 def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False) -> PooledClient:
     """Open an HTTP client with a pool of its own. If `guarded`, it connects to public addresses only."""
     return open_client(
@@ -202,6 +185,7 @@ async def open_remotes(settings: Settings, machine: Machine, observe: Observer) 
             partial(open_pool, settings.pool, machine),
             now=machine.now,
             token_hex=machine.token_hex,
+            redact=make_redactor(secrets_in_settings(settings)),
         ) as destinations,
     ):
         cache = settings.cache
@@ -278,5 +262,6 @@ async def open_source_client(
             headers_timeout_s=settings.pool.headers_timeout_s,
             body_timeout_s=settings.pool.body_timeout_s,
             observe=observe,
+            redact=make_redactor(secrets_in_settings(settings)),
         )
         yield source, client

@@ -157,7 +157,7 @@ def _interrupted(attempt: Attempt, tools: WorkerTools) -> Settlement:
 def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settlement:
     # Destinations quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
     # JSON can hold halves of characters, which no store takes.
-    error.message = tools.redact(error.message).encode("utf-8", "replace").decode()
+    error.reword(tools.redact(error.message).encode("utf-8", "replace").decode())
     effect = tools.pause(attempt.claim, error) if isinstance(error, DestinationError) and error.pauses else None
     if effect and not effect.job_waits:
         error.retry_after_s = 0.0

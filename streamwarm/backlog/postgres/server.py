@@ -5,6 +5,7 @@ Every connection is in autocommit mode: transactions are begun and ended by name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from streamwarm.backlog.queries import load_migrations
 from streamwarm.errors import StoreUnavailable
+from streamwarm.redact import make_redactor
+from streamwarm.settings.secrets import secrets_in_url
 
 PgConnection = Connection[dict[str, Any]]
 
@@ -171,18 +174,30 @@ def translated_errors(url: str) -> Iterator[None]:
         raise StoreUnavailable(describe(url, error)) from error
 
 
+_CHARACTER = r"(?:[^%\s@:/?#&\[\]]|%[0-9A-Fa-f]{2})"
+_PARAMETER = r"[A-Za-z_]+=(?:[^%\s&#@]|%[0-9A-Fa-f]{2})*"
+_WELL_FORMED = re.compile(
+    rf"postgresql://(?:{_CHARACTER}*(?::{_CHARACTER}*)?@)?[^@/?#\s]*(?:/{_CHARACTER}*)?"
+    rf"(?:\?(?:{_PARAMETER}(?:&{_PARAMETER})*)?)?"
+)
+"""What libpq reads as it was meant. If a password has a bare `@` or `/`, libpq takes parts of it for a host or a
+database, and its errors name them."""
+
+
 def describe(url: str, error: Exception) -> str:
     remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
     if remedy is None:
         remedy = "please report this with the log around it"
     name = getattr(error, "sqlstate", None) or type(error).__name__
     # Only the first line: the others quote rows.
-    reason = next(iter(str(error).splitlines()), "no reason given")
+    reason = make_redactor(secrets_in_url(url))(next(iter(str(error).splitlines()), "no reason given"))
     return f"the store {server_name(url)} failed ({name}: {reason}); {remedy}"
 
 
 def server_name(url: str) -> str:
     """Host and database, without user and password."""
+    if not _WELL_FORMED.fullmatch(url):
+        return "in store.url"
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error:
@@ -197,6 +212,8 @@ def _conninfo(url: str) -> str:
     Raises `StoreUnavailable` if it is invalid, without quoting it: it has a password.
     """
     try:
+        if not _WELL_FORMED.fullmatch(url):
+            raise psycopg.ProgrammingError
         return psycopg.conninfo.make_conninfo("", **{**_NETWORK, **conninfo_to_dict(url)})
     except psycopg.ProgrammingError:
         raise StoreUnavailable(

@@ -6,17 +6,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.sax.saxutils import escape
 
 from attrs import frozen
 
 from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.redact import knows_no_secrets
 from streamwarm.retry import parse_retry_after
 from streamwarm.s3.bounds import MIB, MOST_PARTS
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
-from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S
+from streamwarm.send.destination import MAX_REFERENCE_CHARS, UNAUTHORIZED_PAUSE_S
 
 RATE_LIMITED_S = 2.0
 """The pause after a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write per second to a
@@ -61,7 +62,12 @@ def read_completed(body: bytes) -> str | None:
     """The object's ETag, from the answer to CompleteMultipartUpload; None if it has none that can be read."""
     root = parse_xml(body)
     etag = text(root, "ETag").strip() if root is not None and tag(root) == "CompleteMultipartUploadResult" else ""
-    return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else None
+    return kept_etag(etag) or None
+
+
+def kept_etag(etag: str) -> str:
+    """The ETag of an answer as it is stored, or an empty text for what is none."""
+    return etag if len(etag) <= MAX_REFERENCE_CHARS and re.fullmatch(r"[!-~]+", etag) else ""
 
 
 def is_error(body: bytes) -> bool:
@@ -116,13 +122,20 @@ class Trace:
 
 
 def read_refusal(
-    status: int, body: bytes, *, bucket: str, key: str, retry_after: str | None, now: float
+    status: int,
+    body: bytes,
+    *,
+    bucket: str,
+    key: str,
+    retry_after: str | None,
+    now: float,
+    redact: Callable[[str], str] = knows_no_secrets,
 ) -> DestinationError:
-    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off.
+    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off. `redact` masks.
 
     Only what is wrong with the object itself is permanent: too large, or a name that the bucket cannot have.
     """
-    code, detail = read_error(body)
+    code, detail = read_error(body, redact)
     what = f"{key[:200]!r} in bucket {bucket!r}" if key else f"bucket {bucket!r}"
     said = f"the bucket answered {status}{f' {code}' if code else ''} for {what}"
     retry_after_s = parse_retry_after(retry_after, now=now)
@@ -152,9 +165,12 @@ def read_refusal(
         case Verdict.TOO_LARGE:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
-            is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
-            message = f"{said}{detail}; {_remedy(status, code)}"
-            return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
+            return _refused(f"{said}{detail}; {_remedy(status, code)}", verdict, key)
+
+
+def _refused(message: str, verdict: Verdict, key: str) -> DestinationError:
+    is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
+    return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
 
 
 def _slow_down(said: str, retry_after_s: float | None) -> DestinationError:

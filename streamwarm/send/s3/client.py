@@ -7,7 +7,6 @@ without an answer) and by the attempt's watchdog.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncIterable, Callable, Mapping
 
 import httpx
@@ -15,9 +14,10 @@ import trio
 from attrs import define, field
 
 from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.sigv4 import UNSIGNED_PAYLOAD, S3Request, Signer, object_path
 from streamwarm.send.exchange import Answer, Outgoing, exchange
-from streamwarm.send.s3.answers import read_refusal
+from streamwarm.send.s3.answers import kept_etag, read_refusal
 
 ASK_S = 60.0
 """How long a small request may take: as long as a transfer may stand still by default (`pool.body_timeout_s`). A bucket
@@ -49,6 +49,7 @@ class S3Client:
     bucket: str
     signer: Signer
     now: Callable[[], float]
+    redact: Redactor = knows_no_secrets
     _endpoint: httpx.URL = field(init=False)
     _host: str = field(init=False)
 
@@ -75,8 +76,7 @@ class S3Client:
         answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
         if answer.status not in STORED:
             raise self.refusal(answer, key)
-        etag = str(answer.headers.get("ETag", ""))
-        return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else ""
+        return self.kept_etag(answer, str(answer.headers.get("ETag", "")))
 
     async def ask(
         self,
@@ -113,6 +113,10 @@ class S3Client:
                 ErrorCode.TIMEOUT, f"the bucket did not answer {method} within {within_s:g} s"
             ) from None
 
+    def kept_etag(self, answer: Answer, etag: str) -> str:
+        """Return an ETag of this answer as it is stored: empty if it is none, or quotes a secret."""
+        return "" if self.redact.carries(etag, *answer.signatures) else kept_etag(etag)
+
     def refusal(self, answer: Answer, key: str) -> DestinationError:
         return read_refusal(
             answer.status,
@@ -121,6 +125,7 @@ class S3Client:
             key=key,
             retry_after=answer.headers.get("Retry-After"),
             now=self.now(),
+            redact=self.redact.also(*answer.signatures),
         )
 
     def _request(

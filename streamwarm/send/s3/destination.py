@@ -11,6 +11,7 @@ import httpx
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import MAX_KEY_BYTES, JsonObject, NewJob, State
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.bounds import MOST_BYTES, TRACES
 from streamwarm.s3.sigv4 import Signer, SigningKeys
 from streamwarm.send.destination import Body, Media
@@ -35,6 +36,7 @@ class S3Destination:
         *,
         now: Callable[[], float],
         new_token: Callable[[], str],
+        redact: Redactor = knows_no_secrets,
     ) -> None:
         self.name = name
         self.answer_timeout_s = COMPLETE_S
@@ -43,7 +45,7 @@ class S3Destination:
         signer = Signer(
             str(settings.access_key_id), str(settings.secret_access_key), SigningKeys(), region=settings.region
         )
-        self._client = S3Client(client, settings.endpoint_url.rstrip("/"), settings.bucket, signer, now)
+        self._client = S3Client(client, settings.endpoint_url.rstrip("/"), settings.bucket, signer, now, redact)
         self._multipart = Multipart(self._client, name, new_token)
 
     def check_job(self, job: NewJob) -> None:
