@@ -22,6 +22,11 @@ RATE_LIMITED_S = 2.0
 """The pause after a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write per second to a
 key."""
 
+RESUME = "then `streamwarm resume` the destination"
+"""What ends a pause at once whose cause is fixed without a restart."""
+
+_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
+
 _PLAIN_KEY = re.compile(r"(?!.*(^|/)(\.{0,2})(/|$))[A-Za-z0-9/_.-]+|")
 """A key that no server changes: without empty or dot segments, and without characters that a path must encode."""
 
@@ -115,12 +120,36 @@ class Trace:
         return cls(*values) if whole else None
 
 
+class UnclearRefusal(DestinationError):
+    """A refusal that may be this object's or every object's: a probe of the bucket finds out (`probe.py`).
+
+    As it is, it is the object's and counts. `answer` has its status and S3's word: a bucket that gives the same answer
+    for another key refuses everything alike.
+    """
+
+    def __init__(self, message: str, answer: tuple[int, str]) -> None:
+        super().__init__(ErrorCode.DESTINATION_REFUSED, message, permanent=False)
+        self.answer = answer
+
+    def of_the_bucket(self) -> DestinationError:
+        """The same refusal, once it is known that every object meets it."""
+        return _pausing(self.code, f"{self.message}; {RESUME}")
+
+
 def read_refusal(
-    status: int, body: bytes, *, bucket: str, key: str, retry_after: str | None, now: float
+    status: int,
+    body: bytes,
+    *,
+    bucket: str,
+    key: str,
+    retry_after: str | None,
+    now: float,
+    carried_object: bool = True,
 ) -> DestinationError:
     """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off.
 
-    Only what is wrong with the object itself is permanent: too large, or a name that the bucket cannot have.
+    `carried_object`: the request had bytes of the object in it. Only what is wrong with the object itself is permanent:
+    too large, or a name that the bucket cannot have.
     """
     code, detail = read_error(body)
     what = f"{key[:200]!r} in bucket {bucket!r}" if key else f"bucket {bucket!r}"
@@ -140,21 +169,20 @@ def read_refusal(
             return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, said)
         case Verdict.KEY_REFUSED if code == "SignatureDoesNotMatch" and not _PLAIN_KEY.fullmatch(key):
             # It may be the name: a server that tidies paths signs another. Such an object must not stop all the others.
-            return DestinationError(
-                ErrorCode.DESTINATION_REFUSED,
-                f"{said}; check secret_access_key and region, and whether the server keeps such names as they are",
-                permanent=False,
-            )
+            odd_name = f"{_remedy(status, code)}, and whether the server keeps such names as they are"
+            return UnclearRefusal(f"{said}; {odd_name}", (status, code))
         case Verdict.KEY_REFUSED:
-            return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, and restart")
+            after = RESUME if code in _CLOCK else "and restart"
+            return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, {after}")
         case Verdict.WRONG_BUCKET:
             return _pausing(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}")
-        case Verdict.TOO_LARGE:
+        case Verdict.TOO_LARGE if carried_object or code:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
-            is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
             message = f"{said}{detail}; {_remedy(status, code)}"
-            return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
+            if verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key)):
+                return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=True)
+            return UnclearRefusal(message, (status, code))
 
 
 def _slow_down(said: str, retry_after_s: float | None) -> DestinationError:

@@ -74,7 +74,7 @@ class S3Client:
         request = self._request("PUT", key, query, headers or {}, content, UNSIGNED_PAYLOAD, length_bytes)
         answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
         if answer.status not in STORED:
-            raise self.refusal(answer, key)
+            raise self.refusal(answer, key, carried_object=True)
         etag = str(answer.headers.get("ETag", ""))
         return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else ""
 
@@ -113,7 +113,7 @@ class S3Client:
                 ErrorCode.TIMEOUT, f"the bucket did not answer {method} within {within_s:g} s"
             ) from None
 
-    def refusal(self, answer: Answer, key: str) -> DestinationError:
+    def refusal(self, answer: Answer, key: str, *, carried_object: bool = False) -> DestinationError:
         return read_refusal(
             answer.status,
             answer.body,
@@ -121,6 +121,7 @@ class S3Client:
             key=key,
             retry_after=answer.headers.get("Retry-After"),
             now=self.now(),
+            carried_object=carried_object,
         )
 
     def _request(
