@@ -22,10 +22,8 @@ RATE_LIMITED_S = 2.0
 """The pause after a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write per second to a
 key."""
 
-RESUME = "then `streamwarm resume` the destination"
-"""What ends a pause at once whose cause is fixed without a restart."""
-
-_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
+_THEN = "then restart, or `streamwarm resume` the destination"
+"""What ends a pause at once when its cause is fixed: a restart if that was in the settings."""
 
 _PLAIN_KEY = re.compile(r"(?!.*(^|/)(\.{0,2})(/|$))[A-Za-z0-9/_.-]+|")
 """A key that no server changes: without empty or dot segments, and without characters that a path must encode."""
@@ -133,7 +131,7 @@ class UnclearRefusal(DestinationError):
 
     def of_the_bucket(self) -> DestinationError:
         """The same refusal, once it is known that every object meets it."""
-        return _pausing(self.code, f"{self.message}; {RESUME}")
+        return _pausing(self.code, f"{self.message}, {_THEN}")
 
 
 def read_refusal(
@@ -172,10 +170,9 @@ def read_refusal(
             odd_name = f"{_remedy(status, code)}, and whether the server keeps such names as they are"
             return UnclearRefusal(f"{said}; {odd_name}", (status, code))
         case Verdict.KEY_REFUSED:
-            after = RESUME if code in _CLOCK else "and restart"
-            return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, {after}")
+            return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, {_THEN}")
         case Verdict.WRONG_BUCKET:
-            return _pausing(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}")
+            return _pausing(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}, {_THEN}")
         case Verdict.TOO_LARGE if carried_object or code:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
