@@ -157,18 +157,16 @@ def read_refusal(
         case Verdict.SLOW_DOWN:
             return _slow_down(said, retry_after_s)
         case Verdict.PASSING:
+            pauses = bool(retry_after_s)
             return DestinationError(
-                ErrorCode.DESTINATION_UNAVAILABLE,
-                said,
-                retry_after_s=retry_after_s,
-                pauses_destination=bool(retry_after_s),
+                ErrorCode.DESTINATION_UNAVAILABLE, said, retry_after_s=retry_after_s, pauses_destination=pauses
             )
         case _ if code == "NoSuchUpload":  # a lifecycle rule took it, or another process: the next attempt begins anew
             return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, said)
         case Verdict.KEY_REFUSED if code == "SignatureDoesNotMatch" and not _PLAIN_KEY.fullmatch(key):
             # It may be the name: a server that tidies paths signs another. Such an object must not stop all the others.
-            odd_name = f"{_remedy(status, code)}, and whether the server keeps such names as they are"
-            return UnclearRefusal(f"{said}; {odd_name}", (status, code))
+            check_name = "and whether the server keeps such names as they are"
+            return UnclearRefusal(f"{said}; {_remedy(status, code)}, {check_name}", (status, code))
         case Verdict.KEY_REFUSED:
             return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, {_THEN}")
         case Verdict.WRONG_BUCKET:
@@ -177,7 +175,8 @@ def read_refusal(
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
             message = f"{said}{detail}; {_remedy(status, code)}"
-            if verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key)):
+            is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
+            if is_of_the_key:
                 return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=True)
             return UnclearRefusal(message, (status, code))
 
