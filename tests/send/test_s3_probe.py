@@ -84,6 +84,34 @@ async def test_a_rotated_key_is_seen_though_every_name_is_odd(
         assert len(worked.pauses) == 1
 
 
+@pytest.mark.parametrize(("status", "word"), [(400, "InvalidRequest"), (400, "InvalidArgument"), (411, ""), (501, "")])
+@pytest.mark.parametrize("key", ["media/{}.mp4", "my video {}.mp4"])
+async def test_a_bucket_that_takes_no_upload_as_it_is_made_costs_two_jobs_an_attempt_and_no_job_its_life(
+    key: str, status: int, word: str, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """The probe is answered well: it has no object in it, so nothing of what the bucket has against them."""
+    async with destination_world("s3", holding(BODY, cuts=[]), object_store, tmp_path) as p:
+        p.proxy.applies = lambda request: request.method == b"PUT"
+        p.proxy.faults += [Fault(0, refusal(status, s3_error(word) if word else b""))] * 5
+        outcomes = [outcome_of(await p.work(p.job(r2_key=key.format(n)))) for n in range(5)]
+        passing = [Outcome.OUTLASTS] * 5
+        assert outcomes == (passing if status == 501 else [*passing[:2], *[Outcome.KEPT] * 3])
+        assert outcome_of(await p.work(p.job(r2_key=key.format(9)))) is Outcome.DONE
+        p.proxy.faults.append(Fault(0, refusal(status, s3_error(word))))
+        assert outcome_of(await p.work(p.job(r2_key=key.format(0)))) is Outcome.OUTLASTS  # one key again
+
+
+async def test_many_denied_keys_beside_one_that_may_be_written_stop_nothing(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    async with destination_world("s3", holding(BODY, cuts=[]), object_store, tmp_path) as p:
+        assert outcome_of(await p.work(p.job(r2_key="videos/1.mp4"))) is Outcome.DONE
+        denies(p, b"/private/", 403, "AccessDenied")
+        for number in range(5):
+            worked = await p.work(p.job(r2_key=f"private/{number}.mp4", attempt=5))
+            assert outcome_of(worked) is Outcome.TRIED_AGAIN
+
+
 async def test_a_probe_leaves_nothing_in_the_bucket(object_store: ObjectStore, tmp_path: Path) -> None:
     async with destination_world("s3", holding(BODY, cuts=[]), object_store, tmp_path) as p:
         denies(p, b"/media/a.mp4", 403, "AccessDenied")

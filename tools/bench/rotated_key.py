@@ -43,6 +43,9 @@ from streamwarm.sandbox.sandbox import DESTINATION, Sandbox, open_sandbox
 
 HOSTS = ("one", "two")
 
+AT_ONCE_S = 3.0
+"""Requests that are refused after that are probes, since both hosts are paused by then."""
+
 ANSWER_S = 5.0
 """How soon a look-up has to be answered, on a machine that runs all of this at once."""
 
@@ -234,13 +237,14 @@ class Run:
         # What the contract allows: each worker asks once, and one process probes once a minute.
         minutes = math.ceil(self.figures["refused_for_s"] / 60)
         allowed = len(HOSTS) * options.processes * options.workers + minutes
-        listings = sum("list-type" in line for line in self.trouble.refusals)
+        began = self.trouble.began_at or 0.0
+        later = [round(at - began, 1) for at, _ in self.trouble.refusals if at - began > AT_ONCE_S]
         self.figures |= {
             "ended": {f"{state}, attempt {attempt}": number for (state, attempt), number in found.items()},
             "deliveries": len(emulator.deliveries),
             "delivered_once": len({each.file_name for each in emulator.deliveries}) == len(emulator.deliveries),
             "refused_requests": self.trouble.refused,
-            "of_them_listings": listings,
+            "refused_later_at_s": later,
             "allowed": allowed,
             "lookups": dict(lookups.statuses),
             "slowest_lookup_s": round(lookups.slowest_s, 3),

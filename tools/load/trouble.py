@@ -44,11 +44,11 @@ _ANSWERS = {
 @define(eq=False)
 class Trouble:
     """One trouble of one bucket. `began_at` and `ended_at` are on the run's clock, None before they come. `refusals`
-    has the first line of each request that was refused."""
+    has the time and the first line of each request that was refused."""
 
     kind: TroubleKind
     seconds: float
-    refusals: list[str] = field(factory=list)
+    refusals: list[tuple[float, str]] = field(factory=list)
     began_at: float | None = None
     ended_at: float | None = None
     _where: tuple[str, int] = field(default=("", 0), init=False)
@@ -112,7 +112,7 @@ class Trouble:
     def _refusal(self, line: str) -> bytes:
         answers = _ANSWERS[self.kind]
         status, code, message = answers[self.refused % len(answers)]
-        self.refusals.append(line)
+        self.refusals.append((trio.current_time(), line))
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         return head if line.startswith("HEAD ") else head + body

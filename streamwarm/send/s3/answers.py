@@ -122,12 +122,13 @@ class UnclearRefusal(DestinationError):
     """A refusal that may be this object's or every object's: a probe of the bucket finds out (`probe.py`).
 
     As it is, it is the object's and counts. `answer` has its status and S3's word: a bucket that gives the same answer
-    for another key refuses everything alike.
+    for another key refuses everything alike. `denied`: it is about permission to write, which a probe needs, too.
     """
 
-    def __init__(self, message: str, answer: tuple[int, str]) -> None:
+    def __init__(self, message: str, answer: tuple[int, str], *, denied: bool = False) -> None:
         super().__init__(ErrorCode.DESTINATION_REFUSED, message, permanent=False)
         self.answer = answer
+        self.denied = denied
 
     def of_the_bucket(self) -> DestinationError:
         """The same refusal, once it is known that every object meets it."""
@@ -166,7 +167,7 @@ def read_refusal(
         case Verdict.KEY_REFUSED if code == "SignatureDoesNotMatch" and not _PLAIN_KEY.fullmatch(key):
             # It may be the name: a server that tidies paths signs another. Such an object must not stop all the others.
             check_name = "and whether the server keeps such names as they are"
-            return UnclearRefusal(f"{said}; {_remedy(status, code)}, {check_name}", (status, code))
+            return UnclearRefusal(f"{said}; {_remedy(status, code)}, {check_name}", (status, code), denied=True)
         case Verdict.KEY_REFUSED:
             return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, {_THEN}")
         case Verdict.WRONG_BUCKET:
@@ -174,11 +175,13 @@ def read_refusal(
         case Verdict.TOO_LARGE if carried_object or code:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
-            message = f"{said}{detail}; {_remedy(status, code)}"
-            is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
-            if is_of_the_key:
-                return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=True)
-            return UnclearRefusal(message, (status, code))
+            return _refused(f"{said}{detail}; {_remedy(status, code)}", verdict, (status, code))
+
+
+def _refused(message: str, verdict: Verdict, answer: tuple[int, str]) -> DestinationError:
+    if verdict is Verdict.UNFIT:
+        return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=True)
+    return UnclearRefusal(message, answer, denied=verdict is Verdict.DENIED)
 
 
 def _slow_down(said: str, retry_after_s: float | None) -> DestinationError:

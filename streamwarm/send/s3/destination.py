@@ -70,11 +70,11 @@ class S3Destination:
         try:
             etag = await self._upload(media, key, body)
         except UnclearRefusal as refused:
-            raise await self._probe.judge(refused) from None
+            raise await self._probe.judge(key, refused) from None
         except DestinationError as error:
             error.repeatable = error.code is ErrorCode.DELIVERY_UNKNOWN  # a second upload replaces the first
             raise
-        self._probe.stored_key = key
+        self._probe.stored(key)
         return {"bucket": self._settings.bucket, "key": key, "etag": etag}
 
     async def _upload(self, media: Media, key: str, body: Body) -> str:
