@@ -121,12 +121,13 @@ class Trace:
 class UnclearRefusal(DestinationError):
     """A refusal that may be this object's or every object's: a probe of the bucket finds out (`probe.py`).
 
-    As it is, it is the object's and counts. `answer` has its status and S3's word: a bucket that gives the same answer
-    for another key refuses everything alike. `denied`: it is about permission to write, which a probe needs, too.
+    As it is, it is the object's: it counts, or is `permanent` if the name may be what is invalid. `answer` has its status
+    and S3's word: a bucket that gives the same answer for another key refuses everything alike. `denied`: it is about
+    permission to write, which a probe needs, too.
     """
 
-    def __init__(self, message: str, answer: tuple[int, str], *, denied: bool = False) -> None:
-        super().__init__(ErrorCode.DESTINATION_REFUSED, message, permanent=False)
+    def __init__(self, message: str, answer: tuple[int, str], *, denied: bool = False, permanent: bool = False) -> None:
+        super().__init__(ErrorCode.DESTINATION_REFUSED, message, permanent=permanent)
         self.answer = answer
         self.denied = denied
 
@@ -175,13 +176,14 @@ def read_refusal(
         case Verdict.TOO_LARGE if carried_object or code:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
-            return _refused(f"{said}{detail}; {_remedy(status, code)}", verdict, (status, code))
+            return _refused(f"{said}{detail}; {_remedy(status, code)}", verdict, key, (status, code))
 
 
-def _refused(message: str, verdict: Verdict, answer: tuple[int, str]) -> DestinationError:
+def _refused(message: str, verdict: Verdict, key: str, answer: tuple[int, str]) -> DestinationError:
     if verdict is Verdict.UNFIT:
         return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=True)
-    return UnclearRefusal(message, answer, denied=verdict is Verdict.DENIED)
+    is_of_the_key = verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key)
+    return UnclearRefusal(message, answer, denied=verdict is Verdict.DENIED, permanent=is_of_the_key)
 
 
 def _slow_down(said: str, retry_after_s: float | None) -> DestinationError:
