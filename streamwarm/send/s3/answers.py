@@ -121,7 +121,7 @@ class Trace:
 class UnclearRefusal(DestinationError):
     """A refusal that may be this object's or every object's: a probe of the bucket finds out (`probe.py`).
 
-    As it is, it is the object's: it counts, or is `permanent` if the name may be what is invalid. `answer` has its status
+    As it is, it is the object's: it counts, or is `permanent` if its name may be invalid. `answer` has the status
     and S3's word: a bucket that gives the same answer for another key refuses everything alike. `denied`: it is about
     permission to write, which a probe needs, too.
     """
