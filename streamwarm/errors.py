@@ -58,7 +58,8 @@ PASSING = frozenset(
     }
 )
 """Codes of trouble that usually passes by itself, such as an outage. `retry.PATIENCE_S` says how long a job waits for
-that. `delivery_unknown` is not among them: each further attempt may deliver the file once more."""
+that. `delivery_unknown` is not among them: each further attempt may deliver the file once more, unless it is
+`repeatable`."""
 
 
 LONGEST_WAIT_S = 86_400.0
@@ -81,7 +82,10 @@ class AttemptError(Exception):
     `permanent`: another attempt cannot succeed. The default follows `PERMANENT`.
     `retry_after_s`: how long the peer asked us to wait, in seconds; None leaves it to the back-off.
     `counts`: False if the attempt does not count against `max_attempts` (a 429, a revoked token).
+    `repeatable`: a lost answer (`delivery_unknown`) after which another attempt can duplicate nothing.
     """
+
+    repeatable = False
 
     def __init__(
         self,
@@ -107,7 +111,7 @@ class AttemptError(Exception):
     @property
     def passing(self) -> bool:
         """Whether the trouble usually passes by itself, so that a job should outlast it."""
-        return self.code in PASSING and not self.permanent
+        return (self.code in PASSING or self.repeatable) and not self.permanent
 
     def as_job_error(self) -> JobError:
         return JobError(self.code, self.message, self.permanent)

@@ -96,7 +96,8 @@ class PauseEffect:
     """What follows for an attempt that a destination answered with a pause.
 
     `job_waits`: the job itself waits for the end of the pause. If False, it stays in the queue: another lane takes it,
-    or it waits there until its lane's fault is cleared. `cooldown` is what the other processes have to respect.
+    or it waits there until the fault of its lane or destination is cleared. `cooldown` is what the other processes have
+    to respect.
     """
 
     job_waits: bool

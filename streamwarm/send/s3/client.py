@@ -75,7 +75,7 @@ class S3Client:
         request = self._request("PUT", key, query, headers or {}, content, UNSIGNED_PAYLOAD, length_bytes)
         answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
         if answer.status not in STORED:
-            raise self.refusal(answer, key)
+            raise self.refusal(answer, key, carried_object=True)
         return self.kept_etag(answer, str(answer.headers.get("ETag", "")))
 
     async def ask(
@@ -117,7 +117,7 @@ class S3Client:
         """Return an ETag of this answer as it is stored: empty if it is none, or quotes a secret."""
         return "" if self.redact.carries(etag, *answer.signatures) else kept_etag(etag)
 
-    def refusal(self, answer: Answer, key: str) -> DestinationError:
+    def refusal(self, answer: Answer, key: str, *, carried_object: bool = False) -> DestinationError:
         return read_refusal(
             answer.status,
             answer.body,
@@ -126,6 +126,7 @@ class S3Client:
             retry_after=answer.headers.get("Retry-After"),
             now=self.now(),
             redact=self.redact.also(*answer.signatures),
+            carried_object=carried_object,
         )
 
     def _request(

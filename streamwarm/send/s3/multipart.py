@@ -32,6 +32,7 @@ from streamwarm.send.destination import Body
 from streamwarm.send.exchange import Answer
 from streamwarm.send.s3.answers import (
     Trace,
+    UnclearRefusal,
     complete_body,
     etag_of_parts,
     is_error,
@@ -115,7 +116,9 @@ class Multipart:
         try:
             noted = await self.client.ask("PUT", name, body=trace.to_json())
             if noted.status not in STORED:
-                raise self.client.refusal(noted, name)
+                refused = self.client.refusal(noted, name)
+                # The name is ours, so the refusal is about no object.
+                raise refused.of_the_bucket() if isinstance(refused, UnclearRefusal) else refused
         except BaseException:
             await self._tidy(name, trace)
             raise
