@@ -197,6 +197,7 @@ def _failed(health: Health, probed: Probed) -> Health:
 
 
 def _read(health: Health, read: Read) -> Health:
+    is_resumed = read.resumes != health.resumes
     health = _resumes(health, read)
     if read.began_at < health.decided_at:
         return health
@@ -206,7 +207,7 @@ def _read(health: Health, read: Read) -> Health:
         health = evolve(health, is_unsaved=False)
     if read.pause is not None and health.pause is None:
         # A process that starts may have another key, so it probes at once, as if a user had asked for it.
-        answered = health.resumes - 1 if is_first else health.resumes
+        answered = health.resumes - 1 if is_first or is_resumed else health.resumes
         return evolve(health, pause=read.pause, due_at=read.ended_at, answered=answered)
     if read.pause is None and not health.found_here:
         return _resumed(health)
