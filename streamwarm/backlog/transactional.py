@@ -20,7 +20,7 @@ from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.queue_reads import Wanted, read_queue
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
-from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, SourcePause, UserPause
 from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Rescued
 from streamwarm.fetch.source import CachedObject
 from streamwarm.model import (
@@ -225,9 +225,7 @@ class TransactionalStore:
 
     async def prune(self) -> int:
         return sum(
-            await self._in_batches(
-                lambda tables, now: operations.prune(tables, now, self._limits, BATCH_JOBS), lambda n: n
-            )
+            await self._in_batches(lambda tables, now: operations.prune(tables, now, self._limits, BATCH_JOBS), int)
         )
 
     async def events_after(self, seq: int, *, limit: int) -> list[Event]:
@@ -273,6 +271,9 @@ class TransactionalStore:
 
     async def move_lane(self, moved: MovedLane) -> None:
         await self._transactions.write(lambda tables, _: tables.shared.put_moved_lane(moved))
+
+    async def source_pause(self) -> SourcePause | None:
+        return await self._transactions.read(lambda tables, _: tables.shared.read_limits().source)
 
     async def shared_limits(self) -> SharedLimits:
         return await self._transactions.write(

@@ -46,16 +46,16 @@ def _served_by(copies: Collection[CachedObject], jobs: JobTable, destinations: S
     A live job is found by its media key, so no other queued job is read. Each copy costs two look-ups per destination
     and kind: of the job that names its digest, and of the one that names none.
     """
-    digests: list[tuple[str, str | None]] = [(one.r2_key, sha256) for one in copies for sha256 in (None, one.sha256)]
+    served: set[tuple[str, str | None]] = {(one.r2_key, sha256) for one in copies for sha256 in (None, one.sha256)}
     keys = {
         MediaKey.of(name, kind, sha256=sha256, r2_key=r2_key)
         for name in destinations
         for kind in Kind
-        for r2_key, sha256 in digests
+        for r2_key, sha256 in served
     }
-    served = {one.r2_key for one in copies}
+    # A key with a digest is found under any name, so the name is compared too.
     live = jobs.live(keys).values()
-    return [one.as_queued for one in live if one.job.state is State.QUEUED and one.job.r2_key in served]
+    return [s.as_queued for s in live if s.job.state is State.QUEUED and (s.job.r2_key, s.job.sha256) in served]
 
 
 def _best_of(jobs: JobTable, destination: str, share: int, *, now: float, overdue_to: float) -> list[QueuedJob]:
