@@ -77,9 +77,8 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Note that there may be new jobs, or that a pause has changed."""
-        self._stale = True
         self._note_pauses()
-        self._changed.set()
+        self._read_again()
         self._turns.changed()
 
     def offer(self, jobs: Sequence[QueuedJob]) -> None:
@@ -90,7 +89,7 @@ class Dispatcher:
     def note_queued(self, job_id: str) -> None:
         """An event says that this job is queued. Read the store for it, unless it was offered here."""
         if self._arrivals.is_news(job_id):
-            self.wake()
+            self._read_again()
 
     def pause(self, claim: Claim, error: DestinationError) -> PauseEffect:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
@@ -192,7 +191,6 @@ class Dispatcher:
 
     async def _refresh_if_due(self) -> None:
         self._load_arrivals()
-        self._note_pauses()
         due = self._loader.pauses_changed() or trio.current_time() >= self._loader.due_at(self._stale)
         running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._stale)
         # While the bucket is paused the queue is low all the time: few jobs' objects are in the cache.
@@ -201,10 +199,15 @@ class Dispatcher:
 
     async def _refresh(self) -> None:
         self._stale = self._taken = False  # before the read: a push that comes during it is not missed
+        self._note_pauses()
         jobs, is_partial = await self._loader.read(self.queue.max_queue)
         self._stale |= is_partial
         self._observe_reordered(self.queue.replace(filter(self._can_be_read, jobs), self.now()))
         self._load_arrivals()  # those that the read returned are loaded already; the others came after it
+
+    def _read_again(self) -> None:
+        self._stale = True
+        self._changed.set()
 
     def _note_pauses(self) -> None:
         self.queue.paused = self.limits.note_pauses(self.steady_now(), self.now())
