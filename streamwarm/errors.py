@@ -125,6 +125,8 @@ class Blame(StrEnum):
     """Every request is refused or fails alike."""
     UNSURE = "unsure"
     """The object or the bucket: a probe of the bucket finds out."""
+    PAUSED = "paused"
+    """The bucket is paused, so it was not asked."""
 
 
 _UNSURE = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_TRUNCATED, ErrorCode.TIMEOUT})
@@ -153,6 +155,18 @@ class SourceError(AttemptError):
         self.counts = not is_of_the_bucket
         if is_of_the_bucket:
             self.permanent, self.retry_after_s = False, 0.0
+
+
+class SourceOffline(SourceError):
+    """The bucket is paused, so it was not asked for the object. The job waits for the end of the pause."""
+
+    def __init__(self, r2_key: str) -> None:
+        super().__init__(
+            ErrorCode.SOURCE_UNAVAILABLE,
+            f"the bucket is paused, so it was not asked for {r2_key!r}; the job waits until the bucket can be read",
+            counts=False,
+            blame=Blame.PAUSED,
+        )
 
 
 class DestinationError(AttemptError):

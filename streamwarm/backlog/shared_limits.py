@@ -139,6 +139,10 @@ class SharedLimitsStore(Protocol):
         """Record the lane's new address. It replaces an earlier one."""
         ...
 
+    async def source_pause(self) -> SourcePause | None:
+        """The pause of the bucket that is stored, or None. Nothing is written."""
+        ...
+
     async def shared_limits(self) -> SharedLimits:
         """Record that this process is alive, and read what all processes have recorded.
 

@@ -17,6 +17,7 @@ from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import SharedLimitsStore
+from streamwarm.fetch.source import CachedObject
 from streamwarm.model import (
     AttemptRecord,
     Claim,
@@ -30,6 +31,7 @@ from streamwarm.model import (
     State,
     WarmRecord,
 )
+from streamwarm.priority import NEVER_PAUSED, PausedTimes
 
 
 @frozen
@@ -203,12 +205,20 @@ class Store(SharedLimitsStore, Protocol):
         """Do it to the first `limit` jobs that match, newest first, in one transaction."""
         ...
 
-    async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
+    async def queued(
+        self,
+        limit: int,
+        *,
+        without: Collection[str] = (),
+        paused: PausedTimes = NEVER_PAUSED,
+        copies: Collection[CachedObject] | None = None,
+    ) -> list[QueuedJob]:
         """The best `limit` queued jobs, best first.
 
-        Jobs that waited `max_wait_s` come first, then the others by score; ties go by arrival (contract, section 4).
-        Each destination has a fair share of the `limit`, so the best job of every one is among them. Destinations in
-        `without` (paused ones) are left out.
+        Jobs that waited `max_wait_s`, not counting what is `paused`, come first. Then come the others by score; ties go
+        by arrival (contract, section 4). Each destination has a fair share of the `limit`, so the best job of every one
+        is among them. Destinations in `without` (paused ones) are left out. With `copies`, only jobs that one of these
+        can serve are returned, however many others are queued.
         """
         ...
 

@@ -17,10 +17,12 @@ from attrs import define, field
 
 from streamwarm.backlog.core import bulk, operations
 from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.core.queue_reads import Wanted, read_queue
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
-from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, SourcePause, UserPause
 from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Rescued
+from streamwarm.fetch.source import CachedObject
 from streamwarm.model import (
     LOCAL,
     AttemptRecord,
@@ -35,6 +37,7 @@ from streamwarm.model import (
     QueuedJob,
     WarmRecord,
 )
+from streamwarm.priority import NEVER_PAUSED, PausedTimes
 
 T = TypeVar("T")
 
@@ -170,10 +173,16 @@ class TransactionalStore:
             makes_live=action is Action.RETRY,
         )
 
-    async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
-        return await self._transactions.read(
-            lambda tables, now: operations.queued(tables.jobs, now, limit, self._limits.max_wait_s, without)
-        )
+    async def queued(
+        self,
+        limit: int,
+        *,
+        without: Collection[str] = (),
+        paused: PausedTimes = NEVER_PAUSED,
+        copies: Collection[CachedObject] | None = None,
+    ) -> list[QueuedJob]:
+        wanted, wait_s = Wanted(limit, without, paused, copies), self._limits.max_wait_s
+        return await self._transactions.read(lambda tables, now: read_queue(tables.jobs, now, wait_s, wanted))
 
     async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:
         tokens = [self._new_token() for _ in job_ids]
@@ -216,9 +225,7 @@ class TransactionalStore:
 
     async def prune(self) -> int:
         return sum(
-            await self._in_batches(
-                lambda tables, now: operations.prune(tables, now, self._limits, BATCH_JOBS), lambda n: n
-            )
+            await self._in_batches(lambda tables, now: operations.prune(tables, now, self._limits, BATCH_JOBS), int)
         )
 
     async def events_after(self, seq: int, *, limit: int) -> list[Event]:
@@ -264,6 +271,9 @@ class TransactionalStore:
 
     async def move_lane(self, moved: MovedLane) -> None:
         await self._transactions.write(lambda tables, _: tables.shared.put_moved_lane(moved))
+
+    async def source_pause(self) -> SourcePause | None:
+        return await self._transactions.read(lambda tables, _: tables.shared.read_limits().source)
 
     async def shared_limits(self) -> SharedLimits:
         return await self._transactions.write(

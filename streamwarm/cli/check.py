@@ -13,13 +13,14 @@ import trio
 
 from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, read_settings
 from streamwarm.cli.table import print_table
+from streamwarm.cli.times import rfc3339
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.redact import make_redactor
 from streamwarm.retry import parse_http_date
 from streamwarm.send.checks import Finding, Report, check_handoff, check_s3, check_telegram
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.service.machine import Machine, real_machine
-from streamwarm.service.open import check_store, open_pool, open_source
+from streamwarm.service.open import check_store, open_pool, open_source, stored_source_pause
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
 from streamwarm.settings.secrets import secrets_in_settings
@@ -123,6 +124,13 @@ async def _bucket(settings: Settings, machine: Machine, tell: Report) -> None:
         tell(Finding("bucket", False, str(exc)))
     else:
         tell(Finding("bucket", True, f"{settings.r2.bucket} at {settings.r2.resolved_endpoint} can be listed"))
+    try:
+        pause = await stored_source_pause(settings, machine)
+    except (StoreUnavailable, SettingsError):
+        return  # the finding about the store reports it
+    if pause is not None:
+        why = f"paused since {rfc3339(pause.since)}: {pause.reason}"
+        tell(Finding("bucket: pause", True, f"{why}; it is probed every minute, and at once by `streamwarm resume`"))
 
 
 async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, tell: Report) -> None:

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping
 from attrs import define, field
 
 from streamwarm.dispatch import usage
+from streamwarm.dispatch.pause_log import PauseLog
 from streamwarm.dispatch.pauses import Pause, after_resume, free_at, in_force, last_to_end
 from streamwarm.dispatch.usage import Usage
 from streamwarm.model import Lane
+from streamwarm.priority import PausedTimes
 from streamwarm.send.destination import UNLIMITED, LaneRates, Rates
 
 
@@ -85,11 +87,13 @@ class Limits:
     A destination's own pauses (429, a revoked token, a deleted chat) and a user's are kept apart. Each ends by its own
     rule, and nothing is handed out while either is in force. A user's pause of the whole service has the key None.
     This process uses one of `processes` equal shares of every budget. `source_pause`: nothing is read from the bucket.
+    `log` remembers the pauses: they do not count as waiting.
     """
 
     rates: Mapping[str, Rates] = field(factory=dict)
     processes: int = 1
     source_pause: Pause | None = None
+    log: PauseLog = field(factory=PauseLog)
     _states: dict[str, DestinationState] = field(factory=dict)
     _user_pauses: Mapping[str | None, Pause] = field(factory=dict)
 
@@ -207,6 +211,23 @@ class Limits:
             for name in sorted(names)
         )
         return {name: pause for name, pause in pauses if pause is not None}
+
+    def note_pauses(self, now: float, store_now: float) -> PausedTimes:
+        """Remember what is paused now. Returns when nothing could be sent, by the store's clock.
+
+        `now` is by the clock of the limits, `store_now` the same moment by the store's.
+        """
+        pauses = [(name, "own", pause) for name, pause in self.active(now).items()]
+        common = [(None, "source", self.source_pause), (None, "service", self.service_pause(now))]
+        self.log.note(
+            {
+                (name, what): (name, pause.since, pause.free_at - now + store_now)
+                for name, what, pause in [*common, *pauses]
+                if pause is not None
+            },
+            store_now,
+        )
+        return self.log.times
 
     def reserve(self, destination: str, now: float) -> Lane | None:
         """Reserve a place in the budget of a free destination for one attempt. Returns its lane, if there are lanes."""

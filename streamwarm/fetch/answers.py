@@ -126,6 +126,9 @@ class Asked(Enum):
     """What was asked for. Only a first, plain GET is a verdict on the object."""
 
     OBJECT = auto()
+    READABLE = auto()
+    """An object that could be read at some time, so its key is not odd."""
+
     REST = auto()
     """The rest of an object, by `Range` and `If-Match`."""
 
@@ -137,6 +140,11 @@ class Asked(Enum):
 def bucket_refused(message: str) -> SourceError:
     """The bucket refuses every request alike, so no job is at fault."""
     return SourceError(ErrorCode.SOURCE_REFUSED, message, permanent=False, counts=False, blame=Blame.BUCKET)
+
+
+def list_refused(message: str) -> SourceError:
+    """The bucket cannot be listed. That says nothing about reading it."""
+    return SourceError(ErrorCode.SOURCE_REFUSED, message, permanent=False, counts=False, blame=Blame.UNSURE)
 
 
 def error_of(
@@ -156,7 +164,7 @@ def error_of(
     said = f"the server answered {head.status}" + (f" {code}" if code else "") + f" for {what}"
     retry_after_s = parse_retry_after(head.retry_after, now=now)
     refused = f"{said}{detail}; {_remedy(head.status, code)}"
-    first_get = asked in {Asked.OBJECT, Asked.PUT}
+    first_get = asked in {Asked.OBJECT, Asked.READABLE, Asked.PUT}
     match verdict_on(head.status, code):
         case Verdict.PASSING | Verdict.SLOW_DOWN:
             return SourceError(
@@ -167,6 +175,8 @@ def error_of(
         # A server that tidies paths refuses the signature of odd keys alone.
         case Verdict.KEY_REFUSED | Verdict.WRONG_BUCKET if code != "SignatureDoesNotMatch" or asked is not Asked.OBJECT:
             return bucket_refused(refused)
+        case Verdict.DENIED if asked is Asked.LIST:  # a key may read and not list
+            return list_refused(refused)
         case _ if asked is Asked.LIST:  # no object is asked for
             return bucket_refused(refused)
         case Verdict.REPLACED if asked is Asked.REST:
@@ -223,7 +233,7 @@ def _stored_encoding(text: str) -> str | None:
 
 
 def _bad_listing(why: str) -> SourceError:
-    return bucket_refused(f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API")
+    return list_refused(f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API")
 
 
 def _remedy(status: int, code: str) -> str:

@@ -103,9 +103,9 @@ class _Service:
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
         self.limits = Limits({name: rates_of(destination) for name, destination in self.remotes.destinations.items()})
         steady_now = SteadyClock(self.store.now, self.machine.monotonic)
-        source = self.remotes.source
+        source, now = self.remotes.source, self.store.now
         self.dispatcher = Dispatcher(
-            self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe, source.is_cached
+            self.store, ready, self.limits, claims, now, steady_now, self.observe, source.is_cached, source.cached
         )
         new_token, wake = self.machine.new_token, self.dispatcher.wake
         self.source_guard = SourceGuard(self.store, self.limits, source, new_token, wake, self.observe, self.redact)

@@ -13,6 +13,7 @@ from attrs import asdict, frozen
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import report_abandoned
+from streamwarm.backlog.shared_limits import SourcePause
 from streamwarm.backlog.sqlite import file as sqlite_file
 from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.sqlite.store import open_sqlite_store
@@ -146,6 +147,16 @@ async def check_store(settings: Settings, machine: Machine) -> str:
     async with open_store(settings, machine) as store:
         await store.check_writable()
     return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"
+
+
+async def stored_source_pause(settings: Settings, machine: Machine) -> SourcePause | None:
+    """Return the pause of the bucket that the store holds, or None. Nothing is changed. Raises `StoreUnavailable`."""
+    url = settings.store.url
+    if url.startswith(SQLITE):
+        place = await machine.run_sync(sqlite_file.source_pause, url.removeprefix(SQLITE))
+        return None if place is None else SourcePause.from_place(place)
+    async with open_store(settings, machine) as store:
+        return await store.source_pause()
 
 
 def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False) -> PooledClient:

@@ -9,13 +9,12 @@ and deletion.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import evolve
 
 from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.core.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.core.push_plan import Known, plan_push
 from streamwarm.backlog.core.tables import JobTable, MediaStatus, MediaTable, SharedTable, Tables
 from streamwarm.backlog.core.transitions import (
@@ -30,7 +29,16 @@ from streamwarm.backlog.core.transitions import (
 from streamwarm.backlog.settlement import Done, Retry, Settlement
 from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
 from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
-from streamwarm.model import AttemptRecord, Claim, Holder, Job, Lease, NewJob, QueuedJob, State, WarmRecord
+from streamwarm.model import (
+    AttemptRecord,
+    Claim,
+    Holder,
+    Job,
+    Lease,
+    NewJob,
+    State,
+    WarmRecord,
+)
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,
@@ -67,28 +75,6 @@ def list_jobs(jobs: JobTable, which: Filter, *, limit: int, after: int | None) -
     found = jobs.page(which, limit=limit + 1, before_seq=after)
     more = len(found) > limit
     return Page(found[:limit], next=found[limit - 1].seq if more and limit > 0 else None)
-
-
-def queued(jobs: JobTable, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
-    counts = {name: count for name, count in jobs.queued_counts().items() if count and name not in without}
-    best: list[QueuedJob] = []
-    for destination, share in fair_shares(counts, limit).items():
-        if counts[destination] <= share:
-            best += jobs.queued_at(destination)
-        else:
-            best += _best_of(jobs, destination, share, now=now, max_wait_s=max_wait_s)
-    best.sort(key=lambda job: rank(job, now=now, max_wait_s=max_wait_s))
-    return best[:limit]
-
-
-def _best_of(jobs: JobTable, destination: str, share: int, *, now: float, max_wait_s: float) -> list[QueuedJob]:
-    best: list[QueuedJob] = []
-    for bands in bands_by_right(destination, jobs.base_scores(destination), now=now, max_wait_s=max_wait_s):
-        missing = share - len(best)
-        if missing <= 0:
-            break
-        best += jobs.queued_in(bands, missing)
-    return best
 
 
 def claim(

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from streamwarm.backlog.queries import load_migrations
+from streamwarm.backlog.shared_limits import SOURCE_LEASE
 from streamwarm.errors import StoreUnavailable
 
 Connect = Callable[[str], sqlite3.Connection]
@@ -122,6 +123,21 @@ def check_writable(path: str) -> str:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     return f"{path} takes writes"
+
+
+def source_pause(path: str) -> str | None:
+    """Return the stored pause of the bucket (`SourcePause.as_place`), or None. Nothing is changed.
+
+    Raises `StoreUnavailable`.
+    """
+    if not Path(path).exists():
+        return None
+    with translated_errors(path), closing(connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'leases'")
+        if tables.fetchone() is None:  # an older schema, which `check` leaves as it is
+            return None
+        row = connection.execute("SELECT place FROM leases WHERE name = ?", (SOURCE_LEASE,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 @contextmanager
