@@ -18,6 +18,9 @@ from streamwarm.settings.secret import SecretStr
 _SECRET_WORD = re.compile(r"[A-Za-z0-9._~+/-]{8,}=*")
 _KEY_IN_PATH = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}")
 
+_SCHEME_ALONE = re.compile(r"(?i)bearer|basic|token|digest|apikey")
+"""A header Authorization whose credentials were not filled in."""
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset(
     {"content-length", "transfer-encoding", "host", "connection", "expect", "te", "trailer", "upgrade", "keep-alive"}
@@ -62,6 +65,8 @@ def _check_headers(_: object, __: Attribute[Any], value: Mapping[str, SecretStr]
             raise BadValue(f"names {name} twice")
         if not re.fullmatch(r"[ -~]*", text):
             raise BadValue(f"has a line break or a character in {name} that no header can hold")
+        if not text or (name.lower() == "authorization" and _SCHEME_ALONE.fullmatch(text)):
+            raise BadValue(f"has no value in {name}; give it, or leave the header out")
         seen.add(name.lower())
 
 
