@@ -1,4 +1,4 @@
-"""What is lost when the supervisor of several processes is killed: no upload that ended, and no job of a living member."""
+"""What is lost when the supervisor of several processes is killed: no upload that ended, no job of a living member."""
 
 from __future__ import annotations
 
