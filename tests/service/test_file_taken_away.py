@@ -15,8 +15,9 @@ from tests.worlds.processes import serving, write_config
 from tests.worlds.service import DEADLINE_S, running_emulator, telegram_table
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("ends", [["", "-wal", "-shm", ".lock"], [""], ["-wal"]])
+@pytest.mark.parametrize(
+    ("processes", "ends"), [(1, ["", "-wal", "-shm", ".lock"]), (1, ["-wal"]), (2, [""])], ids=["all", "log", "members"]
+)
 async def test_a_database_that_is_deleted_under_the_service_loses_no_acknowledged_job(
     ends: list[str], processes: int, object_store: ObjectStore, tmp_path: Path
 ) -> None:
@@ -30,7 +31,7 @@ async def test_a_database_that_is_deleted_under_the_service_loses_no_acknowledge
             acknowledged |= {item["id"] for item in answer["accepted"]}
             for end in ends:
                 os.unlink(f"{database}{end}")
-            with pytest.raises(CallError, match="start the service again") as refused:
+            with pytest.raises(CallError, match="store is unavailable") as refused:
                 await client.call("push", {"jobs": documents("d"), "watch": False})
             assert refused.value.code == STORE_UNAVAILABLE
             assert await ready_status(service) == 503
@@ -42,6 +43,7 @@ async def test_a_database_that_is_deleted_under_the_service_loses_no_acknowledge
         log = (tmp_path / "log").read_text()
         assert "[STORE][TROUBLE]" in log
         assert "under the service" in log
+        assert "start the service again" in log
         assert "Traceback" not in log
         async with serving(config, tmp_path / "log") as service, connect(service.websocket, None) as client:
             with trio.fail_after(DEADLINE_S):

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from streamwarm.backlog.sqlite.private_files import PRIVATE_FILE, real_path
+from streamwarm.backlog.sqlite.private_files import PRIVATE_FILE, check_path, real_path
 from streamwarm.errors import StoreLocked, StoreUnavailable
 
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
@@ -41,6 +41,7 @@ def lock_service(path: str) -> Iterator[Sequence[int]]:
     `StoreLocked` if another process has it, `StoreUnavailable` if it cannot be locked. The lock file is not deleted
     afterwards: a third process could then lock a new file of that name while a second one has the old.
     """
+    check_path(path)
     path = real_path(path)
     lock_path = f"{path}.lock"
     with ExitStack() as stack:
