@@ -175,3 +175,11 @@ async def test_a_file_deleted_while_a_group_is_committed_is_not_acknowledged(ope
         armed.append(True)
         await refused(store, "written back")
     assert keys_in(path) >= ACKNOWLEDGED
+
+
+async def test_an_emptied_file_acknowledges_nothing(open_sqlite: OpenStore, path: str) -> None:
+    async with open_sqlite() as store:
+        await acknowledge(store)
+        os.truncate(path, 0)
+        await refused(store, "was emptied", "stop the service")
+        await refused(store, "was emptied")

@@ -47,6 +47,7 @@ class FileGuard:
     _real: str = field(init=False)
     _descriptor: int = field(init=False)
     _open: dict[str, _Identity] = field(factory=dict, init=False)
+    _had_pages: bool = field(default=False, init=False)
     _outcome: str | None = field(default=None, init=False)
     _tried_at: float = field(default=0.0, init=False)
 
@@ -60,6 +61,7 @@ class FileGuard:
     def watch(self) -> None:
         """Take the files that stand there now for those that are open."""
         database = os.fstat(self._descriptor)
+        self._had_pages = database.st_size > 0
         self._open = {"": (database.st_dev, database.st_ino)}
         for end in ("-wal", "-shm"):
             if (found := _identity(f"{self._real}{end}")) is not None:
@@ -77,8 +79,9 @@ class FileGuard:
             return
         if self._outcome is None or (self._outcome == "" and abs(now - self._tried_at) >= _SAVE_AGAIN_S):
             self._tried_at = now
-            with suppress(sqlite3.Error):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not self._is_emptied():  # else only the log has what could be saved
+                with suppress(sqlite3.Error):
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._outcome = self._save(wrong, connection)
         raise StoreUnavailable(self._describe(wrong))
 
@@ -87,15 +90,21 @@ class FileGuard:
         for end, opened in self._open.items():
             if _identity(f"{self._real}{end}") != opened:
                 return end
+        if self._is_emptied():
+            return ""
         # The path itself may be a symlink that leads elsewhere by now.
         moved = self.path != self._real and _identity(self.path) != self._open[""]
         return "" if moved else None
+
+    def _is_emptied(self) -> bool:
+        """Whether the database was truncated to nothing: at the next start SQLite would drop its log as well."""
+        return self._had_pages and os.fstat(self._descriptor).st_size == 0
 
     def _save(self, wrong: str, connection: sqlite3.Connection) -> str:
         """Returns what was done, for the message; empty if it failed."""
         if wrong:
             return "what it held is in the database; start the service again"
-        if os.fstat(self._descriptor).st_nlink:
+        if os.fstat(self._descriptor).st_nlink and not self._is_emptied():
             return _RESUMES
         try:
             if _identity(self.path) is None and os.stat(os.path.dirname(self._real)).st_dev == self._open[""][0]:
@@ -107,7 +116,7 @@ class FileGuard:
                 _copy(connection, saved)
             self._drop_companions()
         except (OSError, sqlite3.Error):
-            return ""
+            return "stop the service and restore it from a backup" if self._is_emptied() else ""
         return (
             f"all that it held is saved as {saved}; stop the service, move the file that is to be used to "
             f"{self.path}, and start it again"
@@ -123,7 +132,7 @@ class FileGuard:
 
     def _describe(self, wrong: str) -> str:
         name = f"{self._real}{wrong}"
-        what = "was replaced by another file" if os.path.lexists(name) else "was deleted or moved"
+        what = "was emptied or replaced by another file" if os.path.lexists(name) else "was deleted or moved"
         outcome = self._outcome or (
             "do not end the service: only it still has the jobs. Make the folder writable again, with space for the "
             "file, and it saves them within a minute"
@@ -141,6 +150,8 @@ def _copy(connection: sqlite3.Connection, path: str) -> None:
         with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
             connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # its header says WAL, and the file must stand alone
+            if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("the copy is damaged")
         _sync(temporary)
         os.link(temporary, path)
     finally:
