@@ -183,3 +183,15 @@ async def test_an_emptied_file_acknowledges_nothing(open_sqlite: OpenStore, path
         os.truncate(path, 0)
         await refused(store, "was emptied", "stop the service")
         await refused(store, "was emptied")
+
+
+async def test_of_two_processes_one_writes_the_file_back_and_both_say_the_same(
+    open_sqlite: OpenStore, path: str, tmp_path: Path
+) -> None:
+    async with open_sqlite() as one, open_sqlite() as other:
+        await acknowledge(one)
+        delete(path, "")
+        for store in (one, other, one):
+            await refused(store, "written back; start the service again")
+        assert not list(tmp_path.glob("*.saved-*"))
+    assert keys_in(path) == ACKNOWLEDGED

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, suppress
+from urllib.parse import quote
 
 from attrs import define, field
 
@@ -24,6 +25,8 @@ _Identity = tuple[int, int]
 """Device and inode."""
 
 _RESUMES = "put it back, and work resumes by itself"
+_WRITTEN_BACK = "all that it held was written back; start the service again"
+_NEWEST = "SELECT max(seq) FROM events"
 _SAVE_AGAIN_S = 10.0
 """Seconds before a save that failed is tried again: it may copy a large file each time."""
 
@@ -110,7 +113,9 @@ class FileGuard:
             if _identity(self.path) is None and os.stat(os.path.dirname(self._real)).st_dev == self._open[""][0]:
                 _copy(connection, self._real)
                 self._drop_companions()
-                return "all that it held was written back; start the service again"
+                return _WRITTEN_BACK
+            if _newest_event(os.path.abspath(self.path)) == connection.execute(_NEWEST).fetchone()[0]:
+                return _WRITTEN_BACK  # by another process of this service
             saved = f"{self._real}.saved-{self._open[''][1]}"
             with suppress(FileExistsError):  # another process of this service has saved it
                 _copy(connection, saved)
@@ -159,6 +164,15 @@ def _copy(connection: sqlite3.Connection, path: str) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(f"{temporary}{end}")
     _sync(os.path.dirname(path))
+
+
+def _newest_event(path: str) -> object:
+    """The `seq` of the newest event in the file at `path`, which is not touched; "" if it is no store."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True)) as connection:
+            return connection.execute(_NEWEST).fetchone()[0]
+    except sqlite3.Error:
+        return ""
 
 
 def _sync(path: str) -> None:
