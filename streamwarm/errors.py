@@ -219,7 +219,14 @@ class StoreUnavailable(Exception):
 
 
 class StoreLocked(StoreUnavailable):
-    """Another service has this store open. The message names it and the remedy."""
+    """Another service has this store open. The message names it and the remedy.
+
+    `leftover`: the process that started that service has died, and the others of it end soon.
+    """
+
+    def __init__(self, message: str, *, leftover: bool = False) -> None:
+        super().__init__(message)
+        self.leftover = leftover
 
 
 class SettingsError(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import ModuleType
@@ -14,8 +14,8 @@ from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import report_abandoned
 from streamwarm.backlog.shared_limits import SourcePause
+from streamwarm.backlog.sqlite import check as sqlite_check
 from streamwarm.backlog.sqlite import file as sqlite_file
-from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.errors import SettingsError
@@ -32,6 +32,7 @@ from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.destination import Destination
 from streamwarm.send.registry import open_destinations
 from streamwarm.service.machine import Machine
+from streamwarm.service.store_lock import lock_when_free
 from streamwarm.settings.schema import PoolSettings, Settings
 from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.watch.observations import Observer, PoolOpened, unobserved
@@ -78,11 +79,13 @@ async def open_store(
             yield store
     elif url.startswith(SQLITE):
         path = url.removeprefix(SQLITE)
-        with lock_service(path) if alone else nullcontext():
-            async with open_sqlite_store(path, now=machine.now, run_sync=machine.run_sync, **names) as store:
-                if alone:
-                    await _rescue_all(store, observe)
-                yield store
+        async with (
+            lock_when_free(path, observe) if alone else nullcontext(),
+            open_sqlite_store(path, now=machine.now, run_sync=machine.run_sync, **names) as store,
+        ):
+            if alone:
+                await _rescue_all(store, observe)
+            yield store
     else:
         opened = _postgres().open_postgres_store(
             url, monotonic=machine.monotonic, run_sync=machine.run_sync, new_name=machine.new_token, **names
@@ -97,17 +100,25 @@ async def _rescue_all(store: Store, observe: Observer) -> None:
 
 
 @asynccontextmanager
-async def locked_store(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[None]:
-    """Lock the store for the members that this process starts; they open it with `alone` False. See `open_store`."""
+async def locked_store(settings: Settings, observe: Observer) -> AsyncIterator[Sequence[int]]:
+    """Lock the store for the members that this process starts; they open it with `alone` False. See `open_store`.
+
+    Yields the descriptors that a member must inherit: as long as one process has them, the store is locked. If this
+    process is killed, no other service takes the jobs that its members still run.
+    """
     url = settings.store.url
     if not url.startswith(SQLITE):
-        yield
+        yield ()
         return
-    path = url.removeprefix(SQLITE)
-    with lock_service(path):
+    async with lock_when_free(url.removeprefix(SQLITE), observe) as descriptors:
+        yield descriptors
+
+
+async def rescue_locked(settings: Settings, machine: Machine, observe: Observer) -> None:
+    """Rescue every running job of a store that this process has locked, before it starts members."""
+    if settings.store.url.startswith(SQLITE):
         async with open_store(settings, machine, alone=False) as store:
             await _rescue_all(store, observe)
-        yield
 
 
 def _postgres() -> ModuleType:
@@ -135,28 +146,29 @@ async def migrate_store(settings: Settings, machine: Machine) -> int | None:
 
 
 async def check_store(settings: Settings, machine: Machine) -> str:
-    """Check that the store takes writes, and return that in words. A SQLite file, which a service may have open, is not
-    changed.
+    """Check that the store takes writes, and return that in words. Nothing is changed: no file, no table.
 
-    Raises `StoreUnavailable`.
+    Raises `StoreUnavailable`, also for a schema that `serve` would refuse.
     """
     url = settings.store.url
+    if url == "memory:":
+        return "memory: jobs are lost when the service stops"
     if url.startswith(SQLITE):
-        path = url.removeprefix(SQLITE)
-        return await machine.run_sync(sqlite_file.check_writable, path)
-    async with open_store(settings, machine) as store:
-        await store.check_writable()
-    return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"
+        return await machine.run_sync(sqlite_check.check_writable, url.removeprefix(SQLITE))
+    found: str = await machine.run_sync(_postgres().check_writable, url)
+    return found
 
 
 async def stored_source_pause(settings: Settings, machine: Machine) -> SourcePause | None:
     """Return the pause of the bucket that the store holds, or None. Nothing is changed. Raises `StoreUnavailable`."""
     url = settings.store.url
+    if url == "memory:":
+        return None
     if url.startswith(SQLITE):
-        place = await machine.run_sync(sqlite_file.source_pause, url.removeprefix(SQLITE))
-        return None if place is None else SourcePause.from_place(place)
-    async with open_store(settings, machine) as store:
-        return await store.source_pause()
+        place = await machine.run_sync(sqlite_check.source_pause, url.removeprefix(SQLITE))
+    else:
+        place = await machine.run_sync(_postgres().source_pause, url)
+    return None if place is None else SourcePause.from_place(place)
 
 
 def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False) -> PooledClient:

@@ -20,6 +20,9 @@ _SECRET_WORD = re.compile(r"[A-Za-z0-9._~+/-]{8,}=*")
 _KEY_IN_PATH = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}|(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9_-]{16,}")
 _BASIC = re.compile(r"Basic +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
 
+_SCHEME_ALONE = re.compile(r"(?i)bearer|basic|token|digest|apikey")
+"""A header Authorization whose credentials were not filled in."""
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset(
     {"content-length", "transfer-encoding", "host", "connection", "expect", "te", "trailer", "upgrade", "keep-alive"}
@@ -64,6 +67,8 @@ def _check_headers(_: object, __: Attribute[Any], value: Mapping[str, SecretStr]
             raise BadValue(f"names {name} twice")
         if not re.fullmatch(r"[ -~]*", text):
             raise BadValue(f"has a line break or a character in {name} that no header can hold")
+        if not text or (name.lower() == "authorization" and _SCHEME_ALONE.fullmatch(text)):
+            raise BadValue(f"has no value in {name}; give it, or leave the header out")
         seen.add(name.lower())
 
 

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg.types.string import StrDumper, TextLoader
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from streamwarm.backlog.queries import load_migrations
+from streamwarm.backlog.queries import load_migrations, newer_schema
 from streamwarm.errors import StoreUnavailable
 from streamwarm.redact import make_redactor
 from streamwarm.settings.secrets import secrets_in_url
@@ -35,7 +35,9 @@ _RECONNECT_S = 2.0
 next operation after that makes it try again, so that work resumes as soon as the server does."""
 
 _MIGRATION_LOCK = 0x73747265616D  # "stream": any number that no other program of this database uses
-_MIGRATION_WAIT_S = 120
+_MIGRATION_WAIT_S = 600
+"""How long a migration waits for another process's, and how long a statement of it may take, in seconds. On a large
+database one may take minutes."""
 
 _SESSION = """
 SET statement_timeout = '30s';
@@ -152,10 +154,7 @@ def migrate(url: str) -> int:
         applied = {row["version"] for row in connection.execute("SELECT version FROM schema_migrations")}
         found = max(applied, default=0)
         if found > newest:
-            raise StoreUnavailable(
-                f"{server_name(url)} has schema version {found}, and this streamwarm knows no later one than {newest}; "
-                "run the newer streamwarm that wrote it, or set store.url to another database"
-            )
+            raise StoreUnavailable(newer_schema(server_name(url), found, newest))
         for version, script in migrations:
             if version not in applied:
                 connection.execute(script, prepare=False)

@@ -19,6 +19,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.group_commit import GroupCommit
+from streamwarm.backlog.postgres.check import check_writable  # noqa: F401 - for `service/open`, which imports this module alone
 from streamwarm.backlog.postgres.server import (
     CONNECTIONS,
     PgConnection,

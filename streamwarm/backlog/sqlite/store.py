@@ -20,6 +20,7 @@ from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.group_commit import GroupCommit, Result
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.sqlite.file import Connect, connect, describe, migrate, translated_errors
+from streamwarm.backlog.sqlite.guard import FileGuard
 from streamwarm.backlog.sqlite.tables import SqliteTables
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
@@ -61,13 +62,17 @@ async def open_sqlite_store(
     await run_sync(migrate, path, connect)
     async with AsyncExitStack() as stack:
         queries = load_queries("sqlite")
+        guard = FileGuard(path)
+        stack.callback(guard.close)
         open_tables = partial(_open_tables, stack, path, connect, queries, run_sync)
         writer_tables = await open_tables()
         readers = [await open_tables() for _ in range(READERS)]
-        commits = CommitSignal(last_seq=await run_sync(writer_tables.jobs.last_event_seq))
+        with translated_errors(path):
+            commits = CommitSignal(last_seq=await run_sync(writer_tables.jobs.last_event_seq))
+        guard.watch()
 
         async def commit_group(operations: Sequence[Operation[Any]]) -> Sequence[Result]:
-            group: _Committed = await run_sync(_commit_group, writer_tables, path, operations, now())
+            group: _Committed = await run_sync(_commit_group, writer_tables, guard, operations, now())
             if group.deleted:
                 commits.forget()
             commits.announce(group.last_seq, group.events)
@@ -142,9 +147,13 @@ class _Committed:
     last_seq: int
 
 
-def _commit_group(tables: SqliteTables, path: str, operations: Sequence[Operation[Any]], now: float) -> _Committed:
-    """All operations in one transaction, each in its savepoint."""
-    connection = tables.connection
+def _commit_group(
+    tables: SqliteTables, guard: FileGuard, operations: Sequence[Operation[Any]], now: float
+) -> _Committed:
+    """All operations in one transaction, each in its savepoint. The files must be those that are open, also at the end:
+    what was committed to a deleted file is not acknowledged."""
+    connection, path = tables.connection, guard.path
+    guard.check(connection, now)
     tables.jobs.appended.clear()
     tables.jobs.deleted = False
     with translated_errors(path):
@@ -155,6 +164,7 @@ def _commit_group(tables: SqliteTables, path: str, operations: Sequence[Operatio
             connection.execute("COMMIT")
         finally:
             _end_transaction(connection)
+    guard.check(connection, now)
     # Nobody else wrote meanwhile, so SQLite numbered them one after another.
     first_seq = last_seq - len(tables.jobs.appended) + 1
     events = [evolve(event, seq=first_seq + index) for index, event in enumerate(tables.jobs.appended)]
