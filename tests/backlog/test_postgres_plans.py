@@ -15,7 +15,9 @@ from tests.worlds.postgres import PostgresServer
 
 SMALL_TABLES = {
     "count_processes",
+    "correct_counters",
     "counter",
+    "delete_counts",
     "delete_processes",
     "drop_old_writers",
     "job_counts",
@@ -25,6 +27,7 @@ SMALL_TABLES = {
     "moved_lanes",
     "pauses",
     "silences",
+    "wrong_counters",
 }
 SORTED_RESULTS = {
     "newest_jobs_in_places",

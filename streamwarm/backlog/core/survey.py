@@ -1,0 +1,46 @@
+"""Reads every row once, a page at a time: so an odd row is named although nobody has asked for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from streamwarm.backlog.core.decode import ATTEMPTS, EVENTS, JOBS, MEDIA
+from streamwarm.backlog.core.odd import OddRows, Reading, Row
+
+PAGE_ROWS = 500
+"""Rows of one page. They take a few milliseconds, so no other read waits long for the connection."""
+
+_TABLES: Sequence[tuple[str, Reading[Any], Mapping[str, object]]] = (
+    ("survey_jobs", JOBS, {"seq": -1}),
+    ("survey_media", MEDIA, {"id": -1}),
+    ("survey_attempts", ATTEMPTS, {"job_id": "", "number": -1}),
+    ("survey_events", EVENTS, {"seq": -1}),
+)
+"""The query of each table, how its rows are read, and the key before the first row."""
+
+
+@frozen
+class Page:
+    """Where a survey goes on: the number of the table, and the key after which its next rows come."""
+
+    table: int = 0
+    after: Mapping[str, object] | None = None
+
+
+FIRST_PAGE = Page()
+
+
+def read_page(page: Page, odd: OddRows, read: Callable[..., Sequence[Row]]) -> Page | None:
+    """Read one page with `read(query, **parameters)`. Returns the next one, None after the last."""
+    query, reading, first = _TABLES[page.table]
+    rows = read(query, **(page.after or first), limit=PAGE_ROWS)
+    odd.read_all(reading, rows)
+    if len(rows) == PAGE_ROWS:
+        after = {column: rows[-1][column] for column in first}
+        if all(isinstance(value, int | str) for value in after.values()):
+            return Page(page.table, after)
+    following = page.table + 1
+    return Page(following) if following < len(_TABLES) else None
