@@ -264,6 +264,12 @@ class TransactionalStore:
         return batches
 
 
+async def correct_counts(transactions: Transactions) -> None:
+    """Correct the counts of jobs, if somebody has damaged them."""
+    if await transactions.read(lambda tables, _: tables.jobs.is_miscounted()):
+        await transactions.write(lambda tables, _: tables.jobs.recount())
+
+
 def _survey(page: SurveyPage, tables: Tables, _: float) -> SurveyPage | None:
     return tables.survey(page)
 

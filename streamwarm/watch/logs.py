@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import attrs
 import structlog
 
-from streamwarm.watch import observations
+from streamwarm.watch import observations, store_news
 from streamwarm.watch.redact import redact_value
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -48,6 +48,8 @@ _LINES: dict[type, tuple[str, str]] = {
     observations.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),
     observations.ClientDisconnected: ("debug", "[WEBSOCKET][CLOSED]"),
     observations.StoreTrouble: ("error", "[STORE][TROUBLE]"),
+    store_news.StoreRecovered: ("info", "[STORE][RECOVERED]"),
+    store_news.OddRowFound: ("error", "[STORE][ODD_ROW]"),
     observations.UnexpectedError: ("error", "[UNEXPECTED]"),
     observations.Lifecycle: ("info", "[SERVICE]"),
     observations.ProcessLost: ("error", "[SERVICE][PROCESS_LOST]"),

@@ -26,6 +26,7 @@ SMALL_TABLES = {
     "mends",
     "moved_lanes",
     "pauses",
+    "probe_tables",
     "silences",
     "wrong_counters",
 }

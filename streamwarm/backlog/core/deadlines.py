@@ -45,6 +45,13 @@ def reset_at(now: float, lease_s: float) -> Reset:
     return Reset(now, ahead_from=now + STEP_S, lease_s=lease_s, lease_from=now + 10 * lease_s + STEP_S)
 
 
+def ends_at(until: float, set_at: float | None, now: float) -> float:
+    """When a wait ends: at `until`, or, if the clock was set back since it began, after the same wait from now on."""
+    if set_at is None:
+        return min(until, now + LONGEST_WAIT_S)
+    return until if set_at <= now + STEP_S else now + min(max(until - set_at, 0.0), LONGEST_WAIT_S)
+
+
 @define
 class Steps:
     """Notices when the clock was set, against a steady one (seconds that never go back)."""

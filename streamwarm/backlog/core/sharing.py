@@ -6,7 +6,7 @@ import math
 
 from attrs import evolve
 
-from streamwarm.backlog.core.deadlines import Reset
+from streamwarm.backlog.core.deadlines import Reset, ends_at
 from streamwarm.backlog.core.tables import SharedTable, Tables
 from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
 
@@ -41,7 +41,11 @@ def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits
     return evolve(
         found,
         pauses=[pause for pause in found.pauses if pause.until is None or pause.until > now],
-        cooldowns=[cooldown for cooldown in found.cooldowns if cooldown.until > now],
+        cooldowns=[
+            evolve(cooldown, until=ends_at(cooldown.until, cooldown.set_at, now))
+            for cooldown in found.cooldowns
+            if cooldown.until > now
+        ],
     )
 
 

@@ -263,7 +263,7 @@ class SharedTable(Protocol):
         ...
 
     def probe(self, now: float) -> None:
-        """Write one small row, to find out whether the store takes writes."""
+        """Write one small row, and name every table, to find out whether the store can do its work."""
         ...
 
 

@@ -65,4 +65,5 @@ class PostgresShared:
         return shared_limits_from(found, counted["processes"], self._odd)
 
     def probe(self, now: float) -> None:
+        self._sql.one("probe_tables")
         self._sql.write("probe", written_at=now)

@@ -33,7 +33,7 @@ from streamwarm.backlog.postgres.tables import PostgresTables
 from streamwarm.backlog.postgres.writer import DOUBT_LIMIT_S, Writer, end_transaction
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
 from streamwarm.model import LOCAL, Holder
 from streamwarm.threads import RunSync
 
@@ -73,12 +73,11 @@ async def open_postgres_store(
     """Open the store in the database at `url`; create or migrate it if need be.
 
     Time is the server's, except in tests that give `now`; `monotonic` carries it on between two of its answers.
-    `new_name` gives names that no other writer or write has. `holder` is kept with the attempts. On leaving, pending
-    writes are committed first, and this process shares budgets no more. Raises `StoreUnavailable`.
+    `new_name` gives names that no other writer or write has. On leaving, pending writes are committed first, and this
+    process shares budgets no more. Raises `StoreUnavailable`.
     """
     await run_sync(migrate, url)
-    pool, clock = make_pool(url), _ServerClock(monotonic)
-    odd = OddRows()
+    pool, clock, odd = make_pool(url), _ServerClock(monotonic), OddRows()
     reader = _Reader(url, pool, load_queries("postgres"), clock.observe, run_sync, odd)
     async with _opened(pool, run_sync), trio.open_nursery() as nursery:
         await run_sync(reader.drop_old_writers)
@@ -92,8 +91,7 @@ async def open_postgres_store(
             writing.start_soon(live.run)
             writing.start_soon(changes.run)
             process = new_token()
-            if await transactions.read(lambda tables, _: tables.jobs.is_miscounted()):
-                await transactions.write(lambda tables, _: tables.jobs.recount())
+            await correct_counts(transactions)
             try:
                 yield TransactionalStore(
                     transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process, holder, odd

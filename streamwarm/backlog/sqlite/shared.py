@@ -57,4 +57,5 @@ class SqliteShared:
         return shared_limits_from([self._sql.all(name) for name in SHARED_LIMITS], 1, self._odd)
 
     def probe(self, now: float) -> None:
+        self._sql.one("probe_tables")
         self._sql.run("probe", written_at=now)

@@ -24,7 +24,7 @@ from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.sqlite.file import Connect, connect, describe, migrate, translated_errors
 from streamwarm.backlog.sqlite.tables import SqliteTables
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import LOCAL, Event, Holder
 from streamwarm.threads import RunSync
@@ -79,8 +79,7 @@ async def open_sqlite_store(
         transactions = _SqliteTransactions(path, writer, readers, now, run_sync)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
-            if await transactions.read(lambda tables, _: tables.jobs.is_miscounted()):
-                await transactions.write(lambda tables, _: tables.jobs.recount())
+            await correct_counts(transactions)
             try:
                 yield TransactionalStore(
                     transactions, commits, limits, new_id, new_token, POLL_S, now, new_token(), holder, odd

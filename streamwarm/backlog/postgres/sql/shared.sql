@@ -4,6 +4,11 @@
 INSERT INTO write_probe (id, written_at) VALUES (1, %(written_at)s)
 ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at;
 
+-- name: probe_tables
+-- Reads no row: it fails if a table is gone.
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases, counters, processes, writers
+WHERE false;
+
 -- name: put_pause
 INSERT INTO pauses (destination, until, paused_at) VALUES (%(destination)s, %(until)s, %(paused_at)s)
 ON CONFLICT (destination) DO UPDATE SET until = excluded.until, paused_at = excluded.paused_at;

@@ -3,6 +3,11 @@
 -- name: probe
 INSERT OR REPLACE INTO write_probe (id, written_at) VALUES (1, :written_at);
 
+-- name: probe_tables
+-- Reads no row: it fails if a table is gone.
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases
+WHERE 0;
+
 -- name: put_pause
 INSERT OR REPLACE INTO pauses (destination, until, paused_at) VALUES (:destination, :until, :paused_at);
 
