@@ -72,9 +72,8 @@ async def open_postgres_store(
 ) -> AsyncIterator[Store]:
     """Open the store in the database at `url`; create or migrate it if need be.
 
-    Time is the server's, except in tests that give `now`; `monotonic` carries it on between two of its answers.
-    `new_name` gives names that no other writer or write has. On leaving, pending writes are committed first, and this
-    process shares budgets no more. Raises `StoreUnavailable`.
+    Time is the server's, except in tests that give `now`; `monotonic` carries it on between two answers. No writer
+    or write gets a name of `new_name`'s twice. On leaving, pending writes are committed. Raises `StoreUnavailable`.
     """
     await run_sync(migrate, url)
     pool, clock, odd = make_pool(url), _ServerClock(monotonic), OddRows()
