@@ -194,7 +194,8 @@ class TransactionalStore:
         page: SurveyPage | None = FIRST_PAGE
         while page is not None:
             page = await self._transactions.read(partial(_survey, page))
-            await trio.sleep(SURVEY_PAUSE_S)
+            if page is not None and page.after is not None:
+                await trio.sleep(SURVEY_PAUSE_S)
         self._odd.end_survey()
 
     def odd_rows(self) -> int:

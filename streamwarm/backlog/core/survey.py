@@ -13,11 +13,14 @@ from streamwarm.backlog.core.odd import OddRows, Reading, Row
 PAGE_ROWS = 500
 """Rows of one page. They take a few milliseconds, so no other read waits long for the connection."""
 
+_LEAST = -(2**63) + 1
+"""Before every number, whatever has become of it."""
+
 _TABLES: Sequence[tuple[str, Reading[Any], Mapping[str, object]]] = (
-    ("survey_jobs", JOBS, {"seq": -1}),
-    ("survey_media", MEDIA, {"id": -1}),
-    ("survey_attempts", ATTEMPTS, {"job_id": "", "number": -1}),
-    ("survey_events", EVENTS, {"seq": -1}),
+    ("survey_jobs", JOBS, {"seq": _LEAST}),
+    ("survey_media", MEDIA, {"id": _LEAST}),
+    ("survey_attempts", ATTEMPTS, {"job_id": "", "number": -(2**31)}),
+    ("survey_events", EVENTS, {"seq": _LEAST}),
 )
 """The query of each table, how its rows are read, and the key before the first row."""
 
