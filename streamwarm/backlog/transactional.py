@@ -20,7 +20,7 @@ from streamwarm.backlog.core import bulk, operations, sharing
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.deadlines import reset_at
 from streamwarm.backlog.core.odd import OddRows
-from streamwarm.backlog.core.survey import FIRST_PAGE
+from streamwarm.backlog.core.survey import FIRST_PAGE, SURVEYED
 from streamwarm.backlog.core.survey import Page as SurveyPage
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
@@ -196,7 +196,7 @@ class TransactionalStore:
             page = await self._transactions.read(partial(_survey, page))
             if page is not None and page.after is not None:
                 await trio.sleep(SURVEY_PAUSE_S)
-        self._odd.end_survey()
+        self._odd.end_survey(SURVEYED)
 
     def odd_rows(self) -> int:
         return len(self._odd)

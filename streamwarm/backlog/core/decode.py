@@ -166,12 +166,9 @@ def media_from(row: Row) -> str:
 
 
 def error_from(row: Row) -> JobError | None:
-    code = text_or_none(row, "error_code")
-    if code is None:
-        return None
-    permanent = row["error_permanent"]
-    message = text_or_none(row, "error_message") or ""
-    return JobError(code_of(ErrorCode, code), message, permanent is not None and flag(row, "error_permanent"))
+    code, message = text_or_none(row, "error_code"), text_or_none(row, "error_message")
+    permanent = row["error_permanent"] is not None and flag(row, "error_permanent")
+    return None if code is None else JobError(code_of(ErrorCode, code), message or "", permanent)
 
 
 JOBS = Reading("jobs", ("id",), stored_job_from)

@@ -123,10 +123,12 @@ class OddRows:
         self._met.clear()
         self._skipped.clear()
 
-    def end_survey(self) -> None:
-        """Forget the rows that the survey has not met: they were deleted."""
-        for key in [key for key in list(self._found) if key not in self._met]:
-            self._drop(key)
+    def end_survey(self, readings: Iterable[Reading[Any]]) -> None:
+        """Forget the rows of these readings that the survey has not met: they were deleted."""
+        surveyed = {(reading.table, reading.purpose) for reading in readings}
+        for key in list(self._found):
+            if (key[0], key[2]) in surveyed and key not in self._met:
+                self._drop(key)
 
     def _is_skipped(self, reading: Reading[Any], row: Row) -> bool:
         key = reading.key_of(row)

@@ -7,8 +7,9 @@ from typing import Any
 
 from attrs import frozen
 
-from streamwarm.backlog.core.decode import ATTEMPTS, EVENTS, JOBS, MEDIA
+from streamwarm.backlog.core.decode import ATTEMPTS, EVENTS, JOBS, MEDIA, QUEUED_JOBS
 from streamwarm.backlog.core.odd import OddRows, Reading, Row
+from streamwarm.model import State
 
 PAGE_ROWS = 500
 """Rows of one page. They take a few milliseconds, so no other read waits long for the connection."""
@@ -33,6 +34,9 @@ class Page:
     after: Mapping[str, object] | None = None
 
 
+SURVEYED = (JOBS, QUEUED_JOBS, MEDIA, ATTEMPTS, EVENTS)
+"""What a survey reads of each row."""
+
 FIRST_PAGE = Page()
 
 
@@ -41,6 +45,8 @@ def read_page(page: Page, odd: OddRows, read: Callable[..., Sequence[Row]]) -> P
     query, reading, first = _TABLES[page.table]
     rows = read(query, **(page.after or first), limit=PAGE_ROWS)
     odd.read_all(reading, rows)
+    if reading is JOBS:
+        odd.read_partly(QUEUED_JOBS, (row for row in rows if row["state"] == State.QUEUED.value))
     if len(rows) == PAGE_ROWS:
         after = {column: rows[-1][column] for column in first}
         if all(isinstance(value, int | str) for value in after.values()):
