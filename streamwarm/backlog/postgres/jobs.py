@@ -73,15 +73,22 @@ class PostgresJobs:
         return self._stored("lock_jobs_to_claim", ids=sorted(ids))
 
     def live(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
-        if not keys:
-            return {}
-        found = self._stored("live_jobs", **columns(map(rows.key_row, keys)))
-        return {stored.job.media_key: stored for stored in found.values()}
+        found = ((key, self.odd.read(JOBS, row)) for key, row in self._live(keys))
+        live = {key: stored for key, stored in found if stored is not None}
+        self._remembered(list(live.values()))
+        return live
 
     def live_ids(self, keys: Collection[MediaKey]) -> dict[MediaKey, object]:
-        by_row = {tuple(rows.key_row(key).values()): key for key in keys}
-        found = self._sql.all("live_jobs", **columns(map(rows.key_row, keys))) if keys else []
-        return {by_row[row["destination"], row["kind"], row["media_reference"]]: row["id"] for row in found}
+        return {key: row["id"] for key, row in self._live(keys)}
+
+    def _live(self, keys: Collection[MediaKey]) -> list[tuple[MediaKey, Row]]:
+        """Each key that has a live job, with its row. The row is found by its own media reference, whatever else it
+        holds."""
+        if not keys:
+            return []
+        by_columns = {tuple(rows.key_row(key).values()): key for key in keys}
+        found = self._sql.all("live_jobs", **columns(map(rows.key_row, keys)))
+        return [(by_columns[row["destination"], row["kind"], row["media_reference"]], row) for row in found]
 
     def last_job_seq(self) -> int:
         return self._counter("jobs")
