@@ -8,8 +8,30 @@ folders catches no library's exception.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeVar
 
 from attrs import frozen
+
+Code = TypeVar("Code", bound=StrEnum)
+
+
+def code_of(codes: type[Code], text: str) -> Code:
+    """The member of `codes` that has this value.
+
+    A newer version that shares the store may have more. A value that is not listed here becomes a member of its own,
+    which no loop over `codes` finds. So it is stored, shown and sent on as it is.
+    """
+    known = codes._value2member_map_.get(text)
+    if isinstance(known, codes):
+        return known
+    unlisted = str.__new__(codes, text)
+    unlisted._name_ = unlisted._value_ = text
+    return unlisted
+
+
+def is_listed(code: StrEnum) -> bool:
+    """Whether this version knows the code."""
+    return code.value in type(code)._value2member_map_
 
 
 class ErrorCode(StrEnum):
@@ -216,6 +238,10 @@ class StaleConnection(DestinationError):
 
 class StoreUnavailable(Exception):
     """The store failed to write or to answer. Nothing of that call is committed."""
+
+
+class UnreadableRow(Exception):
+    """A row of the store cannot be read by this version. The message names the row, the column and the remedy."""
 
 
 class StoreLocked(StoreUnavailable):

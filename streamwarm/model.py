@@ -258,6 +258,15 @@ class Event:
 
 
 @frozen
+class OddRow:
+    """A row that this version cannot read: its table, its key (`id='job-1'`), and why."""
+
+    table: str
+    key: str
+    why: str
+
+
+@frozen
 class Progress:
     """The progress of a running attempt, in bytes. `total` is None until the object's size is known. Never stored."""
 

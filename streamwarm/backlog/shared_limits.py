@@ -31,12 +31,16 @@ class MovedLane:
 
 @frozen
 class Cooldown:
-    """A 429: nothing is sent to the destination, or only to that `lane` of it, until `until` (Unix seconds)."""
+    """A 429: nothing is sent to the destination, or only to that `lane` of it, until `until` (Unix seconds).
+
+    `set_at` is the same clock's time at which it began; None if an older version has stored it.
+    """
 
     destination: str
     lane: str | None
     until: float
     reason: str
+    set_at: float | None = None
 
 
 @frozen
@@ -49,11 +53,6 @@ class SourcePause:
     def as_place(self) -> str:
         """The text that the pause is stored as: the `place` of the lease under which the bucket is probed."""
         return json.dumps({"reason": self.reason, "since": self.since})
-
-    @classmethod
-    def from_place(cls, place: str) -> SourcePause:
-        stored = json.loads(place)
-        return cls(stored["reason"], stored["since"])
 
 
 @frozen
@@ -137,10 +136,6 @@ class SharedLimitsStore(Protocol):
 
     async def move_lane(self, moved: MovedLane) -> None:
         """Record the lane's new address. It replaces an earlier one."""
-        ...
-
-    async def source_pause(self) -> SourcePause | None:
-        """The pause of the bucket that is stored, or None. Nothing is written."""
         ...
 
     async def shared_limits(self) -> SharedLimits:

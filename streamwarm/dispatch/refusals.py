@@ -32,5 +32,5 @@ def pause_after(
     job_waits = job_waits or (limited and destination in limits.active(steady_now))
     if not limited or for_s is None:
         return lane, PauseEffect(job_waits)
-    cooldown = Cooldown(destination, lane.name if lane else None, now + for_s, error.message)
+    cooldown = Cooldown(destination, lane.name if lane else None, now + for_s, error.message, set_at=now)
     return lane, PauseEffect(job_waits, cooldown)

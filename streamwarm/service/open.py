@@ -165,10 +165,9 @@ async def stored_source_pause(settings: Settings, machine: Machine) -> SourcePau
     if url == "memory:":
         return None
     if url.startswith(SQLITE):
-        place = await machine.run_sync(sqlite_check.source_pause, url.removeprefix(SQLITE))
-    else:
-        place = await machine.run_sync(_postgres().source_pause, url)
-    return None if place is None else SourcePause.from_place(place)
+        return await machine.run_sync(sqlite_check.source_pause, url.removeprefix(SQLITE))
+    found: SourcePause | None = await machine.run_sync(_postgres().source_pause, url)
+    return found
 
 
 def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False) -> PooledClient:

@@ -97,11 +97,13 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
         finally:
             tools.ended(claim, attempt.departure.departed_at)
             _observe_attempt(attempt, tools.observe)
+            called_off = settlement is None and attempt_scope.cancel_called
             if settlement is None:  # cancelled
                 settlement = _interrupted(attempt, tools)
             # The outcome must reach the completer even if this task is cancelled.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + HANDOVER_S):
-                await tools.finish(Finished(claim, _with_ran(settlement, number, attempt), attempt.elapsed_s))
+                ended = _with_ran(settlement, number, attempt)
+                await tools.finish(Finished(claim, ended, attempt.elapsed_s, called_off))
     if isinstance(settlement, Done):
         await _tidy_up(claim, settlement, tools)
 

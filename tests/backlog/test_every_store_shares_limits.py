@@ -93,6 +93,6 @@ async def test_all_of_it_outlives_the_service(open_sqlite: OpenStore, clock: Clo
 
 
 async def test_the_pause_of_the_bucket_can_be_read_without_a_write(store: Store, clock: Clock) -> None:
-    assert await store.source_pause() is None
+    assert (await store.shared_limits()).source is None
     await store.pause_source("SignatureDoesNotMatch")
-    assert await store.source_pause() == SourcePause("SignatureDoesNotMatch", clock.at)
+    assert (await store.shared_limits()).source == SourcePause("SignatureDoesNotMatch", clock.at)

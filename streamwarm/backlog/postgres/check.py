@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from streamwarm.backlog.core.small_tables import stored_source_pause
 from streamwarm.backlog.postgres.server import connect, server_name, translated_errors
 from streamwarm.backlog.queries import load_migrations, newer_schema, schema_found
-from streamwarm.backlog.shared_limits import SOURCE_LEASE
+from streamwarm.backlog.shared_limits import SOURCE_LEASE, SourcePause
 from streamwarm.errors import StoreUnavailable
 
 _CHECK = """
@@ -50,11 +51,12 @@ def check_writable(url: str) -> str:
     return schema_found(name, found, newest)
 
 
-def source_pause(url: str) -> str | None:
-    """Return the stored pause of the bucket (`SourcePause.as_place`), None without one. Raises `StoreUnavailable`."""
+def source_pause(url: str) -> SourcePause | None:
+    """Return the stored pause of the bucket, None without one. Raises `StoreUnavailable`."""
     with translated_errors(url), closing(connect(url)) as connection:
         (row,) = connection.execute("SELECT to_regclass('leases') IS NOT NULL AS has_leases").fetchall()
         if not row["has_leases"]:
             return None  # an older schema, which `check` leaves as it is
-        found = connection.execute("SELECT place FROM leases WHERE name = %s", (SOURCE_LEASE,)).fetchone()
-    return None if found is None else str(found["place"])
+        return stored_source_pause(
+            connection.execute("SELECT * FROM leases WHERE name = %s", (SOURCE_LEASE,)).fetchone()
+        )

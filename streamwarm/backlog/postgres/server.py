@@ -95,7 +95,9 @@ class _EscapedStr(StrDumper):
 class _EscapedText(TextLoader):
     def load(self, data: Any) -> Any:
         text: Any = super().load(data)
-        return text.replace("\x1b0", "\0").replace("\x1b1", "\x1b") if "\x1b" in text else text
+        if not isinstance(text, str) or "\x1b" not in text:
+            return text  # bytes, if the database has no encoding
+        return text.replace("\x1b0", "\0").replace("\x1b1", "\x1b")
 
 
 def connect(url: str) -> PgConnection:

@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from streamwarm.backlog.core.small_tables import stored_source_pause
 from streamwarm.backlog.queries import load_migrations, newer_schema, schema_found
-from streamwarm.backlog.shared_limits import SOURCE_LEASE
+from streamwarm.backlog.shared_limits import SOURCE_LEASE, SourcePause
 from streamwarm.backlog.sqlite.file import BUSY_TIMEOUT_S, schema_version, translated_errors
 from streamwarm.backlog.sqlite.private_files import check_path, real_path
 from streamwarm.errors import StoreUnavailable
@@ -42,15 +43,17 @@ def check_writable(path: str) -> str:
     return schema_found(path, found, newest)
 
 
-def source_pause(path: str) -> str | None:
-    """Return the stored pause of the bucket (`SourcePause.as_place`), None without one. Raises `StoreUnavailable`."""
+def source_pause(path: str) -> SourcePause | None:
+    """Return the stored pause of the bucket, None without one. Raises `StoreUnavailable`."""
     if not os.path.exists(path):
         return None
     with translated_errors(path), closing(_connect(path, "ro")) as connection:
+        connection.row_factory = sqlite3.Row
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'leases'").fetchone() is None:
             return None  # an older schema, which `check` leaves as it is
-        row = connection.execute("SELECT place FROM leases WHERE name = ?", (SOURCE_LEASE,)).fetchone()
-    return None if row is None else str(row[0])
+        return stored_source_pause(
+            connection.execute("SELECT * FROM leases WHERE name = ?", (SOURCE_LEASE,)).fetchone()
+        )
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from operator import methodcaller
 
 from streamwarm.backlog.queries import load_migrations, newer_schema
 from streamwarm.backlog.sqlite.private_files import create_private
@@ -55,6 +56,10 @@ _REMEDIES = (
 )
 
 
+_TEXT = methodcaller("decode", "utf-8", "surrogateescape")
+"""Text that is not UTF-8 is read all the same: otherwise one damaged row would fail the query that finds it."""
+
+
 def connect(path: str) -> sqlite3.Connection:
     """A connection with streamwarm's settings. Raises `sqlite3.Error`."""
     connection = sqlite3.connect(
@@ -66,6 +71,7 @@ def connect(path: str) -> sqlite3.Connection:
     )
     try:
         connection.row_factory = sqlite3.Row
+        connection.text_factory = _TEXT
         configure(connection)
     except BaseException:
         connection.close()

@@ -16,14 +16,16 @@ from typing import Any
 import trio
 from attrs import define, evolve, field, frozen
 
+from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.group_commit import GroupCommit, Result
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.sqlite.file import Connect, connect, describe, migrate, translated_errors
 from streamwarm.backlog.sqlite.guard import FileGuard
 from streamwarm.backlog.sqlite.tables import SqliteTables
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import LOCAL, Event, Holder
 from streamwarm.threads import RunSync
@@ -61,10 +63,9 @@ async def open_sqlite_store(
     """
     await run_sync(migrate, path, connect)
     async with AsyncExitStack() as stack:
-        queries = load_queries("sqlite")
-        guard = FileGuard(path)
+        queries, odd, guard = load_queries("sqlite"), OddRows(), FileGuard(path)
         stack.callback(guard.close)
-        open_tables = partial(_open_tables, stack, path, connect, queries, run_sync)
+        open_tables = partial(_open_tables, stack, path, connect, queries, run_sync, odd)
         writer_tables = await open_tables()
         readers = [await open_tables() for _ in range(READERS)]
         with translated_errors(path):
@@ -82,9 +83,10 @@ async def open_sqlite_store(
         transactions = _SqliteTransactions(path, writer, readers, now, run_sync)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
+            await correct_counts(transactions)
             try:
                 yield TransactionalStore(
-                    transactions, commits, limits, new_id, new_token, POLL_S, now, new_token(), holder
+                    transactions, commits, limits, new_id, new_token, POLL_S, now, new_token(), holder, odd
                 )
             finally:
                 writer.close()
@@ -116,7 +118,7 @@ class _SqliteTransactions:
 
 
 async def _open_tables(
-    stack: AsyncExitStack, path: str, connect: Connect, queries: dict[str, str], run_sync: RunSync
+    stack: AsyncExitStack, path: str, connect: Connect, queries: dict[str, str], run_sync: RunSync, odd: OddRows
 ) -> SqliteTables:
     """Open a connection that `stack` closes."""
 
@@ -127,7 +129,7 @@ async def _open_tables(
     with translated_errors(path):
         connection = await run_sync(connect, path)
     stack.push_async_callback(close)
-    return SqliteTables.over(connection, queries)
+    return SqliteTables.over(connection, queries, odd)
 
 
 def _close(connection: sqlite3.Connection) -> None:
