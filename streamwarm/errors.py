@@ -8,8 +8,30 @@ folders catches no library's exception.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeVar
 
 from attrs import frozen
+
+Code = TypeVar("Code", bound=StrEnum)
+
+
+def code_of(codes: type[Code], text: str) -> Code:
+    """The member of `codes` that has this value.
+
+    A newer version that shares the store may have more. A value that is not listed here becomes a member of its own,
+    which no loop over `codes` finds. So it is stored, shown and sent on as it is.
+    """
+    known = codes._value2member_map_.get(text)
+    if isinstance(known, codes):
+        return known
+    unlisted = str.__new__(codes, text)
+    unlisted._name_ = unlisted._value_ = text
+    return unlisted
+
+
+def is_listed(code: StrEnum) -> bool:
+    """Whether this version knows the code."""
+    return code.value in type(code)._value2member_map_
 
 
 class ErrorCode(StrEnum):
@@ -58,7 +80,8 @@ PASSING = frozenset(
     }
 )
 """Codes of trouble that usually passes by itself, such as an outage. `retry.PATIENCE_S` says how long a job waits for
-that. `delivery_unknown` is not among them: each further attempt may deliver the file once more."""
+that. `delivery_unknown` is not among them: each further attempt may deliver the file once more, unless it is
+`repeatable`."""
 
 
 LONGEST_WAIT_S = 86_400.0
@@ -81,7 +104,10 @@ class AttemptError(Exception):
     `permanent`: another attempt cannot succeed. The default follows `PERMANENT`.
     `retry_after_s`: how long the peer asked us to wait, in seconds; None leaves it to the back-off.
     `counts`: False if the attempt does not count against `max_attempts` (a 429, a revoked token).
+    `repeatable`: a lost answer (`delivery_unknown`) after which another attempt can duplicate nothing.
     """
+
+    repeatable = False
 
     def __init__(
         self,
@@ -107,7 +133,7 @@ class AttemptError(Exception):
     @property
     def passing(self) -> bool:
         """Whether the trouble usually passes by itself, so that a job should outlast it."""
-        return self.code in PASSING and not self.permanent
+        return (self.code in PASSING or self.repeatable) and not self.permanent
 
     def as_job_error(self) -> JobError:
         return JobError(self.code, self.message, self.permanent)
@@ -121,6 +147,8 @@ class Blame(StrEnum):
     """Every request is refused or fails alike."""
     UNSURE = "unsure"
     """The object or the bucket: a probe of the bucket finds out."""
+    PAUSED = "paused"
+    """The bucket is paused, so it was not asked."""
 
 
 _UNSURE = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_TRUNCATED, ErrorCode.TIMEOUT})
@@ -149,6 +177,18 @@ class SourceError(AttemptError):
         self.counts = not is_of_the_bucket
         if is_of_the_bucket:
             self.permanent, self.retry_after_s = False, 0.0
+
+
+class SourceOffline(SourceError):
+    """The bucket is paused, so it was not asked for the object. The job waits for the end of the pause."""
+
+    def __init__(self, r2_key: str) -> None:
+        super().__init__(
+            ErrorCode.SOURCE_UNAVAILABLE,
+            f"the bucket is paused, so it was not asked for {r2_key!r}; the job waits until the bucket can be read",
+            counts=False,
+            blame=Blame.PAUSED,
+        )
 
 
 class DestinationError(AttemptError):
@@ -206,8 +246,19 @@ class StoreUnavailable(Exception):
     """The store failed to write or to answer. Nothing of that call is committed."""
 
 
+class UnreadableRow(Exception):
+    """A row of the store cannot be read by this version. The message names the row, the column and the remedy."""
+
+
 class StoreLocked(StoreUnavailable):
-    """Another service has this store open. The message names it and the remedy."""
+    """Another service has this store open. The message names it and the remedy.
+
+    `leftover`: the process that started that service has died, and the others of it end soon.
+    """
+
+    def __init__(self, message: str, *, leftover: bool = False) -> None:
+        super().__init__(message)
+        self.leftover = leftover
 
 
 class SettingsError(Exception):

@@ -129,8 +129,8 @@ class Job:
     `seq` is the order of arrival. `attempt` counts the claims since the job was last pushed or retried by a user, but
     neither released ones nor attempts that were not the job's fault (`Retry.counts`). `possible_duplicate` is set if an
     attempt's answer or worker was lost and the job was sent again.
-    `first_failed_at` is when the first attempt that counts failed, since the job was pushed or a user last retried it.
-    Clients get neither that nor `barred`.
+    `first_failed_at` is when its present trouble began: the first failed attempt that counts since the job was pushed,
+    a user retried it, or it had gone untried for an hour. Clients get neither that nor `barred`.
     """
 
     seq: int
@@ -287,6 +287,15 @@ class Event:
     result: JsonObject | None = None
     error: JobError | None = None
     retry_at: float | None = None
+
+
+@frozen
+class OddRow:
+    """A row that this version cannot read: its table, its key (`id='job-1'`), and why."""
+
+    table: str
+    key: str
+    why: str
 
 
 @frozen

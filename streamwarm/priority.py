@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
 from streamwarm.model import Kind
 
 BASE = 100
@@ -50,3 +54,39 @@ def _size_points(size_bytes: int | None) -> int:
         if size_bytes < limit:
             return points
     return _LARGE_POINTS if size_bytes > _LARGE_BYTES else 0
+
+
+@frozen
+class PausedTime:
+    """When nothing could be sent: spans of Unix seconds, ascending and apart. The last one may still go on (`inf`)."""
+
+    spans: tuple[tuple[float, float], ...] = ()
+
+    def waited_s(self, queued_at: float, now: float) -> float:
+        """How long a job has waited outside the pauses: what counts towards `max_wait_s` (contract, section 4)."""
+        paused_s = sum(max(0.0, min(end, now) - max(begin, queued_at)) for begin, end in self.spans)
+        return now - queued_at - paused_s
+
+    def overdue_to(self, now: float, max_wait_s: float) -> float:
+        """A job has waited `max_wait_s` outside the pauses if it was queued at this time or before."""
+        at, left_s = now, max_wait_s
+        for begin, end in reversed(self.spans):
+            unpaused_s = at - min(end, at)
+            if unpaused_s >= left_s:
+                break
+            at, left_s = min(begin, at), left_s - unpaused_s
+        return at - left_s
+
+
+@frozen
+class PausedTimes:
+    """When nothing could be sent, by destination. `of_all` is for those that are not named."""
+
+    of_all: PausedTime = PausedTime()
+    by_destination: Mapping[str, PausedTime] = field(factory=dict)
+
+    def of(self, destination: str) -> PausedTime:
+        return self.by_destination.get(destination, self.of_all)
+
+
+NEVER_PAUSED = PausedTimes()

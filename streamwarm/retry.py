@@ -17,6 +17,14 @@ PATIENCE_S = 900.0
 itself. An outage of some minutes must not fail a lone job (contract, section 4: 15 minutes). Five attempts with
 back-off take half a minute."""
 
+NEW_TROUBLE_S = 3600.0
+"""How many seconds a job must have gone untried for its next failure to be new trouble, with a patience of its own. The
+waits between attempts are at most `CEILING_S`, so one outage seldom leaves such a gap."""
+
+RENEWED_ATTEMPTS = 50
+"""How many attempts may renew a job's patience. An object that is broken for good must fail in the end, though each
+attempt comes hours after the last. One outage of `PATIENCE_S` takes about twelve attempts."""
+
 
 def backoff_s(attempt: int, random: float) -> float:
     """Seconds to wait after failed attempt number `attempt` (from 1): exponential back-off with equal jitter.
@@ -41,8 +49,8 @@ def retry_at(
     """When the next attempt may start (Unix seconds), or None if there is none.
 
     The wait is never shorter than the peer asked for (`retry_after_s`). An error that does not count is retried however
-    many attempts there were. So is passing trouble until `PATIENCE_S` after `first_failed_at` (Unix seconds; None: the
-    job fails for the first time now).
+    many attempts there were. So is passing trouble until `PATIENCE_S` after `first_failed_at`: when this trouble began
+    (Unix seconds; None: now).
     """
     used_up = error.counts and attempt >= max_attempts
     if error.permanent or (used_up and not (error.passing and is_patient(first_failed_at, now))):
@@ -53,11 +61,20 @@ def retry_at(
 
 
 def is_patient(first_failed_at: float | None, now: float) -> bool:
-    """Whether a job whose attempts are used up is still retried: `PATIENCE_S` have not passed since its first failure.
+    """Whether a job whose attempts are used up is still retried: `PATIENCE_S` have not passed since the trouble began.
 
-    Both times are Unix seconds of the store's clock; None: the job has not failed before.
+    Both times are Unix seconds of the store's clock; None: the trouble begins now.
     """
     return first_failed_at is None or now < first_failed_at + PATIENCE_S
+
+
+def trouble_since(first_failed_at: float | None, *, attempt: int, untried_s: float) -> float | None:
+    """When the trouble began to which a failure of the next attempt belongs, or None if it will be new trouble.
+
+    `first_failed_at` is when the known trouble began. The job has gone untried for `untried_s` seconds and has used
+    `attempt` attempts.
+    """
+    return None if untried_s >= NEW_TROUBLE_S and attempt < RENEWED_ATTEMPTS else first_failed_at
 
 
 def parse_retry_after(text: str | None, *, now: float) -> float | None:

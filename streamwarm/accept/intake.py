@@ -14,7 +14,7 @@ from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
 from streamwarm.accept.wire.views import attempts_view, job_view, page_view, record_view
 from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
-from streamwarm.errors import StoreUnavailable
+from streamwarm.errors import StoreUnavailable, UnreadableRow
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.send.destination import Destination
 from streamwarm.watch.observations import (
@@ -227,10 +227,12 @@ class Intake:
 
     @contextmanager
     def _store_guarded(self, method: str) -> Iterator[None]:
-        """Turn `StoreUnavailable` into a refusal. The store's own message goes only to the log: it may name files and
-        hosts."""
+        """Turn `StoreUnavailable` and `UnreadableRow` into refusals. The former's message goes only to the log: it may
+        name files and hosts."""
         try:
             yield
+        except UnreadableRow as error:
+            raise CallRefusedError(Reason.UNREADABLE, f"{method}: {error}") from error
         except StoreUnavailable as error:
             self._observe(StoreTrouble(f"accept.{method}", str(error)))
             raise CallRefusedError(

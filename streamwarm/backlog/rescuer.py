@@ -1,7 +1,7 @@
-"""Keeps the backlog moving: wakes jobs whose retry is due, rescues jobs whose worker was lost, and deletes what ended
-long ago.
+"""Keeps the backlog moving: wakes jobs whose retry is due, rescues jobs whose worker was lost, deletes what ended
+long ago, and looks for rows that cannot be read.
 
-Each of the three duties has a task, which does it, sleeps, and repeats. If the store fails, that is reported and the
+Each of these duties has a task, which does it, sleeps, and repeats. If the store fails, that is reported and the
 duty is tried again with back-off. It never ends the service.
 """
 
@@ -11,11 +11,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
+from attrs import define, field
 
+from streamwarm.backlog.core.deadlines import SlowClock, Steps
 from streamwarm.backlog.store import Rescued, Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.retry import backoff_s
 from streamwarm.watch.observations import AttemptFailed, Observer, StoreTrouble, unobserved
+from streamwarm.watch.store_news import OddRowFound
 
 WAKE_EVERY_S = 1.0
 """The longest sleep in seconds between two checks for due jobs. A job that starts to wait is noticed within it."""
@@ -26,6 +29,9 @@ left for the store."""
 
 PRUNE_EVERY_S = 3_600.0
 """The longest sleep in seconds between two prunes."""
+
+SURVEY_EVERY_S = 3_600.0
+"""Seconds between two surveys of all rows. A row that somebody has corrected is read again within it."""
 
 _PRUNE_EVERY_AT_LEAST_S = 5.0
 """The shortest sleep between two prunes, even if ended jobs are kept for less: each costs a transaction."""
@@ -55,20 +61,27 @@ async def run_rescuer(
     before_rescue: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     interval_s: float = RESCUE_EVERY_S,
     prune_every_s: float = PRUNE_EVERY_S,
+    lease_s: float = 30.0,
+    surveys: bool = True,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run until cancelled.
 
     `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1). `interval_s` is the time between two
     rescues, `prune_every_s` that between two prunes. `on_queued` is called when jobs became `queued`. `before_rescue`
-    renews this process's own leases: a process that was suspended must not rescue what it still runs.
+    renews this process's own leases: a process that was suspended must not rescue what it still runs. `lease_s` is how
+    long every process has to renew its leases after the clock was set. One process of a service `surveys` the rows.
     """
+    clock = _WatchedClock(store, now, lease_s)
+    duties: list[tuple[str, _Duty]] = [
+        ("wake", partial(_wake, store, clock, on_queued, observe)),
+        ("rescue", partial(_rescue, store, interval_s, observe, on_queued, before_rescue, clock)),
+        ("prune", partial(_prune, store, prune_every_s, clock)),
+    ]
+    if surveys:
+        duties.append(("survey", partial(_survey, store)))
     async with trio.open_nursery() as nursery:
-        for where, duty in (
-            ("wake", partial(_wake, store, now, on_queued)),
-            ("rescue", partial(_rescue, store, interval_s, observe, on_queued, before_rescue)),
-            ("prune", partial(_prune, store, prune_every_s)),
-        ):
+        for where, duty in duties:
             nursery.start_soon(_repeat, where, duty, random, observe)
         task_status.started()
 
@@ -87,11 +100,41 @@ async def _repeat(where: str, duty: _Duty, random: Callable[[], float], observe:
         await trio.sleep(pause_s)
 
 
-async def _wake(store: Store, now: Callable[[], float], on_queued: Callable[[], None]) -> float:
+@define
+class _WatchedClock:
+    """The store's clock, beside the steady one of the event loop."""
+
+    store: Store
+    now: Callable[[], float]
+    lease_s: float
+    _steps: Steps = field(factory=Steps)
+    _believed: SlowClock = field(factory=SlowClock)
+    _set_back: bool = False
+
+    async def look(self) -> None:
+        """If the clock was set back, set the deadlines anew that it had set. Raises `StoreUnavailable`."""
+        self._set_back |= self._steps.look(self.now(), trio.current_time()) < 0
+        if self._set_back:
+            await self.store.set_back()
+            self._set_back = False
+
+    @property
+    def is_settled(self) -> bool:
+        """False for as long after a step as other processes may need to renew their leases."""
+        return self._steps.is_settled(trio.current_time(), self.lease_s)
+
+    def believed(self) -> float:
+        return self._believed.read(self.now(), trio.current_time())
+
+
+async def _wake(store: Store, clock: _WatchedClock, on_queued: Callable[[], None], observe: Observer) -> float:
+    for row in store.new_odd_rows():
+        observe(OddRowFound(row.table, row.key, row.why))
+    await clock.look()
     due = await store.wake_due()
     if due.woken:
         on_queued()
-    return WAKE_EVERY_S if due.next_at is None else min(WAKE_EVERY_S, max(0.0, due.next_at - now()))
+    return WAKE_EVERY_S if due.next_at is None else min(WAKE_EVERY_S, max(0.0, due.next_at - clock.now()))
 
 
 async def _rescue(
@@ -100,8 +143,12 @@ async def _rescue(
     observe: Observer,
     on_queued: Callable[[], None],
     before_rescue: Callable[[], Awaitable[None]],
+    clock: _WatchedClock,
 ) -> float:
+    await clock.look()
     await before_rescue()
+    if not clock.is_settled:
+        return interval_s
     rescued = await store.rescue()
     report_abandoned(rescued, observe)
     if rescued.queued:
@@ -128,6 +175,11 @@ def report_abandoned(rescued: Rescued, observe: Observer) -> None:
             )
 
 
-async def _prune(store: Store, every_s: float) -> float:
-    await store.prune()
+async def _prune(store: Store, every_s: float, clock: _WatchedClock) -> float:
+    await store.prune(believed=clock.believed())
     return every_s
+
+
+async def _survey(store: Store) -> float:
+    await store.survey()
+    return SURVEY_EVERY_S

@@ -31,12 +31,16 @@ class MovedLane:
 
 @frozen
 class Cooldown:
-    """A 429: nothing is sent to the destination, or only to that `lane` of it, until `until` (Unix seconds)."""
+    """A 429: nothing is sent to the destination, or only to that `lane` of it, until `until` (Unix seconds).
+
+    `set_at` is the same clock's time at which it began; None if an older version has stored it.
+    """
 
     destination: str
     lane: str | None
     until: float
     reason: str
+    set_at: float | None = None
 
 
 @frozen
@@ -49,11 +53,6 @@ class SourcePause:
     def as_place(self) -> str:
         """The text that the pause is stored as: the `place` of the lease under which the bucket is probed."""
         return json.dumps({"reason": self.reason, "since": self.since})
-
-    @classmethod
-    def from_place(cls, place: str) -> SourcePause:
-        stored = json.loads(place)
-        return cls(stored["reason"], stored["since"])
 
 
 @frozen
@@ -96,7 +95,8 @@ class PauseEffect:
     """What follows for an attempt that a destination answered with a pause.
 
     `job_waits`: the job itself waits for the end of the pause. If False, it stays in the queue: another lane takes it,
-    or it waits there until its lane's fault is cleared. `cooldown` is what the other processes have to respect.
+    or it waits there until the fault of its lane or destination is cleared. `cooldown` is what the other processes have
+    to respect.
     """
 
     job_waits: bool

@@ -9,6 +9,7 @@ One conformance suite (`tests/backlog/`) runs over every implementation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -17,6 +18,7 @@ from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import SharedLimitsStore
+from streamwarm.fetch.source import CachedObject
 from streamwarm.model import (
     AttemptRecord,
     Claim,
@@ -26,10 +28,12 @@ from streamwarm.model import (
     Kind,
     Lease,
     NewJob,
+    OddRow,
     QueuedJob,
     State,
     WarmRecord,
 )
+from streamwarm.priority import NEVER_PAUSED, PausedTimes
 
 
 @frozen
@@ -158,7 +162,10 @@ class Store(SharedLimitsStore, Protocol):
         """
         ...
 
-    async def get(self, job_id: str) -> Job | None: ...
+    async def get(self, job_id: str) -> Job | None:
+        """The job, or None if no job has this id. This method, `attempts`, `cancel`, `retry` and `change_each` raise
+        `UnreadableRow` if its row cannot be read."""
+        ...
 
     async def attempts(self, job_id: str) -> list[AttemptRecord] | None:
         """A job's last attempts by number, the running one included. None if no job has this id."""
@@ -191,8 +198,8 @@ class Store(SharedLimitsStore, Protocol):
         ...
 
     async def retry(self, job_id: str) -> Job | None:
-        """Queue a failed, unknown or cancelled job again with attempt 0. Any other job is returned unchanged, and so is
-        one whose media key is warm or has another live job by now."""
+        """Queue a failed, unknown or cancelled job again with attempt 0, and a waiting one at once. Any other job is
+        returned unchanged, and so is one whose media key is warm or has another live job by now."""
         ...
 
     async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:
@@ -203,12 +210,20 @@ class Store(SharedLimitsStore, Protocol):
         """Do it to the first `limit` jobs that match, newest first, in one transaction."""
         ...
 
-    async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
+    async def queued(
+        self,
+        limit: int,
+        *,
+        without: Collection[str] = (),
+        paused: PausedTimes = NEVER_PAUSED,
+        copies: Collection[CachedObject] | None = None,
+    ) -> list[QueuedJob]:
         """The best `limit` queued jobs, best first.
 
-        Jobs that waited `max_wait_s` come first, then the others by score; ties go by arrival (contract, section 4).
-        Each destination has a fair share of the `limit`, so the best job of every one is among them. Destinations in
-        `without` (paused ones) are left out.
+        Jobs that waited `max_wait_s`, not counting what is `paused`, come first. Then come the others by score; ties go
+        by arrival (contract, section 4). Each destination has a fair share of the `limit`, so the best job of every one
+        is among them. Destinations in `without` (paused ones) are left out. With `copies`, only jobs that one of these
+        can serve are returned, however many others are queued.
         """
         ...
 
@@ -250,8 +265,27 @@ class Store(SharedLimitsStore, Protocol):
         """
         ...
 
-    async def prune(self) -> int:
-        """Delete jobs whose time to be kept is over, with all but their warm records. Returns how many jobs."""
+    async def prune(self, *, believed: float = math.inf) -> int:
+        """Delete jobs whose time to be kept is over, with all but their warm records. Returns how many jobs.
+
+        `believed`: the latest time (Unix seconds) that it may be now; the store's clock may just have been set wrong.
+        """
+        ...
+
+    async def set_back(self) -> None:
+        """The clock was set back, or may have been: set every deadline anew that it has set ahead of now."""
+        ...
+
+    async def survey(self) -> None:
+        """Read every row once, a page at a time, to find those that cannot be read."""
+        ...
+
+    def odd_rows(self) -> int:
+        """How many rows this process knows that it cannot read. They are set aside, and everything else goes on."""
+        ...
+
+    def new_odd_rows(self) -> list[OddRow]:
+        """Those that were found since the last call."""
         ...
 
     async def events_after(self, seq: int, *, limit: int) -> list[Event]:

@@ -7,20 +7,27 @@ it is given.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from itertools import islice, repeat
+from functools import partial
+from itertools import repeat
 from typing import Protocol, TypeVar
 
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.core import bulk, operations
+from streamwarm.backlog.commit_signal import CommitSignal
+from streamwarm.backlog.core import bulk, operations, sharing
 from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.core.deadlines import reset_at
+from streamwarm.backlog.core.odd import OddRows
+from streamwarm.backlog.core.queue_reads import Wanted, read_queue
+from streamwarm.backlog.core.survey import FIRST_PAGE, SURVEYED
+from streamwarm.backlog.core.survey import Page as SurveyPage
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
 from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Rescued
+from streamwarm.fetch.source import CachedObject
 from streamwarm.model import (
     LOCAL,
     AttemptRecord,
@@ -32,14 +39,19 @@ from streamwarm.model import (
     Lease,
     MediaKey,
     NewJob,
+    OddRow,
     QueuedJob,
     WarmRecord,
 )
+from streamwarm.priority import NEVER_PAUSED, PausedTimes
 
 T = TypeVar("T")
 
 Operation = Callable[[Tables, float], T]
 """What to do in one transaction, given the tables and the store's time (Unix seconds)."""
+
+SURVEY_PAUSE_S = 0.1
+"""The pause after each page of a survey: 5,000 rows a second at most, which take a few per cent of a core."""
 
 BATCH_JOBS = 1_000
 """How many jobs `wake_due`, `rescue` and `prune` change in one transaction. That takes SQLite about 50 ms, so a push
@@ -58,51 +70,6 @@ class Transactions(Protocol):
         ...
 
 
-KEPT_EVENTS = 512
-"""How many of the events that this process committed last are kept in memory: the publisher asks for them at once."""
-
-
-@define(eq=False)
-class CommitSignal:
-    """Wakes those that wait for events once one is committed.
-
-    It keeps the last events that this process committed, if they are known. So no commit costs a trip to a thread and
-    rows to parse.
-    """
-
-    last_seq: int = 0
-    changed: trio.Event = field(factory=trio.Event)
-    _recent: deque[Event] = field(factory=lambda: deque(maxlen=KEPT_EVENTS))  # their numbers have no gap
-
-    def announce(self, seq: int, events: Sequence[Event] = ()) -> None:
-        """The newest committed event is `seq`. If `events` are given, they are the last ones up to it."""
-        if events:
-            if self._recent and self._recent[-1].seq + 1 != events[0].seq:
-                self._recent.clear()  # another process committed those in between
-            self._recent.extend(events)
-        if seq > self.last_seq:
-            self.last_seq = seq
-            self.changed.set()
-            self.changed = trio.Event()
-
-    async def wait(self, seq: int) -> None:
-        """Return once an event after `seq` has been announced. If one already was, does not yield to the event loop."""
-        while self.last_seq <= seq:
-            await self.changed.wait()
-
-    def forget(self) -> None:
-        """Forget the events: some were deleted, and only the store knows which are left."""
-        self._recent.clear()
-
-    def after(self, seq: int, limit: int) -> list[Event]:
-        """Up to `limit` events that follow `seq` without a gap. Empty if only the store knows them."""
-        first = self._recent[0].seq if self._recent else math.inf
-        if seq + 1 < first:
-            return []
-        start = seq + 1 - int(first)
-        return list(islice(self._recent, start, start + limit))
-
-
 @define(eq=False)
 class TransactionalStore:
     """A `Store`. `poll_s`: how often to read the events that other processes committed. `process` names this process
@@ -117,6 +84,7 @@ class TransactionalStore:
     _now: Callable[[], float]
     _process: str
     _holder: Holder = LOCAL
+    _odd: OddRows = field(factory=OddRows)
 
     def now(self) -> float:
         return self._now()
@@ -128,8 +96,7 @@ class TransactionalStore:
         )
 
     async def get(self, job_id: str) -> Job | None:
-        found = await self._transactions.read(lambda tables, _: tables.jobs.by_id({job_id}))
-        return found[job_id].job if job_id in found else None
+        return await self._transactions.read(lambda tables, _: operations.job_of(tables.jobs, job_id))
 
     async def attempts(self, job_id: str) -> list[AttemptRecord] | None:
         return await self._transactions.read(lambda tables, _: operations.list_attempts(tables, job_id))
@@ -170,10 +137,16 @@ class TransactionalStore:
             makes_live=action is Action.RETRY,
         )
 
-    async def queued(self, limit: int, *, without: Collection[str] = ()) -> list[QueuedJob]:
-        return await self._transactions.read(
-            lambda tables, now: operations.queued(tables.jobs, now, limit, self._limits.max_wait_s, without)
-        )
+    async def queued(
+        self,
+        limit: int,
+        *,
+        without: Collection[str] = (),
+        paused: PausedTimes = NEVER_PAUSED,
+        copies: Collection[CachedObject] | None = None,
+    ) -> list[QueuedJob]:
+        wanted, wait_s = Wanted(limit, without, paused, copies), self._limits.max_wait_s
+        return await self._transactions.read(lambda tables, now: read_queue(tables.jobs, now, wait_s, wanted))
 
     async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:
         tokens = [self._new_token() for _ in job_ids]
@@ -214,12 +187,31 @@ class TransactionalStore:
             sum(batch.queued for batch in batches), tuple(job for batch in batches for job in batch.abandoned)
         )
 
-    async def prune(self) -> int:
-        return sum(
-            await self._in_batches(
-                lambda tables, now: operations.prune(tables, now, self._limits, BATCH_JOBS), lambda n: n
-            )
+    async def prune(self, *, believed: float = math.inf) -> int:
+        def prune(tables: Tables, now: float) -> int:
+            return operations.prune(tables, min(now, believed), self._limits, BATCH_JOBS)
+
+        return sum(await self._in_batches(prune, lambda deleted: deleted))
+
+    async def set_back(self) -> None:
+        await self._transactions.write(
+            lambda tables, now: sharing.set_back(tables, reset_at(now, self._limits.lease_s))
         )
+
+    async def survey(self) -> None:
+        self._odd.start_survey()
+        page: SurveyPage | None = FIRST_PAGE
+        while page is not None:
+            page = await self._transactions.read(partial(_survey, page))
+            if page is not None and page.after is not None:
+                await trio.sleep(SURVEY_PAUSE_S)
+        self._odd.end_survey(SURVEYED)
+
+    def odd_rows(self) -> int:
+        return len(self._odd)
+
+    def new_odd_rows(self) -> list[OddRow]:
+        return self._odd.take_news()
 
     async def events_after(self, seq: int, *, limit: int) -> list[Event]:
         if recent := self._commits.after(seq, limit):
@@ -247,17 +239,15 @@ class TransactionalStore:
         await self._transactions.write(lambda tables, now: tables.shared.put_pause(UserPause(destination, until, now)))
 
     async def resume(self, destination: str | None) -> None:
-        await self._transactions.write(lambda tables, _: operations.resume(tables.shared, destination))
+        await self._transactions.write(lambda tables, _: sharing.resume(tables.shared, destination))
 
     async def pause_source(self, reason: str) -> None:
-        await self._transactions.write(lambda tables, now: operations.pause_source(tables.shared, now, reason))
+        await self._transactions.write(lambda tables, now: sharing.pause_source(tables.shared, now, reason))
 
     async def take_lease(self, name: str, token: str, *, lease_s: float, force: bool = False) -> bool:
-        def take(tables: Tables, now: float) -> bool:
-            free_by = math.inf if force else now
-            return tables.shared.take_lease(name, token, now=free_by, expires_at=now + lease_s)
-
-        return await self._transactions.write(take)
+        return await self._transactions.write(
+            lambda tables, now: sharing.take_lease(tables.shared, now, name, token, lease_s, force)
+        )
 
     async def end_lease(self, name: str, token: str) -> bool:
         return await self._transactions.write(lambda tables, _: tables.shared.delete_lease(name, token))
@@ -267,7 +257,7 @@ class TransactionalStore:
 
     async def shared_limits(self) -> SharedLimits:
         return await self._transactions.write(
-            lambda tables, now: operations.shared_limits(tables.shared, now, self._process)
+            lambda tables, now: sharing.shared_limits(tables.shared, now, self._process)
         )
 
     async def check_writable(self) -> None:
@@ -282,6 +272,16 @@ class TransactionalStore:
         while not batches or changed(batches[-1]) >= BATCH_JOBS:
             batches.append(await self._transactions.write(operation))
         return batches
+
+
+async def correct_counts(transactions: Transactions) -> None:
+    """Correct the counts of jobs, if somebody has damaged them."""
+    if await transactions.read(lambda tables, _: tables.jobs.is_miscounted()):
+        await transactions.write(lambda tables, _: tables.jobs.recount())
+
+
+def _survey(page: SurveyPage, tables: Tables, _: float) -> SurveyPage | None:
+    return tables.survey(page)
 
 
 def _media_query(destination: str, kind: Kind, sha256: str | None, r2_key: str | None) -> MediaQuery:

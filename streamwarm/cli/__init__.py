@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from streamwarm import __version__
+from streamwarm.printable import printable_lines
 
 _COMMANDS: Mapping[str, str] = {
     "serve": "Run the service.",
@@ -86,7 +87,9 @@ def main() -> None:
         # Not standalone: click would answer Ctrl-C with "Aborted!" and exit 1.
         sys.exit(command_line(prog_name="streamwarm", standalone_mode=False))
     except click.ClickException as exc:
-        exc.show()
+        shown = io.StringIO()
+        exc.show(shown)
+        click.echo(printable_lines(shown.getvalue()), nl=False, err=True)
         sys.exit(exc.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("streamwarm: interrupted", err=True)

@@ -13,16 +13,18 @@ import trio
 
 from streamwarm.cli.common import FAILED, OK, config_option, exits, print_json, read_settings
 from streamwarm.cli.table import print_table
+from streamwarm.cli.times import rfc3339
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
+from streamwarm.redact import make_redactor
 from streamwarm.retry import parse_http_date
 from streamwarm.send.checks import Finding, Report, check_handoff, check_s3, check_telegram
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.service.machine import Machine, real_machine
-from streamwarm.service.open import check_store, open_pool, open_source, secrets_in_settings
+from streamwarm.service.open import check_store, open_pool, open_source, stored_source_pause
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
+from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.settings.telegram import TelegramSettings
-from streamwarm.watch.redact import make_redactor
 
 WITHIN_S = 30.0
 """How long one system's check may take, in seconds. A slower system would be useless to a bot as well."""
@@ -73,13 +75,16 @@ async def _findings(settings: Settings) -> list[Finding]:
 
 def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: Machine) -> list[tuple[str, _Proof]]:
     proofs: list[tuple[str, _Proof]] = []
+    redact = make_redactor(secrets_in_settings(settings))
     for name, destination in settings.destinations.items():
         if isinstance(destination, TelegramSettings):
-            proofs.append((name, partial(check_telegram, name, destination, client)))
+            proofs.append((name, partial(check_telegram, name, destination, client, redact)))
             if destination.handoff == "auto":
                 proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
         elif isinstance(destination, S3Settings):
-            bucket = S3Destination(name, destination, client, now=machine.now, new_token=machine.new_token)
+            bucket = S3Destination(
+                name, destination, client, now=machine.now, new_token=machine.new_token, redact=redact
+            )
             proofs.append((name, partial(check_s3, name, destination, bucket)))
         else:
             proofs.append((name, partial(_unproven, name)))
@@ -119,6 +124,13 @@ async def _bucket(settings: Settings, machine: Machine, tell: Report) -> None:
         tell(Finding("bucket", False, str(exc)))
     else:
         tell(Finding("bucket", True, f"{settings.r2.bucket} at {settings.r2.resolved_endpoint} can be listed"))
+    try:
+        pause = await stored_source_pause(settings, machine)
+    except (StoreUnavailable, SettingsError):
+        return  # the finding about the store reports it
+    if pause is not None:
+        why = f"paused since {rfc3339(pause.since)}: {pause.reason}"
+        tell(Finding("bucket: pause", True, f"{why}; it is probed every minute, and at once by `streamwarm resume`"))
 
 
 async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, tell: Report) -> None:

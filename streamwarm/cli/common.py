@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -13,8 +14,14 @@ import click
 
 from streamwarm.cli.client import CallError, Unauthorized, Unreachable
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
+from streamwarm.printable import printable, printable_json
+from streamwarm.redact import make_redactor
 from streamwarm.settings.load import load_settings
 from streamwarm.settings.schema import Settings
+from streamwarm.settings.secrets import secrets_in_settings
+
+_SETTINGS = "streamwarm.settings"
+"""Under this name the context keeps the settings that were read."""
 
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -34,16 +41,31 @@ def read_settings(
 ) -> Settings:
     """The settings of a command. Flags that are None were not given. `destinations`: see `load_settings`."""
     given = {path: value for path, value in (flags or {}).items() if value is not None}
-    return load_settings(config, flags=given, destinations=destinations)
+    settings = load_settings(config, flags=given, destinations=destinations)
+    if context := click.get_current_context(silent=True):
+        context.find_root().meta[_SETTINGS] = settings
+    return settings
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+    click.echo(printable_json(json.dumps(value, ensure_ascii=False, separators=(", ", ": "))))
+
+
+def print_line(text: str) -> None:
+    """Print one line, whatever stands in it."""
+    click.echo(printable(text))
 
 
 def fail(message: str, code: int) -> NoReturn:
-    click.echo(f"streamwarm: {message}", err=True)
+    click.echo(f"streamwarm: {printable(_redacted(message))}", err=True)
     sys.exit(code)
+
+
+def _redacted(text: str) -> str:
+    """The text without the secrets of the settings that this command has read."""
+    context = click.get_current_context(silent=True)
+    settings = context.find_root().meta.get(_SETTINGS) if context else None
+    return make_redactor(secrets_in_settings(settings) if settings else ())(text)
 
 
 def exits(command: F) -> F:
@@ -88,4 +110,14 @@ def _exit_for(exc: BaseException) -> NoReturn:
         fail("interrupted", INTERRUPTED)
     if isinstance(exc, UnicodeEncodeError):  # an argument of the command line
         fail("an argument is not UTF-8 text; the service accepts nothing else", USAGE)
-    raise exc
+    clicks = (click.ClickException, click.Abort, click.exceptions.Exit)  # `main` reports these, and a failed write
+    if not isinstance(exc, Exception) or isinstance(exc, (*clicks, OSError)):
+        raise exc
+    fail_unexpectedly(exc)
+
+
+def fail_unexpectedly(exc: BaseException) -> NoReturn:
+    """A bug of ours. Its traceback is printed without secrets: a driver's exceptions quote what they were given."""
+    text = _redacted("".join(traceback.format_exception(exc)))
+    click.echo("\n".join(map(printable, text.rstrip().split("\n"))), err=True)
+    sys.exit(FAILED)

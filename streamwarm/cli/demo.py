@@ -20,6 +20,7 @@ from streamwarm.cli.follow import Following
 from streamwarm.cli.push import follow_to_end, push_batch
 from streamwarm.cli.running import running_service, until_signalled
 from streamwarm.net.pool import open_client
+from streamwarm.printable import printable
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.library import MadeObject, demo_library
@@ -138,7 +139,7 @@ def _summarise(
         f"{summary['digests_checked']} of {len(library)} digests match the delivered bytes"
     )
     for key in wrong:
-        click.echo(f"WRONG BYTES: {key}", err=True)
+        click.echo(f"WRONG BYTES: {printable(key)}", err=True)
 
 
 def _megabytes(library: Sequence[MadeObject]) -> str:

@@ -23,7 +23,7 @@ from rich.progress import (
 
 from streamwarm.cli.common import print_json
 from streamwarm.cli.follow import Display
-from streamwarm.cli.table import printable
+from streamwarm.printable import printable
 
 KEY_WIDTH = 36
 

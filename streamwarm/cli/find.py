@@ -9,7 +9,7 @@ from typing import Any
 import click
 import trio
 
-from streamwarm.cli.common import FAILED, fail, print_json
+from streamwarm.cli.common import FAILED, fail, print_json, print_line
 from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.model import Kind
 
@@ -33,7 +33,7 @@ def find(destination: str, kind: str, sha256_or_key: str, service: Service, as_j
         print_json(record)
     else:
         result = record["result"]
-        click.echo(result.get("file_id") or result.get("location") or result.get("etag") or result)
+        print_line(str(result.get("file_id") or result.get("location") or result.get("etag") or result))
 
 
 async def _find(service: Service, destination: str, kind: str, sha256_or_key: str) -> tuple[Any, Collection[str]]:

@@ -14,8 +14,9 @@ from attrs import frozen
 from streamwarm.cli.common import FAILED, OK, F, fail, print_json
 from streamwarm.cli.explain import remedy
 from streamwarm.cli.reach import Caller, Service, client_command, client_options, open_caller
-from streamwarm.cli.table import print_table, printable
+from streamwarm.cli.table import print_table
 from streamwarm.model import State
+from streamwarm.printable import printable
 
 PAGE_JOBS = 500
 HEADINGS = ("id", "state", "destination", "kind", "key", "attempt", "updated", "error")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import trio
 
-from streamwarm.cli.common import print_json
+from streamwarm.cli.common import print_json, print_line
 from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.cli.times import BadTime, format_time, parse_future, parse_time, rfc3339
 
@@ -37,7 +37,7 @@ def change_pauses(
         print_json(stats)
         return
     for line in pause_lines(stats) or ["nothing is paused"]:
-        click.echo(line)
+        print_line(line)
 
 
 def pause_lines(stats: dict[str, Any]) -> list[str]:

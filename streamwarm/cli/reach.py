@@ -108,11 +108,18 @@ def client_command(command: Callable[..., Any]) -> Callable[..., Any]:
             settings,
             _checked(url, "--url", ("ws://", "wss://")),
             _checked(http_url, "--http-url", ("http://", "https://")),
-            token or next(iter(settings.auth.tokens), None),
+            _checked_token(token) or next(iter(settings.auth.tokens), None),
         )
         return command(*args, service=service, **options)
 
     return run
+
+
+def _checked_token(token: str | None) -> str | None:
+    """Raises `SettingsError` for a token that is given and empty, or that no header can hold."""
+    if token is not None and (not token or not token.isascii() or not token.isprintable() or token != token.strip()):
+        raise SettingsError("--token: is empty, or has a character that no token has; give one, or leave it out")
+    return token
 
 
 def _checked(url: str | None, flag: str, schemes: tuple[str, ...]) -> str | None:

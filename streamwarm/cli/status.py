@@ -16,7 +16,7 @@ from rich.table import Table
 from streamwarm.cli.common import print_json
 from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.cli.status_text import bytes_text, destination_line, limit_lines, queue_line, status_lines, workers_line
-from streamwarm.cli.table import printable
+from streamwarm.printable import printable
 
 EVERY_S = 1.0
 KEY_WIDTH = 40

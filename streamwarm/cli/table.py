@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from streamwarm.printable import printable
+
 Row = Sequence[str]
 
 GAP = 2
@@ -54,8 +56,3 @@ def _print_blocks(headings: Row, rows: Sequence[Row], console: Console) -> None:
         console.print(escape("  ".join(named)), highlight=False)
         if last:
             console.print(Padding(escape(last), (0, 0, 0, GAP)), highlight=False)
-
-
-def printable(cell: str) -> str:
-    """The text with control characters escaped. A key may contain line breaks, tabs and terminal control sequences."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cell)

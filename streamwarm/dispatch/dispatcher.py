@@ -12,7 +12,7 @@ others: at the start, when an event reports a job that did not arrive so, when l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import trio
 from attrs import define, field
@@ -24,22 +24,13 @@ from streamwarm.dispatch.arrivals import Arrivals
 from streamwarm.dispatch.choices import Chosen, in_lanes, passed_over, spares_for
 from streamwarm.dispatch.departure_turns import DepartureTurns
 from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.loader import POLL_S, Loader
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.dispatch.refusals import pause_after
 from streamwarm.errors import DestinationError, StoreUnavailable
+from streamwarm.fetch.source import CachedObject
 from streamwarm.model import Claim, Lane, QueuedJob, Route
 from streamwarm.watch.observations import ChatMoved, DestinationPaused, Observer, QueueReordered, StoreTrouble
-
-POLL_S = 2.0
-"""How often the store is read even if nothing woke the dispatcher, in seconds. A job that another process pushed wakes
-it by its event (`note_queued`); this covers an event that was missed."""
-
-REFRESH_S = 0.1
-"""How often the store is read for new pushes while there are loaded jobs: at most ten reads a second."""
-
-REFRESH_SHARE = 10
-"""A read is followed by this many times its own duration without one, so reading takes at most a tenth of the time.
-It costs 4 ms of CPU with four destinations and 84 ms with a thousand."""
 
 TROUBLE_S = 1.0
 """The pause after the store failed."""
@@ -53,7 +44,7 @@ class Dispatcher:
     """One task (`run`), and what others call: `offer`, `idle`, `wake`, `pause`, `depart`, `ended`, `move_lane`.
 
     `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`). `is_cached`: whether an
-    object can be sent while the bucket is paused.
+    object can be sent while the bucket is paused. `copies`: all that can.
     """
 
     store: Store
@@ -64,22 +55,21 @@ class Dispatcher:
     steady_now: Callable[[], float]
     observe: Observer
     is_cached: Callable[[str], bool]
+    copies: Callable[[], Collection[CachedObject]] = tuple
     _turns: DepartureTurns = field(init=False)
     _idle: trio.Semaphore = field(factory=lambda: trio.Semaphore(0))
     _changed: trio.Event = field(factory=trio.Event)
     _arrivals: Arrivals = field(init=False)
+    _loader: Loader = field(init=False)
     _stale: bool = True  # the store may hold better jobs than the loaded ones
-    _refreshed_at: float = float("-inf")
-    _refresh_s: float = REFRESH_S
     _taken: bool = False  # a job was taken since the last read
-    _left_out: frozenset[str] = frozenset()  # paused destinations: loaded, their jobs would only take up room
-    _source_was_paused: bool = False  # at the last read: then only jobs whose object is cached were loaded
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     claiming: bool = False
 
     def __attrs_post_init__(self) -> None:
         self._turns = DepartureTurns(self.limits, self.steady_now, self._budget_changed)
         self._arrivals = Arrivals(self.queue.max_queue)
+        self._loader = Loader(self.store, self.limits, self.copies, self.steady_now)
 
     def idle(self) -> None:
         """Note that a worker can take one more job."""
@@ -87,8 +77,8 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Note that there may be new jobs, or that a pause has changed."""
-        self._stale = True
-        self._changed.set()
+        self._note_pauses()
+        self._read_again()
         self._turns.changed()
 
     def offer(self, jobs: Sequence[QueuedJob]) -> None:
@@ -99,7 +89,7 @@ class Dispatcher:
     def note_queued(self, job_id: str) -> None:
         """An event says that this job is queued. Read the store for it, unless it was offered here."""
         if self._arrivals.is_news(job_id):
-            self.wake()
+            self._read_again()
 
     def pause(self, claim: Claim, error: DestinationError) -> PauseEffect:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
@@ -202,34 +192,32 @@ class Dispatcher:
 
     async def _refresh_if_due(self) -> None:
         self._load_arrivals()
-        now = trio.current_time()
-        pauses_changed = (
-            self.limits.active(self.steady_now()).keys() != self._left_out
-            or (self.limits.source_pause is not None) != self._source_was_paused
-        )
-        due = pauses_changed or now >= self._refreshed_at + (self._refresh_s if self._stale else POLL_S)
+        due = self._loader.pauses_changed() or trio.current_time() >= self._loader.due_at(self._stale)
         running_low = len(self.queue) < self.queue.max_queue // 4 and (self.queue.more or self._stale)
         # While the bucket is paused the queue is low all the time: few jobs' objects are in the cache.
-        if due or (running_low and not self._source_was_paused):
+        if due or (running_low and not self._loader.source_paused):
             await self._refresh()
 
     async def _refresh(self) -> None:
         self._stale = self._taken = False  # before the read: a push that comes during it is not missed
-        self._refreshed_at = trio.current_time()
-        left_out = frozenset(self.limits.active(self.steady_now()))
-        self._source_was_paused = self.limits.source_pause is not None
-        jobs = await self.store.queued(self.queue.max_queue, without=left_out)
-        took_s = trio.current_time() - self._refreshed_at
-        self._refresh_s = min(max(REFRESH_S, REFRESH_SHARE * took_s), POLL_S)
-        self._left_out = left_out
+        self._note_pauses()
+        jobs, is_partial = await self._loader.read(self.queue.max_queue)
+        self._stale |= is_partial
         self._observe_reordered(self.queue.replace(filter(self._can_be_read, jobs), self.now()))
         self._load_arrivals()  # those that the read returned are loaded already; the others came after it
+
+    def _read_again(self) -> None:
+        self._stale = True
+        self._changed.set()
+
+    def _note_pauses(self) -> None:
+        self.queue.paused = self.limits.note_pauses(self.steady_now(), self.now())
 
     def _load_arrivals(self) -> None:
         """Load the jobs that were offered. Those of paused destinations stay in the store until the pause ends."""
         now = self.now()
         for job in self._arrivals.drain():
-            is_loadable = job.destination not in self._left_out and self._can_be_read(job)
+            is_loadable = job.destination not in self._loader.left_out and self._can_be_read(job)
             if is_loadable and not self.queue.add(job, now):
                 self._stale = True
 
@@ -241,8 +229,8 @@ class Dispatcher:
         if (free_at := self.limits.next_change_at(now)) is not None:
             wait_s = min(wait_s, free_at - now)
         if self._stale:
-            paced = self.queue or self._source_was_paused
-            read_again_at = self._refreshed_at + self._refresh_s if paced else -math.inf
+            paced = self.queue or self._loader.source_paused
+            read_again_at = self._loader.due_at(stale=True) if paced else -math.inf
             wait_s = min(wait_s, max(0.0, read_again_at - trio.current_time()))
         with trio.move_on_after(wait_s):
             await self._changed.wait()

@@ -13,51 +13,13 @@ from collections.abc import Mapping
 from attrs import define, field
 
 from streamwarm.dispatch import usage
-from streamwarm.dispatch.lanes import Budget, LaneState, next_in_turn, route_free_at
+from streamwarm.dispatch.destination_state import DestinationState
+from streamwarm.dispatch.lanes import Budget, LaneState, next_in_turn
+from streamwarm.dispatch.pause_log import PauseLog
 from streamwarm.dispatch.pauses import Pause, after_resume, free_at, in_force, last_to_end
-from streamwarm.dispatch.usage import Usage
 from streamwarm.model import Kind, Lane, Route
+from streamwarm.priority import PausedTimes
 from streamwarm.send.destination import UNLIMITED, LaneRates, Rates
-
-
-@define
-class DestinationState:
-    """One destination: its own budget and pause, and its lanes.
-
-    `size_departs_at`: when an object of exactly that many bytes may depart next.
-    """
-
-    rates: Rates
-    lanes: dict[str, LaneState]
-    usage: Usage = field(factory=Usage)
-    paused: Pause | None = None
-    size_departs_at: dict[int, float] = field(factory=dict)
-
-    def pause(self, kind: Kind | None = None) -> Pause | None:
-        """What pauses the whole destination, or all jobs of one kind, even if it is already over.
-
-        That is its own pause or, if every lane has one, the lane pause that ends first: whichever ends last.
-        """
-        lanes = [lane.pause_for(kind) for lane in self.lanes.values()]
-        pauses = [pause for pause in lanes if pause is not None]
-        if not pauses or len(pauses) < len(lanes):
-            return self.paused
-        return last_to_end(self.paused, min(pauses, key=free_at))
-
-    def free_at(self, route: Route | None = None) -> float:
-        """When a job of that route may be sent; None: one that no lane refuses."""
-        lanes = self.lanes.values()
-        any_lane = min((lane.free_at() for lane in lanes), default=-math.inf)
-        return max(
-            free_at(self.paused),
-            usage.quota_free_at(self.usage, self.rates.quotas),
-            any_lane if route is None else route_free_at(lanes, route),
-        )
-
-    @property
-    def refused_kinds(self) -> set[Kind]:
-        """The kinds that some lane refuses or has refused."""
-        return {kind for lane in self.lanes.values() for kind in lane.refused}
 
 
 @define
@@ -67,11 +29,13 @@ class Limits:
     A destination's own pauses (429, a revoked token, a deleted chat) and a user's are kept apart. Each ends by its own
     rule, and nothing is handed out while either is in force. A user's pause of the whole service has the key None.
     This process uses one of `processes` equal shares of every budget. `source_pause`: nothing is read from the bucket.
+    `log` remembers the pauses: they do not count as waiting.
     """
 
     rates: Mapping[str, Rates] = field(factory=dict)
     processes: int = 1
     source_pause: Pause | None = None
+    log: PauseLog = field(factory=PauseLog)
     _states: dict[str, DestinationState] = field(factory=dict)
     _user_pauses: Mapping[str | None, Pause] = field(factory=dict)
 
@@ -243,6 +207,23 @@ class Limits:
                 if pause is not None and in_force(state.pause(), now) is None:
                     found.setdefault(name, {})[kind] = pause
         return found
+
+    def note_pauses(self, now: float, store_now: float) -> PausedTimes:
+        """Remember what is paused now. Returns when nothing could be sent, by the store's clock.
+
+        `now` is by the clock of the limits, `store_now` the same moment by the store's.
+        """
+        pauses = [(name, "own", pause) for name, pause in self.active(now).items()]
+        common = [(None, "source", self.source_pause), (None, "service", self.service_pause(now))]
+        self.log.note(
+            {
+                (name, what): (name, pause.since, pause.free_at - now + store_now)
+                for name, what, pause in [*common, *pauses]
+                if pause is not None
+            },
+            store_now,
+        )
+        return self.log.times
 
     def reserve(self, route: Route, now: float) -> Lane | None:
         """Reserve a place in the budget of a free destination for one attempt. Returns its lane, if there are lanes."""

@@ -105,7 +105,9 @@ class LimitsFollower:
             self.limits.share(self._sharers(shared.processes)),
             self.limits.replace_user_pauses(
                 {
-                    pause.destination: Pause(_later(pause.until, ahead_s), "paused by a user", by=PausedBy.USER)
+                    pause.destination: Pause(
+                        _later(pause.until, ahead_s), "paused by a user", by=PausedBy.USER, since=pause.paused_at
+                    )
                     for pause in shared.pauses
                 }
             ),

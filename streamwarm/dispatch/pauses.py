@@ -18,7 +18,7 @@ class PausedBy(StrEnum):
 
 @frozen
 class Pause:
-    """`until` is None if only `by` ends it.
+    """`until` is None if only `by` ends it. `since` is when it began, by the store's clock, if that is stored.
 
     `fixable`: a user can fix its cause. Once they report that they have, there is no reason to wait for `until`.
     """
@@ -27,6 +27,7 @@ class Pause:
     reason: str
     by: PausedBy = PausedBy.DESTINATION
     fixable: bool = False
+    since: float | None = None
 
     @property
     def free_at(self) -> float:

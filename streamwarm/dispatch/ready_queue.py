@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import define, field, frozen
 
 from streamwarm.model import QueuedJob, Route
-from streamwarm.priority import FRESH_S, next_change_s, score
+from streamwarm.priority import FRESH_S, NEVER_PAUSED, PausedTimes, next_change_s, score
 
 OVERDUE = 1_000_000
 """The points of a job that waited `max_wait_s`: above any score of the table, so that nothing starves. All such jobs
@@ -66,11 +66,16 @@ class _Heap:
 
 @define
 class ReadyQueue:
-    """At most `max_queue` jobs; `max_wait_s` as in the contract. `more`: the store may hold jobs beyond these."""
+    """At most `max_queue` jobs; `max_wait_s` as in the contract. `more`: the store may hold jobs beyond these.
+
+    `paused`: when nothing could be sent, which does not count towards `max_wait_s`. After it has changed, a job's score
+    follows with `replace`, or when it would change anyway.
+    """
 
     max_queue: int
     max_wait_s: float
     more: bool = False
+    paused: PausedTimes = NEVER_PAUSED
     _loaded: dict[str, _Loaded] = field(factory=dict)
     _heaps: dict[str, dict[Route, _Heap]] = field(factory=dict)  # by destination
     _floors: dict[str, _Entry] = field(factory=dict)  # by destination; none while the queue is the whole backlog
@@ -239,18 +244,19 @@ class ReadyQueue:
         return loaded is not None and loaded.entry == entry
 
     def _points(self, job: QueuedJob, now: float) -> int:
-        waited_s = now - job.queued_at
-        return OVERDUE if waited_s >= self.max_wait_s else score(job.kind, job.bytes, waited_s)
+        overdue_to = self.paused.of(job.destination).overdue_to(now, self.max_wait_s)
+        return OVERDUE if job.queued_at <= overdue_to else score(job.kind, job.bytes, now - job.queued_at)
 
     def _await_change(self, job: QueuedJob, now: float) -> None:
         """Note when the job's points change next, if they do."""
-        waited_s = now - job.queued_at
-        if waited_s >= self.max_wait_s:
+        paused = self.paused.of(job.destination)
+        if job.queued_at <= paused.overdue_to(now, self.max_wait_s):
             return
-        change_s = next_change_s(waited_s)
+        left_s = self.max_wait_s - paused.waited_s(job.queued_at, now)
+        change_s = next_change_s(now - job.queued_at)
         at = math.inf
         if change_s is not None:
             at = job.queued_at + change_s
             if change_s != FRESH_S:
                 at = math.nextafter(at, math.inf)  # STALE_POINTS apply *after* ten minutes
-        heapq.heappush(self._changes, (min(at, job.queued_at + self.max_wait_s), job.id))
+        heapq.heappush(self._changes, (max(math.nextafter(now, math.inf), min(at, now + left_s)), job.id))

@@ -23,4 +23,5 @@ async def recall_lanes(store: Store, limits: Limits) -> None:
     for job in done.jobs:
         chat_id = (job.result or {}).get("chat_id")
         if job.updated_at > since and chat_id is not None:
-            limits.recall(job.destination, str(chat_id), job.updated_at)
+            # Never later than now: a clock that was set back since has ended it.
+            limits.recall(job.destination, str(chat_id), min(job.updated_at, store.now()))

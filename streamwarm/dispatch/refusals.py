@@ -27,8 +27,10 @@ def pause_after(
         limits.set_lane_aside(destination, lane.name, pause)
     elif limits.cool_down_lane(destination, lane.name, pause, steady_now):
         lane = None  # the whole destination cools down
-    job_waits = lane is None or (limited and destination in limits.active(steady_now))
+    # A job that the pause costs nothing stays in the queue: it goes on with all others when a user resumes.
+    job_waits = lane is None and (limited or error.counts)
+    job_waits = job_waits or (limited and destination in limits.active(steady_now))
     if not limited or for_s is None:
         return lane, PauseEffect(job_waits)
-    cooldown = Cooldown(destination, lane.name if lane else None, now + for_s, error.message)
+    cooldown = Cooldown(destination, lane.name if lane else None, now + for_s, error.message, set_at=now)
     return lane, PauseEffect(job_waits, cooldown)

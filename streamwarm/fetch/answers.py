@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
@@ -12,6 +12,7 @@ from attrs import frozen
 
 from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo
+from streamwarm.redact import knows_no_secrets
 from streamwarm.retry import parse_retry_after
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
@@ -19,6 +20,10 @@ from streamwarm.s3.xml import parse_xml, read_error, tag, text
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 """How much of an answer is read as XML. S3 lists at most 1000 keys per page, each at most 1024 bytes, which
 percent-encoding triples: some 3.5 MB with the other fields."""
+
+MAX_HEADER_CHARS = 1024
+"""The longest ETag and content type that are kept. S3's ETags have under 50 characters. A media type
+has at most 255 without its parameters (RFC 6838, section 4.2)."""
 
 MAX_TOKEN_CHARS = 4096
 """The longest continuation token that is sent back, in a URL. R2's and S3's have some hundred characters."""
@@ -77,8 +82,8 @@ class Head:
         return cls(
             status=status,
             length_bytes=int(length) if re.fullmatch(r"\d{1,19}", length, re.ASCII) else None,
-            etag=headers.get("etag") or None,
-            content_type=headers.get("content-type") or None,
+            etag=_short(headers.get("etag")),
+            content_type=_short(headers.get("content-type")),
             content_encoding=_stored_encoding(headers.get("content-encoding", "")),
             content_range=parse_content_range(headers.get("content-range", "")),
             retry_after=headers.get("retry-after"),
@@ -87,6 +92,11 @@ class Head:
 
     def info(self, r2_key: str, size_bytes: int) -> ObjectInfo:
         return ObjectInfo(r2_key, size_bytes, self.etag, self.content_type, self.content_encoding)
+
+
+def _short(value: str | None) -> str | None:
+    """What is kept of an object is kept with every job, so it has a bound."""
+    return value if value and len(value) <= MAX_HEADER_CHARS else None
 
 
 def parse_content_range(text: str) -> ContentRange | None:
@@ -116,6 +126,9 @@ class Asked(Enum):
     """What was asked for. Only a first, plain GET is a verdict on the object."""
 
     OBJECT = auto()
+    READABLE = auto()
+    """An object that could be read at some time, so its key is not odd."""
+
     REST = auto()
     """The rest of an object, by `Range` and `If-Match`."""
 
@@ -129,14 +142,29 @@ def bucket_refused(message: str) -> SourceError:
     return SourceError(ErrorCode.SOURCE_REFUSED, message, permanent=False, counts=False, blame=Blame.BUCKET)
 
 
-def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str, now: float) -> SourceError:
-    """Return the error for an answer with another status than expected. `body` may be empty (HEAD) or cut off."""
-    code, detail = read_error(body)
+def list_refused(message: str) -> SourceError:
+    """The bucket cannot be listed. That says nothing about reading it."""
+    return SourceError(ErrorCode.SOURCE_REFUSED, message, permanent=False, counts=False, blame=Blame.UNSURE)
+
+
+def error_of(
+    head: Head,
+    body: bytes,
+    *,
+    asked: Asked,
+    bucket: str,
+    r2_key: str,
+    now: float,
+    redact: Callable[[str], str] = knows_no_secrets,
+) -> SourceError:
+    """Return the error for an answer with another status than expected. `body` may be empty (HEAD) or cut off.
+    `redact` masks the secrets in its words."""
+    code, detail = read_error(body, redact)
     what = f"object {r2_key!r} in bucket {bucket!r}" if r2_key else f"bucket {bucket!r}"
     said = f"the server answered {head.status}" + (f" {code}" if code else "") + f" for {what}"
     retry_after_s = parse_retry_after(head.retry_after, now=now)
     refused = f"{said}{detail}; {_remedy(head.status, code)}"
-    first_get = asked in {Asked.OBJECT, Asked.PUT}
+    first_get = asked in {Asked.OBJECT, Asked.READABLE, Asked.PUT}
     match verdict_on(head.status, code):
         case Verdict.PASSING | Verdict.SLOW_DOWN:
             return SourceError(
@@ -147,6 +175,8 @@ def error_of(head: Head, body: bytes, *, asked: Asked, bucket: str, r2_key: str,
         # A server that tidies paths refuses the signature of odd keys alone.
         case Verdict.KEY_REFUSED | Verdict.WRONG_BUCKET if code != "SignatureDoesNotMatch" or asked is not Asked.OBJECT:
             return bucket_refused(refused)
+        case Verdict.DENIED if asked is Asked.LIST:  # a key may read and not list
+            return list_refused(refused)
         case _ if asked is Asked.LIST:  # no object is asked for
             return bucket_refused(refused)
         case Verdict.REPLACED if asked is Asked.REST:
@@ -203,7 +233,7 @@ def _stored_encoding(text: str) -> str | None:
 
 
 def _bad_listing(why: str) -> SourceError:
-    return bucket_refused(f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API")
+    return list_refused(f"the bucket's listing can't be read: {why}; check that r2.endpoint_url is an S3 API")
 
 
 def _remedy(status: int, code: str) -> str:

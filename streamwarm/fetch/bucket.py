@@ -11,54 +11,24 @@ the rest would be left to the garbage collector. `Answer.aclose` ends all of the
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
 import httpx
 import trio
-from attrs import Attribute, define, field, frozen
+from attrs import define, evolve, field
 
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.answers import Asked, Head, error_of
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.pace import Pace
 from streamwarm.fetch.source import SignedUrl
-from streamwarm.s3.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path
-from streamwarm.settings.checks import BadValue, check_endpoint
+from streamwarm.redact import Redactor, knows_no_secrets
+from streamwarm.s3.sigv4 import EMPTY_PAYLOAD, S3Request, Signer, SigningKeys, object_path, signatures_in
 
 MAX_ERROR_BYTES = 64 * 1024
 """How far an error's body is read. S3's error documents are under 1 KiB; a proxy's page may be of any length."""
-
-_HEADER_WORD = re.compile(r"[!-~]{1,256}", re.ASCII)
-
-
-def _check_endpoint_url(instance: object, attribute: Attribute[str], value: str) -> None:
-    try:
-        check_endpoint(instance, attribute, value)
-    except BadValue as error:
-        raise ValueError(f"{attribute.name} {error}") from None
-
-
-def _check_header_word(_: object, attribute: Attribute[str], value: str) -> None:
-    if not _HEADER_WORD.fullmatch(value):
-        raise ValueError(f"{attribute.name} must be printable ASCII without spaces, not empty")
-
-
-@frozen
-class Bucket:
-    """A bucket's address and the credentials for it.
-
-    `endpoint_url` is scheme, host and port only. R2's region is `auto`.
-
-    Raises `ValueError` for an endpoint with a path, and for words that can't be sent in a header.
-    """
-
-    endpoint_url: str = field(validator=_check_endpoint_url)
-    bucket: str = field(validator=_check_header_word)
-    region: str = field(validator=_check_header_word)
-    access_key_id: str = field(validator=_check_header_word)
-    secret_access_key: str = field(repr=False)
 
 
 @define(eq=False)
@@ -70,6 +40,11 @@ class Answer:
     _pieces: AsyncIterator[bytes]
     _pace: Pace
     _finished: bool = field(default=False, init=False)
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """What was signed for this request alone."""
+        return signatures_in(self._response.request.headers["authorization"])
 
     async def piece(self) -> bytes:
         """Return the next piece as it arrives, not decoded, or `b""` at the end.
@@ -124,6 +99,7 @@ class BucketClient:
     now: Callable[[], float]
     headers_timeout_s: float
     body_timeout_s: float
+    redact: Redactor = knows_no_secrets
     _endpoint: httpx.URL = field(init=False)  # parsing it afresh costs a small object 4 % of its time
     _host: str = field(init=False)
     _timeout: httpx.Timeout = field(init=False)
@@ -251,8 +227,18 @@ class BucketClient:
         if response is None:
             raise self._too_slow()
         # httpx's own look-up decodes every header each time.
-        head = Head.of(response.status_code, dict(response.headers.items()))
+        head = self._kept(Head.of(response.status_code, dict(response.headers.items())), request)
         return Answer(head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s))
+
+    def _kept(self, head: Head, request: httpx.Request) -> Head:
+        """The head without what quotes a secret: it would be kept with the job, or shown."""
+        signatures = signatures_in(request.headers["authorization"])
+        if head.etag is not None and self.redact.carries(head.etag, *signatures):
+            head = evolve(head, etag=None)
+        rest = "\n".join(filter(None, (head.content_type, head.content_encoding)))
+        if rest and self.redact.carries(rest, *signatures):
+            head = evolve(head, content_type=None, content_encoding=None)
+        return head
 
     def _too_slow(self) -> SourceError:
         return SourceError(
@@ -266,7 +252,15 @@ class BucketClient:
             body = await self._error_body(answer)
         finally:
             await answer.aclose()
-        raise error_of(answer.head, body, asked=asked, bucket=self.bucket.bucket, r2_key=r2_key, now=self.now())
+        raise error_of(
+            answer.head,
+            body,
+            asked=asked,
+            bucket=self.bucket.bucket,
+            r2_key=r2_key,
+            now=self.now(),
+            redact=self.redact.also(*answer.signatures),
+        )
 
     async def _error_body(self, answer: Answer) -> bytes:
         """As much of an error's document as can be read. Without it, the status still says enough."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TypeVar
 
 import httpx
-import trio
 from attrs import evolve
 
-from streamwarm.errors import Blame, ErrorCode, SourceError
+from streamwarm.errors import ErrorCode, SourceError, SourceOffline
 from streamwarm.fetch.answers import (
     MAX_PAGE_BYTES,
     Asked,
@@ -22,23 +19,18 @@ from streamwarm.fetch.answers import (
     is_same_version,
     parse_list_page,
 )
-from streamwarm.fetch.bucket import Answer, Bucket, BucketClient
+from streamwarm.fetch.bucket import Answer, BucketClient
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.listing import Listing
+from streamwarm.fetch.probe import probe_bucket
 from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation
-from streamwarm.fetch.source import LengthUnknown, ObjectInfo, ResumableSource, SignedUrl, SourceObject
+from streamwarm.fetch.source import CachedObject, LengthUnknown, ObjectInfo, ResumableSource, SignedUrl, SourceObject
 from streamwarm.model import MAX_KEY_BYTES
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.watch.observations import BytesMoved, Direction, Observer, unobserved
 
 __all__ = ["Bucket", "ListedObject", "R2Source"]
-
-PROBE_STEP_S = 5.0
-"""How long each request of a probe may take, in seconds. Some servers list slowly and read well."""
-
-PROBE_KEYS = 3
-"""Objects that a probe asks for before it says that the bucket cannot be read."""
-
-T = TypeVar("T")
 
 _OK = frozenset({200})
 _OK_OR_PARTIAL = frozenset({200, 206})
@@ -47,7 +39,8 @@ _OK_OR_PARTIAL = frozenset({200, 206})
 class R2Source(ResumableSource):
     """Reads, lists and checks one bucket. Raises `SourceError` and nothing else.
 
-    `client` is shared and stays open; `now` returns Unix seconds; `uniform` returns jitter in [0, 1).
+    `client` is shared and stays open; `now` returns Unix seconds; `uniform` returns jitter in [0, 1);
+    `redact` masks the secrets that an answer quotes.
     """
 
     def __init__(
@@ -61,11 +54,13 @@ class R2Source(ResumableSource):
         headers_timeout_s: float = 30.0,
         body_timeout_s: float = 60.0,
         observe: Observer = unobserved,
+        redact: Redactor = knows_no_secrets,
     ) -> None:
-        self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s)
+        self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s, redact)
         self._observe = observe
         self._uniform = uniform
-        self._lately_read: deque[str] = deque(maxlen=PROBE_KEYS)
+        self._offline = False
+        self._last_read: str | None = None
 
     @asynccontextmanager
     async def open_object(self, r2_key: str, *, sha256: str | None = None) -> AsyncIterator[SourceObject]:
@@ -73,9 +68,9 @@ class R2Source(ResumableSource):
 
         `sha256`: the job's digest, if it names one. An answer that does not look like S3's is read only then.
         """
+        self._check_online(r2_key)
         answer = await self._bucket.ask(Asked.OBJECT, _named(r2_key), expect=_OK)
-        if r2_key not in self._lately_read:
-            self._lately_read.append(r2_key)
+        self._last_read = r2_key
         try:
             info = await self._describe(r2_key, answer.head, sha256)
         except BaseException:
@@ -87,6 +82,7 @@ class R2Source(ResumableSource):
     @asynccontextmanager
     async def open_unsized(self, r2_key: str) -> AsyncIterator[SourceObject]:
         """See `ResumableSource.open_unsized`. An end without chunks or a length looks like a cut, so it is refused."""
+        self._check_online(r2_key)
         answer = await self._bucket.ask(Asked.OBJECT, _named(r2_key), expect=_OK)
         try:
             if not answer.head.is_chunked or answer.head.etag is None or answer.head.content_encoding is not None:
@@ -119,6 +115,10 @@ class R2Source(ResumableSource):
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
         """Return size (0 is possible here), ETag, type and stored encoding, from a HEAD."""
+        self._check_online(r2_key)
+        return await self._head(r2_key)
+
+    async def _head(self, r2_key: str) -> ObjectInfo:
         async with self._bucket.asking(Asked.HEAD, _named(r2_key), expect=_OK) as answer:
             head = answer.head
         if head.length_bytes is None:
@@ -129,10 +129,17 @@ class R2Source(ResumableSource):
         return head.info(r2_key, head.length_bytes)
 
     def set_offline(self, offline: bool) -> None:
-        """There is no copy to use here."""
+        self._offline = offline
 
     def is_cached(self, r2_key: str) -> bool:
         return False
+
+    def cached(self) -> Sequence[CachedObject]:
+        return ()
+
+    def _check_online(self, r2_key: str) -> None:
+        if self._offline:
+            raise SourceOffline(r2_key)
 
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
         return self._bucket.sign_url(_named(r2_key), expires_s=expires_s)
@@ -149,35 +156,11 @@ class R2Source(ResumableSource):
         """Return if the bucket can be listed with these credentials; else raise `SourceError` with the remedy."""
         await self._list_page("", None, max_keys=1)
 
-    async def probe(self) -> None:
-        """Return if the bucket can be read; else raise `SourceError`.
-
-        A key may list and not read, or read and not list, so objects that were read lately or are listed are asked for.
-        One answer about an object is enough: others may be denied for reasons of their own.
-        """
-        refused: SourceError | None = None
-        keys = list(self._lately_read)
-        try:
-            page = await self._within(PROBE_STEP_S, self._list_page("", None, max_keys=PROBE_KEYS))
-            keys += [listed.r2_key for listed in page.objects]
-        except SourceError as error:
-            if not keys:
-                raise
-            refused = error
-        for key in keys[:PROBE_KEYS]:
-            try:
-                answer = await self._within(PROBE_STEP_S, self._bucket.ask(Asked.OBJECT, key, expect=_OK))
-            except SourceError as error:
-                if error.blame is Blame.OBJECT:
-                    return  # it is gone, or empty: the bucket has answered
-                if error.code is not ErrorCode.SOURCE_REFUSED:
-                    raise
-                refused = error
-            else:
-                await answer.aclose()
-                return
-        if refused is not None:
-            raise refused
+    async def probe(self, *, warmed: Sequence[str] = (), queued: Sequence[str] = ()) -> None:
+        """Return if the bucket can be read; else raise `SourceError`. `fetch.probe` has the rules."""
+        known = [self._last_read, *warmed] if self._last_read else warmed
+        given = await probe_bucket(self._bucket, self._list_page, _names(known), _names(queued))
+        self._last_read = given or self._last_read
 
     async def _list_page(self, prefix: str, token: str | None, *, max_keys: int = 1000) -> ListPage:
         query = (
@@ -190,11 +173,6 @@ class R2Source(ResumableSource):
         async with self._bucket.asking(Asked.LIST, expect=_OK, query=query) as answer:
             body = await answer.read(MAX_PAGE_BYTES)
         return parse_list_page(body)
-
-    async def _within(self, seconds: float, asked: Awaitable[T]) -> T:
-        with trio.move_on_after(seconds):
-            return await asked
-        raise SourceError(ErrorCode.TIMEOUT, f"the bucket did not answer within {seconds:g} s")
 
     async def _reopen(self, info: ObjectInfo, offset: int) -> Answer:
         headers = {"range": f"bytes={offset}-", "if-match": info.etag or ""}
@@ -216,7 +194,7 @@ class R2Source(ResumableSource):
         if head.length_bytes is not None and head.content_encoding is None:
             return _not_empty(head.info(r2_key, head.length_bytes))
         try:
-            stored = await self.head_object(r2_key)
+            stored = await self._head(r2_key)
         except SourceError as refused:
             if head.length_bytes is None and head.content_encoding is None:
                 raise LengthUnknown(r2_key) from refused
@@ -243,6 +221,15 @@ def _named(r2_key: str) -> str:
         raise SourceError(ErrorCode.SOURCE_NOT_FOUND, "the key is empty, and no object has an empty name")
     _check_text(r2_key, "key")
     return r2_key
+
+
+def _names(keys: Iterable[str]) -> list[str]:
+    """Return those that an object can have as its name, each once."""
+    names: list[str] = []
+    for key in dict.fromkeys(keys):
+        with suppress(SourceError):
+            names.append(_named(key))
+    return names
 
 
 def _check_text(text: str, what: str) -> None:

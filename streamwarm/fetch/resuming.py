@@ -145,8 +145,8 @@ class ResumingObject(OneReading):
             try:
                 self._answer = await self._reopen(self._offset)
             except SourceError as error:
-                # The range may be refused, and not the object.
-                if error.code is ErrorCode.SOURCE_REFUSED and error.counts:
+                # The range may be refused, and not the object. Whether every request is, a probe finds out.
+                if error.code is ErrorCode.SOURCE_REFUSED:
                     raise _unresumable(self.info, self._offset, error.message) from error
                 if not _is_passing(error):
                     raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
@@ -43,6 +43,14 @@ class SignedUrl:
 
     url: str = field(repr=False)
     host: str
+
+
+@frozen
+class CachedObject:
+    """An object of which there is a complete copy. `sha256` is the copy's digest, lower-case hex."""
+
+    r2_key: str
+    sha256: str
 
 
 class LengthUnknown(SourceError):
@@ -91,16 +99,24 @@ class Source(Protocol):
         """Return what the bucket holds under this name now. Raises `SourceError`."""
         ...
 
-    async def probe(self) -> None:
-        """Return if the bucket can be read; else raise `SourceError`. Asks the bucket for one or two small answers."""
+    async def probe(self, *, warmed: Sequence[str] = (), queued: Sequence[str] = ()) -> None:
+        """Return if the bucket can be read; else raise `SourceError`. Asks the bucket for a few small answers.
+
+        `warmed` are keys of objects that could be read at some time, `queued` those of objects that jobs wait for.
+        """
         ...
 
     def set_offline(self, offline: bool) -> None:
-        """While offline, a cached copy is used without asking the bucket whether the object has changed."""
+        """While offline, the bucket gets probes alone. A cached copy is used without asking whether the object has
+        changed. Without one, an object is refused with `SourceOffline`."""
         ...
 
     def is_cached(self, r2_key: str) -> bool:
         """Whether the object can be opened without the bucket."""
+        ...
+
+    def cached(self) -> Sequence[CachedObject]:
+        """The objects that can be opened without the bucket."""
         ...
 
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
@@ -17,11 +18,14 @@ from functools import partial
 import trio
 
 from streamwarm.errors import SettingsError, StoreUnavailable
+from streamwarm.printable import printable
 from streamwarm.processes.messages import UNREACHABLE, USAGE, Start, Started, Stop, decode, encode, lines_of
+from streamwarm.redact import make_redactor
 from streamwarm.service.log import logger_for
 from streamwarm.service.machine import real_machine
 from streamwarm.service.members import LostMember, Membership, Report
 from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.settings.secrets import secrets_in_settings
 
 REPORTS_MAX = 256
 """Reports that may wait to be summed up; each member sends two per second. They pile up only while the service stops.
@@ -32,14 +36,22 @@ def main() -> None:
     """Run until the supervisor says stop. The exit code says whether settings or store prevented the start."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    secrets: list[str] = []
     try:
-        trio.run(_serve)
+        trio.run(_serve, secrets)
     except BaseException as exc:
-        cause = _innermost(exc)
-        if not isinstance(cause, SettingsError | StoreUnavailable):
+        cause, redact = _innermost(exc), make_redactor(secrets)
+        if not isinstance(cause, Exception):
             raise
-        print(f"streamwarm: {cause}", file=sys.stderr)  # noqa: T201
+        if not isinstance(cause, SettingsError | StoreUnavailable):
+            _write(redact("".join(traceback.format_exception(exc))).rstrip())
+            sys.exit(1)
+        _write(f"streamwarm: {redact(str(cause))}")
         sys.exit(USAGE if isinstance(cause, SettingsError) else UNREACHABLE)
+
+
+def _write(text: str) -> None:
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)  # noqa: T201
 
 
 def _innermost(exc: BaseException) -> BaseException:
@@ -49,13 +61,15 @@ def _innermost(exc: BaseException) -> BaseException:
     return exc
 
 
-async def _serve() -> None:
+async def _serve(secrets: list[str]) -> None:
+    """`secrets` is filled with those of the settings, which the supervisor sends."""
     # Copies: whatever else writes to the standard output must not land in the middle of a message.
     orders, answers = trio.lowlevel.FdStream(os.dup(0)), trio.lowlevel.FdStream(os.dup(1))
     os.dup2(2, 1)
     async with orders, answers, trio.open_nursery() as nursery:
         lines = lines_of(orders)
         start: Start = decode(await anext(lines))
+        secrets += secrets_in_settings(start.settings)
         shutdown = Shutdown()
         incoming, reports = trio.open_memory_channel[Report | LostMember](REPORTS_MAX)
         nursery.start_soon(_follow_orders, lines, shutdown, incoming)

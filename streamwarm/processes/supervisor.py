@@ -20,7 +20,7 @@ from streamwarm.retry import backoff_s
 from streamwarm.service.machine import Machine
 from streamwarm.service.members import FRONT, SUPERVISOR, LostMember, Report, Role
 from streamwarm.service.nursery import Shutdown
-from streamwarm.service.open import locked_store
+from streamwarm.service.open import locked_store, rescue_locked
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.settings.schema import Settings, check_together
 from streamwarm.watch.observations import Lifecycle, Observation, Observer, ProcessLost
@@ -48,10 +48,11 @@ async def supervise(settings: Settings, shutdown: Shutdown, observe: Observer, m
     """
     check_together(settings)
     at_start: list[Observation] = []
-    async with locked_store(settings, machine, at_start.append), AsyncExitStack() as open_sockets:
+    async with locked_store(settings, observe) as lock, AsyncExitStack() as open_sockets:
         drop_stale_ready_file(settings.serve.ready_file)
         sockets = await _open_sockets(settings, machine, open_sockets)
-        members = _members(settings, sockets, observe, machine)
+        await rescue_locked(settings, machine, at_start.append)
+        members = _members(settings, sockets, lock, observe, machine)
         async with trio.open_nursery() as stopping:
             async with trio.open_nursery() as living:
                 for member in members:
@@ -114,22 +115,23 @@ async def _open_sockets(settings: Settings, machine: Machine, stack: AsyncExitSt
 
 
 def _members(
-    settings: Settings, sockets: Mapping[str, Sequence[int]], observe: Observer, machine: Machine
+    settings: Settings, sockets: Mapping[str, Sequence[int]], lock: Sequence[int], observe: Observer, machine: Machine
 ) -> list[_Member]:
     own = evolve(settings, serve=evolve(settings.serve, ready_file=None))  # that is the supervisor's
     of = settings.serve.processes
-    front = _Member(Start(own, Role(FRONT, of, sockets)), observe, machine.random)
-    return [
-        front,
-        *(_Member(Start(own, Role(number, of)), observe, machine.random, front) for number in range(FRONT + 1, of + 1)),
-    ]
+    front = _Member(Start(own, Role(FRONT, of, sockets)), lock, observe, machine.random)
+    others = (Start(own, Role(number, of)) for number in range(FRONT + 1, of + 1))
+    return [front, *(_Member(start, lock, observe, machine.random, front) for start in others)]
 
 
 @define(eq=False)
 class _Member:
-    """One process, and its successors when it dies. `front` receives its reports; None if it is the front itself."""
+    """One process, and its successors when it dies. `front` receives its reports; None if it is the front itself.
+
+    It inherits the descriptors of `lock`, so that the store stays locked while it lives."""
 
     start: Start
+    lock: Sequence[int]
     observe: Observer
     random: Callable[[], float]
     front: _Member | None = None
@@ -183,7 +185,7 @@ class _Member:
             [sys.executable, "-m", "streamwarm.processes.member"],
             stdin=PIPE,
             stdout=PIPE,
-            pass_fds=[fd for descriptors in self.start.role.sockets.values() for fd in descriptors],
+            pass_fds=[*self.lock, *(fd for descriptors in self.start.role.sockets.values() for fd in descriptors)],
         )
         try:
             async with trio.open_nursery() as nursery:

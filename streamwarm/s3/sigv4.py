@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from urllib.parse import quote
 from attrs import define, field, frozen
 
 from streamwarm.watch.observations import Observer, SigningKeyDerived, unobserved
+
+_SIGNATURE = re.compile(r"\bSignature=([0-9a-f]{64})\b")
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "s3"
@@ -154,6 +157,11 @@ class Signer:
             self.secret_access_key, date=amz_date[:8], region=self.region, service=self.service, now=now
         )
         return hmac.digest(key, to_sign.encode(), "sha256").hex()
+
+
+def signatures_in(authorization: str) -> tuple[str, ...]:
+    """Return the signature in an Authorization header. It is a secret that is known of this request alone."""
+    return tuple(_SIGNATURE.findall(authorization))
 
 
 def derive_key(secret_access_key: str, *, date: str, region: str, service: str) -> bytes:

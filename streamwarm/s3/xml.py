@@ -13,7 +13,10 @@ read as what they mean.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from xml.etree import ElementTree
+
+from streamwarm.redact import knows_no_secrets, quote
 
 _LONE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -82,11 +85,14 @@ def text(parent: ElementTree.Element, name: str) -> str:
     return ""
 
 
-def read_error(body: bytes) -> tuple[str, str]:
-    """Return S3's code and, in brackets, its message: printable and short, or empty if the body is not an S3 error."""
+def read_error(body: bytes, redact: Callable[[str], str] = knows_no_secrets) -> tuple[str, str]:
+    """Return S3's code and, in brackets, its message: printable and short, or empty if the body is not an S3 error.
+
+    `redact` masks the secrets in them."""
     root = parse_xml(body)
     if root is None or tag(root) != "Error":
         return "", ""
-    code = re.sub(r"[^A-Za-z0-9.]", "", text(root, "Code"))[:64]
-    message = "".join(c for c in text(root, "Message") if c.isprintable())[:200]
+    code = re.sub(r"[^A-Za-z0-9.]", "", quote(text(root, "Code"), redact))
+    code = re.sub(r"[^A-Za-z0-9.]", "", redact(code))[:64]
+    message = quote(text(root, "Message"), redact)
     return code, f" ({message})" if message else ""

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterable, Callable
 import httpx
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.bucket import Bucket, BucketClient
+from streamwarm.fetch.bucket import BucketClient
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.s3.sigv4 import UNSIGNED_PAYLOAD, SigningKeys
 
 

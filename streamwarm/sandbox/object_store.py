@@ -26,7 +26,7 @@ import trio
 from attrs import field, frozen
 
 from streamwarm.errors import SourceError
-from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys

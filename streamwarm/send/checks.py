@@ -32,10 +32,15 @@ Report = Callable[[Finding], None]
 """Takes each finding as soon as it is made, so that a slow check does not delay the findings before it."""
 
 
-async def check_telegram(name: str, settings: TelegramSettings, client: httpx.AsyncClient, report: Report) -> None:
-    """Report a finding for the bot and one for each of its chats. Never raises httpx's exceptions."""
+async def check_telegram(
+    name: str, settings: TelegramSettings, client: httpx.AsyncClient, redact: Callable[[str], str], report: Report
+) -> None:
+    """Report a finding for the bot and one for each of its chats. Never raises httpx's exceptions.
+
+    `redact` masks the secrets in what the Bot API says.
+    """
     what = f"{name}: bot"
-    me = await _ask(settings, client, "getMe", {})
+    me = await _ask(settings, client, redact, "getMe", {})
     if isinstance(me, str):
         report(Finding(what, False, me))
         for chat in settings.chats:
@@ -43,7 +48,7 @@ async def check_telegram(name: str, settings: TelegramSettings, client: httpx.As
         return
     report(Finding(what, True, f"@{me.get('username', '?')}, id {me.get('id', '?')}"))
     for chat in settings.chats:
-        found = await _ask(settings, client, "getChat", {"chat_id": chat_of(chat).chat_id})
+        found = await _ask(settings, client, redact, "getChat", {"chat_id": chat_of(chat).chat_id})
         if isinstance(found, str):
             report(Finding(f"{name}: chat {chat}", False, found))
         else:
@@ -80,7 +85,11 @@ async def check_s3(name: str, settings: S3Settings, destination: S3Destination, 
 
 
 async def _ask(
-    settings: TelegramSettings, client: httpx.AsyncClient, method: str, params: Mapping[str, Any]
+    settings: TelegramSettings,
+    client: httpx.AsyncClient,
+    redact: Callable[[str], str],
+    method: str,
+    params: Mapping[str, Any],
 ) -> Mapping[str, Any] | str:
     """Return the method's result, or the reason why it has none."""
     url = f"{settings.base_url.rstrip('/')}/bot{settings.token}/{method}"
@@ -93,7 +102,7 @@ async def _ask(
     except (ValueError, RecursionError):
         return f"{settings.base_url} answered something that is not JSON; check base_url, and any proxy in between"
     if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):
-        return read_error(status, answer if isinstance(answer, dict) else {}).message
+        return read_error(status, answer if isinstance(answer, dict) else {}, redact=redact).message
     result: Mapping[str, Any] = answer["result"]
     return result
 

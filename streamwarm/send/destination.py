@@ -91,6 +91,11 @@ class Media:
     on."""
 
 
+MAX_REFERENCE_CHARS = 1024
+"""The longest text that is kept of an answer: a `file_id`, an ETag, a location. No protocol names a bound. Telegram's
+ids have under 120 characters, S3's ETags under 50, and 1,024 bytes are the longest key that S3 has. Without a bound, an
+answer's size would be what each job costs in the store, in memory and in every look-up."""
+
 Reference = JsonObject
 """What a destination answered with (contract, section 5): a `file_id`, an `etag`, a response.
 

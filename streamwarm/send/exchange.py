@@ -16,6 +16,7 @@ import trio
 from attrs import define, frozen
 
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, StaleConnection
+from streamwarm.s3.sigv4 import signatures_in
 from streamwarm.send.destination import Body, Media
 
 REFUSAL_BODY_S = 5.0
@@ -34,6 +35,8 @@ class Answer:
     headers: httpx.Headers
     body: bytes
     whole: bool
+    signatures: tuple[str, ...] = ()
+    """What was made of a secret for this request alone. An answer may quote it, and nobody else knows it."""
 
 
 class Outgoing(Protocol):
@@ -91,7 +94,9 @@ async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Ou
             ErrorCode.DELIVERY_UNKNOWN,
             "every byte was sent, but a gateway got no answer in time (HTTP 504): the file may have been delivered",
         )
-    return Answer(response.status_code, response.headers, body, whole)
+    return Answer(
+        response.status_code, response.headers, body, whole, signatures_in(request.headers.get("Authorization", ""))
+    )
 
 
 async def _read(response: httpx.Response, max_bytes: int, *, within_s: float) -> tuple[bytes, bool]:

@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote as percent_encode
+from urllib.parse import urlsplit
 
 import httpx
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import JsonObject, NewJob
+from streamwarm.redact import Redactor, knows_no_secrets, quote
 from streamwarm.retry import parse_retry_after
-from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S, Body, Media
+from streamwarm.send.destination import MAX_REFERENCE_CHARS, UNAUTHORIZED_PAUSE_S, Body, Media
 from streamwarm.send.exchange import Answer, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
 from streamwarm.settings.http import HttpSettings
@@ -27,9 +29,6 @@ ANSWER_BYTES = 64 * 1024
 
 RATE_LIMITED_S = 1.0
 """The cooldown after a 429 without a Retry-After."""
-
-SHORTEST_SECRET = 6
-"""The shortest secret that is searched for in answers. A shorter text occurs in an ETag or a path by chance."""
 
 
 class HttpDestination:
@@ -48,12 +47,13 @@ class HttpDestination:
         client: httpx.AsyncClient,
         *,
         now: Callable[[], float],
+        redact: Redactor = knows_no_secrets,
     ) -> None:
         self.name = name
         self.answer_timeout_s = ANSWER_TIMEOUT_S
         self._method = settings.method
         self._headers = {name: str(value) for name, value in settings.headers.items()}
-        self._secrets = [secret for secret in settings.secrets if len(secret) >= SHORTEST_SECRET]
+        self._redact = redact.also(*settings.secrets)
         parts = urlsplit(settings.url)
         self._origin = httpx.URL(f"{parts.scheme}://{parts.netloc}")
         target = settings.url.partition("://")[2][len(parts.netloc) :]
@@ -93,7 +93,7 @@ class HttpDestination:
             )
             answer = await exchange(self._client, request, upload, max_bytes=ANSWER_BYTES)
         if not 200 <= answer.status < 300:
-            raise read_refusal(answer, now=self._now())
+            raise read_refusal(answer, now=self._now(), redact=self._redact)
         return self._reference(answer)
 
     def _is_dot_segment(self, r2_key: str) -> bool:
@@ -106,20 +106,25 @@ class HttpDestination:
         etag, location = answer.headers.get("ETag", ""), answer.headers.get("Location", "")
         # A query may hold a signature, which must not get into the record.
         for name, value in (("etag", etag), ("location", re.split(r"[?#]", location)[0])):
-            shown = re.fullmatch(r"[!-~]{1,1024}", value) and not re.match(r"[a-z]+://[^/]*@", value)
-            if shown and not any(secret in value for secret in self._secrets):
+            shown = (
+                len(value) <= MAX_REFERENCE_CHARS
+                and re.fullmatch(r"[!-~]+", value)
+                and not re.match(r"[a-z]+://[^/]*@", value)
+            )
+            if shown and not self._redact.carries(value):
                 reference[name] = value
         return reference
 
 
 def _encode(value: str) -> str:
-    return quote(value, safe="")
+    return percent_encode(value, safe="")
 
 
-def read_refusal(answer: Answer, *, now: float) -> DestinationError:
-    """Return the error for an answer other than a success (RFC 9110, section 15). `now` is Unix seconds."""
+def read_refusal(answer: Answer, *, now: float, redact: Callable[[str], str] = knows_no_secrets) -> DestinationError:
+    """Return the error for an answer other than a success (RFC 9110, section 15). `now` is Unix seconds. `redact` masks
+    the secrets in the endpoint's words."""
     status = answer.status
-    said = f"the endpoint answered {status}{_words(answer)}"
+    said = f"the endpoint answered {status}{_words(answer, redact)}"
     retry_after_s = parse_retry_after(answer.headers.get("Retry-After"), now=now)
     if status < 400:
         return DestinationError(
@@ -153,10 +158,10 @@ def read_refusal(answer: Answer, *, now: float) -> DestinationError:
     return DestinationError(ErrorCode.DESTINATION_REFUSED, said)
 
 
-def _words(answer: Answer) -> str:
+def _words(answer: Answer, redact: Callable[[str], str]) -> str:
     """The endpoint's own message, unless it is a page: text or JSON."""
     media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type not in {"text/plain", "application/json", "application/problem+json"}:
         return ""
-    words = " ".join("".join(c if c.isprintable() else " " for c in answer.body.decode("utf-8", "replace")).split())
-    return f": {words[:200]}" if words else ""
+    words = quote(answer.body.decode("utf-8", "replace"), redact)
+    return f": {words}" if words else ""

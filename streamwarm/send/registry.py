@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import httpx
 from attrs import frozen
 
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Destination
 from streamwarm.send.http_destination import HttpDestination
 from streamwarm.send.s3.destination import S3Destination
@@ -35,15 +36,19 @@ class DestinationType:
 
 
 def _telegram(name: str, settings: TelegramSettings, tools: DestinationTools) -> Destination:
-    return TelegramDestination(name, settings, tools.client, make_boundary=partial(tools.token_hex, 16))
+    return TelegramDestination(
+        name, settings, tools.client, make_boundary=partial(tools.token_hex, 16), redact=tools.redact
+    )
 
 
 def _s3(name: str, settings: S3Settings, tools: DestinationTools) -> Destination:
-    return S3Destination(name, settings, tools.client, now=tools.now, new_token=partial(tools.token_hex, 8))
+    return S3Destination(
+        name, settings, tools.client, now=tools.now, new_token=partial(tools.token_hex, 8), redact=tools.redact
+    )
 
 
 def _http(name: str, settings: HttpSettings, tools: DestinationTools) -> Destination:
-    return HttpDestination(name, settings, tools.client, now=tools.now)
+    return HttpDestination(name, settings, tools.client, now=tools.now, redact=tools.redact)
 
 
 TYPES: Mapping[type[DestinationSettings], DestinationType] = {
@@ -66,8 +71,10 @@ async def open_destinations(
     *,
     now: Callable[[], float],
     token_hex: Callable[[int], str],
+    redact: Redactor = knows_no_secrets,
 ) -> AsyncIterator[dict[str, Destination]]:
     """Open the destinations, by name. `now` gives Unix seconds, `token_hex(n)` gives `2 * n` random hex digits.
+    `redact` masks secrets in what is kept or shown of an answer.
 
     Each type has a client of its own, so that a slow destination takes no connection from another type. Guarded
     destinations have a separate client: a connection that is kept alive is not checked again.
@@ -80,6 +87,6 @@ async def open_destinations(
             guarded = kind.guarded(settings)
             if (kind, guarded) not in clients:
                 clients[kind, guarded] = await stack.enter_async_context(open_client(guarded=guarded))
-            tools = DestinationTools(clients[kind, guarded], now, token_hex)
+            tools = DestinationTools(clients[kind, guarded], now, token_hex, redact)
             destinations[name] = kind.build(name, settings, tools)
         yield destinations

@@ -8,8 +8,8 @@ from typing import Any
 from attrs import frozen
 
 from streamwarm.accept.wire.views import rfc3339
+from streamwarm.dispatch.destination_state import DestinationState
 from streamwarm.dispatch.lanes import LaneState
-from streamwarm.dispatch.limits import DestinationState
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.usage import counted_within
 from streamwarm.model import JsonObject

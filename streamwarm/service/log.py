@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from streamwarm.service.open import secrets_in_settings
+from streamwarm.redact import make_redactor
 from streamwarm.settings.schema import Settings
+from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.watch.logs import make_logger
 from streamwarm.watch.observations import Observer
-from streamwarm.watch.redact import make_redactor
 
 
 def logger_for(settings: Settings) -> Observer:

@@ -18,6 +18,7 @@ from streamwarm.accept.intake import Intake
 from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.store import Store
+from streamwarm.backlog.store_watch import StoreWatch
 from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
@@ -27,6 +28,7 @@ from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.source_guard import SourceGuard
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
+from streamwarm.redact import make_redactor
 from streamwarm.send.destination import rates_of
 from streamwarm.service.listeners import ListenerTools, listening
 from streamwarm.service.machine import Machine
@@ -37,12 +39,14 @@ from streamwarm.service.members import (
     Members,
     Membership,
 )
-from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store, secrets_in_settings
+from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.reports import keep_reporting, sum_up
+from streamwarm.service.shutdown import Shutdown as Shutdown  # noqa: PLC0414
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
 from streamwarm.settings.schema import Settings, check_together
+from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.settle.completer import Completer, open_completer
 from streamwarm.settle.publisher import Publisher
 from streamwarm.stream.running import Running
@@ -50,23 +54,6 @@ from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.history import History
 from streamwarm.watch.metrics import Metrics
 from streamwarm.watch.observations import Lifecycle, Observation, Observer, WorkersStarted
-from streamwarm.watch.redact import make_redactor
-
-
-@define
-class Shutdown:
-    """How the service is stopped: `requested` stops claiming and drains, `forced` cancels what still runs."""
-
-    requested: trio.Event = field(factory=trio.Event)
-    forced: trio.Event = field(factory=trio.Event)
-
-    def signal(self) -> None:
-        """The first call drains the service, the second one ends it at once."""
-        (self.forced if self.requested.is_set() else self.requested).set()
-
-    async def cancel_if_forced(self, scope: trio.CancelScope) -> None:
-        await self.forced.wait()
-        scope.cancel()
 
 
 @define
@@ -102,9 +89,9 @@ class _Service:
         ready = ReadyQueue(queue.max_queue, queue.max_wait_s)
         self.limits = Limits({name: rates_of(destination) for name, destination in self.remotes.destinations.items()})
         steady_now = SteadyClock(self.store.now, self.machine.monotonic)
-        source = self.remotes.source
+        source, now = self.remotes.source, self.store.now
         self.dispatcher = Dispatcher(
-            self.store, ready, self.limits, claims, self.store.now, steady_now, self.observe, source.is_cached
+            self.store, ready, self.limits, claims, now, steady_now, self.observe, source.is_cached, source.cached
         )
         new_token, wake = self.machine.new_token, self.dispatcher.wake
         self.source_guard = SourceGuard(self.store, self.limits, source, new_token, wake, self.observe, self.redact)
@@ -174,16 +161,16 @@ async def run_service(
 ) -> None:
     """Serve until `shutdown`, and report the endpoints through `task_status` once clients can connect.
 
-    `membership` says which of several processes this one is. `make_history` makes the memory of the last hour, given
-    the time of the start (Unix seconds); `open_store` opens the store that the settings name. Raises `SettingsError`
-    and, at the start, `StoreUnavailable`.
+    `membership`: which of several processes this is. `make_history` makes the memory of the last hour, given the start
+    (Unix seconds). Raises `SettingsError` and, at the start, `StoreUnavailable`.
     """
     check_together(settings)
     role, metrics, history = membership.role, Metrics(), make_history(machine.now())
-    unreported: deque[Observation] = deque(maxlen=UNREPORTED_MAX)
+    unreported, store_watch = deque[Observation](maxlen=UNREPORTED_MAX), StoreWatch()
 
     def observe_all(observation: Observation) -> None:
         observe(observation)
+        store_watch.note(observation)
         metrics.observe(observation)
         history.observe(observation, machine.now())
         if not role.serves and not isinstance(observation, NOT_REPORTED):
@@ -200,6 +187,7 @@ async def run_service(
             settings, machine.listen, role, service.intake, service.publisher, service.stats, observe_all
         )
         await _start_plumbing(service, plumbing)
+        plumbing.start_soon(store_watch.run, store, observe_all)
         _exchange_reports(service, plumbing, unreported)
         async with listening(listener_tools) as endpoints:
             await _work(service, plumbing, endpoints, task_status)
@@ -210,6 +198,7 @@ async def run_service(
 async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     """Start the tasks that publish events, follow limits, retry, rescue, prune, renew leases and sweep."""
     store, observe, queue = service.store, service.observe, service.settings.queue
+    await store.set_back()  # while the service was down, the clock may have been
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)
@@ -224,6 +213,8 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
             random=service.machine.random,
             observe=observe,
             prune_every_s=prune_interval_s(min(queue.keep_done_s, queue.keep_failed_s)),
+            lease_s=queue.lease_s,
+            surveys=service.membership.role.serves,
             on_queued=service.dispatcher.wake,
             before_rescue=partial(service.running.renew, store),
         )

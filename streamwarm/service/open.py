@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import ModuleType
 from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import asdict, frozen
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import report_abandoned
+from streamwarm.backlog.shared_limits import SourcePause
+from streamwarm.backlog.sqlite import check as sqlite_check
 from streamwarm.backlog.sqlite import file as sqlite_file
-from streamwarm.backlog.sqlite.service_lock import lock_service
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.errors import SettingsError
-from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
 from streamwarm.model import Holder
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import PooledClient, open_client
+from streamwarm.redact import make_redactor
 from streamwarm.s3.sigv4 import SigningKeys
 from streamwarm.send.destination import Destination
 from streamwarm.send.registry import open_destinations
 from streamwarm.service.machine import Machine
-from streamwarm.settings.destinations import secrets_in
+from streamwarm.service.store_lock import lock_when_free
 from streamwarm.settings.schema import PoolSettings, Settings
+from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.watch.observations import Observer, PoolOpened, unobserved
 
 SQLITE = "sqlite:///"
@@ -77,11 +79,13 @@ async def open_store(
             yield store
     elif url.startswith(SQLITE):
         path = url.removeprefix(SQLITE)
-        with lock_service(path) if alone else nullcontext():
-            async with open_sqlite_store(path, now=machine.now, run_sync=machine.run_sync, **names) as store:
-                if alone:
-                    await _rescue_all(store, observe)
-                yield store
+        async with (
+            lock_when_free(path, observe) if alone else nullcontext(),
+            open_sqlite_store(path, now=machine.now, run_sync=machine.run_sync, **names) as store,
+        ):
+            if alone:
+                await _rescue_all(store, observe)
+            yield store
     else:
         opened = _postgres().open_postgres_store(
             url, monotonic=machine.monotonic, run_sync=machine.run_sync, new_name=machine.new_token, **names
@@ -96,17 +100,25 @@ async def _rescue_all(store: Store, observe: Observer) -> None:
 
 
 @asynccontextmanager
-async def locked_store(settings: Settings, machine: Machine, observe: Observer) -> AsyncIterator[None]:
-    """Lock the store for the members that this process starts; they open it with `alone` False. See `open_store`."""
+async def locked_store(settings: Settings, observe: Observer) -> AsyncIterator[Sequence[int]]:
+    """Lock the store for the members that this process starts; they open it with `alone` False. See `open_store`.
+
+    Yields the descriptors that a member must inherit: as long as one process has them, the store is locked. If this
+    process is killed, no other service takes the jobs that its members still run.
+    """
     url = settings.store.url
     if not url.startswith(SQLITE):
-        yield
+        yield ()
         return
-    path = url.removeprefix(SQLITE)
-    with lock_service(path):
+    async with lock_when_free(url.removeprefix(SQLITE), observe) as descriptors:
+        yield descriptors
+
+
+async def rescue_locked(settings: Settings, machine: Machine, observe: Observer) -> None:
+    """Rescue every running job of a store that this process has locked, before it starts members."""
+    if settings.store.url.startswith(SQLITE):
         async with open_store(settings, machine, alone=False) as store:
             await _rescue_all(store, observe)
-        yield
 
 
 def _postgres() -> ModuleType:
@@ -134,35 +146,28 @@ async def migrate_store(settings: Settings, machine: Machine) -> int | None:
 
 
 async def check_store(settings: Settings, machine: Machine) -> str:
-    """Check that the store takes writes, and return that in words. A SQLite file, which a service may have open, is not
-    changed.
+    """Check that the store takes writes, and return that in words. Nothing is changed: no file, no table.
 
-    Raises `StoreUnavailable`.
+    Raises `StoreUnavailable`, also for a schema that `serve` would refuse.
     """
     url = settings.store.url
+    if url == "memory:":
+        return "memory: jobs are lost when the service stops"
     if url.startswith(SQLITE):
-        path = url.removeprefix(SQLITE)
-        return await machine.run_sync(sqlite_file.check_writable, path)
-    async with open_store(settings, machine) as store:
-        await store.check_writable()
-    return "takes writes" if url != "memory:" else "memory: jobs are lost when the service stops"
+        return await machine.run_sync(sqlite_check.check_writable, url.removeprefix(SQLITE))
+    found: str = await machine.run_sync(_postgres().check_writable, url)
+    return found
 
 
-def secrets_in_settings(settings: Settings) -> list[str]:
-    """Every text in the settings that must appear nowhere."""
-    r2 = settings.r2
-    own = [*settings.auth.tokens, *filter(None, (r2.secret_access_key, r2.access_key_id))]
-    return [*own, *_secrets_in_url(settings.store.url), *secrets_in(settings.destinations)]
-
-
-def _secrets_in_url(url: str) -> list[str]:
-    """The password, as it is written in the URL and decoded."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return [url]
-    asked = parse_qs(parts.query).get("password", [])
-    return [secret for written in (parts.password, *asked) if written for secret in {written, unquote(written)}]
+async def stored_source_pause(settings: Settings, machine: Machine) -> SourcePause | None:
+    """Return the pause of the bucket that the store holds, or None. Nothing is changed. Raises `StoreUnavailable`."""
+    url = settings.store.url
+    if url == "memory:":
+        return None
+    if url.startswith(SQLITE):
+        return await machine.run_sync(sqlite_check.source_pause, url.removeprefix(SQLITE))
+    found: SourcePause | None = await machine.run_sync(_postgres().source_pause, url)
+    return found
 
 
 def open_pool(settings: PoolSettings, machine: Machine, *, guarded: bool = False) -> PooledClient:
@@ -202,6 +207,7 @@ async def open_remotes(settings: Settings, machine: Machine, observe: Observer) 
             partial(open_pool, settings.pool, machine),
             now=machine.now,
             token_hex=machine.token_hex,
+            redact=make_redactor(secrets_in_settings(settings)),
         ) as destinations,
     ):
         cache = settings.cache
@@ -278,5 +284,6 @@ async def open_source_client(
             headers_timeout_s=settings.pool.headers_timeout_s,
             body_timeout_s=settings.pool.body_timeout_s,
             observe=observe,
+            redact=make_redactor(secrets_in_settings(settings)),
         )
         yield source, client

@@ -64,6 +64,7 @@ class Stats:
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
             },
+            "odd_rows": self.store.odd_rows(),
             "workers": {
                 "size": self.members.size,
                 "busy": self.members.busy,
@@ -120,6 +121,7 @@ class Stats:
             busy_peak=self.members.busy_peak,
             pool=self.members.pool(self.pool()),
             paused=self._paused(self.steady_now()),
+            odd_rows=self.store.odd_rows(),
         )
 
     def _paused(self, steady_now: float) -> Iterator[tuple[str, str, str]]:

@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 ENVIRONMENT = "the environment"
 
+_UNFILLED = re.compile(r"\$\{\w+\}|(?<!\S)\$[A-Z_][A-Z0-9_]*(?!\S)")
+"""A variable that a shell or a template should have replaced. As a token it would be one that everybody can guess."""
+
 
 def structure_table(cls: type[T], table: Mapping[str, Any], where: str, variables: Mapping[str, str] = {}) -> T:
     """Build an attrs settings class from one table.
@@ -56,12 +59,21 @@ def convert(value: Any, f: attrs.Attribute[Any], where: str) -> Any:
         converted = _CONVERTER.structure(value, cast("type[Any]", f.type))
         if callable(f.validator) and converted is not None:
             f.validator(None, f, converted)
+        _refuse_no_secret(f, converted)
     except BadValue as exc:
         raise SettingsError(f"{where}: {exc}") from None
     except (ValueError, TypeError):
         # Not one of ours: its text may quote the value, which may be a secret.
         raise SettingsError(f"{where}: has the wrong form") from None
     return converted
+
+
+def _refuse_no_secret(f: attrs.Attribute[Any], converted: Any) -> None:
+    """Refuse a secret that is set and empty: a variable that was not filled in. For tokens it would mean no token."""
+    if isinstance(converted, SecretStr) and not converted:
+        raise BadValue("is set and empty; give the secret, or leave the setting out")
+    if converted == () and getattr(f.type, "__args__", ())[:1] == (SecretStr,):
+        raise BadValue("has no token in it, which would let everybody in; add one, or leave the setting out")
 
 
 def build(cls: type[T], values: dict[str, Any], where: str) -> T:
@@ -76,7 +88,9 @@ def build(cls: type[T], values: dict[str, Any], where: str) -> T:
             if values.get(target):
                 raise SettingsError(f"{where}: {target} and {key} are both set; keep one")
             text = _read_secret(values[key], f"{where}: {key}")
-            values[target] = convert(text, fields[target], f"{where}: {key}")
+            if "tokens" in target:
+                text = _without_comments(text)
+            values[target] = convert(text, fields[target], f"{where}: {key}: {values[key]}")
     try:
         return cls(**values)
     except BadValue as exc:  # the values do not go together
@@ -85,9 +99,17 @@ def build(cls: type[T], values: dict[str, Any], where: str) -> T:
 
 def _read_secret(path: Path, where: str) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{where}: {path} cannot be read: {type(exc).__name__}") from exc
+        return path.read_text(encoding="utf-8-sig").strip()  # some editors put a byte order mark first
+    except OSError as exc:
+        raise SettingsError(f"{where}: {path} cannot be read: {exc.strerror}; give a file with the secret") from exc
+    except ValueError as exc:
+        # Not UTF-8, or a path with a NUL. Neither text may be quoted.
+        raise SettingsError(f"{where}: {path} cannot be read: {type(exc).__name__}; it must be UTF-8 text") from None
+
+
+def _without_comments(text: str) -> str:
+    """The lines of a file of tokens that are not comments, which begin with #."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
 def suggest(key: str, known: Mapping[str, Any]) -> str:
@@ -136,7 +158,19 @@ def _to_secret(value: Any, _: Any) -> SecretStr:
         raise BadValue("must be text in quotes")
     if not value.isascii() or not value.isprintable() or value != value.strip():
         raise BadValue("has a space, line break or character that no key or token has")
+    if _UNFILLED.search(value):
+        raise BadValue("has a variable in it, such as ${NAME}, which nothing fills in here; give the secret itself")
     return SecretStr(value)
+
+
+def _to_path(value: Any, _: Any) -> Path:
+    text = _to_str(value, str)
+    if not text.strip():
+        raise BadValue("is set and empty; give a path, or leave the setting out")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise BadValue("begins with a ~ that stands for no user's folder") from None
 
 
 def _to_address(value: Any, _: Any) -> Address:
@@ -156,6 +190,8 @@ def _to_headers(value: Any, _: Any) -> Mapping[str, SecretStr]:
     """A TOML table, or as text (from the environment or a file) one `Name: value` per line."""
     if isinstance(value, str):
         lines = [line.partition(":") for line in value.splitlines() if line.strip()]
+        if not lines:
+            raise BadValue("is set and empty; give headers, or leave the setting out")
         if not all(colon for _, colon, _ in lines):
             raise BadValue("must have one `Name: value` a line")
         value = {name.strip(): text.strip() for name, _, text in lines}
@@ -179,7 +215,7 @@ def _make_converter() -> cattrs.Converter:
         (str, _to_str),
         (SecretStr, _to_secret),
         (Address, _to_address),
-        (Path, lambda value, _: Path(_to_str(value, str)).expanduser()),
+        (Path, _to_path),
     ):
         converter.register_structure_hook(cls, hook)
     converter.register_structure_hook_func(lambda cls: getattr(cls, "__origin__", None) is tuple, _to_tuple)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from attrs import Attribute, field, frozen
 
 from streamwarm.net.addresses import why_not_public
 from streamwarm.settings.checks import BadValue, one_of, split_url
-from streamwarm.settings.placeholders import check_placeholders
+from streamwarm.settings.placeholders import BRACED, check_placeholders
 from streamwarm.settings.secret import SecretStr
 
 _SECRET_WORD = re.compile(r"[A-Za-z0-9._~+/-]{8,}=*")
-_KEY_IN_PATH = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}")
+_KEY_IN_PATH = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}|(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9_-]{16,}")
+_BASIC = re.compile(r"Basic +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
+
+_SCHEME_ALONE = re.compile(r"(?i)bearer|basic|token|digest|apikey")
+"""A header Authorization whose credentials were not filled in."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset(
@@ -62,6 +67,8 @@ def _check_headers(_: object, __: Attribute[Any], value: Mapping[str, SecretStr]
             raise BadValue(f"names {name} twice")
         if not re.fullmatch(r"[ -~]*", text):
             raise BadValue(f"has a line break or a character in {name} that no header can hold")
+        if not text or (name.lower() == "authorization" and _SCHEME_ALONE.fullmatch(text)):
+            raise BadValue(f"has no value in {name}; give it, or leave the header out")
         seen.add(name.lower())
 
 
@@ -97,5 +104,19 @@ class HttpSettings:
         values = [str(text) for name, text in self.headers.items() if name.lower() not in _HARMLESS]
         words = [word for value in values for word in _SECRET_WORD.findall(value)]
         parts = urlsplit(self.url)
-        fixed = [text for _, text in parse_qsl(parts.query) if "{" not in text]
-        return [*values, *words, *fixed, *filter(_KEY_IN_PATH.fullmatch, parts.path.split("/"))]
+        fixed = [piece for _, text in parse_qsl(parts.query) for piece in BRACED.split(text)[::2] if piece]
+        alone = [part for part in parts.query.split("&") if "=" not in part and _KEY_IN_PATH.fullmatch(part)]
+        logins = [login for value in values for login in _basic_login(value)]
+        return [*values, *words, *logins, *fixed, *alone, *filter(_KEY_IN_PATH.fullmatch, parts.path.split("/"))]
+
+
+def _basic_login(value: str) -> list[str]:
+    """User and password, as a server decodes them from `Basic …`, and the password alone."""
+    found = _BASIC.fullmatch(value)
+    if found is None:
+        return []
+    try:
+        login = b64decode(found[1] + "==").decode("utf-8", "replace")
+    except ValueError:
+        return []
+    return [login, login.partition(":")[2]]

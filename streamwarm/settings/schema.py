@@ -54,6 +54,16 @@ class Address(NamedTuple):
 def _check_store_url(_: object, __: Attribute[Any], value: str) -> None:
     if value != "memory:" and not value.startswith(("sqlite:///", "postgresql://")):
         raise BadValue("must be sqlite:///PATH, postgresql://… or memory:")
+    path = value.removeprefix("sqlite:///")
+    if path != value:
+        if path == ":memory:" or path.startswith("file:") or "?" in path:
+            raise BadValue(
+                "must be sqlite:///PATH with the plain path of a file; memory: is a store without one, which forgets"
+            )
+        if not path.strip() or path.endswith(("/", "/.", "/..")) or path in {".", ".."} or not path.isprintable():
+            raise BadValue(
+                "must name a file after sqlite:///, such as sqlite:///streamwarm.db or sqlite:////data/jobs.db"
+            )
 
 
 @frozen(kw_only=True)

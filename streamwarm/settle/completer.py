@@ -132,6 +132,8 @@ class Completer:
 
     def _report(self, finished: Finished, kept: bool) -> None:
         if not kept:
+            if finished.called_off:
+                return
             job = finished.claim.job
             self._observe(LateResult(job.id, job.destination, type(finished.settlement).__name__))
             return

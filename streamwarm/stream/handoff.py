@@ -7,7 +7,7 @@ fetch, so a second HEAD follows: another ETag ends the attempt, as it does while
 from __future__ import annotations
 
 from streamwarm.backlog.settlement import Done
-from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.errors import ErrorCode, SourceError, SourceOffline
 from streamwarm.fetch.source import ObjectInfo, Origin, Source
 from streamwarm.send.destination import FetchingDestination, NotFetched
 from streamwarm.stream.attempt import Attempt
@@ -25,6 +25,8 @@ async def hand_off(attempt: Attempt, source: Source, destination: FetchingDestin
     job, departure = attempt.job, attempt.departure
     try:
         info = await source.head_object(job.r2_key)
+    except SourceOffline:
+        return None  # the destination could not fetch it either; a copy in the cache can be streamed
     except SourceError as error:
         attempt.not_fetched = error.message  # if it cannot be streamed either, that attempt reports why
         return None

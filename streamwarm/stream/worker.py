@@ -97,11 +97,13 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
         finally:
             tools.ended(claim, attempt.departure.departed_at)
             _observe_attempt(attempt, tools.observe)
+            called_off = settlement is None and attempt_scope.cancel_called
             if settlement is None:  # cancelled
                 settlement = _interrupted(attempt, tools)
             # The outcome must reach the completer even if this task is cancelled.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + HANDOVER_S):
-                await tools.finish(Finished(claim, _with_ran(settlement, number, attempt), attempt.elapsed_s))
+                ended = _with_ran(settlement, number, attempt)
+                await tools.finish(Finished(claim, ended, attempt.elapsed_s, called_off))
     if isinstance(settlement, Done):
         await _tidy_up(claim, settlement, tools)
 
@@ -157,7 +159,7 @@ def _interrupted(attempt: Attempt, tools: WorkerTools) -> Settlement:
 def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settlement:
     # Destinations quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
     # JSON can hold halves of characters, which no store takes.
-    error.message = tools.redact(error.message).encode("utf-8", "replace").decode()
+    error.reword(tools.redact(error.message).encode("utf-8", "replace").decode())
     effect = tools.pause(attempt.claim, error) if isinstance(error, DestinationError) and error.pauses else None
     if effect and not effect.job_waits:
         error.retry_after_s = 0.0

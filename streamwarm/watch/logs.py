@@ -15,8 +15,9 @@ from typing import Any, TextIO
 import attrs
 import structlog
 
-from streamwarm.watch import observations
-from streamwarm.watch.redact import redact_value
+from streamwarm.printable import printable
+from streamwarm.redact import redact_value
+from streamwarm.watch import observations, store_news
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -48,6 +49,8 @@ _LINES: dict[type, tuple[str, str]] = {
     observations.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),
     observations.ClientDisconnected: ("debug", "[WEBSOCKET][CLOSED]"),
     observations.StoreTrouble: ("error", "[STORE][TROUBLE]"),
+    store_news.StoreRecovered: ("info", "[STORE][RECOVERED]"),
+    store_news.OddRowFound: ("error", "[STORE][ODD_ROW]"),
     observations.UnexpectedError: ("error", "[UNEXPECTED]"),
     observations.Lifecycle: ("info", "[SERVICE]"),
     observations.ProcessLost: ("error", "[SERVICE][PROCESS_LOST]"),
@@ -70,7 +73,9 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=40)
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), pad_event_to=40, exception_formatter=structlog.dev.plain_traceback
+        )
         if console
         else structlog.processors.JSONRenderer(serializer=lambda fields, **_: _ENCODER.encode(fields))
     )
@@ -80,6 +85,7 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _redactor(redact),
+            *([_for_terminals] if console else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -113,6 +119,17 @@ def _redactor(redact: Redact) -> structlog.typing.Processor:
         return {key: redact_value(redact, value) for key, value in fields.items()}
 
     return process
+
+
+def _for_terminals(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what a terminal would obey. The lines of a traceback stay lines, behind a mark that no other line has."""
+    lines = fields.pop("traceback", None)
+    for name, value in fields.items():
+        if isinstance(value, str):
+            fields[name] = printable(value)
+    if lines is not None:  # the renderer prints what has this name below the line
+        fields["exception"] = "\n".join(f"  | {printable(line)}" for line in lines.rstrip().split("\n"))
+    return fields
 
 
 def _fields(observation: observations.Observation) -> dict[str, Any]:

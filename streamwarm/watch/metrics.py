@@ -54,6 +54,7 @@ class Metrics:
         busy_peak: int,
         pool: Mapping[str, int],
         paused: Iterable[tuple[str, str, str]],
+        odd_rows: int = 0,
     ) -> tuple[bytes, str]:
         """The page and its content type. The arguments are the gauges' current values.
 
@@ -67,6 +68,7 @@ class Metrics:
         for state, count in pool.items():
             self._pool.labels(state).set(count)
         self._oldest.set(oldest_s)
+        self._odd_rows.set(odd_rows)
         self._busy.set(busy)
         self._busy_peak.set(busy_peak)
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
@@ -79,6 +81,7 @@ class Metrics:
             "streamwarm_unknown_outcomes", "Uploads whose answer was lost after the last byte.", registry=r
         )
         self._depth = Gauge("streamwarm_queue_depth", "Stored jobs by state.", ["state"], registry=r)
+        self._odd_rows = Gauge("streamwarm_odd_rows", "Rows of the store that cannot be read.", registry=r)
         self._oldest = Gauge("streamwarm_queue_oldest_seconds", "Age of the oldest queued job.", registry=r)
 
     def _make_transfer_metrics(self) -> None:

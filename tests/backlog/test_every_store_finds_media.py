@@ -9,8 +9,9 @@ import trio
 
 from streamwarm.backlog.settlement import Failed, Retry
 from streamwarm.backlog.store import Store
+from streamwarm.fetch.source import CachedObject
 from streamwarm.model import Kind, NewJob, QueuedJob, State
-from streamwarm.priority import score
+from streamwarm.priority import PausedTime, PausedTimes, score
 from tests.worlds.backlog import TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
 ONE, TWO = "11" * 32, "22" * 32
@@ -175,3 +176,34 @@ async def test_the_jobs_of_paused_destinations_take_up_no_room(store: Store) -> 
     left = [job.destination for job in await store.queued(10, without={"a", "b"})]
     assert sorted(left) == ["a b", "ab"]
     assert [job.destination for job in await store.queued(1, without={"a"})] == ["ab"]
+
+
+async def test_jobs_that_a_copy_can_serve_are_found_wherever_they_are_in_the_queue(store: Store) -> None:
+    await store.push([NewJob("bot", Kind.PHOTO, f"{n}.jpg") for n in range(10)])
+    await store.push(
+        [
+            NewJob("other", Kind.VIDEO, "copy"),
+            NewJob("bot", Kind.VIDEO, "copy", sha256=ONE),
+            NewJob("bot", Kind.DOCUMENT, "copy", sha256=TWO),  # the copy has another digest
+            NewJob("bot", Kind.AUDIO, "elsewhere", sha256=ONE),
+        ]
+    )
+    copies = [CachedObject("copy", ONE), CachedObject("unwanted", TWO)]
+    found = await store.queued(5, copies=copies)
+    assert {(job.destination, job.kind) for job in found} == {("other", Kind.VIDEO), ("bot", Kind.VIDEO)}
+    assert [job.destination for job in await store.queued(5, copies=copies, without=["other"])] == ["bot"]
+    await store.claim([job.id for job in found])
+    assert await store.queued(5, copies=copies) == []
+
+
+async def test_a_pause_does_not_make_jobs_overdue_in_any_store(store: Store, clock) -> None:
+    video = await push_one(store, NewJob("bot", Kind.VIDEO, "old.mp4"))
+    for n in range(3):
+        await push_one(store, NewJob("bot", Kind.PHOTO, f"{n}.jpg", id=f"photo-{n}"))
+    queued_at = clock.at
+    clock.at += 1000
+    await push_one(store, NewJob("bot", Kind.PHOTO, "new.jpg", id="new"))
+    assert "new" not in [job.id for job in await store.queued(4)]
+    paused = PausedTimes(PausedTime(((queued_at + 1, queued_at + 999),)))
+    assert (await store.queued(4, paused=paused))[0].id == "new"
+    assert video.id not in [job.id for job in await store.queued(4, paused=paused)]

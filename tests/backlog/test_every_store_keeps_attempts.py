@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 
 from streamwarm.backlog.core.attempts import KEPT_ATTEMPTS
 from streamwarm.backlog.settlement import Failed, Ran, Release, Retry
 from streamwarm.backlog.store import Action, Store
-from streamwarm.errors import ErrorCode
+from streamwarm.errors import AttemptError, ErrorCode
 from streamwarm.model import LOCAL, AttemptRecord, Outcome, State
-from streamwarm.retry import PATIENCE_S
+from streamwarm.retry import PATIENCE_S, RENEWED_ATTEMPTS
+from streamwarm.stream.outcome import after_failure
 from tests.worlds.backlog import LOST, TIMED_OUT, claim_one, done, photo, push_one, start, view, warm
 
 RAN = Ran(worker=3, lane="-1001", bytes=77)
@@ -185,3 +187,50 @@ async def test_a_process_that_dies_in_an_outage_does_not_end_the_jobs_that_wait_
     clock.at = first_at + PATIENCE_S
     assert (await store.rescue(everything=True)).queued == 0
     assert (await view(store, job_id)).state is State.FAILED
+
+
+async def fail_again(store: Store, clock, job_id: str) -> bool:
+    """Make an attempt that fails by a time-out, as a worker does. Returns False if the job has failed for good."""
+    claim = await claim_one(store, job_id)
+    settlement = after_failure(
+        claim,
+        AttemptError(ErrorCode.TIMEOUT, "no byte for 60 s"),
+        on_unknown="retry",
+        max_attempts=3,
+        now=clock.at,
+        random=0.5,
+    )
+    await store.settle([settlement])
+    if not isinstance(settlement, Retry):
+        return False
+    clock.at = settlement.retry_at
+    await store.wake_due()
+    return True
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_a_second_outage_hours_later_has_fifteen_minutes_of_its_own(store: Store, clock, stopped: bool) -> None:
+    """Between the outages the service was stopped, or the job was queued behind others."""
+    job_id = (await push_one(store, photo())).id
+    first_at = clock.at
+    while clock.at < first_at + 60:
+        assert await fail_again(store, clock, job_id)
+    claim = await claim_one(store, job_id)
+    await store.settle([Retry(claim.lease, TIMED_OUT, clock.at + 100)])
+    clock.at += 3 * 3600 if stopped else 100
+    await store.wake_due()
+    clock.at += 0 if stopped else 3 * 3600
+    second_at = clock.at
+    while clock.at < second_at + PATIENCE_S - 300:
+        assert await fail_again(store, clock, job_id)
+
+
+async def test_an_object_that_is_broken_for_good_fails_though_hours_lie_between_its_attempts(
+    store: Store, clock
+) -> None:
+    job_id = (await push_one(store, photo())).id
+    attempts = 1
+    while await fail_again(store, clock, job_id):
+        clock.at += 2 * 3600
+        attempts += 1
+        assert attempts <= RENEWED_ATTEMPTS + 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamwarm.backlog.settlement import Retry
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SourcePause, UserPause
 from streamwarm.backlog.store import Store
 from tests.worlds.backlog import TIMED_OUT, Clock, OpenStore, photo, start
 
@@ -90,3 +90,9 @@ async def test_all_of_it_outlives_the_service(open_sqlite: OpenStore, clock: Clo
     assert all((kept.pauses, kept.resumes, kept.moved_lanes, kept.cooldowns))
     async with open_sqlite() as store:
         assert await store.shared_limits() == kept
+
+
+async def test_the_pause_of_the_bucket_can_be_read_without_a_write(store: Store, clock: Clock) -> None:
+    assert (await store.shared_limits()).source is None
+    await store.pause_source("SignatureDoesNotMatch")
+    assert (await store.shared_limits()).source == SourcePause("SignatureDoesNotMatch", clock.at)

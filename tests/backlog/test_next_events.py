@@ -7,10 +7,11 @@ from math import inf
 import trio
 from attrs import define, field
 
+from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.store import Action
-from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import Operation, T, TransactionalStore
 from tests.worlds.backlog import numbered, photo
 
 

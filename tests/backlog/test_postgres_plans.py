@@ -15,7 +15,9 @@ from tests.worlds.postgres import PostgresServer
 
 SMALL_TABLES = {
     "count_processes",
+    "correct_counters",
     "counter",
+    "delete_counts",
     "delete_processes",
     "drop_old_writers",
     "job_counts",
@@ -24,7 +26,9 @@ SMALL_TABLES = {
     "mends",
     "moved_lanes",
     "pauses",
+    "probe_tables",
     "silences",
+    "wrong_counters",
 }
 SORTED_RESULTS = {
     "newest_jobs_in_places",

@@ -130,5 +130,6 @@ async def test_a_store_that_is_out_is_told_and_asked_again(
         "wake",
         "rescue",
         "prune",
+        "survey",
     }
     assert len(told) < 100

@@ -202,7 +202,8 @@ def plan(connection: sqlite3.Connection, query: str) -> str:
     return " ".join(row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", named))
 
 
-SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "pauses", "silences"}
+SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "pauses", "probe_tables", "silences"}
+ONCE_AT_THE_START = {"counted_jobs"}
 
 
 @pytest.fixture
@@ -219,7 +220,7 @@ def test_a_ready_record_is_one_index_read(schema: Callable[[str], str]) -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(load_queries("sqlite")) - SMALL_TABLES))
+@pytest.mark.parametrize("name", sorted(set(load_queries("sqlite")) - SMALL_TABLES - ONCE_AT_THE_START))
 def test_no_query_scans_or_sorts_a_table_that_grows(schema: Callable[[str], str], name: str) -> None:
     query = load_queries("sqlite")[name]
     if not query.startswith("SELECT"):

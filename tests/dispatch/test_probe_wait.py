@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamwarm.dispatch.source_guard import PROBE_S, probe_wait_s
+from streamwarm.dispatch.source_health import PROBE_S, probe_wait_s
 
 
 @pytest.mark.parametrize("refused", [True, False])

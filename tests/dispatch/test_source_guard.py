@@ -2,78 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from itertools import pairwise
 
 import trio
-from attrs import Factory, define
 
-from streamwarm.backlog.store import Store
-from streamwarm.dispatch.limits import Limits
-from streamwarm.dispatch.source_guard import LEASE_S, PROBE_S, SourceGuard
+from streamwarm.dispatch.source_guard import LEASE_S
+from streamwarm.dispatch.source_health import PROBE_S
 from streamwarm.errors import Blame, ErrorCode, SourceError
-from streamwarm.fetch.source import Source
 from streamwarm.watch.observations import SourcePaused, SourceResumed
 from tests.worlds.failing_store import memory_store
-
-
-def refused() -> SourceError:
-    return SourceError(ErrorCode.SOURCE_REFUSED, "SignatureDoesNotMatch", permanent=False, blame=Blame.BUCKET)
-
-
-def passing() -> SourceError:
-    return SourceError(ErrorCode.SOURCE_UNAVAILABLE, "503")
-
-
-@define
-class Bucket(Source):
-    """A bucket that answers every probe with `error`, if there is one."""
-
-    error: SourceError | None = None
-    probed_at: list[float] = Factory(list)
-    takes_s: float = 0.0
-    offline: bool = False
-
-    def set_offline(self, offline: bool) -> None:
-        self.offline = offline
-
-    async def probe(self) -> None:
-        self.probed_at.append(trio.current_time())
-        await trio.sleep(self.takes_s)
-        if self.error is not None:
-            raise self.error
-
-
-@define
-class Process:
-    guard: SourceGuard
-    limits: Limits
-    store: Store
-    observed: list[Any]
-    wakes: list[None]
-
-    @property
-    def paused(self) -> str | None:
-        return self.limits.source_pause.reason if self.limits.source_pause else None
-
-    async def follow(self) -> None:
-        read_at = trio.current_time()
-        self.guard.follow(await self.store.shared_limits(), read_at)
-
-
-def process(store: Store, bucket: Bucket, name: str = "one") -> Process:
-    limits, observed, wakes = Limits(), list[Any](), list[None]()
-    guard = SourceGuard(store, limits, bucket, lambda: name, lambda: wakes.append(None), observed.append, str)
-    return Process(guard, limits, store, observed, wakes)
-
-
-@asynccontextmanager
-async def running(one: Process) -> AsyncIterator[trio.CancelScope]:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(one.guard.run)
-        yield nursery.cancel_scope
-        nursery.cancel_scope.cancel()
+from tests.worlds.source_guard import Bucket, Process, passing, process, refused, running
 
 
 async def test_a_refused_key_pauses_the_bucket_and_is_no_jobs_fault(autojump_clock: trio.abc.Clock) -> None:
@@ -116,11 +54,13 @@ async def test_a_users_resume_during_a_probe_is_not_missed(autojump_clock: trio.
         one = process(store, bucket)
         async with running(one):
             await one.guard.is_of_the_bucket(refused())
-            await trio.sleep(2)  # a probe is under way
+            await trio.sleep(PROBE_S + 2)  # a probe is under way
+            assert len(bucket.probed_at) == 2
             await store.resume(None)
             await one.follow()
+            await trio.sleep(4)  # it has failed
             bucket.error = None
-            await trio.sleep(20)
+            await trio.sleep(5)
             assert one.paused is None
 
 
@@ -193,14 +133,17 @@ async def test_a_user_who_resumes_the_service_has_the_bucket_probed_at_once(auto
 async def test_one_process_probes_for_all_and_another_takes_over_if_it_dies(autojump_clock: trio.abc.Clock) -> None:
     async with memory_store() as store:
         bucket = Bucket(refused())
-        one, other = process(store, bucket, "one"), process(store, bucket, "other")
+        one, other = process(store, bucket, "one", of=2), process(store, bucket, "other", of=2)
         async with running(other):
             async with running(one):
+                await other.follow()
                 await one.guard.is_of_the_bucket(refused())
                 await other.follow()
                 assert other.paused == one.paused
-                await trio.sleep(3 * PROBE_S)
-                assert len(bucket.probed_at) <= 5
+                await trio.sleep(10 * PROBE_S)
+                assert 9 <= len(bucket.probed_at) <= 11
+                gaps = [late - early for early, late in pairwise(bucket.probed_at)]
+                assert min(gaps) >= PROBE_S
             bucket.error = None  # and the first process is gone
             await trio.sleep(LEASE_S + 2 * PROBE_S)
             assert other.paused is None
@@ -212,8 +155,8 @@ async def test_one_process_probes_for_all_and_another_takes_over_if_it_dies(auto
 async def test_one_host_with_a_wrong_clock_stops_no_other_for_long(autojump_clock: trio.abc.Clock) -> None:
     """Its own findings hold for itself alone, once another host can read the bucket."""
     async with memory_store() as store:
-        ill = process(store, Bucket(refused()), "ill")
-        well = process(store, Bucket(), "well")
+        ill = process(store, Bucket(refused()), "ill", of=2)
+        well = process(store, Bucket(), "well", of=2)
 
         async def follow(one: Process) -> None:
             while True:

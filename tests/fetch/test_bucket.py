@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import ListedObject
 from streamwarm.s3.sigv4 import object_path
 from tests.worlds.scripted_bucket import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
 
 import pytest
 import trio
@@ -17,6 +16,7 @@ from tests.worlds.scripted_bucket import (
     Rig,
     Script,
     answering,
+    by_path,
     chunked,
     first_then,
     head,
@@ -39,17 +39,6 @@ async def refusal(broken: Rig, r2_key: str = "media/a.mp4") -> SourceError:
     with pytest.raises(SourceError) as caught:
         await broken.read(r2_key)
     return caught.value
-
-
-def by_path(scripts: Mapping[str, Script]) -> Script:
-    """A script for each object, by the end of its path; `?` stands for a listing."""
-
-    async def script(asked: Asked, stream: trio.SocketStream) -> None:
-        path = asked.target.decode()
-        found = scripts["?"] if "list-type" in path else next(s for end, s in scripts.items() if path.endswith(end))
-        await found(asked, stream)
-
-    return script
 
 
 async def pieces_before_the_end(broken: Rig) -> tuple[bytes, SourceError]:

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.s3.sigv4 import SigningKeys
 from tests.worlds.scripted_bucket import (

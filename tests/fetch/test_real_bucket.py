@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path

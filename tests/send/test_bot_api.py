@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
 from streamwarm.model import Kind
+from streamwarm.redact import make_redactor
 from streamwarm.send.telegram import bot_api
 
 
@@ -171,3 +172,33 @@ def test_limits_are_telegrams() -> None:
     assert bot_api.max_bytes(Kind.PHOTO, local_server=True) == 10_000_000
     assert bot_api.max_bytes(Kind.VIDEO, local_server=False) == 50_000_000
     assert bot_api.max_bytes(Kind.VIDEO, local_server=True) == 2_000_000_000
+
+
+TOO_LONG = ["x" * 1025, "x" * 900_000]
+CANARY_CODED = ["canary-0123456789", "canary%2D0123456789", "Y2FuYXJ5LTAxMjM0NTY3ODk="]
+
+
+@pytest.mark.parametrize("name", ["file_id", "file_unique_id"])
+@pytest.mark.parametrize("value", [*TOO_LONG, "a b", "é", "\x1b[2J", *CANARY_CODED])
+def test_an_id_that_cannot_be_kept_is_refused_and_never_sent_again(name: str, value: str) -> None:
+    body = message(document={"file_id": "AgAC", "file_unique_id": "u", name: value})
+    with pytest.raises(DestinationError) as caught:
+        bot_api.read_reply(200, body, redact=make_redactor(["canary-0123456789"]))
+    assert caught.value.code is ErrorCode.DELIVERY_UNKNOWN
+    assert caught.value.permanent  # another attempt would send the file once more, for the same answer
+    assert name in caught.value.message
+    assert len(caught.value.message) < 300
+    assert "canary" not in caught.value.message
+
+
+def test_an_id_as_long_as_is_allowed_is_kept_whole() -> None:
+    reply = bot_api.read_reply(200, message(document={"file_id": "x" * 1024, "file_unique_id": "u"}))
+    assert reply.file_id == "x" * 1024
+
+
+def test_a_number_that_no_store_can_hold_is_not_kept() -> None:
+    body = message(document={"file_id": "AgAC"}).replace(b'"ok"', b'"_": 0, "ok"')
+    huge = json.loads(body)
+    huge["result"] |= {"message_id": 10**30, "chat": {"id": -(10**30)}}
+    reply = bot_api.read_reply(200, json.dumps(huge).encode())
+    assert (reply.chat_id, reply.message_id) == (0, 0)

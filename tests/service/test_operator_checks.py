@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 from attrs import evolve
 
+from streamwarm.backlog.shared_limits import SourcePause
 from streamwarm.sandbox.object_store import ObjectStore
 from tests.worlds.command_line import cli
 from tests.worlds.operator import operating
@@ -118,3 +120,17 @@ async def test_a_check_survives_a_bucket_with_an_absurd_date(date: str, tmp_path
     clock = next(line for line in told.json() if line["check"] == "clock")
     assert clock["ok"] in {True, False}
     assert "Traceback" not in told.out + told.err
+
+
+async def test_check_tells_of_a_paused_bucket_and_changes_nothing(object_store: ObjectStore, tmp_path: Path) -> None:
+    config = write_config(tmp_path, object_store, {})
+    assert (await cli("migrate", "--config", str(config))).code == 0
+    pause = SourcePause("the server answered 403 ExpiredToken", since=1_772_366_405.0)
+    with closing(sqlite3.connect(tmp_path / "streamwarm.db", isolation_level=None)) as store:
+        store.execute("INSERT INTO leases VALUES ('source', 'holder', 9e9, ?)", (pause.as_place(),))
+        before = "\n".join(store.iterdump())
+        told = await cli("check", "--json", "--config", str(config))
+        assert "\n".join(store.iterdump()) == before
+    (found,) = [line for line in told.json() if line["check"] == "bucket: pause"]
+    for words in ("ExpiredToken", "2026-03-01T12:00:05", "streamwarm resume"):
+        assert words in found["detail"]

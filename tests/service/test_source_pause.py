@@ -9,7 +9,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from streamwarm.fetch.r2 import PROBE_KEYS
+from streamwarm.fetch.probe import PROBE_KEYS
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings.schema import StoreSettings
 from tests.worlds.bucket_gate import bucket_gate

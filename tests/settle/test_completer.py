@@ -143,3 +143,14 @@ async def test_an_attempt_given_back_is_queued_at_once_and_told_as_no_failure(au
         assert job is not None
         assert (job.state, job.attempt) == (State.QUEUED, 0)
         assert observed == []
+
+
+async def test_an_attempt_whose_job_was_cancelled_is_no_late_result(autojump_clock: MockClock) -> None:
+    observed: list[Observation] = []
+    async with memory_store() as store:
+        claims = await claimed(store)
+        await store.cancel(claims[0].job.id)
+        async with open_completer(store, now=now, observe=observed.append) as completer:
+            await completer.finish(Finished(claims[0], Release(claims[0].lease), 1.0, called_off=True))
+        assert await states(store, claims) == [State.CANCELLED]
+        assert observed == []

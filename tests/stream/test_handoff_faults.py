@@ -246,3 +246,14 @@ async def test_an_answer_that_quotes_the_signed_address_tells_it_to_nobody(answe
         assert len(server.signature) == 64
         assert not server.is_leaked_in(repr((caught.value, caught.value.message, caught.value.args)))
         assert not server.is_leaked_in("".join(traceback.format_exception(caught.value)))
+
+
+async def test_a_paused_bucket_is_asked_for_nothing_by_a_hand_off() -> None:
+    async with world(film(), telegram=AUTO) as w:
+        w.bucket_rig.source.set_offline(True)
+        finished = await w.work(VIDEO)
+        assert isinstance(finished.settlement, Retry)
+        assert "paused" in finished.settlement.error.message
+        assert w.bucket_rig.bucket.asked == []
+        assert len(w.emulator.deliveries) == 0
+        assert not any(isinstance(seen, HandoffRefused) for seen in w.observed)

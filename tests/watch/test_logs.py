@@ -8,12 +8,13 @@ import logging
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
+from streamwarm.redact import make_redactor
 from streamwarm.watch import observations
 from streamwarm.watch.logs import make_logger
-from streamwarm.watch.redact import make_redactor
 
 CANARY = "canary-4f1c9d2e"
 ABOUT: dict[str, Any] = {"id": "job-1", "destination": "mybot", "kind": Kind.VIDEO, "r2_key": "media/a.mp4"}
@@ -155,3 +156,34 @@ def test_lines_of_processes_that_share_a_log_never_run_together(form: str) -> No
     observe(FAILED)
     assert len(log.writes) == 2
     assert all(line.endswith(b"\n") for line in log.writes)
+
+
+HOSTILE = (
+    "".join(
+        map(
+            chr,
+            [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)],
+        )
+    )
+    + "\ud800"
+)
+
+
+@pytest.mark.parametrize("name", ["id", "destination", "r2_key", "message"])
+def test_a_terminal_obeys_nothing_that_stands_in_a_line_whatever_field_it_stands_in(name: str) -> None:
+    text = logged(evolve(FAILED, **{name: f"a{HOSTILE}b"}), "console")
+    assert text.isascii()
+    assert text.removesuffix("\n").isprintable()
+    assert "\\x1b" in text
+    assert "\\u202e" in text
+
+
+def test_an_exception_cannot_forge_a_line_of_the_console_log() -> None:
+    try:
+        raise ValueError(f"first\n2026-01-01T00:00:00Z [info     ] forged{HOSTILE}")
+    except ValueError as exc:
+        text = logged(observations.UnexpectedError("testing", exc), "console")
+    first, *others = text.removesuffix("\n").split("\n")
+    assert first.isprintable()
+    assert all(line.startswith("  | ") and line.isprintable() for line in others)
+    assert any("forged" in line for line in others)

@@ -27,6 +27,7 @@ from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Job
 from streamwarm.net.backend import Backend
 from streamwarm.net.pool import PooledClient, open_client
+from streamwarm.redact import make_redactor
 from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.sandbox.object_store import ObjectStore
@@ -34,7 +35,6 @@ from streamwarm.send import registry
 from streamwarm.send.destination import Destination
 from streamwarm.settings import destinations as settings_types
 from streamwarm.stream.transfer import transfer
-from streamwarm.watch.redact import make_redactor
 from tests.worlds.http_sink import FaultProxy, HttpSink, refusal, serving
 from tests.worlds.scripted_bucket import NO_TLS, Rig, Script, holding, rig
 from tests.worlds.stream import CHAT, TOKEN, Worked, new_attempt, work_once

@@ -14,10 +14,14 @@ from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.ready_queue import ReadyQueue
 from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.fetch.source import CachedObject
 from streamwarm.model import Claim, Job, Kind, NewJob
 from streamwarm.send.destination import Rates
 from streamwarm.watch.observations import Observation
 from tests.worlds.failing_store import FailingStore, memory_store, now
+
+DIGEST = "ab" * 32
+"""That of every object in the cache."""
 
 
 @define
@@ -76,7 +80,10 @@ async def world(
         failing = FailingStore(store, **trouble)
         claims, worker_claims = trio.open_memory_channel[Claim](0)
         queue, limits = ReadyQueue(max_queue, 900.0), Limits(rates or {})
-        dispatcher = Dispatcher(failing, queue, limits, claims, now, now, observed.append, cached.__contains__)
+        copies = [CachedObject(key, DIGEST) for key in cached]
+        dispatcher = Dispatcher(
+            failing, queue, limits, claims, now, now, observed.append, cached.__contains__, lambda: copies
+        )
         with trio.fail_after(3600):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(dispatcher.run)

@@ -54,6 +54,9 @@ class FailingStore:
     delay_s: dict[str, float] = field(factory=dict)
     calls: Counter[str] = field(factory=Counter)
 
+    def now(self) -> float:
+        return float(self.store.now())
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
 

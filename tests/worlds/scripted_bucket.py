@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
@@ -13,7 +13,7 @@ from attrs import Factory, define, frozen
 from trio.testing import MockClock
 
 from streamwarm.errors import SourceError
-from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.net.pool import open_client
 from streamwarm.s3.sigv4 import SigningKeys
@@ -222,3 +222,14 @@ async def refusal(script: Script, r2_key: str = "media/a.mp4") -> SourceError:
 
 def s3_error(code: str, message: str = "no") -> bytes:
     return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+def by_path(scripts: Mapping[str, Script]) -> Script:
+    """A script for each object, by the end of its path; `?` stands for a listing."""
+
+    async def script(asked: Asked, stream: trio.SocketStream) -> None:
+        path = asked.target.decode()
+        found = scripts["?"] if "list-type" in path else next(s for end, s in scripts.items() if path.endswith(end))
+        await found(asked, stream)
+
+    return script

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -110,7 +110,7 @@ class World:
         self,
         job: Job = JOB,
         *,
-        stop_when: Callable[[], bool] = lambda: False,
+        stop_when: Callable[[], bool] | None = None,
         note_departure: NoteDeparture = noted,
     ) -> Worked:
         return await work_once(
@@ -137,6 +137,11 @@ def new_attempt(job: Job, destination: Destination) -> Attempt:
 
 async def depart_at_once(_: object, __: int) -> float:
     return trio.current_time()
+
+
+async def never(_: SourceError) -> bool:
+    """The source guard's `is_of_the_bucket` where the bucket is well."""
+    return False
 
 
 async def _forget_move(_: Claim, __: str) -> None:
@@ -183,8 +188,9 @@ async def work_once(
     body_timeout_s: float,
     observe: Observer = unobserved,
     redact: Callable[[str], str] = str,
-    stop_when: Callable[[], bool] = lambda: False,
+    stop_when: Callable[[], bool] | None = None,
     note_departure: NoteDeparture = noted,
+    is_of_the_bucket: Callable[[SourceError], Awaitable[bool]] = never,
 ) -> Worked:
     """A worker's one attempt at the job, cancelled at `stop_when` as a service that stops at once cancels it."""
     finished: list[Finished] = []
@@ -193,9 +199,6 @@ async def work_once(
     def pause(_: Claim, error: DestinationError) -> PauseEffect:
         pauses.append(error)
         return PauseEffect(job_waits=True)
-
-    async def is_of_the_bucket(_: SourceError) -> bool:
-        return False
 
     async def finish(one: Finished) -> None:
         finished.append(one)
@@ -224,9 +227,9 @@ async def work_once(
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_worker, 1, worker_claims, tools)
-        while not finished and not stop_when():
+        while stop_when and not finished and not stop_when():
             await trio.sleep(0.01)
-        if not finished:
+        if stop_when and not finished:
             nursery.cancel_scope.cancel()
     return Worked(finished[0], pauses)
 

@@ -43,14 +43,19 @@ _ANSWERS = {
 
 @define(eq=False)
 class Trouble:
-    """One trouble of one bucket. `began_at` and `ended_at` are on the run's clock, None before they come."""
+    """One trouble of one bucket. `began_at` and `ended_at` are on the run's clock, None before they come. `refusals`
+    has the time and the first line of each request that was refused."""
 
     kind: TroubleKind
     seconds: float
-    refused: int = 0
+    refusals: list[tuple[float, str]] = field(factory=list)
     began_at: float | None = None
     ended_at: float | None = None
     _where: tuple[str, int] = field(default=("", 0), init=False)
+
+    @property
+    def refused(self) -> int:
+        return len(self.refusals)
 
     @property
     def is_on(self) -> bool:
@@ -99,18 +104,18 @@ class Trouble:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             while piece := await client.receive_some(PIECE_BYTES):
                 if self.is_on:
-                    await client.send_all(self._refusal(piece.startswith(b"HEAD ")))
+                    await client.send_all(self._refusal(piece.partition(b"\r\n")[0].decode("latin-1")))
                 else:
                     await bucket.send_all(piece)
         both.cancel()
 
-    def _refusal(self, is_head: bool) -> bytes:
+    def _refusal(self, line: str) -> bytes:
         answers = _ANSWERS[self.kind]
         status, code, message = answers[self.refused % len(answers)]
-        self.refused += 1
+        self.refusals.append((trio.current_time(), line))
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        return head if is_head else head + body
+        return head if line.startswith("HEAD ") else head + body
 
 
 async def _forward(bucket: trio.SocketStream, client: trio.SocketStream, both: trio.CancelScope) -> None:

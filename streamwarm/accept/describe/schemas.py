@@ -201,9 +201,10 @@ SCHEMAS: dict[str, Any] = {
                     required=("type", "queue", "paused"),
                 ),
             },
+            "odd_rows": _COUNT,
             "history": ref("History"),
         },
-        required=("at", "paused", "source", "queue", "workers", "pool", "cache", "destinations", "history"),
+        required=("at", "paused", "source", "queue", "odd_rows", "workers", "pool", "cache", "destinations", "history"),
     ),
     "History": _object(
         {

@@ -24,6 +24,7 @@ class Reason(_Wire, Enum):
     DRAINING = _Wire("draining", -32004, 503)
     RATE_LIMITED = _Wire("rate_limited", -32005, 429)
     STORE_UNAVAILABLE = _Wire("store_unavailable", -32006, 503)
+    UNREADABLE = _Wire("unreadable", -32007, 409)
 
 
 class CallRefusedError(Exception):

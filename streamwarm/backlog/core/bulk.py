@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.lifecycle import CANCELLABLE, RETRYABLE
-from streamwarm.backlog.core.operations import apply, delete_jobs, list_jobs
+from streamwarm.backlog.core.operations import apply, delete_jobs, list_jobs, stored_of
 from streamwarm.backlog.core.tables import JobTable, MediaQuery, Tables
-from streamwarm.backlog.core.transitions import StoredJob, cancelled, requeued
+from streamwarm.backlog.core.transitions import StoredJob, cancelled, requeued, woken
 from streamwarm.backlog.store import Action, Changed, Filter
 from streamwarm.model import Job, State
 
 
 def change_one(tables: Tables, now: float, action: Action, job_id: str) -> Job | None:
-    """Returns the job as it is afterwards, changed or not, or None if no job has this id."""
+    """Returns the job as it is afterwards, changed or not, or None if no job has this id. Raises `UnreadableRow`."""
     _lock_keys(tables.jobs, action)
-    stored = tables.jobs.lock({job_id}).get(job_id)
+    stored = stored_of(tables.jobs.lock({job_id}), tables.jobs, job_id)
     if stored is None:
         return None
     changed = _CHANGES[action](tables, now, [stored])
@@ -24,10 +24,15 @@ def change_one(tables: Tables, now: float, action: Action, job_id: str) -> Job |
 
 
 def change_each(tables: Tables, now: float, action: Action, job_ids: Sequence[str]) -> Changed:
+    """Rows that cannot be read match and stay as they are. Raises `UnreadableRow` if there are no others."""
     _lock_keys(tables.jobs, action)
     found = tables.jobs.lock(set(job_ids))
     jobs = [found[job_id] for job_id in dict.fromkeys(job_ids) if job_id in found]
-    return Changed(_CHANGES[action](tables, now, jobs), matched=len(jobs))
+    odd = tables.jobs.odd
+    unreadable = [job_id for job_id in set(job_ids) - found.keys() if odd.why("jobs", id=job_id)] if len(odd) else []
+    if unreadable and not jobs:
+        odd.refuse("jobs", id=min(unreadable))
+    return Changed(_CHANGES[action](tables, now, jobs), matched=len(jobs) + len(unreadable))
 
 
 def change_all(tables: Tables, now: float, action: Action, which: Filter, *, limit: int, after: int | None) -> Changed:
@@ -46,7 +51,10 @@ def _lock_keys(jobs: JobTable, action: Action) -> None:
 
 
 def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
-    """Queue them again. If several are for the same media, only the first is; if the media is warm, none is."""
+    """Queue them again. If several are for the same media, only the first is; if the media is warm, none is. A waiting
+    job is due now."""
+    due = [woken(stored, now) for stored in jobs if stored.job.state is State.WAITING]
+    apply(tables, due)
     candidates = [stored for stored in jobs if stored.job.state in RETRYABLE]
     keys = {stored.job.media_key for stored in candidates}
     owners = {key: stored.job.id for key, stored in tables.jobs.live(keys).items()}
@@ -58,7 +66,7 @@ def _retry(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:
         if key not in warm and owners.setdefault(key, stored.job.id) == stored.job.id:
             changed.append(requeued(stored, now))
     apply(tables, changed)
-    return [stored.job for stored in changed]
+    return [stored.job for stored in (*due, *changed)]
 
 
 def _cancel(tables: Tables, now: float, jobs: Sequence[StoredJob]) -> list[Job]:

@@ -9,15 +9,12 @@ and deletion.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
-
-from attrs import evolve
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.core.ordering import bands_by_right, fair_shares, rank
 from streamwarm.backlog.core.push_plan import Known, plan_push
-from streamwarm.backlog.core.tables import JobTable, MediaStatus, MediaTable, SharedTable, Tables
+from streamwarm.backlog.core.tables import JobTable, MediaStatus, MediaTable, Tables
 from streamwarm.backlog.core.transitions import (
     StoredJob,
     claimed,
@@ -28,9 +25,9 @@ from streamwarm.backlog.core.transitions import (
     woken,
 )
 from streamwarm.backlog.settlement import Done, Retry, Settlement
-from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
 from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
-from streamwarm.model import AttemptRecord, Claim, Holder, Job, Lease, NewJob, QueuedJob, State, WarmRecord
+from streamwarm.errors import is_listed
+from streamwarm.model import AttemptRecord, Claim, Holder, Job, Lease, MediaKey, NewJob, State, WarmRecord
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,
@@ -42,18 +39,33 @@ _STATUS_AFTER = {
 record instead."""
 
 
+def job_of(jobs: JobTable, job_id: str) -> Job | None:
+    """The job, or None if no job has this id. Raises `UnreadableRow`."""
+    stored = stored_of(jobs.by_id({job_id}), jobs, job_id)
+    return None if stored is None else stored.job
+
+
+def stored_of(found: Mapping[str, StoredJob], jobs: JobTable, job_id: str) -> StoredJob | None:
+    """The job among those that were `found`. Raises `UnreadableRow` if it exists and is not among them."""
+    stored = found.get(job_id)
+    if stored is None:
+        jobs.odd.refuse("jobs", id=job_id)
+    return stored
+
+
 def push(
     tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreBounds
 ) -> list[Pushed | Refused]:
     keys = {job.media_key for job in jobs}
     tables.jobs.lock_media_keys()
     known = Known(
-        by_id=tables.jobs.lock(set(ids)),
+        by_id=(by_id := tables.jobs.lock(set(ids))),
         # Live before warm: both reads find a job that ends between them. The other way round, neither would.
-        live=tables.jobs.live(keys),
+        live=(live := tables.jobs.live(keys)),
         warm=tables.media.ready(keys),
         room=max(0, limits.max_pending - tables.jobs.pending_count()),
         last_seq=tables.jobs.last_job_seq(),
+        unreadable=_unreadable(tables.jobs, set(ids) - by_id.keys(), keys - live.keys()),
     )
     plan = plan_push(jobs, ids, known, now=now)
     tables.jobs.insert(plan.added)
@@ -62,33 +74,20 @@ def push(
     return plan.answers
 
 
+def _unreadable(jobs: JobTable, ids: Collection[str], keys: Collection[MediaKey]) -> dict[str | MediaKey, str]:
+    """Why a new job cannot be stored under this id, or for this media: the row of another one cannot be read."""
+    if not len(jobs.odd):
+        return {}
+    why: dict[str | MediaKey, str | None] = {job_id: jobs.odd.why("jobs", id=job_id) for job_id in ids}
+    why |= {key: jobs.odd.why("jobs", id=job_id) for key, job_id in jobs.live_ids(keys).items()}
+    return {key: text for key, text in why.items() if text is not None}
+
+
 def list_jobs(jobs: JobTable, which: Filter, *, limit: int, after: int | None) -> Page:
     # One more than asked for, to learn whether a page follows.
     found = jobs.page(which, limit=limit + 1, before_seq=after)
     more = len(found) > limit
     return Page(found[:limit], next=found[limit - 1].seq if more and limit > 0 else None)
-
-
-def queued(jobs: JobTable, now: float, limit: int, max_wait_s: float, without: Collection[str] = ()) -> list[QueuedJob]:
-    counts = {name: count for name, count in jobs.queued_counts().items() if count and name not in without}
-    best: list[QueuedJob] = []
-    for destination, share in fair_shares(counts, limit).items():
-        if counts[destination] <= share:
-            best += jobs.queued_at(destination)
-        else:
-            best += _best_of(jobs, destination, share, now=now, max_wait_s=max_wait_s)
-    best.sort(key=lambda job: rank(job, now=now, max_wait_s=max_wait_s))
-    return best[:limit]
-
-
-def _best_of(jobs: JobTable, destination: str, share: int, *, now: float, max_wait_s: float) -> list[QueuedJob]:
-    best: list[QueuedJob] = []
-    for bands in bands_by_right(destination, jobs.base_scores(destination), now=now, max_wait_s=max_wait_s):
-        missing = share - len(best)
-        if missing <= 0:
-            break
-        best += jobs.queued_in(bands, missing)
-    return best
 
 
 def claim(
@@ -127,13 +126,17 @@ def _first_queued(jobs: JobTable, choices: Sequence[Sequence[str]]) -> list[Stor
         looked_up |= unknown
         if unknown:
             locked = jobs.lock_to_claim(unknown)
-            queued |= {job_id: stored for job_id, stored in locked.items() if stored.job.state is State.QUEUED}
+            queued |= {job_id: stored for job_id, stored in locked.items() if _is_claimable(stored.job)}
         for index in missing:
             job_id = next(filter(queued.__contains__, choices[index][:depth]), None)
             found[index] = None if job_id is None else queued.pop(job_id)
         if all(len(choices[index]) <= depth for index in missing if found[index] is None):
             return found
         depth *= 2
+
+
+def _is_claimable(job: Job) -> bool:
+    return job.state is State.QUEUED and is_listed(job.kind)
 
 
 def renew(jobs: JobTable, now: float, leases: Sequence[Lease], lease_s: float) -> list[Lease]:
@@ -218,33 +221,9 @@ def delete_jobs(tables: Tables, jobs: Sequence[Job]) -> None:
     tables.jobs.delete(jobs)
 
 
-def resume(shared: SharedTable, destination: str | None) -> None:
-    shared.delete_pause(destination)
-    shared.count_resume(destination)
-
-
-def pause_source(shared: SharedTable, now: float, reason: str) -> None:
-    """Pause the bucket for every process, unless it is paused already."""
-    shared.put_lease(NamedLease(SOURCE_LEASE, "", 0.0, SourcePause(reason, now).as_place()))
-
-
-def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits:
-    """Record that `process` is alive, and read what is in force.
-
-    Expired rows stay in their tables until they are replaced, so they are left out here.
-    """
-    shared.mark_alive(process, now)
-    found = shared.read_limits()
-    return evolve(
-        found,
-        pauses=[pause for pause in found.pauses if pause.until is None or pause.until > now],
-        cooldowns=[cooldown for cooldown in found.cooldowns if cooldown.until > now],
-    )
-
-
 def list_attempts(tables: Tables, job_id: str) -> list[AttemptRecord] | None:
     """Returns the attempts by number, the running one included, or None if no job has this id."""
-    stored = tables.jobs.by_id({job_id}).get(job_id)
+    stored = stored_of(tables.jobs.by_id({job_id}), tables.jobs, job_id)
     if stored is None:
         return None
     now_running = [attempts.running(stored)] if stored.job.state is State.RUNNING else []

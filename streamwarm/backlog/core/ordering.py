@@ -30,12 +30,12 @@ class Band:
     to_at: float
 
 
-def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, max_wait_s: float) -> list[list[Band]]:
+def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, overdue_to: float) -> list[list[Band]]:
     """All bands of a destination, best first; bands of equal right are in one list.
 
-    Jobs that waited `max_wait_s` come first, then the others by score. `now` is Unix seconds.
+    Jobs that were queued at `overdue_to` or before come first: they waited `max_wait_s` outside the pauses. Then come
+    the others by score. Both times are Unix seconds.
     """
-    overdue_to = now - max_wait_s
     ages = (
         (age_points(0.0), math.nextafter(now - FRESH_S, math.inf), math.inf),
         (age_points(FRESH_S), now - STALE_S, now - FRESH_S),
@@ -51,10 +51,9 @@ def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, 
     return [groups[right] for right in sorted(groups, reverse=True)]
 
 
-def rank(job: QueuedJob, *, now: float, max_wait_s: float) -> tuple[float, float, int]:
+def rank(job: QueuedJob, *, now: float, overdue_to: float) -> tuple[float, float, int]:
     """The order of `bands_by_right` as a sort key: the lower goes first."""
-    waited_s = now - job.queued_at
-    right = math.inf if waited_s >= max_wait_s else score(job.kind, job.bytes, waited_s)
+    right = math.inf if job.queued_at <= overdue_to else score(job.kind, job.bytes, now - job.queued_at)
     return (-right, job.queued_at, job.seq)
 
 

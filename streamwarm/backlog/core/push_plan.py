@@ -17,13 +17,18 @@ from streamwarm.model import Job, JsonObject, MediaKey, NewJob, State, WarmRecor
 
 @frozen
 class Known:
-    """What the store knows about the jobs of a push. `room`: how many more may become pending."""
+    """What the store knows about the jobs of a push.
+
+    `room`: how many more may become pending. `unreadable` says why a row that has this id, or is live for this media,
+    cannot be read.
+    """
 
     by_id: Mapping[str, StoredJob]
     live: Mapping[MediaKey, StoredJob]
     warm: Mapping[MediaKey, WarmRecord]
     room: int
     last_seq: int
+    unreadable: Mapping[str | MediaKey, str] = field(factory=dict)
 
 
 @define
@@ -41,6 +46,9 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], known: Known, *, now: 
     by_id, live = dict(known.by_id), dict(known.live)
     for new, job_id in zip(jobs, ids, strict=True):
         key = new.media_key
+        if (why := known.unreadable.get(job_id) or known.unreadable.get(key)) is not None:
+            plan.answers.append(Refused(RefusalCode.ID_CONFLICT, why))
+            continue
         if (same := by_id.get(job_id)) is not None:
             if not same_content(same.job, new):
                 plan.answers.append(_id_conflict(job_id))

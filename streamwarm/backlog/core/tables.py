@@ -13,7 +13,10 @@ from typing import Protocol
 
 from attrs import frozen
 
+from streamwarm.backlog.core.deadlines import Reset
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.ordering import Band
+from streamwarm.backlog.core.survey import Page
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 from streamwarm.backlog.store import Counts, Filter
@@ -46,7 +49,12 @@ class JobTable(Protocol):
     If several hosts write to a store, rows may change between two reads of one transaction. So a transaction first
     locks what it is about to change, and the others wait. In a store with a single writer the locking methods only
     read.
+
+    Rows that cannot be read (`odd`) are left out of every answer, and never change.
     """
+
+    @property
+    def odd(self) -> OddRows: ...
 
     def lock_media_keys(self) -> None:
         """Until this transaction ends, no other one makes a job live or assigns a job's `seq`."""
@@ -67,6 +75,10 @@ class JobTable(Protocol):
 
     def live(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
         """The live job of each of these keys that has one."""
+        ...
+
+    def live_ids(self, keys: Collection[MediaKey]) -> dict[MediaKey, object]:
+        """The id of each key's live job, whether or not its row can be read."""
         ...
 
     def last_job_seq(self) -> int:
@@ -120,6 +132,18 @@ class JobTable(Protocol):
 
     def lock_ended(self, state: State, ended_before: float, limit: int) -> list[Job]:
         """Jobs that ended in `state` before that time, earliest first."""
+        ...
+
+    def set_back(self, to: Reset) -> None:
+        """Set the deadlines of waiting jobs and of leases anew that a clock has set which was set back since."""
+        ...
+
+    def is_miscounted(self) -> bool:
+        """Whether the counts of jobs are not what the jobs say: somebody has damaged them."""
+        ...
+
+    def recount(self) -> None:
+        """Correct the counts of jobs, and the highest numbers."""
         ...
 
     def pending_count(self) -> int:
@@ -209,12 +233,21 @@ class SharedTable(Protocol):
         """Store the cooldown, unless one of the same lane or destination ends later."""
         ...
 
+    def set_back(self, to: Reset) -> None:
+        """Set the ends of cooldowns anew that a clock has set which was set back since."""
+        ...
+
     def put_lease(self, lease: NamedLease) -> None:
         """Store the lease, unless one of that name exists."""
         ...
 
-    def take_lease(self, name: str, token: str, *, now: float, expires_at: float) -> bool:
-        """Give the lease to `token` until `expires_at`, if it exists and no other token holds it at `now`."""
+    def clear_lease(self, name: str) -> None:
+        """Delete the lease, whichever token holds it."""
+        ...
+
+    def take_lease(self, name: str, token: str, *, now: float, expires_at: float, too_far: float) -> bool:
+        """Give the lease to `token` until `expires_at`, if it exists and no other token holds it at `now`. A lease that
+        ends after `too_far` is held by nobody: the clock was set back."""
         ...
 
     def delete_lease(self, name: str, token: str) -> bool:
@@ -230,7 +263,7 @@ class SharedTable(Protocol):
         ...
 
     def probe(self, now: float) -> None:
-        """Write one small row, to find out whether the store takes writes."""
+        """Write one small row, and name every table, to find out whether the store can do its work."""
         ...
 
 
@@ -248,3 +281,7 @@ class Tables(Protocol):
 
     @property
     def shared(self) -> SharedTable: ...
+
+    def survey(self, page: Page) -> Page | None:
+        """Read a page of rows, so that `odd` learns which cannot be read. Returns the next page, or None."""
+        ...

@@ -15,7 +15,7 @@ from streamwarm.backlog.core.lifecycle import check_change
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Event, Holder, Job, NewJob, QueuedJob, State
-from streamwarm.retry import is_patient
+from streamwarm.retry import is_patient, trouble_since
 
 
 @frozen
@@ -61,7 +61,8 @@ def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:
 
 
 def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float, holder: Holder) -> StoredJob:
-    after = _moved(stored, State.RUNNING, now, attempt=stored.job.attempt + 1)
+    attempt, since = stored.job.attempt + 1, _trouble_since(stored.job, now - stored.queued_at)
+    after = _moved(stored, State.RUNNING, now, attempt=attempt, first_failed_at=since)
     tries = stored.tries + 1
     return evolve(after, lease_token=token, lease_expires_at=now + lease_s, tries=tries, holder=holder)
 
@@ -95,7 +96,8 @@ def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
 
 def woken(stored: StoredJob, now: float) -> StoredJob:
     """A waiting job whose retry is due."""
-    return _moved(stored, State.QUEUED, now)
+    # Nobody may have woken it for hours: the service was stopped, or the peer asked for a long wait.
+    return _moved(stored, State.QUEUED, now, first_failed_at=_trouble_since(stored.job, now - stored.job.updated_at))
 
 
 def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
@@ -167,6 +169,10 @@ def event_of(job: Job) -> Event:
         error=job.error if brought_error else None,
         retry_at=job.retry_at,
     )
+
+
+def _trouble_since(job: Job, untried_s: float) -> float | None:
+    return trouble_since(job.first_failed_at, attempt=job.attempt, untried_s=untried_s)
 
 
 def _first_failed_at(job: Job, now: float) -> float:

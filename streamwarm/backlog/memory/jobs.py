@@ -11,9 +11,11 @@ from math import inf
 
 from attrs import define, evolve, field
 
+from streamwarm.backlog.core.deadlines import Reset
 from streamwarm.backlog.core.lifecycle import LIVE
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.ordering import Band
-from streamwarm.backlog.core.rows import counts_of
+from streamwarm.backlog.core.small_tables import counts_of
 from streamwarm.backlog.core.tables import PENDING
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.store import Counts, Filter
@@ -29,6 +31,7 @@ class MemoryJobs:
     """A `JobTable`. `_queued` is the index that the databases have: each destination's queued jobs per base score, in
     the order of arrival."""
 
+    odd: OddRows = field(factory=OddRows)
     _jobs: dict[str, StoredJob] = field(factory=dict)
     _by_state: dict[State, dict[str, None]] = field(factory=lambda: {state: {} for state in State})
     _queued: dict[str, dict[int, list[_Arrival]]] = field(factory=lambda: defaultdict(lambda: defaultdict(list)))
@@ -48,6 +51,9 @@ class MemoryJobs:
 
     def live(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
         return {key: self._jobs[self._live[key]] for key in keys if key in self._live}
+
+    def live_ids(self, keys: Collection[MediaKey]) -> dict[MediaKey, object]:
+        return {key: self._live[key] for key in keys if key in self._live}
 
     def last_job_seq(self) -> int:
         return self._last_job_seq
@@ -122,6 +128,23 @@ class MemoryJobs:
     def lock_ended(self, state: State, ended_before: float, limit: int) -> list[Job]:
         ended = (stored.job for stored in self._in_state(state) if stored.job.updated_at < ended_before)
         return heapq.nsmallest(limit, ended, key=lambda job: (job.updated_at, job.seq))
+
+    def set_back(self, to: Reset) -> None:
+        for at, stored in list(self._waiting()):
+            job = stored.job
+            if to.ahead_from <= job.updated_at:
+                waits_s = min(max(at - job.updated_at, 0.0), to.longest_s)
+                self.update([evolve(stored, job=evolve(job, retry_at=to.now + waits_s, updated_at=to.now))])
+        for stored in list(self._in_state(State.RUNNING)):
+            if (stored.lease_expires_at or 0.0) >= to.lease_from:
+                self.extend_leases([stored.job.id], to.now + to.lease_s)
+
+    def is_miscounted(self) -> bool:
+        """The jobs themselves are counted."""
+        return False
+
+    def recount(self) -> None:
+        """The jobs themselves are counted."""
 
     def pending_count(self) -> int:
         return sum(len(self._by_state[state]) for state in PENDING)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
+from streamwarm.backlog.core.deadlines import STEP_S, Reset
+from streamwarm.backlog.core.small_tables import source_pause_from
 from streamwarm.backlog.shared_limits import (
     SOURCE_LEASE,
     Cooldown,
     MovedLane,
     NamedLease,
     SharedLimits,
-    SourcePause,
     UserPause,
 )
 
@@ -41,15 +43,27 @@ class MemoryShared:
 
     def put_cooldown(self, cooldown: Cooldown) -> None:
         key = (cooldown.destination, cooldown.lane or "")
-        if key not in self._cooldowns or cooldown.until > self._cooldowns[key].until:
+        held = self._cooldowns.get(key)
+        is_of_a_clock_ahead = held is not None and (held.set_at or 0.0) > (cooldown.set_at or math.inf) + STEP_S
+        if held is None or cooldown.until > held.until or is_of_a_clock_ahead:
             self._cooldowns[key] = cooldown
+
+    def set_back(self, to: Reset) -> None:
+        for key, held in self._cooldowns.items():
+            set_at = to.now if held.set_at is None else held.set_at
+            if set_at >= to.ahead_from or held.until > to.now + to.longest_s:
+                waits_s = min(max(held.until - set_at, 0.0), to.longest_s)
+                self._cooldowns[key] = evolve(held, until=to.now + waits_s, set_at=to.now)
+
+    def clear_lease(self, name: str) -> None:
+        self._leases.pop(name, None)
 
     def put_lease(self, lease: NamedLease) -> None:
         self._leases.setdefault(lease.name, lease)
 
-    def take_lease(self, name: str, token: str, *, now: float, expires_at: float) -> bool:
+    def take_lease(self, name: str, token: str, *, now: float, expires_at: float, too_far: float) -> bool:
         held = self._leases.get(name)
-        if held is None or (held.token != token and held.expires_at > now):
+        if held is None or (held.token != token and now < held.expires_at <= too_far):
             return False
         self._leases[name] = evolve(held, token=token, expires_at=expires_at)
         return True
@@ -71,7 +85,7 @@ class MemoryShared:
             service_resumes=self._resumes[""],
             moved_lanes=[self._moved_lanes[lane] for lane in sorted(self._moved_lanes)],
             cooldowns=[self._cooldowns[key] for key in sorted(self._cooldowns)],
-            source=SourcePause.from_place(source.place) if source else None,
+            source=source_pause_from(asdict(source)) if source else None,
             processes=1,
         )
 

@@ -12,11 +12,12 @@ from math import inf
 import trio
 from attrs import define
 
+from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import Operation, T, TransactionalStore
 from streamwarm.model import LOCAL, Holder
 
 
@@ -31,9 +32,10 @@ async def open_memory_store(
 ) -> AsyncIterator[Store]:
     """A fresh, empty store. `now` gives Unix seconds; `holder` is kept with the attempts."""
     commits = CommitSignal()
-    transactions = _InPlace(MemoryTables(), commits, now)
+    tables = MemoryTables()
+    transactions = _InPlace(tables, commits, now)
     yield TransactionalStore(
-        transactions, commits, limits, new_id, new_token, inf, now, process=new_token(), holder=holder
+        transactions, commits, limits, new_id, new_token, inf, now, new_token(), holder, tables.jobs.odd
     )
 
 

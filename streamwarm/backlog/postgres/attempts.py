@@ -8,6 +8,8 @@ from attrs import frozen
 
 from streamwarm.backlog.core import rows
 from streamwarm.backlog.core.attempts import KEPT_ATTEMPTS
+from streamwarm.backlog.core.decode import ATTEMPTS
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.postgres.statements import Statements, columns
 from streamwarm.model import AttemptRecord, Job
 
@@ -17,6 +19,7 @@ class PostgresAttempts:
     """An `AttemptTable`."""
 
     _sql: Statements
+    _odd: OddRows
 
     def append(self, attempts: Sequence[AttemptRecord]) -> None:
         if not attempts:
@@ -31,7 +34,7 @@ class PostgresAttempts:
             )
 
     def of_job(self, job_id: str) -> list[AttemptRecord]:
-        return [rows.attempt_from(row) for row in self._sql.all("attempts_of_job", job_id=job_id)]
+        return self._odd.read_all(ATTEMPTS, self._sql.all("attempts_of_job", job_id=job_id))
 
     def delete(self, jobs: Sequence[Job]) -> None:
         if jobs:

@@ -11,9 +11,11 @@ from collections.abc import Collection, Sequence
 from attrs import asdict, define, field
 
 from streamwarm.backlog.core import rows
+from streamwarm.backlog.core.decode import KEYED_RECORDS, NEWEST, newest_record
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.tables import MediaQuery, MediaStatus
 from streamwarm.backlog.postgres.statements import Statements, columns
-from streamwarm.model import Job, Kind, MediaKey, SeenObject, WarmRecord
+from streamwarm.model import Job, MediaKey, SeenObject, WarmRecord
 
 Row = dict[str, object]
 
@@ -23,6 +25,7 @@ class PostgresMedia:
     """A `MediaTable`. `_marks` has the row to write for a key, or None if its row is to be deleted."""
 
     _sql: Statements
+    _odd: OddRows
     _marks: dict[MediaKey, Row | None] = field(factory=dict)
     _records: dict[MediaKey, Row] = field(factory=dict)
     _seen: dict[str, SeenObject] = field(factory=dict)
@@ -33,20 +36,19 @@ class PostgresMedia:
             return {}
         self.write_collected()
         found = self._sql.all("ready_records", **columns(map(rows.key_row, keys)))
-        return {
-            MediaKey(row["destination"], Kind(row["kind"]), row["media_reference"]): rows.record_from(row)
-            for row in found
-        }
+        return dict(self._odd.read_all(KEYED_RECORDS, found))
 
     def find(self, query: MediaQuery) -> WarmRecord | None:
         exact = self.ready({query.key}).get(query.key)
         if exact is not None:
             return exact
         scope = rows.scope_row(query)
-        return rows.newest_record(
-            self._sql.one("newest_record_by_sha256", **scope, sha256=query.sha256),
-            self._sql.one("newest_record_by_r2_key", **scope, r2_key=query.r2_key),
+        room = self._odd.room("media_cache", 1)
+        found = (
+            *self._sql.all("newest_records_by_sha256", **scope, sha256=query.sha256, limit=room),
+            *self._sql.all("newest_records_by_r2_key", **scope, r2_key=query.r2_key, limit=room),
         )
+        return newest_record(self._odd.read_all(NEWEST, found))
 
     def put_record(self, key: MediaKey, record: WarmRecord) -> None:
         self._sql.wrote = True

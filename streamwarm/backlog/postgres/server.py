@@ -5,6 +5,7 @@ Every connection is in autocommit mode: transactions are begun and ended by name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -16,8 +17,10 @@ from psycopg.rows import dict_row
 from psycopg.types.string import StrDumper, TextLoader
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from streamwarm.backlog.queries import load_migrations
+from streamwarm.backlog.queries import load_migrations, newer_schema
 from streamwarm.errors import StoreUnavailable
+from streamwarm.redact import make_redactor
+from streamwarm.settings.secrets import secrets_in_url
 
 PgConnection = Connection[dict[str, Any]]
 
@@ -32,7 +35,9 @@ _RECONNECT_S = 2.0
 next operation after that makes it try again, so that work resumes as soon as the server does."""
 
 _MIGRATION_LOCK = 0x73747265616D  # "stream": any number that no other program of this database uses
-_MIGRATION_WAIT_S = 120
+_MIGRATION_WAIT_S = 600
+"""How long a migration waits for another process's, and how long a statement of it may take, in seconds. On a large
+database one may take minutes."""
 
 _SESSION = """
 SET statement_timeout = '30s';
@@ -90,7 +95,9 @@ class _EscapedStr(StrDumper):
 class _EscapedText(TextLoader):
     def load(self, data: Any) -> Any:
         text: Any = super().load(data)
-        return text.replace("\x1b0", "\0").replace("\x1b1", "\x1b") if "\x1b" in text else text
+        if not isinstance(text, str) or "\x1b" not in text:
+            return text  # bytes, if the database has no encoding
+        return text.replace("\x1b0", "\0").replace("\x1b1", "\x1b")
 
 
 def connect(url: str) -> PgConnection:
@@ -149,10 +156,7 @@ def migrate(url: str) -> int:
         applied = {row["version"] for row in connection.execute("SELECT version FROM schema_migrations")}
         found = max(applied, default=0)
         if found > newest:
-            raise StoreUnavailable(
-                f"{server_name(url)} has schema version {found}, and this streamwarm knows no later one than {newest}; "
-                "run the newer streamwarm that wrote it, or set store.url to another database"
-            )
+            raise StoreUnavailable(newer_schema(server_name(url), found, newest))
         for version, script in migrations:
             if version not in applied:
                 connection.execute(script, prepare=False)
@@ -171,18 +175,30 @@ def translated_errors(url: str) -> Iterator[None]:
         raise StoreUnavailable(describe(url, error)) from error
 
 
+_CHARACTER = r"(?:[^%\s@:/?#&\[\]]|%[0-9A-Fa-f]{2})"
+_PARAMETER = r"[A-Za-z_]+=(?:[^%\s&#@]|%[0-9A-Fa-f]{2})*"
+_WELL_FORMED = re.compile(
+    rf"postgresql://(?:{_CHARACTER}*(?::{_CHARACTER}*)?@)?[^@/?#\s]*(?:/{_CHARACTER}*)?"
+    rf"(?:\?(?:{_PARAMETER}(?:&{_PARAMETER})*)?)?"
+)
+"""What libpq reads as it was meant. If a password has a bare `@` or `/`, libpq takes parts of it for a host or a
+database, and its errors name them."""
+
+
 def describe(url: str, error: Exception) -> str:
     remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
     if remedy is None:
         remedy = "please report this with the log around it"
     name = getattr(error, "sqlstate", None) or type(error).__name__
     # Only the first line: the others quote rows.
-    reason = next(iter(str(error).splitlines()), "no reason given")
+    reason = make_redactor(secrets_in_url(url))(next(iter(str(error).splitlines()), "no reason given"))
     return f"the store {server_name(url)} failed ({name}: {reason}); {remedy}"
 
 
 def server_name(url: str) -> str:
     """Host and database, without user and password."""
+    if not _WELL_FORMED.fullmatch(url):
+        return "in store.url"
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error:
@@ -197,6 +213,8 @@ def _conninfo(url: str) -> str:
     Raises `StoreUnavailable` if it is invalid, without quoting it: it has a password.
     """
     try:
+        if not _WELL_FORMED.fullmatch(url):
+            raise psycopg.ProgrammingError
         return psycopg.conninfo.make_conninfo("", **{**_NETWORK, **conninfo_to_dict(url)})
     except psycopg.ProgrammingError:
         raise StoreUnavailable(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from attrs import asdict, frozen
 
 from streamwarm.backlog.core import rows
+from streamwarm.backlog.core.deadlines import Reset
+from streamwarm.backlog.core.odd import OddRows
+from streamwarm.backlog.core.small_tables import SHARED_LIMITS, shared_limits_from
 from streamwarm.backlog.postgres.statements import Statements
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 
@@ -18,6 +21,7 @@ class PostgresShared:
     """A `SharedTable`."""
 
     _sql: Statements
+    _odd: OddRows
 
     def put_pause(self, pause: UserPause) -> None:
         self._sql.write("put_pause", **rows.pause_row(pause))
@@ -34,25 +38,32 @@ class PostgresShared:
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.write("put_silence", **rows.cooldown_row(cooldown))
 
+    def set_back(self, to: Reset) -> None:
+        self._sql.write("reset_silences", **asdict(to))
+
+    def clear_lease(self, name: str) -> None:
+        self._sql.write("clear_lease", name=name)
+
     def put_lease(self, lease: NamedLease) -> None:
         self._sql.write("put_lease", **asdict(lease))
 
-    def take_lease(self, name: str, token: str, *, now: float, expires_at: float) -> bool:
-        return self._sql.change("take_lease", name=name, token=token, now=now, expires_at=expires_at)
+    def take_lease(self, name: str, token: str, *, now: float, expires_at: float, too_far: float) -> bool:
+        return self._sql.change("take_lease", name=name, token=token, now=now, expires_at=expires_at, too_far=too_far)
 
     def delete_lease(self, name: str, token: str) -> bool:
         return self._sql.change("delete_lease", name=name, token=token)
 
     def mark_alive(self, process: str, now: float) -> None:
         self._sql.write("put_process", id=process, seen_at=now)
-        self._sql.write("delete_processes", seen_before=now - ALIVE_S)
+        self._sql.write("delete_processes", seen_before=now - ALIVE_S, seen_after=now + ALIVE_S)
 
     def read_limits(self) -> SharedLimits:
         """In one reading: every process asks every 2 s, and its other writes wait meanwhile."""
-        asked = [self._sql.send(name) for name in (*rows.SHARED_LIMITS, "count_processes")]
+        asked = [self._sql.send(name) for name in (*SHARED_LIMITS, "count_processes")]
         self._sql.sync()
         *found, [counted] = (cursor.fetchall() for cursor in asked)
-        return rows.shared_limits_from(found, processes=counted["processes"])
+        return shared_limits_from(found, counted["processes"], self._odd)
 
     def probe(self, now: float) -> None:
+        self._sql.one("probe_tables")
         self._sql.write("probe", written_at=now)

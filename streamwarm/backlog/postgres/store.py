@@ -16,9 +16,15 @@ import trio
 from attrs import define, field
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.group_commit import GroupCommit
+from streamwarm.backlog.postgres.check import (  # noqa: F401 - for `service/open`, which imports this module alone
+    check_writable,
+    source_pause,
+)
 from streamwarm.backlog.postgres.server import (
     CONNECTIONS,
     PgConnection,
@@ -31,7 +37,7 @@ from streamwarm.backlog.postgres.tables import PostgresTables
 from streamwarm.backlog.postgres.writer import DOUBT_LIMIT_S, Writer, end_transaction
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
 from streamwarm.model import LOCAL, Holder
 from streamwarm.threads import RunSync
 
@@ -70,17 +76,16 @@ async def open_postgres_store(
 ) -> AsyncIterator[Store]:
     """Open the store in the database at `url`; create or migrate it if need be.
 
-    Time is the server's, except in tests that give `now`; `monotonic` carries it on between two of its answers.
-    `new_name` gives names that no other writer or write has. `holder` is kept with the attempts. On leaving, pending
-    writes are committed first, and this process shares budgets no more. Raises `StoreUnavailable`.
+    Time is the server's, except in tests that give `now`; `monotonic` carries it on between two answers. No writer
+    or write gets a name of `new_name`'s twice. On leaving, pending writes are committed. Raises `StoreUnavailable`.
     """
     await run_sync(migrate, url)
-    pool, clock = make_pool(url), _ServerClock(monotonic)
-    reader = _Reader(url, pool, load_queries("postgres"), clock.observe, run_sync)
+    pool, clock, odd = make_pool(url), _ServerClock(monotonic), OddRows()
+    reader = _Reader(url, pool, load_queries("postgres"), clock.observe, run_sync, odd)
     async with _opened(pool, run_sync), trio.open_nursery() as nursery:
         await run_sync(reader.drop_old_writers)
         commits = CommitSignal(last_seq=await reader.read(lambda tables, _: tables.jobs.last_event_seq()))
-        writer = partial(Writer, url=url, pool=pool, queries=reader.queries, observe_now=clock.observe)
+        writer = partial(Writer, url=url, pool=pool, queries=reader.queries, odd=odd, observe_now=clock.observe)
         writer = partial(writer, announce=commits.announce, new_name=new_name, run_sync=run_sync)
         live, changes = (GroupCommit(writer(id=new_name(), doubt_limit_s=doubt_limit_s).commit_group) for _ in range(2))
         transactions = _PostgresTransactions(reader, live, changes, now)
@@ -89,9 +94,10 @@ async def open_postgres_store(
             writing.start_soon(live.run)
             writing.start_soon(changes.run)
             process = new_token()
+            await correct_counts(transactions)
             try:
                 yield TransactionalStore(
-                    transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process, holder
+                    transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process, holder, odd
                 )
                 with trio.move_on_after(_LEAVE_S):
                     await run_sync(reader.drop_process, process, abandon_on_cancel=True)
@@ -125,6 +131,7 @@ class _Reader:
     queries: Mapping[str, str]
     observe_now: Callable[[float], None]
     run_sync: RunSync
+    odd: OddRows
     _slots: trio.Semaphore = field(factory=lambda: trio.Semaphore(CONNECTIONS - 2))
 
     async def read(self, operation: Operation[T]) -> T:
@@ -158,7 +165,7 @@ class _Reader:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             (row,) = connection.execute(self.queries["begin_read"]).fetchall()
             self.observe_now(row["now"])
-            value = operation(PostgresTables.over(connection, pipeline, self.queries), row["now"])
+            value = operation(PostgresTables.over(connection, pipeline, self.queries, self.odd), row["now"])
             connection.execute("COMMIT")  # a rollback would cost the prepared statements
         return value
 

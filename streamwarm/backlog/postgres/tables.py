@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from attrs import frozen
 from psycopg import Pipeline
 
+from streamwarm.backlog.core.odd import OddRows
+from streamwarm.backlog.core.survey import Page, read_page
 from streamwarm.backlog.postgres.attempts import PostgresAttempts
 from streamwarm.backlog.postgres.jobs import PostgresJobs
 from streamwarm.backlog.postgres.media import PostgresMedia
@@ -24,11 +26,18 @@ class PostgresTables:
     media: PostgresMedia
     shared: PostgresShared
     _sql: Statements
+    _odd: OddRows
 
     @classmethod
-    def over(cls, connection: PgConnection, pipeline: Pipeline, queries: Mapping[str, str]) -> PostgresTables:
+    def over(
+        cls, connection: PgConnection, pipeline: Pipeline, queries: Mapping[str, str], odd: OddRows
+    ) -> PostgresTables:
         sql = Statements(connection, pipeline, queries)
-        return cls(PostgresJobs(sql), PostgresAttempts(sql), PostgresMedia(sql), PostgresShared(sql), sql)
+        tables = PostgresJobs(sql, odd), PostgresAttempts(sql, odd), PostgresMedia(sql, odd), PostgresShared(sql, odd)
+        return cls(*tables, sql, odd)
+
+    def survey(self, page: Page) -> Page | None:
+        return read_page(page, self._odd, self._sql.all)
 
     @property
     def wrote(self) -> bool:

@@ -18,6 +18,7 @@ from attrs import define, frozen
 from psycopg import Cursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.group_commit import Result
 from streamwarm.backlog.postgres.server import PgConnection, describe
 from streamwarm.backlog.postgres.tables import PostgresTables
@@ -93,6 +94,7 @@ class Writer:
     url: str
     pool: ConnectionPool[PgConnection]
     queries: Mapping[str, str]
+    odd: OddRows
     observe_now: Callable[[float], None]
     announce: Callable[[int], None]
     new_name: Callable[[], str]
@@ -173,7 +175,7 @@ class _Transaction:
             if self.doubtful is not None and last_write == self.token:
                 self._execute("COMMIT")
                 return self.doubtful
-            tables = PostgresTables.over(self.connection, pipeline, self.writer.queries)
+            tables = PostgresTables.over(self.connection, pipeline, self.writer.queries, self.writer.odd)
             results = [Result(value=operation(tables, now)) for operation in operations]
             numbered = tables.finish()
             if tables.wrote:

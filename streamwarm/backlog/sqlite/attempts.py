@@ -8,6 +8,8 @@ from attrs import frozen
 
 from streamwarm.backlog.core import rows
 from streamwarm.backlog.core.attempts import KEPT_ATTEMPTS
+from streamwarm.backlog.core.decode import ATTEMPTS
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.sqlite.statements import Statements
 from streamwarm.model import AttemptRecord, Job
 
@@ -17,6 +19,7 @@ class SqliteAttempts:
     """An `AttemptTable`."""
 
     _sql: Statements
+    _odd: OddRows
 
     def append(self, attempts: Sequence[AttemptRecord]) -> None:
         self._sql.run_many("insert_attempt", map(rows.attempt_row, attempts))
@@ -26,7 +29,7 @@ class SqliteAttempts:
         )
 
     def of_job(self, job_id: str) -> list[AttemptRecord]:
-        return [rows.attempt_from(row) for row in self._sql.all("attempts_of_job", job_id=job_id)]
+        return self._odd.read_all(ATTEMPTS, self._sql.all("attempts_of_job", job_id=job_id))
 
     def delete(self, jobs: Sequence[Job]) -> None:
         self._sql.run_many("delete_attempts_of_job", ({"job_id": job.id} for job in jobs))

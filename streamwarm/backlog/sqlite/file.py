@@ -7,14 +7,14 @@ power cut.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
+from operator import methodcaller
 
-from streamwarm.backlog.queries import load_migrations
+from streamwarm.backlog.queries import load_migrations, newer_schema
+from streamwarm.backlog.sqlite.private_files import create_private
 from streamwarm.errors import StoreUnavailable
 
 Connect = Callable[[str], sqlite3.Connection]
@@ -23,6 +23,10 @@ Connect = Callable[[str], sqlite3.Connection]
 BUSY_TIMEOUT_S = 5.0
 """How long a write waits for another process's transaction before it is refused. Ours take well under a second. A
 backup or a person may hold the file for longer, and a push must not hang on either."""
+
+MIGRATION_WAIT_S = 600.0
+"""How long a migration waits for another process's. On a large file one may take minutes, and whoever gave up earlier
+would stop a deployment that only had to wait."""
 
 CACHE_KIB = 16_384
 """The page cache per connection, at most. With SQLite's own 2 MiB, a store of a million jobs kept reading the inner
@@ -52,6 +56,10 @@ _REMEDIES = (
 )
 
 
+_TEXT = methodcaller("decode", "utf-8", "surrogateescape")
+"""Text that is not UTF-8 is read all the same: otherwise one damaged row would fail the query that finds it."""
+
+
 def connect(path: str) -> sqlite3.Connection:
     """A connection with streamwarm's settings. Raises `sqlite3.Error`."""
     connection = sqlite3.connect(
@@ -63,6 +71,7 @@ def connect(path: str) -> sqlite3.Connection:
     )
     try:
         connection.row_factory = sqlite3.Row
+        connection.text_factory = _TEXT
         configure(connection)
     except BaseException:
         connection.close()
@@ -88,40 +97,30 @@ _NOTE_MIGRATION = "INSERT INTO schema_migrations VALUES (?, (julianday('now') - 
 def migrate(path: str, connect: Connect = connect) -> int:
     """Bring the file's schema up to date, creating the file if need be; returns the schema's version.
 
-    Several processes may do this at once: each migration is a transaction of its own, and the second process finds it
-    applied. Raises `StoreUnavailable`.
+    Several processes may do this at once: each migration is a transaction of its own, and the second process waits up
+    to `MIGRATION_WAIT_S` and finds it applied. Raises `StoreUnavailable`.
     """
+    create_private(path)
+    migrations = load_migrations("sqlite")
+    newest = migrations[-1][0]
     with translated_errors(path), closing(connect(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {int(MIGRATION_WAIT_S * 1000)}")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at REAL NOT NULL)"
         )
-        migrations = load_migrations("sqlite")
+        found = schema_version(connection)
+        if found > newest:
+            raise StoreUnavailable(newer_schema(path, found, newest))
         for version, script in migrations:
-            _apply(connection, version, script)
-        (found,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
-    newest = migrations[-1][0]
-    if found > newest:
-        raise StoreUnavailable(
-            f"{path} has schema version {found}, and this streamwarm knows no later one than {newest}; "
-            "run the newer streamwarm that wrote it, or set store.url to another file"
-        )
+            if not _is_applied(connection, version):
+                _apply(connection, version, script)
     return newest
 
 
-def check_writable(path: str) -> str:
-    """Check that the file takes writes now, or can be created. Returns the finding as a sentence.
-
-    Raises `StoreUnavailable`. Takes the write lock and releases it: nothing is changed, even beside a running service.
-    """
-    if not Path(path).exists():
-        folder = Path(path).absolute().parent
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise StoreUnavailable(f"{path} does not exist and cannot be created: {folder} is missing or not writable")
-        return f"{path} does not exist yet; `serve` creates it"
-    with translated_errors(path), closing(connect(path)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    return f"{path} takes writes"
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The newest migration that was applied, 0 if none was. Raises `sqlite3.Error`, also without that table."""
+    (found,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
+    return found or 0
 
 
 @contextmanager
@@ -159,8 +158,7 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        applied = connection.execute("SELECT 1 FROM schema_migrations WHERE version = ?", (version,)).fetchone()
-        if applied is None:
+        if not _is_applied(connection, version):
             for statement in _statements(script):
                 connection.execute(statement)
             connection.execute(_NOTE_MIGRATION, (version,))
@@ -169,6 +167,10 @@ def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _is_applied(connection: sqlite3.Connection, version: int) -> bool:
+    return connection.execute("SELECT 1 FROM schema_migrations WHERE version = ?", (version,)).fetchone() is not None
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 from attrs import asdict, define, field
 
 from streamwarm.backlog.core import rows
+from streamwarm.backlog.core.deadlines import Reset
+from streamwarm.backlog.core.decode import DUE_TIMES, EVENTS, JOBS, QUEUED_JOBS
+from streamwarm.backlog.core.odd import OddRows, Row, read_pages
 from streamwarm.backlog.core.ordering import Band
+from streamwarm.backlog.core.small_tables import COUNTED, COUNTS, Count, counts_of
 from streamwarm.backlog.core.tables import PENDING
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.sqlite.statements import MAX_INTEGER, Statements
@@ -26,6 +30,7 @@ class SqliteJobs:
     """
 
     _sql: Statements
+    odd: OddRows
     appended: list[Event] = field(factory=list)
     deleted: bool = False
 
@@ -33,15 +38,26 @@ class SqliteJobs:
         """Nothing to lock: there is one writer."""
 
     def by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
-        found = (self._sql.one("job_by_id", id=job_id) for job_id in ids)
-        return {row["id"]: rows.stored_job_from(row) for row in found if row is not None}
+        found: dict[str, StoredJob] = {}
+        for job_id in ids:
+            row = self._sql.one("job_by_id", id=job_id)
+            if row is None:
+                self.odd.miss(JOBS, {"id": job_id})
+            elif (stored := self.odd.read(JOBS, row)) is not None:
+                found[job_id] = stored
+        return found
 
     lock = by_id
     lock_to_claim = by_id
 
     def live(self, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
         found = ((key, self._sql.one("live_job", **rows.key_row(key))) for key in keys)
-        return {key: rows.stored_job_from(row) for key, row in found if row is not None}
+        live = ((key, self.odd.read(JOBS, row)) for key, row in found if row is not None)
+        return {key: stored for key, stored in live if stored is not None}
+
+    def live_ids(self, keys: Collection[MediaKey]) -> dict[MediaKey, object]:
+        found = ((key, self._sql.one("live_job", **rows.key_row(key))) for key in keys)
+        return {key: row["id"] for key, row in found if row is not None}
 
     def last_job_seq(self) -> int:
         return self._last_seq("jobs")
@@ -62,8 +78,16 @@ class SqliteJobs:
 
     def page(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
         before = MAX_INTEGER if before_seq is None else before_seq
+        found = read_pages(self.odd, JOBS, self._newest(which, limit), before, limit)
+        return [stored.job for stored in found]
+
+    def _newest(self, which: Filter, limit: int) -> Callable[[int], list[Row]]:
+        """Reads the rows of a page, given the `seq` that it begins before."""
         if which == Filter():
-            return [rows.job_from(row) for row in self._sql.all("newest_jobs", before_seq=before, limit=limit)]
+            return lambda before: self._sql.all("newest_jobs", before_seq=before, limit=limit)
+        return lambda before: self._newest_in_places(which, limit, before)
+
+    def _newest_in_places(self, which: Filter, limit: int, before: int) -> list[Row]:
         seqs = (
             row["seq"]
             for destination, state, _ in self._counts()
@@ -76,14 +100,14 @@ class SqliteJobs:
                 limit=limit,
             )
         )
-        found = (self._sql.one("job_by_seq", seq=seq) for seq in heapq.nlargest(limit, seqs))
-        return [rows.job_from(row) for row in found]
+        return [self._sql.one("job_by_seq", seq=seq) for seq in heapq.nlargest(limit, seqs)]
 
     def queued_counts(self) -> dict[str, int]:
         return {destination: jobs for destination, state, jobs in self._counts() if state is State.QUEUED}
 
     def queued_at(self, destination: str) -> list[QueuedJob]:
-        return [rows.queued_job_from(row) for row in self._sql.all("queued_at_destination", destination=destination)]
+        found = self._sql.all("queued_at_destination", destination=destination)
+        return self.odd.read_partly(QUEUED_JOBS, found)
 
     def base_scores(self, destination: str) -> list[int]:
         """One index seek per score."""
@@ -91,49 +115,77 @@ class SqliteJobs:
         below = MAX_INTEGER
         while (row := self._sql.one("next_base_score", destination=destination, below=below))["base_score"] is not None:
             below = row["base_score"]
-            scores.append(below)
+            if isinstance(below, int):  # text or binary in its place sorts above every number
+                scores.append(below)
         return scores
 
     def queued_in(self, bands: Sequence[Band], limit: int) -> list[QueuedJob]:
         """Walks every band's range of the index side by side. No cursor is read further than needed."""
-        walks = [self._sql.cursor("queued_in_band", **asdict(band), limit=limit) for band in bands]
+        room = self.odd.room("jobs", limit)
+        walks = [self._sql.cursor("queued_in_band", **asdict(band), limit=room) for band in bands]
         merged = heapq.merge(*walks, key=lambda row: (row["queued_at"], row["seq"]))
-        return [rows.queued_job_from(row) for row in islice(merged, limit)]
+        return self.odd.read_partly(QUEUED_JOBS, islice(merged, room))[:limit]
 
     def lock_due(self, now: float, limit: int) -> list[StoredJob]:
-        return [rows.stored_job_from(row) for row in self._sql.all("due_jobs", now=now, limit=limit)]
+        return self._first(limit, "due_jobs", now=now)
 
     def next_due_at(self) -> float | None:
-        at: float | None = self._sql.one("next_due_at")["retry_at"]
-        return at
+        """The first that can be read: an odd row would be due for ever."""
+        found = self._sql.all("next_due", limit=self.odd.room("jobs", 1))
+        return next(iter(self.odd.read_partly(DUE_TIMES, found)), None)
 
     def lock_expired(self, expired_by: float, limit: int) -> list[StoredJob]:
-        found = self._sql.all("running_jobs", expired_by=expired_by, limit=limit)
-        return [rows.stored_job_from(row) for row in found]
+        return self._first(limit, "running_jobs", expired_by=expired_by)
 
     def lock_ended(self, state: State, ended_before: float, limit: int) -> list[Job]:
-        found = self._sql.all("ended_jobs", state=state.value, ended_before=ended_before, limit=limit)
-        return [rows.job_from(row) for row in found]
+        found = self._first(limit, "ended_jobs", state=state.value, ended_before=ended_before)
+        return [stored.job for stored in found]
+
+    def set_back(self, to: Reset) -> None:
+        for query in ("reset_retries", "reset_leases"):
+            self._sql.run(query, **asdict(to))
+
+    def is_miscounted(self) -> bool:
+        return self._counts() != self._counted()
+
+    def recount(self) -> None:
+        if self._counts() != (counted := self._counted()):
+            self._sql.run("delete_counts")
+            names = ("destination", "state", "jobs")
+            self._sql.run_many("insert_count", [dict(zip(names, one, strict=True)) for one in counted])
 
     def pending_count(self) -> int:
         return sum(jobs for _, state, jobs in self._counts() if state in PENDING)
 
     def counts(self) -> Counts:
-        return rows.counts_of(self._counts(), self._sql.one("oldest_queued_at")["queued_at"])
+        return counts_of(self._counts(), self._sql.one("oldest_queued_at")["queued_at"])
 
     def append_events(self, events: Sequence[Event]) -> None:
         self.appended += events
         self._sql.run_many("insert_event", (rows.event_row(event) for event in events))
 
     def events_after(self, seq: int, limit: int) -> list[Event]:
-        return [rows.event_from(row) for row in self._sql.all("events_after", seq=seq, limit=limit)]
+        return read_pages(
+            self.odd, EVENTS, lambda after: self._sql.all("events_after", seq=after, limit=limit), seq, limit
+        )
 
     def last_event_seq(self) -> int:
         return self._last_seq("events")
 
-    def _counts(self) -> list[tuple[str, State, int]]:
-        return [(row["destination"], State(row["state"]), row["jobs"]) for row in self._sql.all("job_counts")]
+    def _first(self, limit: int, query: str, **parameters: object) -> list[StoredJob]:
+        """The first `limit` jobs that can be read."""
+        found = self._sql.all(query, **parameters, limit=self.odd.room("jobs", limit))
+        return self.odd.read_all(JOBS, found)[:limit]
+
+    def _counts(self) -> list[Count]:
+        return self.odd.read_all(COUNTS, self._sql.all("job_counts"))
+
+    def _counted(self) -> list[Count]:
+        """The counts as the jobs themselves say. Those that no column of text can name are left out."""
+        return self.odd.read_all(COUNTED, self._sql.all("counted_jobs"))
 
     def _last_seq(self, table: str) -> int:
         row = self._sql.one("last_seq_of_table", name=table)
-        return 0 if row is None else int(row["seq"])
+        if row is None or not isinstance(row["seq"], int):
+            row = self._sql.one(f"max_seq_of_{table}")
+        return int(row["seq"] or 0)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from attrs import asdict, frozen
 
 from streamwarm.backlog.core import rows
+from streamwarm.backlog.core.deadlines import Reset
+from streamwarm.backlog.core.odd import OddRows
+from streamwarm.backlog.core.small_tables import SHARED_LIMITS, shared_limits_from
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 from streamwarm.backlog.sqlite.statements import Statements
 
@@ -14,6 +17,7 @@ class SqliteShared:
     """A `SharedTable`."""
 
     _sql: Statements
+    _odd: OddRows
 
     def put_pause(self, pause: UserPause) -> None:
         self._sql.run("put_pause", **rows.pause_row(pause))
@@ -30,11 +34,18 @@ class SqliteShared:
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.run("put_silence", **rows.cooldown_row(cooldown))
 
+    def set_back(self, to: Reset) -> None:
+        self._sql.run("reset_silences", **asdict(to))
+
+    def clear_lease(self, name: str) -> None:
+        self._sql.run("clear_lease", name=name)
+
     def put_lease(self, lease: NamedLease) -> None:
         self._sql.run("put_lease", **asdict(lease))
 
-    def take_lease(self, name: str, token: str, *, now: float, expires_at: float) -> bool:
-        return self._sql.one("take_lease", name=name, token=token, now=now, expires_at=expires_at) is not None
+    def take_lease(self, name: str, token: str, *, now: float, expires_at: float, too_far: float) -> bool:
+        names = {"name": name, "token": token, "now": now, "expires_at": expires_at, "too_far": too_far}
+        return self._sql.one("take_lease", **names) is not None
 
     def delete_lease(self, name: str, token: str) -> bool:
         return self._sql.one("delete_lease", name=name, token=token) is not None
@@ -43,7 +54,8 @@ class SqliteShared:
         """Nothing is stored: one supervisor started all processes of this file and knows how many there are."""
 
     def read_limits(self) -> SharedLimits:
-        return rows.shared_limits_from([self._sql.all(name) for name in rows.SHARED_LIMITS], processes=1)
+        return shared_limits_from([self._sql.all(name) for name in SHARED_LIMITS], 1, self._odd)
 
     def probe(self, now: float) -> None:
+        self._sql.one("probe_tables")
         self._sql.run("probe", written_at=now)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from streamwarm.backlog.core.rows import Row
+from streamwarm.backlog.core.odd import Row
 
 MAX_INTEGER = 2**63 - 1
 """SQLite's largest integer: an upper bound for any `seq` or score."""

@@ -16,13 +16,16 @@ from typing import Any
 import trio
 from attrs import define, evolve, field, frozen
 
+from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.group_commit import GroupCommit, Result
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.sqlite.file import Connect, connect, describe, migrate, translated_errors
+from streamwarm.backlog.sqlite.guard import FileGuard
 from streamwarm.backlog.sqlite.tables import SqliteTables
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import LOCAL, Event, Holder
 from streamwarm.threads import RunSync
@@ -60,14 +63,17 @@ async def open_sqlite_store(
     """
     await run_sync(migrate, path, connect)
     async with AsyncExitStack() as stack:
-        queries = load_queries("sqlite")
-        open_tables = partial(_open_tables, stack, path, connect, queries, run_sync)
+        queries, odd, guard = load_queries("sqlite"), OddRows(), FileGuard(path)
+        stack.callback(guard.close)
+        open_tables = partial(_open_tables, stack, path, connect, queries, run_sync, odd)
         writer_tables = await open_tables()
         readers = [await open_tables() for _ in range(READERS)]
-        commits = CommitSignal(last_seq=await run_sync(writer_tables.jobs.last_event_seq))
+        with translated_errors(path):
+            commits = CommitSignal(last_seq=await run_sync(writer_tables.jobs.last_event_seq))
+        guard.watch()
 
         async def commit_group(operations: Sequence[Operation[Any]]) -> Sequence[Result]:
-            group: _Committed = await run_sync(_commit_group, writer_tables, path, operations, now())
+            group: _Committed = await run_sync(_commit_group, writer_tables, guard, operations, now())
             if group.deleted:
                 commits.forget()
             commits.announce(group.last_seq, group.events)
@@ -77,9 +83,10 @@ async def open_sqlite_store(
         transactions = _SqliteTransactions(path, writer, readers, now, run_sync)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
+            await correct_counts(transactions)
             try:
                 yield TransactionalStore(
-                    transactions, commits, limits, new_id, new_token, POLL_S, now, new_token(), holder
+                    transactions, commits, limits, new_id, new_token, POLL_S, now, new_token(), holder, odd
                 )
             finally:
                 writer.close()
@@ -111,7 +118,7 @@ class _SqliteTransactions:
 
 
 async def _open_tables(
-    stack: AsyncExitStack, path: str, connect: Connect, queries: dict[str, str], run_sync: RunSync
+    stack: AsyncExitStack, path: str, connect: Connect, queries: dict[str, str], run_sync: RunSync, odd: OddRows
 ) -> SqliteTables:
     """Open a connection that `stack` closes."""
 
@@ -122,7 +129,7 @@ async def _open_tables(
     with translated_errors(path):
         connection = await run_sync(connect, path)
     stack.push_async_callback(close)
-    return SqliteTables.over(connection, queries)
+    return SqliteTables.over(connection, queries, odd)
 
 
 def _close(connection: sqlite3.Connection) -> None:
@@ -142,9 +149,13 @@ class _Committed:
     last_seq: int
 
 
-def _commit_group(tables: SqliteTables, path: str, operations: Sequence[Operation[Any]], now: float) -> _Committed:
-    """All operations in one transaction, each in its savepoint."""
-    connection = tables.connection
+def _commit_group(
+    tables: SqliteTables, guard: FileGuard, operations: Sequence[Operation[Any]], now: float
+) -> _Committed:
+    """All operations in one transaction, each in its savepoint. The files must be those that are open, also at the end:
+    what was committed to a deleted file is not acknowledged."""
+    connection, path = tables.connection, guard.path
+    guard.check(connection, now)
     tables.jobs.appended.clear()
     tables.jobs.deleted = False
     with translated_errors(path):
@@ -155,6 +166,7 @@ def _commit_group(tables: SqliteTables, path: str, operations: Sequence[Operatio
             connection.execute("COMMIT")
         finally:
             _end_transaction(connection)
+    guard.check(connection, now)
     # Nobody else wrote meanwhile, so SQLite numbered them one after another.
     first_seq = last_seq - len(tables.jobs.appended) + 1
     events = [evolve(event, seq=first_seq + index) for index, event in enumerate(tables.jobs.appended)]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from streamwarm.backlog.core.odd import OddRows
+from streamwarm.backlog.core.survey import Page, read_page
 from streamwarm.backlog.sqlite.attempts import SqliteAttempts
 from streamwarm.backlog.sqlite.jobs import SqliteJobs
 from streamwarm.backlog.sqlite.media import SqliteMedia
@@ -23,14 +25,21 @@ class SqliteTables:
     attempts: SqliteAttempts
     media: SqliteMedia
     shared: SqliteShared
+    _sql: Statements
+    _odd: OddRows
 
     @classmethod
-    def over(cls, connection: sqlite3.Connection, queries: Mapping[str, str]) -> SqliteTables:
+    def over(cls, connection: sqlite3.Connection, queries: Mapping[str, str], odd: OddRows) -> SqliteTables:
         statements = Statements(connection, queries)
         return cls(
             connection,
-            SqliteJobs(statements),
-            SqliteAttempts(statements),
-            SqliteMedia(statements),
-            SqliteShared(statements),
+            SqliteJobs(statements, odd),
+            SqliteAttempts(statements, odd),
+            SqliteMedia(statements, odd),
+            SqliteShared(statements, odd),
+            statements,
+            odd,
         )
+
+    def survey(self, page: Page) -> Page | None:
+        return read_page(page, self._odd, self._sql.all)

@@ -31,7 +31,8 @@ def make_private_folder(parent: Path | None) -> Path:
     Raises `OSError`.
     """
     if parent is not None:
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed((parent, *parent.parents)):  # `parents=True` would let others read those between
+            folder.mkdir(mode=0o700, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="streamwarm-cache-", dir=parent))
 
 

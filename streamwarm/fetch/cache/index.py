@@ -68,6 +68,10 @@ class CacheIndex(Generic[S]):
         self._slots.clear()
         return slots
 
+    def kept(self, now: float) -> list[S]:
+        """The slots that have not expired."""
+        return [slot for slot in self._slots.values() if not has_expired(slot, now)]
+
     def expired(self, now: float) -> list[S]:
         return [slot for slot in self._slots.values() if has_expired(slot, now)]
 

@@ -18,7 +18,7 @@ replaced before it started.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -30,7 +30,16 @@ from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
 from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
 from streamwarm.fetch.cache.spool import spooled
-from streamwarm.fetch.source import LengthUnknown, ObjectInfo, Origin, ResumableSource, SignedUrl, Source, SourceObject
+from streamwarm.fetch.source import (
+    CachedObject,
+    LengthUnknown,
+    ObjectInfo,
+    Origin,
+    ResumableSource,
+    SignedUrl,
+    Source,
+    SourceObject,
+)
 from streamwarm.threads import RunSync
 from streamwarm.watch.observations import Observer, unobserved
 
@@ -126,13 +135,17 @@ class CachedSource(Source):
 
     def set_offline(self, offline: bool) -> None:
         self.offline = offline
+        self._source.set_offline(offline)
 
-    async def probe(self) -> None:
-        await self._source.probe()
+    async def probe(self, *, warmed: Sequence[str] = (), queued: Sequence[str] = ()) -> None:
+        await self._source.probe(warmed=warmed, queued=queued)
 
     def is_cached(self, r2_key: str) -> bool:
         download = self._index.find(r2_key)
         return download is not None and download.is_complete and not has_expired(download, trio.current_time())
+
+    def cached(self) -> Sequence[CachedObject]:
+        return [CachedObject(one.r2_key, one.sha256) for one in self._index.kept(trio.current_time()) if one.sha256]
 
     def sign_url(self, r2_key: str, *, expires_s: int) -> SignedUrl:
         return self._source.sign_url(r2_key, expires_s=expires_s)

@@ -6,21 +6,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.sax.saxutils import escape
 
 from attrs import frozen
 
 from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.redact import knows_no_secrets
 from streamwarm.retry import parse_retry_after
 from streamwarm.s3.bounds import MIB, MOST_PARTS
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
-from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S
+from streamwarm.send.destination import MAX_REFERENCE_CHARS, UNAUTHORIZED_PAUSE_S
 
 RATE_LIMITED_S = 2.0
 """The pause after a 429 or SlowDown without a Retry-After. R2 answers 429 to more than one write per second to a
 key."""
+
+_THEN = "then restart, or `streamwarm resume` the destination"
+"""What ends a pause at once when its cause is fixed: a restart if that was in the settings."""
 
 _PLAIN_KEY = re.compile(r"(?!.*(^|/)(\.{0,2})(/|$))[A-Za-z0-9/_.-]+|")
 """A key that no server changes: without empty or dot segments, and without characters that a path must encode."""
@@ -61,7 +65,12 @@ def read_completed(body: bytes) -> str | None:
     """The object's ETag, from the answer to CompleteMultipartUpload; None if it has none that can be read."""
     root = parse_xml(body)
     etag = text(root, "ETag").strip() if root is not None and tag(root) == "CompleteMultipartUploadResult" else ""
-    return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else None
+    return kept_etag(etag) or None
+
+
+def kept_etag(etag: str) -> str:
+    """The ETag of an answer as it is stored, or an empty text for what is none."""
+    return etag if len(etag) <= MAX_REFERENCE_CHARS and re.fullmatch(r"[!-~]+", etag) else ""
 
 
 def is_error(body: bytes) -> bool:
@@ -115,14 +124,41 @@ class Trace:
         return cls(*values) if whole else None
 
 
-def read_refusal(
-    status: int, body: bytes, *, bucket: str, key: str, retry_after: str | None, now: float
-) -> DestinationError:
-    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off.
+class UnclearRefusal(DestinationError):
+    """A refusal that may be this object's or every object's: a probe of the bucket finds out (`probe.py`).
 
-    Only what is wrong with the object itself is permanent: too large, or a name that the bucket cannot have.
+    As it is, it is the object's: it counts, or is `permanent` if its name may be invalid. `answer` has the status
+    and S3's word: a bucket that gives the same answer for another key refuses everything alike. `denied`: it is about
+    permission to write, which a probe needs, too.
     """
-    code, detail = read_error(body)
+
+    def __init__(self, message: str, answer: tuple[int, str], *, denied: bool = False, permanent: bool = False) -> None:
+        super().__init__(ErrorCode.DESTINATION_REFUSED, message, permanent=permanent)
+        self.answer = answer
+        self.denied = denied
+
+    def of_the_bucket(self) -> DestinationError:
+        """The same refusal, once it is known that every object meets it."""
+        return _pausing(self.code, f"{self.message}, {_THEN}")
+
+
+def read_refusal(
+    status: int,
+    body: bytes,
+    *,
+    bucket: str,
+    key: str,
+    retry_after: str | None,
+    now: float,
+    carried_object: bool = True,
+    redact: Callable[[str], str] = knows_no_secrets,
+) -> DestinationError:
+    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off. `redact` masks.
+
+    `carried_object`: the request had bytes of the object in it. Only what is wrong with the object itself is permanent:
+    too large, or a name that the bucket cannot have.
+    """
+    code, detail = read_error(body, redact)
     what = f"{key[:200]!r} in bucket {bucket!r}" if key else f"bucket {bucket!r}"
     said = f"the bucket answered {status}{f' {code}' if code else ''} for {what}"
     retry_after_s = parse_retry_after(retry_after, now=now)
@@ -130,31 +166,31 @@ def read_refusal(
         case Verdict.SLOW_DOWN:
             return _slow_down(said, retry_after_s)
         case Verdict.PASSING:
+            pauses = bool(retry_after_s)
             return DestinationError(
-                ErrorCode.DESTINATION_UNAVAILABLE,
-                said,
-                retry_after_s=retry_after_s,
-                pauses_destination=bool(retry_after_s),
+                ErrorCode.DESTINATION_UNAVAILABLE, said, retry_after_s=retry_after_s, pauses_destination=pauses
             )
         case _ if code == "NoSuchUpload":  # a lifecycle rule took it, or another process: the next attempt begins anew
             return DestinationError(ErrorCode.DESTINATION_UNAVAILABLE, said)
         case Verdict.KEY_REFUSED if code == "SignatureDoesNotMatch" and not _PLAIN_KEY.fullmatch(key):
             # It may be the name: a server that tidies paths signs another. Such an object must not stop all the others.
-            return DestinationError(
-                ErrorCode.DESTINATION_REFUSED,
-                f"{said}; check secret_access_key and region, and whether the server keeps such names as they are",
-                permanent=False,
-            )
+            check_name = "and whether the server keeps such names as they are"
+            return UnclearRefusal(f"{said}; {_remedy(status, code)}, {check_name}", (status, code), denied=True)
         case Verdict.KEY_REFUSED:
-            return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, and restart")
+            return _pausing(ErrorCode.UNAUTHORIZED, f"{said}; {_remedy(status, code)}, {_THEN}")
         case Verdict.WRONG_BUCKET:
-            return _pausing(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}")
-        case Verdict.TOO_LARGE:
+            return _pausing(ErrorCode.DESTINATION_REFUSED, f"{said}{detail}; {_remedy(status, code)}, {_THEN}")
+        case Verdict.TOO_LARGE if carried_object or code:
             return DestinationError(ErrorCode.TOO_LARGE, f"{said}; a larger object needs a smaller part_bytes")
         case verdict:
-            is_of_the_key = verdict is Verdict.UNFIT or (verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key))
-            message = f"{said}{detail}; {_remedy(status, code)}"
-            return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=is_of_the_key)
+            return _refused(f"{said}{detail}; {_remedy(status, code)}", verdict, key, (status, code))
+
+
+def _refused(message: str, verdict: Verdict, key: str, answer: tuple[int, str]) -> DestinationError:
+    if verdict is Verdict.UNFIT:
+        return DestinationError(ErrorCode.DESTINATION_REFUSED, message, permanent=True)
+    is_of_the_key = verdict is Verdict.INVALID and not _PLAIN_KEY.fullmatch(key)
+    return UnclearRefusal(message, answer, denied=verdict is Verdict.DENIED, permanent=is_of_the_key)
 
 
 def _slow_down(said: str, retry_after_s: float | None) -> DestinationError:

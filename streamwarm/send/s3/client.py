@@ -7,7 +7,6 @@ without an answer) and by the attempt's watchdog.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncIterable, Callable, Mapping
 
 import httpx
@@ -15,9 +14,10 @@ import trio
 from attrs import define, field
 
 from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.sigv4 import UNSIGNED_PAYLOAD, S3Request, Signer, object_path
 from streamwarm.send.exchange import Answer, Outgoing, exchange
-from streamwarm.send.s3.answers import read_refusal
+from streamwarm.send.s3.answers import kept_etag, read_refusal
 
 ASK_S = 60.0
 """How long a small request may take: as long as a transfer may stand still by default (`pool.body_timeout_s`). A bucket
@@ -49,6 +49,7 @@ class S3Client:
     bucket: str
     signer: Signer
     now: Callable[[], float]
+    redact: Redactor = knows_no_secrets
     _endpoint: httpx.URL = field(init=False)
     _host: str = field(init=False)
 
@@ -74,9 +75,8 @@ class S3Client:
         request = self._request("PUT", key, query, headers or {}, content, UNSIGNED_PAYLOAD, length_bytes)
         answer = await exchange(self.client, request, outgoing, max_bytes=ANSWER_BYTES)
         if answer.status not in STORED:
-            raise self.refusal(answer, key)
-        etag = str(answer.headers.get("ETag", ""))
-        return etag if re.fullmatch(r"[!-~]{1,1024}", etag) else ""
+            raise self.refusal(answer, key, carried_object=True)
+        return self.kept_etag(answer, str(answer.headers.get("ETag", "")))
 
     async def ask(
         self,
@@ -113,7 +113,11 @@ class S3Client:
                 ErrorCode.TIMEOUT, f"the bucket did not answer {method} within {within_s:g} s"
             ) from None
 
-    def refusal(self, answer: Answer, key: str) -> DestinationError:
+    def kept_etag(self, answer: Answer, etag: str) -> str:
+        """Return an ETag of this answer as it is stored: empty if it is none, or quotes a secret."""
+        return "" if self.redact.carries(etag, *answer.signatures) else kept_etag(etag)
+
+    def refusal(self, answer: Answer, key: str, *, carried_object: bool = False) -> DestinationError:
         return read_refusal(
             answer.status,
             answer.body,
@@ -121,6 +125,8 @@ class S3Client:
             key=key,
             retry_after=answer.headers.get("Retry-After"),
             now=self.now(),
+            redact=self.redact.also(*answer.signatures),
+            carried_object=carried_object,
         )
 
     def _request(

@@ -11,13 +11,15 @@ import httpx
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidJob, InvalidOptions
 from streamwarm.model import MAX_KEY_BYTES, JsonObject, NewJob, State
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.bounds import MOST_BYTES, TRACES
 from streamwarm.s3.sigv4 import Signer, SigningKeys
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.exchange import Upload, stored_headers
-from streamwarm.send.s3.answers import part_sizes
+from streamwarm.send.s3.answers import UnclearRefusal, part_sizes
 from streamwarm.send.s3.client import S3Client
 from streamwarm.send.s3.multipart import COMPLETE_S, Multipart
+from streamwarm.send.s3.probe import PROBE_NAME, BucketProbe
 from streamwarm.send.template import Template
 from streamwarm.settings.s3 import S3Settings
 
@@ -35,6 +37,7 @@ class S3Destination:
         *,
         now: Callable[[], float],
         new_token: Callable[[], str],
+        redact: Redactor = knows_no_secrets,
     ) -> None:
         self.name = name
         self.answer_timeout_s = COMPLETE_S
@@ -43,8 +46,9 @@ class S3Destination:
         signer = Signer(
             str(settings.access_key_id), str(settings.secret_access_key), SigningKeys(), region=settings.region
         )
-        self._client = S3Client(client, settings.endpoint_url.rstrip("/"), settings.bucket, signer, now)
+        self._client = S3Client(client, settings.endpoint_url.rstrip("/"), settings.bucket, signer, now, redact)
         self._multipart = Multipart(self._client, name, new_token)
+        self._probe = BucketProbe(self._client, settings.key.partition("{")[0] + PROBE_NAME)
 
     def check_job(self, job: NewJob) -> None:
         for option in job.options:
@@ -64,15 +68,25 @@ class S3Destination:
             raise DestinationError(ErrorCode.DESTINATION_REFUSED, why_not)
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:
-        key, headers = self._key.fill(media), stored_headers(media)
-        sizes = part_sizes(media.bytes, self._settings.part_bytes)
-        if len(sizes) > 1:
-            etag = await self._multipart.upload(media.job_id, key, headers, sizes, body)
-        else:
-            upload = Upload(body)
-            async with aclosing(upload.pieces()) as content:
-                etag = await self._client.upload(key, content, upload, length_bytes=media.bytes, headers=headers)
+        key = self._key.fill(media)
+        try:
+            etag = await self._upload(media, key, body)
+        except UnclearRefusal as refused:
+            raise await self._probe.judge(key, refused) from None
+        except DestinationError as error:
+            error.repeatable = error.code is ErrorCode.DELIVERY_UNKNOWN  # a second upload replaces the first
+            raise
+        self._probe.stored(key)
         return {"bucket": self._settings.bucket, "key": key, "etag": etag}
+
+    async def _upload(self, media: Media, key: str, body: Body) -> str:
+        """Store the object and return its ETag. Raises `DestinationError`."""
+        headers, sizes = stored_headers(media), part_sizes(media.bytes, self._settings.part_bytes)
+        if len(sizes) > 1:
+            return await self._multipart.upload(media.job_id, key, headers, sizes, body)
+        upload = Upload(body)
+        async with aclosing(upload.pieces()) as content:
+            return await self._client.upload(key, content, upload, length_bytes=media.bytes, headers=headers)
 
     async def check(self) -> None:
         """Check that the bucket can be listed with these keys. Raises `DestinationError` with the remedy if not."""

@@ -18,7 +18,6 @@ Traces of other jobs belong to another installation and are left alone.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import cast
@@ -33,6 +32,7 @@ from streamwarm.send.destination import Body
 from streamwarm.send.exchange import Answer
 from streamwarm.send.s3.answers import (
     Trace,
+    UnclearRefusal,
     complete_body,
     etag_of_parts,
     is_error,
@@ -116,7 +116,9 @@ class Multipart:
         try:
             noted = await self.client.ask("PUT", name, body=trace.to_json())
             if noted.status not in STORED:
-                raise self.client.refusal(noted, name)
+                refused = self.client.refusal(noted, name)
+                # The name is ours, so the refusal is about no object.
+                raise refused.of_the_bucket() if isinstance(refused, UnclearRefusal) else refused
         except BaseException:
             await self._tidy(name, trace)
             raise
@@ -207,11 +209,11 @@ class Multipart:
                 # S3 sends its 200 before it knows whether the parts can be joined.
                 if answer.status not in STORED or is_error(answer.body):
                     raise self.client.refusal(answer, key)
-                if etag := read_completed(answer.body):
+                if etag := self.client.kept_etag(answer, read_completed(answer.body) or ""):
                     return etag
             acknowledged = answer is not None and answer.status in STORED
-            if etag := await self._completed_after_all(key, etags, size_bytes, acknowledged=acknowledged):
-                return etag
+            if found := await self._completed_after_all(key, etags, size_bytes, acknowledged=acknowledged):
+                return found
         raise DestinationError(ErrorCode.DELIVERY_UNKNOWN, "every byte was sent but the last step's answer was lost")
 
     async def _ask_to_complete(self, key: str, upload_id: str, etags: list[str]) -> Answer | None:
@@ -235,8 +237,8 @@ class Multipart:
             head = await self.client.ask("HEAD", key)
             etag = head.headers.get("ETag", "")
             has_size = head.headers.get("Content-Length") == str(size_bytes)
-            is_whole = etag == expected or (acknowledged and has_size and re.fullmatch(r"[!-~]{1,1024}", etag))
-            return etag if head.status == 200 and is_whole else None
+            is_whole = etag == expected or (acknowledged and has_size)
+            return self.client.kept_etag(head, etag) or None if head.status == 200 and is_whole else None
         return None
 
 

@@ -6,6 +6,7 @@ Source of names and numbers: https://core.telegram.org/bots/api.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from attrs import frozen
 
 from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
 from streamwarm.model import JsonObject, Kind
+from streamwarm.redact import Redactor, knows_no_secrets
+from streamwarm.send.destination import MAX_REFERENCE_CHARS
 from streamwarm.send.telegram.chats import chat_of
 from streamwarm.send.telegram.refusals import read_error
 
@@ -152,11 +155,17 @@ class Reply:
 _FILE_KEYS = ("animation", "video", "audio", "voice", "video_note", "photo", "document", "sticker")
 
 
-def read_reply(status: int, body: bytes, *, retry_after: str | None = None) -> Reply:
-    """Return the reference in an answer to a send. Raises `DestinationError` if the answer has none."""
+def read_reply(
+    status: int, body: bytes, *, retry_after: str | None = None, redact: Redactor = knows_no_secrets
+) -> Reply:
+    """Return the reference in an answer to a send. Raises `DestinationError` if the answer has none.
+
+    The message is sent by then. If its reference cannot be kept, that is `delivery_unknown` and permanent: each further
+    attempt would send the file once more, and get the same answer.
+    """
     answer = _parse(status, body)
     if answer.get("ok") is not True:
-        raise read_error(status, answer, retry_after=retry_after)
+        raise read_error(status, answer, retry_after=retry_after, redact=redact)
     message = answer.get("result")
     if isinstance(message, dict):
         for key in _FILE_KEYS:
@@ -165,14 +174,30 @@ def read_reply(status: int, body: bytes, *, retry_after: str | None = None) -> R
             file_id = file.get("file_id") if isinstance(file, dict) else None
             if isinstance(file, dict) and isinstance(file_id, str) and file_id:
                 return Reply(
-                    file_id=file_id,
-                    file_unique_id=str(file.get("file_unique_id", "")),
+                    file_id=_kept("file_id", file_id, redact),
+                    file_unique_id=_kept("file_unique_id", file.get("file_unique_id", ""), redact),
                     kind=key,
                     chat_id=_integer(message.get("chat"), "id"),
                     message_id=_integer(message, "message_id"),
                 )
     raise DestinationError(
         ErrorCode.DESTINATION_UNAVAILABLE, "Telegram answered ok, but its message holds no file; it will be tried again"
+    )
+
+
+def _kept(name: str, value: Any, redact: Redactor) -> str:
+    """Return a text of the answer as it is stored. Raises `DestinationError` for what is no id of Telegram's."""
+    if not isinstance(value, str) or len(value) > MAX_REFERENCE_CHARS or not re.fullmatch(r"[!-~]*", value):
+        why = f"is not printable ASCII of at most {MAX_REFERENCE_CHARS} characters"
+    elif redact.carries(value):
+        why = "quotes a secret"
+    else:
+        return value
+    raise DestinationError(
+        ErrorCode.DELIVERY_UNKNOWN,
+        f"Telegram has taken the file, but the {name} in its answer {why}, so it is not kept and the file is not sent "
+        "again; check the Bot API server, then retry the job",
+        permanent=True,
     )
 
 
@@ -203,4 +228,4 @@ def _pixels_and_bytes(size: Any) -> tuple[int, int]:
 
 def _integer(mapping: Any, key: str) -> int:
     value = mapping.get(key) if isinstance(mapping, dict) else None
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and abs(value) < 2**63 else 0

@@ -14,6 +14,7 @@ from attrs import define, field
 from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, NewJob
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Body, Media, NotFetched
 from streamwarm.send.exchange import Outgoing, broken_answer, exchange, stored_headers
 from streamwarm.send.telegram import bot_api, handoff
@@ -40,6 +41,7 @@ class TelegramDestination:
         client: httpx.AsyncClient,
         *,
         make_boundary: Callable[[], str],
+        redact: Redactor = knows_no_secrets,
     ) -> None:
         self.name = name
         self.on_unknown: Literal["retry", "hold"] = "hold" if settings.on_unknown == "hold" else "retry"
@@ -56,6 +58,7 @@ class TelegramDestination:
         self._photos = PhotoCheck()
         self._handed_off = RecentJobs()
         self._make_boundary = make_boundary
+        self._redact = redact
 
     def check_job(self, job: NewJob) -> None:
         bot_api.check_options(job.options)
@@ -136,7 +139,7 @@ class TelegramDestination:
         if not answer.whole and answer.status < 400:
             raise broken_answer(outgoing)
         retry_after = answer.headers.get("Retry-After")
-        return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after).as_result()
+        return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after, redact=self._redact).as_result()
 
     async def tidy_up(self, reference: JsonObject) -> None:
         """Delete the message if the settings say so. The `file_id` stays valid."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamwarm.errors import LONGEST_WAIT_S, DestinationError, ErrorCode, LaneMoved
+from streamwarm.redact import knows_no_secrets, quote
 from streamwarm.send.destination import UNAUTHORIZED_PAUSE_S
 from streamwarm.send.telegram.refusal_table import Verdict, row_of
 
@@ -18,14 +19,19 @@ CHAT_WINDOW_S = 60.0
 cause, so the whole bot pauses, as python-telegram-bot does after every 429 (`AIORateLimiter`)."""
 
 
-def read_error(status: int, answer: Mapping[str, Any], *, retry_after: str | None = None) -> DestinationError:
-    """Return the error for a refusal. `retry_after` is the header of that name."""
+def read_error(
+    status: int,
+    answer: Mapping[str, Any],
+    *,
+    retry_after: str | None = None,
+    redact: Callable[[str], str] = knows_no_secrets,
+) -> DestinationError:
+    """Return the error for a refusal. `retry_after` is that header; `redact` masks the secrets in its words."""
     code = answer.get("error_code")
     code = code if isinstance(code, int) else status
-    description = answer.get("description")
-    description = description if isinstance(description, str) else ""
+    description = given if isinstance(given := answer.get("description"), str) else ""
     row = row_of(code, description)
-    said = f"Telegram answered {code}: {description[:200]}" if description else f"Telegram answered {code}"
+    said = f"Telegram answered {code}: {quote(description, redact)}" if description else f"Telegram answered {code}"
     said = f"{said}; {row.remedy}" if row.remedy else said
     parameters = answer.get("parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
@@ -49,8 +55,7 @@ def read_error(status: int, answer: Mapping[str, Any], *, retry_after: str | Non
 
 
 def _rate_limited(said: str, seconds: Any, header: str | None) -> DestinationError:
-    """Return the error for a 429. Telegram does not say whether the limit was the chat's or the bot's; the dispatcher
-    finds out (`Limits.cool_down_lane`)."""
+    """Return the error for a 429. The dispatcher finds out whose limit it was (`Limits.cool_down_lane`)."""
     is_given = type(seconds) in {int, float} and seconds > 0
     if not is_given and header and header.isascii() and header.isdigit():
         seconds = int(header[:10])

@@ -107,7 +107,7 @@ async def dispatch_and_complete(url: str, starts_at: float, seconds: float, clai
         limits = Limits(processes=claimers)
         ready = ReadyQueue(MAX_QUEUE, LIMITS.max_wait_s)
         steady = SteadyClock(store.now, time.monotonic)
-        dispatcher = Dispatcher(store, ready, limits, claims, store.now, steady, lambda _: None)
+        dispatcher = Dispatcher(store, ready, limits, claims, store.now, steady, lambda _: None, lambda _: False)
 
         async def work() -> None:
             dispatcher.idle()

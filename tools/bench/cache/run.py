@@ -26,9 +26,9 @@ from pathlib import Path
 import trio
 from attrs import define, field
 
-from streamwarm.fetch.bucket import Bucket
 from streamwarm.fetch.cache.file import make_private_folder
 from streamwarm.fetch.cache.source import CachedSource, open_cache
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
 from streamwarm.net.pool import open_client

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from streamwarm.fetch.bucket import Bucket
+from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.pool import open_client

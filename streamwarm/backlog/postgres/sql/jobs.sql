@@ -129,8 +129,18 @@ WHERE state = 'queued' AND destination = %(destination)s;
 SELECT * FROM jobs WHERE state = 'waiting' AND retry_at <= %(now)s
 ORDER BY retry_at, seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 
--- name: next_due_at
-SELECT retry_at FROM jobs WHERE state = 'waiting' ORDER BY retry_at LIMIT 1;
+-- name: next_due
+SELECT id, retry_at FROM jobs WHERE state = 'waiting' ORDER BY retry_at, seq LIMIT %(limit)s;
+
+-- name: reset_retries
+-- No NaN is between two numbers.
+UPDATE jobs SET
+    retry_at = %(now)s + least(greatest(retry_at - updated_at, 0), %(longest_s)s), updated_at = %(now)s
+WHERE state = 'waiting' AND updated_at BETWEEN %(ahead_from)s AND %(latest)s AND retry_at BETWEEN 0 AND %(latest)s;
+
+-- name: reset_leases
+UPDATE jobs SET lease_expires_at = %(now)s + %(lease_s)s
+WHERE state = 'running' AND lease_expires_at BETWEEN %(lease_from)s AND %(latest)s;
 
 -- name: lock_expired_jobs
 SELECT * FROM jobs WHERE state = 'running' AND lease_expires_at <= %(expired_by)s
@@ -142,7 +152,30 @@ WHERE state = %(state)s AND state IN ('done', 'failed', 'cancelled') AND updated
 ORDER BY updated_at, seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 
 -- name: job_counts
-SELECT destination, state, jobs FROM job_counts WHERE jobs > 0;
+SELECT destination, state, jobs FROM job_counts WHERE jobs > 0 ORDER BY destination, state;
+
+-- name: counted_jobs
+SELECT destination, state, count(*) AS jobs FROM jobs GROUP BY destination, state ORDER BY destination, state;
+
+-- name: delete_counts
+DELETE FROM job_counts;
+
+-- name: insert_counts
+INSERT INTO job_counts (destination, state, jobs)
+SELECT * FROM unnest(%(destination)s::text[], %(state)s::text[], %(jobs)s::bigint[]);
+
+-- name: wrong_counters
+SELECT name FROM counters
+WHERE value IS NULL OR value < (
+    CASE name WHEN 'jobs' THEN (SELECT coalesce(max(seq), 0) FROM jobs)
+        ELSE (SELECT coalesce(max(seq), 0) FROM events) END
+);
+
+-- name: correct_counters
+UPDATE counters SET value = greatest(coalesce(value, 0), (
+    CASE name WHEN 'jobs' THEN (SELECT coalesce(max(seq), 0) FROM jobs)
+        ELSE (SELECT coalesce(max(seq), 0) FROM events) END
+));
 
 -- name: oldest_queued_at
 SELECT queued_at FROM jobs WHERE state = 'queued' ORDER BY queued_at + 0 LIMIT 1;

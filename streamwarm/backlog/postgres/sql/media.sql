@@ -24,15 +24,15 @@ CROSS JOIN LATERAL (
     ORDER BY media_cache.media_reference LIMIT 1
 ) AS found;
 
--- name: newest_record_by_sha256
+-- name: newest_records_by_sha256
 SELECT * FROM media_cache
 WHERE destination = %(destination)s AND kind = %(kind)s AND sha256 = %(sha256)s AND status = 'ready'
-ORDER BY updated_at DESC, id LIMIT 1;
+ORDER BY updated_at DESC, id LIMIT %(limit)s;
 
--- name: newest_record_by_r2_key
+-- name: newest_records_by_r2_key
 SELECT * FROM media_cache
 WHERE destination = %(destination)s AND kind = %(kind)s AND r2_key = %(r2_key)s AND status = 'ready'
-ORDER BY updated_at DESC, id LIMIT 1;
+ORDER BY updated_at DESC, id LIMIT %(limit)s;
 
 -- name: put_records
 INSERT INTO media_cache (

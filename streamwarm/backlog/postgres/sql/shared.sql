@@ -4,6 +4,11 @@
 INSERT INTO write_probe (id, written_at) VALUES (1, %(written_at)s)
 ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at;
 
+-- name: probe_tables
+-- Reads no row: it fails if a table is gone.
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases, counters, processes, writers
+WHERE false;
+
 -- name: put_pause
 INSERT INTO pauses (destination, until, paused_at) VALUES (%(destination)s, %(until)s, %(paused_at)s)
 ON CONFLICT (destination) DO UPDATE SET until = excluded.until, paused_at = excluded.paused_at;
@@ -29,13 +34,21 @@ ON CONFLICT (destination) DO UPDATE SET number = mends.number + 1;
 SELECT destination, number FROM mends ORDER BY destination;
 
 -- name: put_silence
-INSERT INTO silences (destination, lane, until, reason)
-VALUES (%(destination)s, %(lane)s, %(until)s, %(reason)s)
-ON CONFLICT (destination, lane) DO UPDATE SET until = excluded.until, reason = excluded.reason
-WHERE excluded.until > silences.until;
+-- A row that was set in the future is of a clock that was set back since.
+INSERT INTO silences (destination, lane, until, reason, set_at)
+VALUES (%(destination)s, %(lane)s, %(until)s, %(reason)s, %(set_at)s)
+ON CONFLICT (destination, lane) DO UPDATE SET
+    until = excluded.until, reason = excluded.reason, set_at = excluded.set_at
+WHERE excluded.until > silences.until OR silences.set_at > excluded.set_at + 5;
+
+-- name: reset_silences
+UPDATE silences SET
+    until = %(now)s + least(greatest(until - coalesce(set_at, %(now)s), 0), %(longest_s)s), set_at = %(now)s
+WHERE until BETWEEN 0 AND %(latest)s
+    AND (set_at BETWEEN %(ahead_from)s AND %(latest)s OR until > %(now)s + %(longest_s)s);
 
 -- name: silences
-SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane;
+SELECT destination, lane, until, reason, set_at FROM silences ORDER BY destination, lane;
 
 -- name: put_process
 INSERT INTO processes (id, seen_at) VALUES (%(id)s, %(seen_at)s)
@@ -45,7 +58,8 @@ ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at;
 DELETE FROM processes WHERE id = %(id)s;
 
 -- name: delete_processes
-DELETE FROM processes WHERE seen_at < %(seen_before)s;
+-- One that was seen in the future is of a clock that was set back since, and reports again in 2 s if it lives.
+DELETE FROM processes WHERE seen_at < %(seen_before)s OR seen_at > %(seen_after)s;
 
 -- name: count_processes
 SELECT count(*) AS processes FROM processes;
@@ -56,10 +70,13 @@ ON CONFLICT (name) DO NOTHING;
 
 -- name: take_lease
 UPDATE leases SET token = %(token)s, expires_at = %(expires_at)s
-WHERE name = %(name)s AND (token = %(token)s OR expires_at <= %(now)s) RETURNING name;
+WHERE name = %(name)s AND (token = %(token)s OR expires_at <= %(now)s OR expires_at > %(too_far)s) RETURNING name;
 
 -- name: delete_lease
 DELETE FROM leases WHERE name = %(name)s AND token = %(token)s RETURNING name;
 
+-- name: clear_lease
+DELETE FROM leases WHERE name = %(name)s;
+
 -- name: lease_of_source
-SELECT place FROM leases WHERE name = 'source';
+SELECT name, token, expires_at, place FROM leases WHERE name = 'source';

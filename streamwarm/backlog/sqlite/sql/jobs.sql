@@ -69,8 +69,18 @@ WHERE state = 'queued' AND destination = :destination;
 SELECT * FROM jobs INDEXED BY ix_jobs_due
 WHERE state = 'waiting' AND retry_at <= :now ORDER BY retry_at, seq LIMIT :limit;
 
--- name: next_due_at
-SELECT min(retry_at) AS retry_at FROM jobs INDEXED BY ix_jobs_due WHERE state = 'waiting';
+-- name: next_due
+SELECT id, retry_at FROM jobs INDEXED BY ix_jobs_due WHERE state = 'waiting' AND retry_at >= 0
+ORDER BY retry_at, seq LIMIT :limit;
+
+-- name: reset_retries
+-- Only numbers are between two numbers.
+UPDATE jobs SET retry_at = :now + min(max(retry_at - updated_at, 0), :longest_s), updated_at = :now
+WHERE state = 'waiting' AND updated_at BETWEEN :ahead_from AND :latest AND retry_at BETWEEN 0 AND :latest;
+
+-- name: reset_leases
+UPDATE jobs INDEXED BY ix_jobs_leased SET lease_expires_at = :now + :lease_s
+WHERE state = 'running' AND lease_expires_at BETWEEN :lease_from AND :latest;
 
 -- name: running_jobs
 SELECT * FROM jobs INDEXED BY ix_jobs_leased
@@ -82,7 +92,22 @@ WHERE state = :state AND state IN ('done', 'failed', 'cancelled') AND updated_at
 ORDER BY updated_at, seq LIMIT :limit;
 
 -- name: job_counts
-SELECT destination, state, jobs FROM job_counts WHERE jobs > 0;
+SELECT destination, state, jobs FROM job_counts WHERE jobs > 0 ORDER BY destination, state;
+
+-- name: counted_jobs
+SELECT destination, state, count(*) AS jobs FROM jobs GROUP BY destination, state ORDER BY destination, state;
+
+-- name: delete_counts
+DELETE FROM job_counts;
+
+-- name: insert_count
+INSERT INTO job_counts (destination, state, jobs) VALUES (:destination, :state, :jobs);
+
+-- name: max_seq_of_jobs
+SELECT max(seq) AS seq FROM jobs;
+
+-- name: max_seq_of_events
+SELECT max(seq) AS seq FROM events;
 
 -- name: oldest_queued_at
 SELECT min(queued_at) AS queued_at FROM jobs INDEXED BY ix_jobs_oldest WHERE state = 'queued';

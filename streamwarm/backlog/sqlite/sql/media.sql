@@ -9,15 +9,15 @@ WHERE destination = :destination AND kind = :kind AND media_reference = :media_r
 SELECT * FROM media_cache INDEXED BY ix_media_cache_lookup
 WHERE destination = :destination AND kind = :kind AND media_reference = :media_reference AND status = 'ready';
 
--- name: newest_record_by_sha256
+-- name: newest_records_by_sha256
 SELECT * FROM media_cache INDEXED BY ix_media_cache_sha256
 WHERE destination = :destination AND kind = :kind AND sha256 = :sha256 AND status = 'ready'
-ORDER BY updated_at DESC, id LIMIT 1;
+ORDER BY updated_at DESC, id LIMIT :limit;
 
--- name: newest_record_by_r2_key
+-- name: newest_records_by_r2_key
 SELECT * FROM media_cache INDEXED BY ix_media_cache_r2_key
 WHERE destination = :destination AND kind = :kind AND r2_key = :r2_key AND status = 'ready'
-ORDER BY updated_at DESC, id LIMIT 1;
+ORDER BY updated_at DESC, id LIMIT :limit;
 
 -- name: put_record
 INSERT INTO media_cache (

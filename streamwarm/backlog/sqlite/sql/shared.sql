@@ -3,6 +3,11 @@
 -- name: probe
 INSERT OR REPLACE INTO write_probe (id, written_at) VALUES (1, :written_at);
 
+-- name: probe_tables
+-- Reads no row: it fails if a table is gone.
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases
+WHERE 0;
+
 -- name: put_pause
 INSERT OR REPLACE INTO pauses (destination, until, paused_at) VALUES (:destination, :until, :paused_at);
 
@@ -26,12 +31,20 @@ ON CONFLICT (destination) DO UPDATE SET number = number + 1;
 SELECT destination, number FROM mends ORDER BY destination;
 
 -- name: put_silence
-INSERT INTO silences (destination, lane, until, reason) VALUES (:destination, :lane, :until, :reason)
-ON CONFLICT (destination, lane) DO UPDATE SET until = excluded.until, reason = excluded.reason
-WHERE excluded.until > silences.until;
+-- A row that was set in the future is of a clock that was set back since.
+INSERT INTO silences (destination, lane, until, reason, set_at)
+VALUES (:destination, :lane, :until, :reason, :set_at)
+ON CONFLICT (destination, lane) DO UPDATE SET
+    until = excluded.until, reason = excluded.reason, set_at = excluded.set_at
+WHERE excluded.until > silences.until OR silences.set_at > excluded.set_at + 5;
+
+-- name: reset_silences
+UPDATE silences SET until = :now + min(max(until - coalesce(set_at, :now), 0), :longest_s), set_at = :now
+WHERE until BETWEEN 0 AND :latest
+    AND (set_at BETWEEN :ahead_from AND :latest OR until > :now + :longest_s);
 
 -- name: silences
-SELECT destination, lane, until, reason FROM silences ORDER BY destination, lane;
+SELECT destination, lane, until, reason, set_at FROM silences ORDER BY destination, lane;
 
 -- name: put_lease
 INSERT INTO leases (name, token, expires_at, place) VALUES (:name, :token, :expires_at, :place)
@@ -39,10 +52,13 @@ ON CONFLICT (name) DO NOTHING;
 
 -- name: take_lease
 UPDATE leases SET token = :token, expires_at = :expires_at
-WHERE name = :name AND (token = :token OR expires_at <= :now) RETURNING name;
+WHERE name = :name AND (token = :token OR expires_at <= :now OR expires_at > :too_far) RETURNING name;
 
 -- name: delete_lease
 DELETE FROM leases WHERE name = :name AND token = :token RETURNING name;
 
+-- name: clear_lease
+DELETE FROM leases WHERE name = :name;
+
 -- name: lease_of_source
-SELECT place FROM leases WHERE name = 'source';
+SELECT name, token, expires_at, place FROM leases WHERE name = 'source';

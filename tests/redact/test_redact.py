@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwarm.watch.redact import MASK, SHORTEST, make_redactor, redact_value
+from streamwarm.redact import MASK, SHORTEST, make_redactor, redact_value
 
 secrets = st.text(st.characters(codec="utf-8"), min_size=SHORTEST, max_size=40).filter(lambda text: "*" not in text)
 texts = st.text(st.characters(codec="utf-8"), max_size=40)

@@ -1,0 +1,55 @@
+"""What the methods of a store do inside a transaction about what processes share, and about deadlines. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from attrs import evolve
+
+from streamwarm.backlog.core.deadlines import Reset, ends_at
+from streamwarm.backlog.core.tables import SharedTable, Tables
+from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
+
+
+def resume(shared: SharedTable, destination: str | None) -> None:
+    shared.delete_pause(destination)
+    shared.count_resume(destination)
+
+
+def pause_source(shared: SharedTable, now: float, reason: str) -> None:
+    """Pause the bucket for every process, unless it is paused already. A row that cannot be read is replaced."""
+    if shared.read_limits().source is None:
+        shared.clear_lease(SOURCE_LEASE)
+    shared.put_lease(NamedLease(SOURCE_LEASE, "", 0.0, SourcePause(reason, now).as_place()))
+
+
+def take_lease(shared: SharedTable, now: float, name: str, token: str, lease_s: float, force: bool) -> bool:
+    """Holders take a lease for about as long as each other. So one that ends much later is of a clock that was set
+    back since."""
+    free_by = math.inf if force else now
+    too_far = now + 60 + 3 * lease_s
+    return shared.take_lease(name, token, now=free_by, expires_at=now + lease_s, too_far=too_far)
+
+
+def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits:
+    """Record that `process` is alive, and read what is in force.
+
+    Expired rows stay in their tables until they are replaced, so they are left out here.
+    """
+    shared.mark_alive(process, now)
+    found = shared.read_limits()
+    return evolve(
+        found,
+        pauses=[pause for pause in found.pauses if pause.until is None or pause.until > now],
+        cooldowns=[
+            evolve(cooldown, until=ends_at(cooldown.until, cooldown.set_at, now))
+            for cooldown in found.cooldowns
+            if cooldown.until > now
+        ],
+    )
+
+
+def set_back(tables: Tables, to: Reset) -> None:
+    """Set the deadlines anew that a clock has set which was set back since."""
+    tables.jobs.set_back(to)
+    tables.shared.set_back(to)

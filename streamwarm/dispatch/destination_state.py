@@ -1,0 +1,55 @@
+"""One destination as the limits see it: its own budget and pause, and its lanes. Pure: time is passed in (Unix
+seconds)."""
+
+from __future__ import annotations
+
+import math
+
+from attrs import define, field
+
+from streamwarm.dispatch import usage
+from streamwarm.dispatch.lanes import LaneState, route_free_at
+from streamwarm.dispatch.pauses import Pause, free_at, last_to_end
+from streamwarm.dispatch.usage import Usage
+from streamwarm.model import Kind, Route
+from streamwarm.send.destination import Rates
+
+
+@define
+class DestinationState:
+    """One destination: its own budget and pause, and its lanes.
+
+    `size_departs_at`: when an object of exactly that many bytes may depart next.
+    """
+
+    rates: Rates
+    lanes: dict[str, LaneState]
+    usage: Usage = field(factory=Usage)
+    paused: Pause | None = None
+    size_departs_at: dict[int, float] = field(factory=dict)
+
+    def pause(self, kind: Kind | None = None) -> Pause | None:
+        """What pauses the whole destination, or all jobs of one kind, even if it is already over.
+
+        That is its own pause or, if every lane has one, the lane pause that ends first: whichever ends last.
+        """
+        lanes = [lane.pause_for(kind) for lane in self.lanes.values()]
+        pauses = [pause for pause in lanes if pause is not None]
+        if not pauses or len(pauses) < len(lanes):
+            return self.paused
+        return last_to_end(self.paused, min(pauses, key=free_at))
+
+    def free_at(self, route: Route | None = None) -> float:
+        """When a job of that route may be sent; None: one that no lane refuses."""
+        lanes = self.lanes.values()
+        any_lane = min((lane.free_at() for lane in lanes), default=-math.inf)
+        return max(
+            free_at(self.paused),
+            usage.quota_free_at(self.usage, self.rates.quotas),
+            any_lane if route is None else route_free_at(lanes, route),
+        )
+
+    @property
+    def refused_kinds(self) -> set[Kind]:
+        """The kinds that some lane refuses or has refused."""
+        return {kind for lane in self.lanes.values() for kind in lane.refused}
