@@ -1,9 +1,9 @@
 """Connections from untrusted clients. Each runs in its own task, cannot harm the others, and always ends.
 
 Both interfaces (websocket and HTTP) use this. A client may send garbage, stop reading, stop sending or vanish. In
-trio-websocket and hypercorn, each of these can raise through the whole server or wait for ever: a `Host` header with
-byte 0xff raises out of wsproto, and hypercorn sends under a shield, so a client that never reads blocks it. So the
-guard is below both libraries: an exception ends one connection, and `ClientStream` bounds every send.
+trio-websocket, each of these can raise through the whole server or wait for ever: a `Host` header with byte 0xff raises
+out of wsproto. So the guard is below the library: an exception ends one connection, and `ClientStream` bounds every
+send.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
 
     @property
     def socket(self) -> Socket:
-        """hypercorn reads both ends' addresses from it."""
+        """Both ends' addresses are read from it."""
         return self._inner.socket
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -254,7 +254,7 @@ class ClientServer:
                 await self.close_clients()
             await trio.sleep_until(deadline)
         finally:
-            # Abort them even if this whole server is cancelled: hypercorn's shielded sends would not notice.
+            # Abort them even if this whole server is cancelled: a send must not be waited for.
             for stream in list(self._clients):
                 stream.abort()
             connections.cancel()
