@@ -23,6 +23,9 @@ _CHUNK_BYTES = 64 * 1024
 """How much a client must read within one send deadline. Small enough for a slow network; a client that reads nothing
 misses it."""
 
+_SEND_BUFFER_BYTES = 128 * 1024
+"""What the kernel keeps of what a client has not read. By itself Linux lets it grow to 4 MiB for each connection."""
+
 _LINGER_S = 1.0
 """How long to read on after our last byte. Closing a socket with unread input sends a reset, and a reset discards what
 the client has not read yet: a client that sends too much would never learn why it was cut off."""
@@ -200,6 +203,8 @@ async def open_listeners(host: str, port: int) -> Sequence[trio.SocketListener]:
         for extra in listeners[1:]:
             await extra.aclose()
         listeners = listeners[:1]
+    for listener in listeners:  # a connection inherits it
+        listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return listeners
 
 

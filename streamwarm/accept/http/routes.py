@@ -85,6 +85,7 @@ class _Api:
         self._hooks = hooks
         self._body_within_s = body_within_s
         self._followers = followers
+        self._openapi = Json(openapi_document())
 
     async def dashboard(self, _: Request) -> Response:
         page = self._hooks.pages.dashboard
@@ -129,7 +130,7 @@ class _Api:
         return Response(page, headers={"content-type": media_type})
 
     async def openapi(self, _: Request) -> Response:
-        return Json(openapi_document())
+        return self._openapi
 
     async def stats(self, _: Request) -> Response:
         return Json(await self._intake.stats())
