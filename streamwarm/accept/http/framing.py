@@ -1,6 +1,6 @@
 """HTTP/1.1 of one connection without its socket: bytes in, requests out; responses in, bytes out. h11 judges.
 
-What h11 lets pass and a server should not is refused here: heads of very many lines, targets that are too long, other
+What h11 lets pass and a server should not is refused here: heads of very many or folded lines, targets that are too long, other
 versions of HTTP, and requests whose end two readers could see at different places.
 """
 
@@ -29,6 +29,7 @@ _SMALL_BODY_BYTES = 64 * 1024
 """A body that nobody asked for and that is no longer than this is read and dropped, to keep the connection."""
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+_FOLD = re.compile(rb"\n[ \t]")
 
 
 @define(eq=False)
@@ -65,10 +66,7 @@ class Framing:
         if self._h11.our_state is h11.DONE:
             self._h11.start_next_cycle()
         received = self._h11.trailing_data[0]
-        if received.count(b"\n") > _MAX_HEAD_LINES:
-            end = _BLANK_LINE.search(received)
-            if received.count(b"\n", 0, end.start() if end else None) > _MAX_HEAD_LINES:
-                raise HttpError(431, f"a request may have at most {_MAX_HEAD_LINES} header lines")
+        _check_lines(received)
         try:
             event = self._h11.next_event()
         except h11.RemoteProtocolError as error:
@@ -141,6 +139,19 @@ class Framing:
     def end(self) -> bytes:
         """The end of the response."""
         return self._h11.send(h11.EndOfMessage())
+
+
+def _check_lines(received: bytes) -> None:
+    """Look at a head's lines before h11 parses them. Raises `HttpError`."""
+    is_folded = _FOLD.search(received) is not None
+    if not is_folded and received.count(b"\n") <= _MAX_HEAD_LINES:
+        return
+    blank = _BLANK_LINE.search(received)
+    end = len(received) if blank is None else blank.start()
+    if received.count(b"\n", 0, end) > _MAX_HEAD_LINES:
+        raise HttpError(431, f"a request may have at most {_MAX_HEAD_LINES} header lines")
+    if _FOLD.search(received, 0, end):
+        raise HttpError(400, "a header may not be folded over several lines (RFC 9112, 5.2)")
 
 
 def _head_error(error: h11.RemoteProtocolError, received: bytes) -> HttpError:
