@@ -1,4 +1,4 @@
-"""What clients lose without these: answers to Java, curl and old proxies, and a request that ends where its sender says."""
+"""What clients lose without these: answers to Java, curl and old proxies, and requests that end where they should."""
 
 from __future__ import annotations
 

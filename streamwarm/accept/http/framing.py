@@ -1,7 +1,7 @@
 """HTTP/1.1 of one connection without its socket: bytes in, requests out; responses in, bytes out. h11 judges.
 
-What h11 lets pass and a server should not is refused here: heads of very many or folded lines, targets that are too long, other
-versions of HTTP, and requests whose end two readers could see at different places.
+What h11 lets pass and a server should not is refused here: heads of very many or folded lines, targets that are too
+long, other versions of HTTP, and requests whose end two readers could see at different places.
 """
 
 from __future__ import annotations
