@@ -13,7 +13,7 @@ import trio
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.http.server import HttpLimits
-from streamwarm.watch.observations import UnexpectedError
+from streamwarm.watch.observations import ConnectionRefused, UnexpectedError
 from tests.worlds.accept import World, open_http_service, open_world
 from tests.worlds.accept_clients import dial, port_of, read_all
 
@@ -73,6 +73,12 @@ async def never_read(stream: trio.SocketStream) -> None:
     await trio.sleep_forever()
 
 
+async def ask_without_end(stream: trio.SocketStream) -> None:
+    await stream.send_all(b"GET /v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+    while await stream.receive_some():
+        pass
+
+
 async def leave_half(stream: trio.SocketStream) -> None:
     await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     await trio.sleep_forever()
@@ -86,6 +92,7 @@ ATTACKS = [
     probe_and_stay,
     ask_and_stay,
     never_read,
+    ask_without_end,
     leave_half,
 ]
 
@@ -194,3 +201,18 @@ async def test_a_store_that_hangs_under_all_clients_leaves_the_probes_answered()
         assert all(answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in answer for answer in refused)
         hanging.set()
     assert sum(answer.startswith(b"HTTP/1.1 200 ") for answer in answers) == 14
+
+
+async def test_a_crowd_does_not_fill_the_log_and_is_counted_in_it() -> None:
+    limits = HttpLimits(max_clients=4)
+    async with guarded_service(limits) as (world, url):
+        streams = [await dial(url) for _ in range(304)]
+        await world.wait_for(ConnectionRefused, 100)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert len(world.saw(ConnectionRefused)) < 110
+        await trio.sleep(2)
+        streams += [await dial(url) for _ in range(10)]
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert any("more connections since" in refused.reason for refused in world.saw(ConnectionRefused))
+        for stream in streams:
+            await stream.aclose()

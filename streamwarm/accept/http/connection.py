@@ -41,6 +41,13 @@ _LINGER_GAP_S = 1.0
 """How long bytes are still dropped after the last response: in all, and without any. Closing a socket with unread bytes
 sends a reset, and a reset discards what the client has not read yet (RFC 9112, section 9.6)."""
 
+_FREE_REFUSALS = 4
+_REFUSAL_PAUSE_S = 1.0
+"""A client without a valid token waits this long for each refusal after the first few. A crowd that never stops asking
+would otherwise keep the service busy with refusals."""
+
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+
 
 class App(Protocol):
     async def answer(self, request: Request) -> Response:
@@ -63,6 +70,7 @@ class HttpConnection:
     _framing: Framing = field(factory=Framing, init=False)
     _is_closing: bool = field(default=False, init=False)
     _pieces: int = field(default=0, init=False)
+    _refusals: int = field(default=0, init=False)
     _waiting: trio.CancelScope | None = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -92,10 +100,17 @@ class HttpConnection:
             return False
         request = self._request(head)
         response = await self._app.answer(request)
+        await self._pause_before(response)
         try:
             return await self._respond(response, is_head=request.method == "HEAD")
         finally:
             response.close()
+
+    async def _pause_before(self, response: Response) -> None:
+        if response.status in _REFUSED and not self._place.is_known:
+            self._refusals += 1
+            if self._refusals > _FREE_REFUSALS:
+                await trio.sleep(_REFUSAL_PAUSE_S)
 
     async def _next_head(self) -> h11.Request | None:
         """The next request's head; None if none came. Raises `HttpError` if what came is not one."""

@@ -8,10 +8,15 @@ from email.utils import formatdate
 import trio
 from attrs import define, field, frozen
 
+from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.http.connection import App, HttpConnection
 from streamwarm.accept.http.places import Place, Places
 from streamwarm.watch.observations import ConnectionRefused, Observer, UnexpectedError
+
+_REPORTS_PER_S = 1.0
+_REPORTS_AT_ONCE = 100.0
+"""Reports of connections that were closed. A crowd of strangers would otherwise fill the disk with log lines."""
 
 
 @frozen
@@ -69,6 +74,8 @@ class _Server:
         self._places = Places(limits.max_clients, min(limits.max_per_address, limits.max_clients))
         self._connections: set[HttpConnection] = set()
         self._is_closing = False
+        self._reports = Allowance(_REPORTS_PER_S, _REPORTS_AT_ONCE)
+        self._unreported = 0
 
     async def receive(self, stream: ClientStream) -> None:
         """Serve one connection, from its first byte to its last."""
@@ -114,8 +121,14 @@ class _Server:
     def report(self, stream: ClientStream) -> None:
         if stream.failure is not None:
             self._observe(UnexpectedError("serving an HTTP client", stream.failure))
-        if stream.fault is not None:
-            self._observe(ConnectionRefused(stream.fault))
+        if stream.fault is None:
+            return
+        if self._reports.take(trio.current_time()) is None:
+            more = f" (and {self._unreported} more connections since the last report)" if self._unreported else ""
+            self._observe(ConnectionRefused(stream.fault + more))
+            self._unreported = 0
+        else:
+            self._unreported += 1
 
 
 @define
