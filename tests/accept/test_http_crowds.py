@@ -92,7 +92,6 @@ ATTACKS = [
     probe_and_stay,
     ask_and_stay,
     never_read,
-    ask_without_end,
     leave_half,
 ]
 
@@ -152,6 +151,14 @@ async def test_whatever_a_crowd_does_every_probe_and_every_client_is_answered(at
             ]
             assert max(took) < WITHIN_S
             await trio.sleep(0.1)
+
+
+async def test_strangers_that_never_stop_asking_keep_no_probe_waiting() -> None:
+    async with guarded_service() as (_, url), besieged(url, ask_without_end, addresses=20, clients=150):
+        for _ in range(4):
+            assert await cpu_until_answered(url, "/healthz") < WITHIN_S
+            assert await cpu_until_answered(url, "/v1/stats", TOKEN) < WITHIN_S
+            await trio.sleep(0.2)
 
 
 @pytest.mark.parametrize("attack", [say_nothing, drip_a_head, drip_a_body_without_a_token, probe_and_stay, leave_half])
