@@ -36,9 +36,10 @@ class RequestLimits:
     """How often a client may ask. A client is an address together with the token that it sent.
 
     Measured with an HTTP server that took twice as long as the present one: a process answers 1,100 look-ups per second
-    (0.9 CPU-ms each). `stats` takes 0.9 to 1.3 CPU-ms, metrics 1.5, a refusal 0.5. So a program that asks for stats in a loop without a pause can at best be
-    held to half of the CPU time it would use. If it respects `Retry-After`, it uses at most two fifths of a core. A
-    bot's look-ups are limited to 6,000 per second, which is more than a process can answer.
+    (0.9 CPU-ms each). `stats` takes 0.9 to 1.3 CPU-ms, metrics 1.5, a refusal 0.5. So a program that asks for stats in
+    a loop without a pause can at best be held to half of the CPU time it would use. If it respects `Retry-After`, it
+    uses at most two fifths of a core. A bot's look-ups are limited to 6,000 per second, which is more than a process
+    can answer.
     """
 
     per_s: float = 300.0
