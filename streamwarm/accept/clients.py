@@ -1,9 +1,9 @@
 """Connections from untrusted clients. Each runs in its own task, cannot harm the others, and always ends.
 
 Both interfaces (websocket and HTTP) use this. A client may send garbage, stop reading, stop sending or vanish. In
-trio-websocket and hypercorn, each of these can raise through the whole server or wait for ever: a `Host` header with
-byte 0xff raises out of wsproto, and hypercorn sends under a shield, so a client that never reads blocks it. So the
-guard is below both libraries: an exception ends one connection, and `ClientStream` bounds every send.
+trio-websocket, each of these can raise through the whole server or wait for ever: a `Host` header with byte 0xff raises
+out of wsproto. So the guard is below the library: an exception ends one connection, and `ClientStream` bounds every
+send.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from streamwarm.errors import SettingsError
 _CHUNK_BYTES = 64 * 1024
 """How much a client must read within one send deadline. Small enough for a slow network; a client that reads nothing
 misses it."""
+
+_SEND_BUFFER_BYTES = 128 * 1024
+"""What the kernel keeps of what a client has not read. By itself Linux lets it grow to 4 MiB for each connection."""
 
 _LINGER_S = 1.0
 """How long to read on after our last byte. Closing a socket with unread input sends a reset, and a reset discards what
@@ -94,7 +97,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
 
     @property
     def socket(self) -> Socket:
-        """hypercorn reads both ends' addresses from it."""
+        """Both ends' addresses are read from it."""
         return self._inner.socket
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -200,6 +203,8 @@ async def open_listeners(host: str, port: int) -> Sequence[trio.SocketListener]:
         for extra in listeners[1:]:
             await extra.aclose()
         listeners = listeners[:1]
+    for listener in listeners:  # a connection inherits it
+        listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return listeners
 
 
@@ -254,7 +259,7 @@ class ClientServer:
                 await self.close_clients()
             await trio.sleep_until(deadline)
         finally:
-            # Abort them even if this whole server is cancelled: hypercorn's shielded sends would not notice.
+            # Abort them even if this whole server is cancelled: a send must not be waited for.
             for stream in list(self._clients):
                 stream.abort()
             connections.cancel()

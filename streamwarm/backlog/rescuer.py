@@ -14,7 +14,8 @@ import trio
 from attrs import define, field
 
 from streamwarm.backlog.core.deadlines import SlowClock, Steps
-from streamwarm.backlog.store import Rescued, Store
+from streamwarm.backlog.store import Store
+from streamwarm.backlog.upkeep import Rescued
 from streamwarm.errors import StoreUnavailable
 from streamwarm.retry import backoff_s
 from streamwarm.watch.observations import AttemptFailed, Observer, StoreTrouble, unobserved

@@ -9,7 +9,6 @@ One conformance suite (`tests/backlog/`) runs over every implementation.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -18,6 +17,7 @@ from attrs import field, frozen
 
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import SharedLimitsStore
+from streamwarm.backlog.upkeep import UpkeepStore
 from streamwarm.fetch.source import CachedObject
 from streamwarm.model import (
     AttemptRecord,
@@ -28,7 +28,6 @@ from streamwarm.model import (
     Kind,
     Lease,
     NewJob,
-    OddRow,
     QueuedJob,
     State,
     WarmRecord,
@@ -124,23 +123,7 @@ class Counts:
     oldest_queued_at: float | None
 
 
-@frozen
-class Due:
-    """What `wake_due` did: how many jobs became `queued`, and when it has to be called next (None: nothing waits)."""
-
-    woken: int
-    next_at: float | None
-
-
-@frozen
-class Rescued:
-    """What became of lost workers' jobs: how many are `queued` again; `abandoned` ones are `failed` or `unknown`."""
-
-    queued: int
-    abandoned: tuple[Job, ...] = ()
-
-
-class Store(SharedLimitsStore, Protocol):
+class Store(SharedLimitsStore, UpkeepStore, Protocol):
     """A durable backlog. Implementations: `sqlite/`, `postgres/`, `memory/`."""
 
     def now(self) -> float:
@@ -250,42 +233,6 @@ class Store(SharedLimitsStore, Protocol):
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """End attempts. Returns False for each whose lease was lost; that one changed nothing (fault 20)."""
-        ...
-
-    async def wake_due(self) -> Due:
-        """Queue every `waiting` job whose `retry_at` has passed."""
-        ...
-
-    async def rescue(self, *, everything: bool = False) -> Rescued:
-        """Queue jobs whose lease ran out.
-
-        If a job's departure was noted, it becomes `unknown` with `delivery_unknown` instead. Otherwise, if it is at
-        `max_attempts`, it becomes `failed` with `worker_lost`. `everything` takes all running jobs: the caller owns the
-        store alone and no attempt can be alive (the start after a crash).
-        """
-        ...
-
-    async def prune(self, *, believed: float = math.inf) -> int:
-        """Delete jobs whose time to be kept is over, with all but their warm records. Returns how many jobs.
-
-        `believed`: the latest time (Unix seconds) that it may be now; the store's clock may just have been set wrong.
-        """
-        ...
-
-    async def set_back(self) -> None:
-        """The clock was set back, or may have been: set every deadline anew that it has set ahead of now."""
-        ...
-
-    async def survey(self) -> None:
-        """Read every row once, a page at a time, to find those that cannot be read."""
-        ...
-
-    def odd_rows(self) -> int:
-        """How many rows this process knows that it cannot read. They are set aside, and everything else goes on."""
-        ...
-
-    def new_odd_rows(self) -> list[OddRow]:
-        """Those that were found since the last call."""
         ...
 
     async def events_after(self, seq: int, *, limit: int) -> list[Event]:

@@ -26,7 +26,8 @@ from streamwarm.backlog.core.survey import Page as SurveyPage
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
-from streamwarm.backlog.store import Action, Changed, Counts, Due, Filter, Page, Pushed, Refused, Rescued
+from streamwarm.backlog.store import Action, Changed, Counts, Filter, Page, Pushed, Refused
+from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.fetch.source import CachedObject
 from streamwarm.model import (
     LOCAL,

@@ -184,16 +184,20 @@ def error_of(
         case Verdict.MISSING if asked is Asked.REST:
             return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was removed while it was read")
         case Verdict.MISSING:
-            message = f"there is no {what}; upload it, or push the key as the bucket lists it"
-            # Without S3's word it may be another server that answers.
-            blame = Blame.OBJECT if code else Blame.UNSURE
-            return SourceError(ErrorCode.SOURCE_NOT_FOUND, message, permanent=first_get, blame=blame)
+            return _missing(what, is_s3s_word=bool(code), permanent=first_get)
         case verdict:
             permanent = first_get and verdict in _OF_THE_OBJECT
             blame = Blame.OBJECT if verdict is Verdict.UNFIT or not first_get else Blame.UNSURE
             return SourceError(
                 ErrorCode.SOURCE_REFUSED, refused, permanent=permanent, retry_after_s=retry_after_s, blame=blame
             )
+
+
+def _missing(what: str, *, is_s3s_word: bool, permanent: bool) -> SourceError:
+    """Without S3's word it may be another server that answers."""
+    message = f"there is no {what}; upload it, or push the key as the bucket lists it"
+    blame = Blame.OBJECT if is_s3s_word else Blame.UNSURE
+    return SourceError(ErrorCode.SOURCE_NOT_FOUND, message, permanent=permanent, blame=blame)
 
 
 def parse_list_page(body: bytes) -> ListPage:

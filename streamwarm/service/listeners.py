@@ -26,10 +26,12 @@ from streamwarm.watch.observations import Observer
 
 @frozen
 class ListenerTools:
-    """What the listeners need to serve clients. `listen` opens the listeners of a host and a port."""
+    """What the listeners need to serve clients. `listen` opens the listeners of a host and a port. `now` gives Unix
+    seconds."""
 
     settings: Settings
     listen: Callable[[str, int], Awaitable[Sequence[Listener]]]
+    now: Callable[[], float]
     role: Role
     intake: Intake
     feed: Publisher
@@ -67,6 +69,7 @@ async def _serve_http(tools: ListenerTools, closing: trio.Event, task_status: tr
         host=address.host,
         listeners=await _listeners(tools, "http", address),
         observe=tools.observe,
+        now=tools.now,
         shutdown=closing,
         task_status=task_status,
     )

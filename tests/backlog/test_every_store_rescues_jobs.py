@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streamwarm.backlog.settlement import Failed, Release, Retry
-from streamwarm.backlog.store import Pushed, Rescued, Store
+from streamwarm.backlog.store import Pushed, Store
+from streamwarm.backlog.upkeep import Rescued
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind, State
 from tests.worlds.backlog import LOST, TIMED_OUT, claim_one, done, photo, push_one, start, view

@@ -215,6 +215,7 @@ async def open_http_service(
                 host="127.0.0.1",
                 listeners=await open_listeners("127.0.0.1", 0),
                 observe=world.observe,
+                now=time.time,
                 shutdown=world.shutdown,
                 limits=limits,
                 task_status=task_status,

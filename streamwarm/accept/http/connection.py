@@ -1,140 +1,243 @@
-"""One HTTP/1.1 connection: hypercorn's, made safe against clients that send nonsense or leave.
+"""One HTTP/1.1 connection: requests in, responses out, one after the other. `framing.py` reads and writes HTTP.
 
-This file and `server.py` use parts of hypercorn 0.18 that are not documented. Every part is listed here, with the test
-that fails if hypercorn changes it.
+What waits for the client has an end: a request's head `idle_s`, a piece of a response `send_within_s`, and a body what
+its reader gives it. Whatever a client asks to switch to (h2c, a websocket) is ignored: it is answered as HTTP/1.1.
 
-- `TCPServer(app, config, context, state, stream)`, which is awaited; `ASGIWrapper`, `ConnectionState` and
-  `WorkerContext(None)`; and that it needs no more of `stream` than `ClientStream` has, although its annotation asks for
-  TLS: test_probes_metrics_and_stats_answer
-- `TCPServer._read_data`, at whose start `protocol.protocol` is an `H11Protocol` that raises if a client asks for
-  HTTP/2: test_a_malformed_request_ends_that_connection_and_no_other
-- `TCPServer._read_data` returns when the client has left, and `idle_task.stop` ends the idle time:
-  test_who_leaves_makes_room_at_once
-- `TCPServer.protocol_send` gets an `Updated` after each answer: test_who_leaves_makes_room_at_once
-- `H11Protocol._send_error_response`, called with a status for what h11 refuses; `_send_h11_event`; `config` with
-  `response_headers` and `h11_max_incomplete_size`: test_what_is_refused_before_it_is_read_is_a_problem_too
-- `WorkerContext.terminated`, which closes idle connections: test_following_ends_with_the_service_in_good_order
-- A websocket upgrade that is refused stays open: test_whatever_a_stranger_asks_for_its_silence_has_an_end
-- One bounded queue takes a request's body and the client's leaving:
-  test_a_large_upload_that_nobody_reads_leaves_no_connection_behind
+A response may come before the request's body has been read, for instance a refusal. What has arrived of the body is
+dropped then. If much more is to come, the connection ends with the response.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Protocol, cast
 
 import h11
 import trio
-from hypercorn.events import Event, Updated
-from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.trio.tcp_server import TCPServer
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from attrs import define, field
 
 from streamwarm.accept.clients import ClientStream
-from streamwarm.accept.http.problems import Problem
+from streamwarm.accept.http.framing import Framing
+from streamwarm.accept.http.message import (
+    BadBodyError,
+    ClientGoneError,
+    Headers,
+    Request,
+    Response,
+    StreamedResponse,
+)
+from streamwarm.accept.http.places import Place, Places
+from streamwarm.accept.http.problems import HttpError, problem_of, too_many_requests
+
+_READ_BYTES = 16 * 1024
+"""How much is read at once. It bounds what a client may send ahead of its turn, together with h11's own bound."""
+
+_PIECES_AT_ONCE = 64
+"""Pieces of a body taken without a checkpoint. h11 takes 13 µs for a chunk, and a chunk may be one byte."""
+
+_LINGER_S = 10.0
+_LINGER_GAP_S = 1.0
+"""How long bytes are still dropped after the last response: in all, and without any. Closing a socket with unread bytes
+sends a reset, and a reset discards what the client has not read yet (RFC 9112, section 9.6)."""
+
+_FREE_REFUSALS = 4
+_REFUSAL_PAUSE_S = 1.0
+"""A client without a valid token waits this long for each refusal after the first few. A crowd that never stops asking
+would otherwise keep the service busy with refusals."""
+
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-class Http1Connection(TCPServer):
-    """One connection that speaks HTTP/1.1 only, and ends at once when the client has left.
-
-    hypercorn switches to HTTP/2 for any client that asks. Then neither its idle time nor the client's leaving ends the
-    connection. Its wrapper does the switch, so it is removed, and a request to switch ends the connection.
-
-    If a client leaves without a request, or before it has read its answer, hypercorn waits for its idle time. Load
-    balancers that probe by connecting, and clients that give up, would each occupy a connection for 30 s.
-    """
-
-    _has_ended = False
-
-    async def _read_data(self) -> None:
-        self.protocol = protocol = cast(Any, self.protocol.protocol)
-        protocol._send_error_response = partial(_send_problem, protocol)
-        await super()._read_data()
-        self._has_ended = True
-        await self.idle_task.stop()
-
-    async def protocol_send(self, event: Event) -> None:
-        if self._has_ended and isinstance(event, Updated):
-            return  # hypercorn would start its idle time for the next request
-        await super().protocol_send(event)
+class App(Protocol):
+    async def answer(self, request: Request) -> Response:
+        """The response. Raises `ClientGoneError` and nothing else."""
+        ...
 
 
-async def _send_problem(protocol: H11Protocol, status: int) -> None:
-    """Answer bytes that h11 cannot parse as a request. The body is a problem, like every other refusal's; hypercorn's
-    own answer has none."""
-    detail = "the request is not valid HTTP/1.1 (RFC 9112)"
-    if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        size = protocol.config.h11_max_incomplete_size
-        detail = f"a request's first line and headers together may have at most {size} bytes"
-    problem = Problem(status, detail, headers={"connection": "close"})
-    headers = [*problem.raw_headers, *protocol.config.response_headers("h11")]
-    await protocol._send_h11_event(h11.Response(status_code=status, headers=headers))
-    await protocol._send_h11_event(h11.Data(data=bytes(problem.body)))
-    await protocol._send_h11_event(h11.EndOfMessage())
+@define(eq=False)
+class HttpConnection:
+    """`run` serves one connection until it ends. `date` gives the `Date` header."""
 
+    _stream: ClientStream
+    _app: App
+    _places: Places
+    _place: Place
+    _idle_s: float
+    _date: Callable[[], bytes]
+    _client: str
+    _server: tuple[str, int]
+    _framing: Framing = field(factory=Framing, init=False)
+    _is_closing: bool = field(default=False, init=False)
+    _pieces: int = field(default=0, init=False)
+    _refusals: int = field(default=0, init=False)
+    _waiting: trio.CancelScope | None = field(default=None, init=False)
 
-async def abort_when_idle(stream: ClientStream, requests: RequestTracker, idle_s: float) -> None:
-    """Abort a connection on which no request was running for `idle_s` seconds.
-
-    hypercorn's own idle time misses some cases: a websocket upgrade that it refuses stays open for ever. Received bytes
-    do not count as activity, because a client could send one now and then.
-    """
-    begun = -1
-    while requests.running or requests.begun != begun:
-        begun = requests.begun
-        await trio.sleep(idle_s)
-    stream.fault = f"no request for {idle_s:g} s"
-    stream.abort()
-
-
-class RequestTracker:
-    """Passes one connection's requests to the application, and counts them.
-
-    Once the answer begins, the rest of the request's body is read and discarded. hypercorn uses one bounded queue for
-    the body and for the notice that the client has left. An answer that does not read the body, such as a 401 to a
-    large upload, would otherwise wait for ever for room in that queue.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.begun = 0
-        self.running = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        self.begun += 1
-        self.running += 1
+    async def run(self) -> None:
+        """Answer requests until either side ends the connection, then wait a moment for the client to read the last."""
         try:
-            await (self._answer_draining if _has_body(scope) else self._app)(scope, receive, send)
-        finally:
-            self.running -= 1
-
-    async def _answer_draining(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_ending = False
-
-        async def drain() -> None:
-            while (await receive())["type"] != "http.disconnect":
+            while await self._exchange():
                 pass
-            # The client has left. Only this task learns of it, so it ends the answer: an event stream would go on for
-            # ever. Sending the last chunk causes a disconnect too, and must not be cancelled half-way.
-            if not is_ending:
-                nursery.cancel_scope.cancel()
+            await self._linger()
+        except ClientGoneError:
+            pass
+        self._stream.abort()
 
-        async def send_draining(message: Message) -> None:
-            nonlocal is_ending
-            if message["type"] == "http.response.start":
-                nursery.start_soon(drain)
-            is_ending = message["type"] == "http.response.body" and not message.get("more_body", False)
-            await send(message)
+    def close_when_idle(self) -> None:
+        """Close the connection now if no request is under way, else after its response."""
+        self._is_closing = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
-        async with trio.open_nursery() as nursery:
-            await self._app(scope, receive, send_draining)
+    async def _exchange(self) -> bool:
+        """Answer one request. Returns True if another one may follow."""
+        try:
+            head = await self._next_head()
+        except HttpError as error:
+            await self._respond(problem_of(error), is_last=True)
+            return False
+        if head is None:
+            return False
+        request = self._request(head)
+        response = await self._app.answer(request)
+        await self._pause_before(response)
+        try:
+            return await self._respond(response, is_head=request.method == "HEAD")
+        finally:
+            response.close()
+
+    async def _pause_before(self, response: Response) -> None:
+        if response.status in _REFUSED and not self._place.is_known:
+            self._refusals += 1
+            if self._refusals > _FREE_REFUSALS:
+                await trio.sleep(_REFUSAL_PAUSE_S)
+
+    async def _next_head(self) -> h11.Request | None:
+        """The next request's head; None if none came. Raises `HttpError` if what came is not one."""
+        event = self._framing.next_request()
+        if event is not None:
+            await trio.lowlevel.checkpoint()  # a client that sends many requests at once must not hold up the others
+        elif not self._is_closing:
+            with trio.move_on_after(self._idle_s) as self._waiting:
+                while event is None:
+                    await self._receive()
+                    event = self._framing.next_request()
+            self._waiting = None
+        if event is None and self._framing.has_unread and not self._is_closing:
+            raise HttpError(408, f"the request's head took longer than {self._idle_s:g} s to arrive")
+        return event if isinstance(event, h11.Request) else None
+
+    def _request(self, head: h11.Request) -> Request:
+        self._pieces = 0
+        return Request(
+            head.method.decode("ascii"),
+            head.target.decode("ascii"),
+            Headers(cast("list[tuple[bytes, bytes]]", head.headers)),
+            self._client,
+            self._server,
+            self._next_piece,
+            lambda: self._places.admit(self._place),
+        )
+
+    async def _next_piece(self) -> bytes:
+        """More of the request's body, and `b""` at its end."""
+        if self._framing.wants_continue:
+            await self._write(self._framing.continue_())
+        if not self._pieces:
+            self._places.wait(self._place)
+        self._pieces += 1
+        if self._pieces % _PIECES_AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
+        while (piece := self._framing.next_piece()) is None:
+            await self._receive()
+        if not piece and not self._places.admit(self._place):
+            raise too_many_requests()
+        return piece
+
+    async def _respond(self, response: Response, *, is_head: bool = False, is_last: bool = False) -> bool:
+        """Write `response`. Returns True if the connection may be used again."""
+        is_stream = isinstance(response, StreamedResponse)
+        if not is_stream:
+            self._places.wait(self._place)
+        is_last = is_last or is_stream or self._is_closing or response.status == HTTPStatus.REQUEST_TIMEOUT
+        is_whole = False
+        try:
+            is_whole = self._framing.drop_body()
+            is_last = is_last or not (is_whole or self._framing.is_rest_small)
+        except BadBodyError:
+            is_last = True
+        head = self._framing.head(response, date=self._date(), is_last=is_last)
+        if is_head:
+            await self._write(head + self._framing.end())
+        elif isinstance(response, StreamedResponse):
+            await self._write(head)
+            await self._write_stream(response)
+        else:
+            await self._write_whole(head, response.body)
+        return not is_last and (is_whole or await self._drop_rest()) and self._framing.may_go_on
+
+    async def _write_whole(self, head: bytes, body: bytes) -> None:
+        """Write a response that is in memory as a whole until the client has read it, in pieces that `ClientStream`
+        cuts and gives a deadline each."""
+        await self._write(head + self._framing.piece(body) + self._framing.end())
+
+    async def _write_stream(self, response: StreamedResponse) -> None:
+        """Write a body of unknown length. It ends when the client leaves; what the client sends is dropped."""
+        is_whole = False
+
+        async def send(piece: bytes) -> None:
+            await self._write(self._framing.piece(piece))
+
+        async def cancel_when_gone() -> None:
+            while await self._stream.receive_some(_READ_BYTES):
+                pass
             nursery.cancel_scope.cancel()
 
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancel_when_gone)
+                await response.write(send)
+                is_whole = True
+                nursery.cancel_scope.cancel()
+        except* (ClientGoneError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        if not is_whole:
+            raise ClientGoneError
+        await self._write(self._framing.end())
 
-def _has_body(scope: Scope) -> bool:
-    return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+    async def _drop_rest(self) -> bool:
+        """Read and drop the rest of the body. Returns True if all of it came."""
+        with trio.move_on_after(min(self._idle_s, _LINGER_S)):
+            try:
+                while not self._framing.drop_body():
+                    await self._receive()
+            except BadBodyError:
+                return False
+            return True
+        return False
+
+    async def _linger(self) -> None:
+        """Send the end of the stream, and drop what the client still sends."""
+        self._places.demote(self._place)
+        try:
+            with trio.move_on_after(_LINGER_S):
+                await self._stream.send_eof()
+                is_open = not self._framing.has_ended
+                while is_open:
+                    is_open = False
+                    with trio.move_on_after(_LINGER_GAP_S):
+                        is_open = bool(await self._stream.receive_some(_READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+    async def _receive(self) -> None:
+        try:
+            self._framing.receive(bytes(await self._stream.receive_some(_READ_BYTES)))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ClientGoneError from error
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ClientGoneError from error

@@ -1,4 +1,4 @@
-"""Errors over HTTP as `application/problem+json` (RFC 9457), from our code and from Starlette alike."""
+"""JSON answers, and errors as `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from http import HTTPStatus
 from math import ceil
 from typing import Any
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ExceptionHandler
-
+from streamwarm.accept.http.message import NO_HEADERS, BadBodyError, Response
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import json_text
 from streamwarm.accept.wire.refusals import CallRefusedError
-from streamwarm.watch.observations import Observer, UnexpectedError
+
+
+class HttpError(Exception):
+    """A request that HTTP itself refuses: its status, and what to do about it."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
 
 
 class Json(Response):
@@ -23,8 +27,9 @@ class Json(Response):
 
     media_type = "application/json"
 
-    def __init__(self, content: object, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(json_text(content), status_code, {"cache-control": "no-store", **(headers or {})})
+    def __init__(self, content: object, status: int = 200, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        kept = {"content-type": self.media_type, "cache-control": "no-store", **headers}
+        super().__init__(json_text(content).encode("ascii"), status, kept)
 
 
 class Problem(Json):
@@ -38,7 +43,7 @@ class Problem(Json):
         detail: str,
         *,
         kind: str = "about:blank",
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
         **members: Any,
     ) -> None:
         body = {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
@@ -49,20 +54,21 @@ def problem_of(error: Exception) -> Problem:
     """The answer for an exception. A bug of ours is a 500, and its text is not shown."""
     if isinstance(error, CallRefusedError):
         return _refused(error)
-    if isinstance(error, FieldError):
+    if isinstance(error, FieldError | BadBodyError):
         return Problem(400, str(error))
-    if isinstance(error, HTTPException):
-        return Problem(error.status_code, _detail(error), headers=error.headers)
+    if isinstance(error, HttpError):
+        return Problem(error.status, str(error), headers=error.headers)
     return Problem(500, "an internal error; see the service's log")
 
 
-def _detail(error: HTTPException) -> str:
-    """The error's text. If Starlette's router gave only the status's name, a text that helps."""
-    if error.detail != HTTPStatus(error.status_code).phrase:
-        return error.detail
-    if error.status_code == 405:
-        return f"this path allows {(error.headers or {}).get('Allow', 'other methods')}"
-    return "there is no such route; GET /openapi.json lists all of them" if error.status_code == 404 else error.detail
+def is_expected(error: Exception) -> bool:
+    """True if the client caused `error`. Any other exception is a bug of ours."""
+    return isinstance(error, CallRefusedError | FieldError | BadBodyError | HttpError)
+
+
+def too_many_requests() -> HttpError:
+    """So many requests are under way that no more are taken. Probes are."""
+    return HttpError(503, "too many requests are under way; try again later", {"retry-after": "1"})
 
 
 def _refused(error: CallRefusedError) -> Problem:
@@ -72,21 +78,3 @@ def _refused(error: CallRefusedError) -> Problem:
         return Problem(reason.http_status, error.message, kind=kind)
     wait = {"retry-after": f"{ceil(error.retry_after_s)}"}  # whole seconds (RFC 9110, 10.2.3), and never too early
     return Problem(reason.http_status, error.message, kind=kind, headers=wait, retry_after_s=error.retry_after_s)
-
-
-def problem_handlers(observe: Observer) -> dict[Any, ExceptionHandler]:
-    """Starlette's table of exception handlers. Any other exception is a bug of ours, and is observed."""
-
-    async def expected(_: Request, error: Exception) -> Response:
-        return problem_of(error)
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        observe(UnexpectedError(f"answering {request.method} over HTTP", error))
-        return problem_of(error)
-
-    return {
-        CallRefusedError: expected,
-        FieldError: expected,
-        HTTPException: expected,
-        Exception: unexpected,
-    }

@@ -8,27 +8,22 @@ name (fault 32), so nothing here normalises a path.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
 import trio
 from attrs import frozen
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
-from streamwarm.accept.http.gate import HttpApp, RequestLimits
-from streamwarm.accept.http.problems import Json, Problem, problem_handlers
+from streamwarm.accept.http.body import read_object, read_optional_object
+from streamwarm.accept.http.gate import Handler, HttpApp, RequestLimits
+from streamwarm.accept.http.message import Request, Response, Text
+from streamwarm.accept.http.problems import HttpError, Json, Problem
+from streamwarm.accept.http.router import Route
 from streamwarm.accept.http.sse import MAX_FOLLOWERS, EventStream, last_event_id
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.wire.fields import FieldError, check_key, is_sha256, shown
-from streamwarm.accept.wire.json_text import BadJsonError, parse_json
-from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES
 from streamwarm.accept.wire.requests import (
     ListJobs,
     Lookup,
@@ -45,7 +40,7 @@ from streamwarm.settle.feed import Feed
 from streamwarm.watch.dashboard.page import Pages
 from streamwarm.watch.observations import Observer
 
-_Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
+_Handlers = Mapping[str, Handler]
 """A path's handlers, by HTTP method."""
 
 _READY_WITHIN_S = 5.0
@@ -75,24 +70,13 @@ def build_app(
     body_within_s: float = 30.0,
     max_followers: int = MAX_FOLLOWERS,
 ) -> HttpApp:
-    """The ASGI application. A request's body must arrive within `body_within_s` seconds.
+    """What answers requests. A request's body must arrive within `body_within_s` seconds.
 
     At most `max_followers` clients may follow events at a time.
     """
     api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers))
-    routes = [_route(path, handlers) for path, handlers in api.handlers().items()]
-    app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
-    app.router.redirect_slashes = False
-    return HttpApp(app, auth, hooks.pages.sign_in, limits)
-
-
-def _route(path: str, handlers: _Handlers) -> Route:
-    """One route for all methods of a path, so that `Allow` names them all. GET's handler answers HEAD too."""
-
-    async def answer(request: Request) -> Response:
-        return await handlers["GET" if request.method == "HEAD" else request.method](request)
-
-    return Route(path, answer, methods=list(handlers))
+    routes = [Route(path, handlers) for path, handlers in api.handlers().items()]
+    return HttpApp(routes, auth, hooks.pages.sign_in, observe, limits)
 
 
 class _Api:
@@ -101,10 +85,11 @@ class _Api:
         self._hooks = hooks
         self._body_within_s = body_within_s
         self._followers = followers
+        self._openapi = Json(openapi_document())
 
     async def dashboard(self, _: Request) -> Response:
         page = self._hooks.pages.dashboard
-        return Response(page.html, headers=dict(page.headers))
+        return Response(page.html, headers=page.headers)
 
     def handlers(self) -> Mapping[str, _Handlers]:
         """The handlers by path. If several paths match, the first one wins."""
@@ -132,32 +117,32 @@ class _Api:
         }
 
     async def health(self, _: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        return Text("ok\n")
 
     async def ready(self, _: Request) -> Response:
         reason: str | None = f"the store has not answered for {_READY_WITHIN_S:g} s"
         with trio.move_on_after(_READY_WITHIN_S):
             reason = await self._hooks.ready()
-        return PlainTextResponse("ready\n") if reason is None else Problem(503, reason)
+        return Text("ready\n") if reason is None else Problem(503, reason)
 
     async def metrics(self, _: Request) -> Response:
         page, media_type = await self._hooks.metrics()
         return Response(page, headers={"content-type": media_type})
 
     async def openapi(self, _: Request) -> Response:
-        return Json(openapi_document())
+        return self._openapi
 
     async def stats(self, _: Request) -> Response:
         return Json(await self._intake.stats())
 
     async def events(self, request: Request) -> Response:
         """The websocket's notifications of all jobs, as server-sent events."""
-        cursor = await self._hooks.feed.cursor(last_event_id(request.headers, request.query_params))
+        cursor = await self._hooks.feed.cursor(last_event_id(request.headers, dict(request.query_params)))
         return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers)
 
     async def push(self, request: Request) -> Response:
         """The websocket's `push`. `watch` is accepted and ignored, because no event can follow here."""
-        return Json(await self._intake.push(parse_push(await self._body(request)).jobs))
+        return Json(await self._intake.push(parse_push(await read_object(request, self._body_within_s)).jobs))
 
     async def list_jobs(self, request: Request) -> Response:
         return Json(await self._intake.list_jobs(_list_params(request)))
@@ -178,13 +163,15 @@ class _Api:
         return Json(await self._intake.cancel(_job_id(request)))
 
     async def change_jobs(self, action: Action, request: Request) -> Response:
-        return Json(await self._intake.change_jobs(parse_change(action, await self._body(request))))
+        return Json(
+            await self._intake.change_jobs(parse_change(action, await read_object(request, self._body_within_s)))
+        )
 
     async def pause(self, request: Request) -> Response:
-        return Json(await self._intake.pause(parse_pause(await self._optional_body(request))))
+        return Json(await self._intake.pause(parse_pause(await read_optional_object(request, self._body_within_s))))
 
     async def resume(self, request: Request) -> Response:
-        return Json(await self._intake.resume(parse_resume(await self._optional_body(request))))
+        return Json(await self._intake.resume(parse_resume(await read_optional_object(request, self._body_within_s))))
 
     async def find(self, request: Request) -> Response:
         for lookup in _lookups(request):
@@ -200,62 +187,18 @@ class _Api:
                 return Json(answer)
         raise self._cold(request)
 
-    def _cold(self, request: Request) -> HTTPException:
+    def _cold(self, request: Request) -> HttpError:
         destination = _path_param(request, "destination")
         if destination not in self._intake.destinations:
             names = ", ".join(sorted(self._intake.destinations)) or "none"
-            return HTTPException(404, f"no destination is called {shown(destination)}; configured: {names}")
-        return HTTPException(404, "this media is not warm at this destination; push a job for it")
-
-    async def _body(self, request: Request) -> Mapping[str, object]:
-        return _json_object(await self._body_bytes(request))
-
-    async def _optional_body(self, request: Request) -> Mapping[str, object]:
-        """The body as an object. An empty body means `{}`, because no member is required."""
-        body = await self._body_bytes(request)
-        return _json_object(body) if body else {}
-
-    async def _body_bytes(self, request: Request) -> bytes:
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > MAX_MESSAGE_BYTES:
-            raise _too_long()
-        body = bytearray()
-        with trio.move_on_after(self._body_within_s) as deadline:
-            try:
-                async with aclosing(request.stream()) as pieces:
-                    async for piece in pieces:
-                        body += piece
-                        if len(body) > MAX_MESSAGE_BYTES:
-                            break
-            except ClientDisconnect:
-                raise HTTPException(400, "the connection ended before the whole body had arrived") from None
-        if deadline.cancelled_caught:
-            raise HTTPException(408, f"the body took longer than {self._body_within_s:g} s to arrive")
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise _too_long()
-        return bytes(body)
-
-
-def _too_long() -> HTTPException:
-    return HTTPException(413, f"a body may have at most {MAX_MESSAGE_BYTES} bytes; push the jobs in several calls")
-
-
-def _json_object(body: bytes) -> Mapping[str, object]:
-    try:
-        value = parse_json(body.decode())
-    except (BadJsonError, UnicodeDecodeError) as error:
-        reason = str(error) if isinstance(error, BadJsonError) else "not UTF-8"
-        raise FieldError(f"the body is not valid JSON: {reason}") from None
-    if not isinstance(value, dict):
-        raise FieldError("the body must be a JSON object")
-    return value
+            return HttpError(404, f"no destination is called {shown(destination)}; configured: {names}")
+        return HttpError(404, "this media is not warm at this destination; push a job for it")
 
 
 def _path_param(request: Request, name: str) -> str:
     """A parameter of the path, percent-decoded once. Raises `FieldError` if it is not UTF-8, as every name is."""
-    raw: str = request.path_params[name]
     try:
-        return unquote_to_bytes(raw).decode()
+        return unquote_to_bytes(request.path_params[name]).decode()
     except UnicodeDecodeError:
         raise FieldError(f"{name} in the path must be percent-encoded UTF-8") from None
 
@@ -277,7 +220,7 @@ def _lookups(request: Request) -> list[Lookup]:
 
 def _list_params(request: Request) -> ListJobs:
     params: dict[str, object] = {}
-    for name, text in request.query_params.multi_items():
+    for name, text in request.query_params:
         if name in params:
             raise FieldError(f"{name} is given twice")
         is_number = name in ("limit", "after") and text.isascii() and text.isdigit() and len(text) < 20

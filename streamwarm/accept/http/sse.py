@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import trio
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
-from streamwarm.accept.http.problems import Problem
+from streamwarm.accept.http.message import Headers, Send, StreamedResponse
+from streamwarm.accept.http.problems import HttpError
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import MAX_INTEGER, json_text
 from streamwarm.accept.wire.views import event_view, progress_view
@@ -47,7 +46,7 @@ def opening_message(cursor: int) -> str:
     return f"retry: {RECONNECT_MS}\nid: {cursor}\n\n"
 
 
-def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> int | None:
+def last_event_id(headers: Headers, query: Mapping[str, str]) -> int | None:
     """The id of the last event that the client has seen, None if it names none. Raises `FieldError`.
 
     The header wins over the query: a browser keeps the address it was given, and sends the header when it reconnects.
@@ -60,43 +59,32 @@ def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> int |
     return int(text)
 
 
-class EventStream(Response):
-    """An endless answer: events after `cursor`, until the client leaves or `closing` is set.
+class EventStream(StreamedResponse):
+    """An endless response: events after `cursor`, until the client leaves or `closing` is set.
 
-    It takes one token of `followers`. If there is none, it answers 503.
+    It takes one token of `followers` and gives it back when it is closed. Raises `HttpError` if there is none.
     """
-
-    media_type = "text/event-stream"
 
     def __init__(self, feed: Feed, cursor: int, closing: trio.Event, followers: trio.CapacityLimiter) -> None:
         # x-accel-buffering is nginx's header: without it, a proxy that buffers answers would delay events.
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        del self.headers["content-length"]
+        kept = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(headers={"content-type": "text/event-stream; charset=utf-8", **kept})
         self._feed = feed
         self._cursor = cursor
         self._closing = closing
         self._followers = followers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            self._followers.acquire_on_behalf_of_nowait(self)
+            followers.acquire_on_behalf_of_nowait(self)
         except trio.WouldBlock:
-            problem = Problem(503, f"{self._followers.total_tokens} clients follow events already; try again later")
-            await problem(scope, receive, send)
-            return
-        try:
-            await self._answer(scope, receive, send)
-        finally:
-            self._followers.release_on_behalf_of(self)
+            raise HttpError(503, f"{followers.total_tokens} clients follow events already; try again later") from None
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        if scope["method"] != "HEAD":
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-                nursery.start_soon(_cancel_when_set, self._closing, nursery.cancel_scope)
-                await self._follow(send)
-        await send({"type": "http.response.body", "body": b""})
+    def close(self) -> None:
+        self._followers.release_on_behalf_of(self)
+
+    async def write(self, send: Send) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when_set, self._closing, nursery.cancel_scope)
+            await self._follow(send)
 
     async def _follow(self, send: Send) -> None:
         progress_changes = ProgressChanges(self._feed)
@@ -120,13 +108,7 @@ class EventStream(Response):
 
 
 async def _write(send: Send, text: str) -> None:
-    await send({"type": "http.response.body", "body": text.encode("ascii"), "more_body": True})
-
-
-async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
+    await send(text.encode("ascii"))
 
 
 async def _cancel_when_set(event: trio.Event, scope: trio.CancelScope) -> None:

@@ -25,7 +25,8 @@ from streamwarm.backlog.core.transitions import (
     woken,
 )
 from streamwarm.backlog.settlement import Done, Retry, Settlement
-from streamwarm.backlog.store import Due, Filter, Page, Pushed, Refused, Rescued
+from streamwarm.backlog.store import Filter, Page, Pushed, Refused
+from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.errors import is_listed
 from streamwarm.model import AttemptRecord, Claim, Holder, Job, Lease, MediaKey, NewJob, State, WarmRecord
 
