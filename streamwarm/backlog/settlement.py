@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from streamwarm.backlog.shared_limits import Cooldown
+from streamwarm.backlog.shared_limits import Cooldown, SetAside
 from streamwarm.errors import JobError
-from streamwarm.model import JsonObject, Lease, SeenObject, State
+from streamwarm.model import Barred, JsonObject, Lease, SeenObject, State
 
 
 @frozen
@@ -25,22 +25,24 @@ NOT_RUN = Ran()
 @frozen
 class Done:
     """The attempt succeeded. In one transaction the job becomes `done`, its media key becomes warm, and `media_store`
-    records what was seen of the object."""
+    records what was seen of the object. `takes_again`: the lane that had refused this kind."""
 
     lease: Lease
     result: JsonObject
     seen: SeenObject
+    takes_again: str | None = None
     ran: Ran = NOT_RUN
 
 
 @frozen
 class Failed:
     """The attempt failed and none follows. The job becomes `state`: `failed`, or `unknown` if the answer was lost and
-    the policy is `hold`."""
+    the policy is `hold`. `set_aside` is stored as that of a `Retry`."""
 
     lease: Lease
     error: JobError
     state: State = State.FAILED
+    set_aside: SetAside | None = None
     ran: Ran = NOT_RUN
 
 
@@ -49,7 +51,8 @@ class Retry:
     """The attempt failed and another follows at `retry_at` (Unix seconds). The job becomes `waiting`.
 
     If `counts` is False, the attempt is not counted. `possible_duplicate` marks the job: the answer was lost. The
-    `cooldown` that the destination asked for is stored for all processes, even if the lease was lost.
+    `cooldown` that the destination asked for is stored for all processes, even if the lease was lost. So is
+    `set_aside`. `barred`: the lanes that the job does not go to next; None leaves them as they were.
     """
 
     lease: Lease
@@ -58,6 +61,8 @@ class Retry:
     counts: bool = True
     possible_duplicate: bool = False
     cooldown: Cooldown | None = None
+    set_aside: SetAside | None = None
+    barred: Barred | None = None
     ran: Ran = NOT_RUN
 
 

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from attrs import frozen
 
+from streamwarm.model import Barred, Kind
+
 
 @frozen
 class UserPause:
@@ -41,6 +43,23 @@ class Cooldown:
     until: float
     reason: str
     set_at: float | None = None
+
+
+@frozen
+class SetAside:
+    """A lane takes no job of `kind` (None: no job at all) until `until`, for a reason of its own that a user can fix.
+
+    `room`: how many jobs of the kind may be under way to it at once from then on, because nobody knows the words that
+    it refused with. None: it named the reason. Times are Unix seconds; `set_at` is when this was recorded.
+    """
+
+    destination: str
+    lane: str
+    kind: Kind | None
+    until: float
+    set_at: float
+    room: int | None
+    reason: str
 
 
 @frozen
@@ -86,6 +105,7 @@ class SharedLimits:
     service_resumes: int
     moved_lanes: Sequence[MovedLane]
     cooldowns: Sequence[Cooldown]
+    set_asides: Sequence[SetAside]
     source: SourcePause | None
     processes: int
 
@@ -95,12 +115,28 @@ class PauseEffect:
     """What follows for an attempt that a destination answered with a pause.
 
     `job_waits`: the job itself waits for the end of the pause. If False, it stays in the queue: another lane takes it,
-    or it waits there until the fault of its lane or destination is cleared. `cooldown` is what the other processes have
-    to respect.
+    or it waits there until the fault of its lane or destination is cleared. `cooldown` and `set_aside` are what the
+    other processes have to respect.
     """
 
     job_waits: bool
     cooldown: Cooldown | None = None
+    set_aside: SetAside | None = None
+
+
+@frozen
+class RefusalEffect:
+    """What follows for an attempt that was refused in unknown words.
+
+    `fails`: every lane has refused the job. Otherwise it is tried again at `retry_at` (Unix seconds), where `barred`
+    allows, and `counts` says whether this attempt counts. `set_aside` is what the other processes have to respect.
+    """
+
+    fails: bool
+    counts: bool
+    retry_at: float
+    barred: Barred
+    set_aside: SetAside | None
 
 
 class SharedLimitsStore(Protocol):

@@ -9,30 +9,22 @@ One conformance suite (`tests/backlog/`) runs over every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from attrs import field, frozen
 
+from streamwarm.attempts import AttemptRecord, LaneAttempt
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import SharedLimitsStore
 from streamwarm.backlog.upkeep import UpkeepStore
 from streamwarm.fetch.source import CachedObject
-from streamwarm.model import (
-    AttemptRecord,
-    Claim,
-    Event,
-    Job,
-    JsonObject,
-    Kind,
-    Lease,
-    NewJob,
-    QueuedJob,
-    State,
-    WarmRecord,
-)
+from streamwarm.model import Claim, Event, Job, JsonObject, Kind, Lease, NewJob, QueuedJob, State, WarmRecord
 from streamwarm.priority import NEVER_PAUSED, PausedTimes
+
+NO_KINDS: Mapping[str, Collection[Kind]] = {}
+"""Every kind is taken by some lane of each destination."""
 
 
 @frozen
@@ -154,6 +146,10 @@ class Store(SharedLimitsStore, UpkeepStore, Protocol):
         """A job's last attempts by number, the running one included. None if no job has this id."""
         ...
 
+    async def attempts_at_lane(self, lane: str, *, since: float, limit: int) -> list[LaneAttempt]:
+        """The last attempts at the lane of that address that ended after `since` (Unix seconds), newest first."""
+        ...
+
     async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page:
         """Up to `limit` matching jobs, newest first, that follow the page whose `next` is `after`."""
         ...
@@ -200,13 +196,15 @@ class Store(SharedLimitsStore, UpkeepStore, Protocol):
         without: Collection[str] = (),
         paused: PausedTimes = NEVER_PAUSED,
         copies: Collection[CachedObject] | None = None,
+        refused_kinds: Mapping[str, Collection[Kind]] = NO_KINDS,
     ) -> list[QueuedJob]:
         """The best `limit` queued jobs, best first.
 
         Jobs that waited `max_wait_s`, not counting what is `paused`, come first. Then come the others by score; ties go
         by arrival (contract, section 4). Each destination has a fair share of the `limit`, so the best job of every one
-        is among them. Destinations in `without` (paused ones) are left out. With `copies`, only jobs that one of these
-        can serve are returned, however many others are queued.
+        is among them. Destinations in `without` (paused ones) are left out, and so are the kinds of a destination that
+        none of its lanes takes (`refused_kinds`). With `copies`, only jobs that one of these can serve are returned,
+        however many others are queued.
         """
         ...
 

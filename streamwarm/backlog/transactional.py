@@ -7,7 +7,7 @@ it is given.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Protocol, TypeVar
@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 import trio
 from attrs import define, field
 
+from streamwarm.attempts import LOCAL, AttemptRecord, Holder, LaneAttempt
 from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core import bulk, operations, sharing
 from streamwarm.backlog.core.bounds import StoreBounds
@@ -26,24 +27,10 @@ from streamwarm.backlog.core.survey import Page as SurveyPage
 from streamwarm.backlog.core.tables import MediaQuery, Tables
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
-from streamwarm.backlog.store import Action, Changed, Counts, Filter, Page, Pushed, Refused
+from streamwarm.backlog.store import NO_KINDS, Action, Changed, Counts, Filter, Page, Pushed, Refused
 from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.fetch.source import CachedObject
-from streamwarm.model import (
-    LOCAL,
-    AttemptRecord,
-    Claim,
-    Event,
-    Holder,
-    Job,
-    Kind,
-    Lease,
-    MediaKey,
-    NewJob,
-    OddRow,
-    QueuedJob,
-    WarmRecord,
-)
+from streamwarm.model import Claim, Event, Job, Kind, Lease, MediaKey, NewJob, OddRow, QueuedJob, WarmRecord
 from streamwarm.priority import NEVER_PAUSED, PausedTimes
 
 T = TypeVar("T")
@@ -102,6 +89,9 @@ class TransactionalStore:
     async def attempts(self, job_id: str) -> list[AttemptRecord] | None:
         return await self._transactions.read(lambda tables, _: operations.list_attempts(tables, job_id))
 
+    async def attempts_at_lane(self, lane: str, *, since: float, limit: int) -> list[LaneAttempt]:
+        return await self._transactions.read(lambda tables, _: tables.attempts.at_lane(lane, since=since, limit=limit))
+
     async def list_jobs(self, which: Filter, *, limit: int, after: int | None = None) -> Page:
         return await self._transactions.read(
             lambda tables, _: operations.list_jobs(tables.jobs, which, limit=limit, after=after)
@@ -145,8 +135,9 @@ class TransactionalStore:
         without: Collection[str] = (),
         paused: PausedTimes = NEVER_PAUSED,
         copies: Collection[CachedObject] | None = None,
+        refused_kinds: Mapping[str, Collection[Kind]] = NO_KINDS,
     ) -> list[QueuedJob]:
-        wanted, wait_s = Wanted(limit, without, paused, copies), self._limits.max_wait_s
+        wanted, wait_s = Wanted(limit, without, paused, copies, refused_kinds), self._limits.max_wait_s
         return await self._transactions.read(lambda tables, now: read_queue(tables.jobs, now, wait_s, wanted))
 
     async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:

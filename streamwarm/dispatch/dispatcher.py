@@ -217,7 +217,7 @@ class Dispatcher:
         """Load the jobs that were offered. Those of paused destinations stay in the store until the pause ends."""
         now = self.now()
         for job in self._arrivals.drain():
-            is_loadable = job.destination not in self._loader.left_out and self._can_be_read(job)
+            is_loadable = not self._loader.leaves_out(job) and self._can_be_read(job)
             if is_loadable and not self.queue.add(job, now):
                 self._stale = True
 

@@ -94,10 +94,13 @@ class Limits:
         self.cool_down(destination, lane, pause)
         return False
 
-    def set_lane_aside(self, destination: str, lane: str, pause: Pause) -> None:
-        """Send nothing to a lane that is out of order. The destination's other lanes go on."""
-        if (found := self.state(destination).lanes.get(lane)) is not None:
-            found.set_aside = last_to_end(found.set_aside, pause)
+    def set_lane_aside(self, destination: str, lane: str, pause: Pause) -> bool:
+        """Send nothing to a lane that is out of order; the destination's other lanes go on. Returns True if that
+        changed anything."""
+        if (found := self.state(destination).lanes.get(lane)) is None:
+            return False
+        before, found.set_aside = found.set_aside, last_to_end(found.set_aside, pause)
+        return found.set_aside is not before
 
     def refuse_kind(self, destination: str, lane: str, kind: Kind, pause: Pause) -> bool:
         """Send no job of this kind to a lane that refuses it; others go on. Returns True if that changed anything."""
@@ -120,11 +123,14 @@ class Limits:
         if (found := self.state(destination).lanes.get(lane)) is not None:
             found.room[kind] = room
 
-    def took(self, destination: str, lane: Lane | None, kind: Kind) -> None:
-        """Note that the lane took a job of this kind: what it refused before was the fault of those jobs."""
-        if (found := self._lane(destination, lane)) is not None:
-            found.room.pop(kind, None)
-            found.refused.pop(kind, None)
+    def took(self, destination: str, lane: Lane | None, kind: Kind) -> bool:
+        """Note that the lane took a job of this kind: what it refused before was the fault of those jobs. Returns True
+        if that changed anything."""
+        if (found := self._lane(destination, lane)) is None or not (kind in found.room or kind in found.refused):
+            return False
+        found.room.pop(kind, None)
+        found.refused.pop(kind, None)
+        return True
 
     def move_lane(self, destination: str, lane: str, address: str) -> bool:
         """Reach the lane at `address` from now on. Returns True if that changed anything.

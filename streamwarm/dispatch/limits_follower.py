@@ -9,17 +9,18 @@ exceeded by one share. A process that is gone is counted as long as what it sent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.shared_limits import SharedLimits
+from streamwarm.backlog.shared_limits import SetAside, SharedLimits
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
+from streamwarm.model import Kind, Lane
 from streamwarm.watch.observations import Observer, StoreTrouble
 
 FOLLOW_EVERY_S = 2.0
@@ -47,6 +48,7 @@ class LimitsFollower:
     observe: Observer
     follow_source: Callable[[SharedLimits, float], bool]
     _resumes: Mapping[str, int] = field(factory=dict)
+    _set_asides: dict[tuple[str, str, Kind | None], SetAside] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
     _refreshing: trio.Lock = field(factory=trio.Lock)
     _changed: trio.Event = field(factory=trio.Event)
@@ -118,7 +120,23 @@ class LimitsFollower:
                 )
                 for cooldown in shared.cooldowns
             ),
+            self._follow_set_asides(shared.set_asides, ahead_s),
         ]
+        return any(news)
+
+    def _follow_set_asides(self, set_asides: Sequence[SetAside], ahead_s: float) -> bool:
+        """Set the lanes aside that others have, and no longer those that a lane's success has ended since."""
+        before, self._set_asides = self._set_asides, {(one.destination, one.lane, one.kind): one for one in set_asides}
+        ended = [key for key in before if key not in self._set_asides]
+        news = [self.limits.took(destination, Lane(lane, lane), kind) for destination, lane, kind in ended if kind]
+        for one in set_asides:
+            pause = Pause(one.until + ahead_s, one.reason, fixable=True)
+            if one.kind is None:
+                news.append(self.limits.set_lane_aside(one.destination, one.lane, pause))
+                continue
+            news.append(self.limits.refuse_kind(one.destination, one.lane, one.kind, pause))
+            if news[-1] and one.room is not None:
+                self.limits.suspect(one.destination, one.lane, one.kind, one.room)
         return any(news)
 
     def _sharers(self, processes: int) -> int:

@@ -7,10 +7,10 @@ they are found however many other jobs are before them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import trio
-from attrs import define
+from attrs import define, field
 
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
@@ -34,23 +34,35 @@ LOOKED_UP = 4000
 
 @define
 class Loader:
-    """`copies` returns the objects that are in the cache. `left_out` are the destinations that were paused at the last
-    read: loaded, their jobs would only take up room. `source_paused`: so was the bucket."""
+    """`copies` returns the objects that are in the cache.
+
+    `left_out` are the destinations that were paused at the last read: loaded, their jobs would only take up room.
+    `refused_kinds` are those that none of a destination's lanes took. `source_paused`: the bucket was paused.
+    """
 
     store: Store
     limits: Limits
     copies: Callable[[], Collection[CachedObject]]
     steady_now: Callable[[], float]
     left_out: frozenset[str] = frozenset()
+    refused_kinds: Mapping[str, frozenset[Kind]] = field(factory=dict)
     source_paused: bool = False
     _read_at: float = -math.inf
     _refresh_s: float = REFRESH_S
     _next_copy: int = 0
 
     def pauses_changed(self) -> bool:
-        """Whether a destination or the bucket was paused or resumed since the last read."""
-        paused = self.limits.active(self.steady_now()).keys()
-        return paused != self.left_out or (self.limits.source_pause is not None) != self.source_paused
+        """Whether a destination, a kind or the bucket was paused or resumed since the last read."""
+        now = self.steady_now()
+        return (
+            self.limits.active(now).keys() != self.left_out
+            or _kinds(self.limits.refused_kinds(now)) != self.refused_kinds
+            or (self.limits.source_pause is not None) != self.source_paused
+        )
+
+    def leaves_out(self, job: QueuedJob) -> bool:
+        """Whether the last read left such jobs out."""
+        return job.destination in self.left_out or job.kind in self.refused_kinds.get(job.destination, ())
 
     def due_at(self, stale: bool) -> float:
         """When the next read is due (trio's time). `stale`: the store may hold better jobs than the loaded ones."""
@@ -63,12 +75,15 @@ class Loader:
         """
         self._read_at = trio.current_time()
         left_out = frozenset(self.limits.active(self.steady_now()))
+        refused_kinds = _kinds(self.limits.refused_kinds(self.steady_now()))
         self.source_paused = self.limits.source_pause is not None
         copies, is_partial = self._next_copies() if self.source_paused else (None, False)
-        jobs = await self.store.queued(limit, without=left_out, paused=self.limits.log.times, copies=copies)
+        jobs = await self.store.queued(
+            limit, without=left_out, paused=self.limits.log.times, copies=copies, refused_kinds=refused_kinds
+        )
         took_s = trio.current_time() - self._read_at
         self._refresh_s = min(max(REFRESH_S, REFRESH_SHARE * took_s), POLL_S)
-        self.left_out = left_out
+        self.left_out, self.refused_kinds = left_out, refused_kinds
         return jobs, is_partial
 
     def _next_copies(self) -> tuple[Sequence[CachedObject], bool]:
@@ -80,3 +95,7 @@ class Loader:
         first = self._next_copy % len(copies)
         self._next_copy = first + share
         return [*copies[first:], *copies[:first]][:share], True
+
+
+def _kinds(refused: Mapping[str, Collection[Kind]]) -> dict[str, frozenset[Kind]]:
+    return {name: frozenset(kinds) for name, kinds in refused.items()}

@@ -1,16 +1,18 @@
-"""Counts what destinations' lanes took just before the service started, from the jobs that are done."""
+"""Counts what destinations' lanes took just before the service started, from the attempts that are kept."""
 
 from __future__ import annotations
 
-from streamwarm.backlog.store import Filter, Store
+from streamwarm.attempts import Outcome
+from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
-from streamwarm.model import State
 
 RECALLED_S = 60.0
 """The longest window of any quota, in seconds: what was sent before it does not count any more."""
 
-RECALLED_JOBS = 500
-"""How many of the newest done jobs are read. A group takes 20 messages in that time; a bot sends 1,800 at most."""
+RECALLED = 100
+"""How many attempts at a lane are read. A group takes 20 messages in that time, a chat one a second."""
+
+_COUNT = frozenset({Outcome.DONE, Outcome.UNKNOWN})
 
 
 async def recall_lanes(store: Store, limits: Limits) -> None:
@@ -18,10 +20,11 @@ async def recall_lanes(store: Store, limits: Limits) -> None:
 
     Lanes' moved addresses must be known already. Raises `StoreUnavailable`.
     """
-    done = await store.list_jobs(Filter(state=State.DONE), limit=RECALLED_JOBS)
-    since = store.now() - RECALLED_S
-    for job in done.jobs:
-        chat_id = (job.result or {}).get("chat_id")
-        if job.updated_at > since and chat_id is not None:
-            # Never later than now: a clock that was set back since has ended it.
-            limits.recall(job.destination, str(chat_id), min(job.updated_at, store.now()))
+    now = store.now()
+    for destination in limits.rates:
+        for lane in limits.state(destination).lanes.values():
+            sent = await store.attempts_at_lane(lane.address, since=now - RECALLED_S, limit=RECALLED)
+            for one in reversed(sent):
+                if one.destination == destination and one.outcome in _COUNT:
+                    # Never later than now: a clock that was set back since has ended it.
+                    limits.recall(destination, lane.address, min(one.ended_at, now))

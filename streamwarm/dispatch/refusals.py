@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamwarm.backlog.shared_limits import Cooldown, PauseEffect
+from streamwarm.backlog.shared_limits import Cooldown, PauseEffect, SetAside
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
@@ -12,25 +12,43 @@ from streamwarm.model import Claim, Lane
 def pause_after(
     limits: Limits, claim: Claim, error: DestinationError, *, now: float, steady_now: float
 ) -> tuple[Lane | None, PauseEffect]:
-    """Pause the destination, or the lane, until the deadline that the error names.
+    """Pause the destination, the lane, or the lane for the job's kind, until the deadline that the error names.
 
     Returns the lane, or None if the whole destination pauses. `now` is the store's time, `steady_now` that of the
     limits.
     """
+    if error.code is ErrorCode.RATE_LIMITED:
+        return _cool_down(limits, claim, error, now=now, steady_now=steady_now)
     destination, for_s = claim.job.destination, error.retry_after_s
-    limited = error.code is ErrorCode.RATE_LIMITED
-    pause = Pause(None if for_s is None else steady_now + for_s, error.message, fixable=not limited)
+    pause = Pause(None if for_s is None else steady_now + for_s, error.message, fixable=True)
     lane = None if error.pauses_destination else claim.lane
     if lane is None:
         limits.pause(destination, pause)
-    elif not limited:
+        # A job that the pause costs nothing stays in the queue: it goes on with all others when a user resumes.
+        return None, PauseEffect(job_waits=error.counts)
+    kind = claim.job.kind if error.pauses_kind else None
+    if kind is None:
         limits.set_lane_aside(destination, lane.name, pause)
+    else:
+        limits.refuse_kind(destination, lane.name, kind, pause)
+    if for_s is None:
+        return lane, PauseEffect(job_waits=False)
+    set_aside = SetAside(destination, lane.name, kind, now + for_s, now, None, error.message)
+    return lane, PauseEffect(job_waits=False, set_aside=set_aside)
+
+
+def _cool_down(
+    limits: Limits, claim: Claim, error: DestinationError, *, now: float, steady_now: float
+) -> tuple[Lane | None, PauseEffect]:
+    destination, for_s = claim.job.destination, error.retry_after_s
+    pause = Pause(None if for_s is None else steady_now + for_s, error.message)
+    lane = None if error.pauses_destination else claim.lane
+    if lane is None:
+        limits.pause(destination, pause)
     elif limits.cool_down_lane(destination, lane.name, pause, steady_now):
         lane = None  # the whole destination cools down
-    # A job that the pause costs nothing stays in the queue: it goes on with all others when a user resumes.
-    job_waits = lane is None and (limited or error.counts)
-    job_waits = job_waits or (limited and destination in limits.active(steady_now))
-    if not limited or for_s is None:
+    job_waits = lane is None or destination in limits.active(steady_now)
+    if for_s is None:
         return lane, PauseEffect(job_waits)
     cooldown = Cooldown(destination, lane.name if lane else None, now + for_s, error.message, set_at=now)
     return lane, PauseEffect(job_waits, cooldown)

@@ -21,6 +21,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.backlog.store_watch import StoreWatch
 from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
+from streamwarm.dispatch.lane_judge import LaneJudge
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.ready_queue import ReadyQueue
@@ -77,6 +78,7 @@ class _Service:
     dispatcher: Dispatcher = field(init=False)
     source_guard: SourceGuard = field(init=False)
     follower: LimitsFollower = field(init=False)
+    lane_judge: LaneJudge = field(init=False)
     publisher: Publisher = field(init=False)
     stats: Stats = field(init=False)
     intake: Intake = field(init=False)
@@ -94,6 +96,7 @@ class _Service:
             self.store, ready, self.limits, claims, now, steady_now, self.observe, source.is_cached, source.cached
         )
         new_token, wake = self.machine.new_token, self.dispatcher.wake
+        self.lane_judge = LaneJudge(self.store, self.limits, now, steady_now, queue.max_attempts, wake, self.observe)
         self.source_guard = SourceGuard(self.store, self.limits, source, new_token, wake, self.observe, self.redact)
         self.follower = LimitsFollower(
             self.store,
@@ -275,6 +278,8 @@ def _worker_tools(service: _Service, completer: Completer) -> WorkerTools:
         running=service.running,
         finish=completer.finish,
         pause=service.dispatcher.pause,
+        weigh=service.lane_judge.weigh,
+        took=service.lane_judge.took,
         is_of_the_bucket=service.source_guard.is_of_the_bucket,
         depart=service.dispatcher.depart,
         note_departure=service.store.note_departure,

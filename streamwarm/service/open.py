@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from attrs import asdict, frozen
 
+from streamwarm.attempts import Holder
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.rescuer import report_abandoned
@@ -24,7 +25,6 @@ from streamwarm.fetch.cache.source import CachedSource, open_cache
 from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.r2 import R2Source
 from streamwarm.fetch.source import Source
-from streamwarm.model import Holder
 from streamwarm.net.guard import GuardedBackend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.redact import make_redactor

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from streamwarm.backlog.settlement import Failed, Retry, Settlement
-from streamwarm.backlog.shared_limits import Cooldown
-from streamwarm.errors import AttemptError, ErrorCode, JobError
+from streamwarm.backlog.shared_limits import PauseEffect, RefusalEffect
+from streamwarm.errors import AttemptError, DestinationError, ErrorCode, JobError
 from streamwarm.model import Claim, State
 from streamwarm.retry import PATIENCE_S, retry_at
 
@@ -19,11 +19,11 @@ def after_failure(
     max_attempts: int,
     now: float,
     random: float,
-    cooldown: Cooldown | None = None,
+    effect: PauseEffect | None = None,
 ) -> Settlement:
     """Returns a retry or the end: `failed`, or `unknown` if the answer was lost and the policy is to hold.
 
-    `now` is the store's time, Unix seconds; `cooldown` is what the destination has asked for.
+    `now` is the store's time, Unix seconds; `effect` is what the destination's answer has paused.
     """
     attempt = claim.job.attempt
     answer_lost = error.code is ErrorCode.DELIVERY_UNKNOWN
@@ -46,4 +46,20 @@ def after_failure(
     if error.counts and attempt >= max_attempts:
         message = f"{error.message} ({used_up}, within {PATIENCE_S / 60:.0f} minutes of the first failure)"
         reported = JobError(error.code, message, permanent=False)
-    return Retry(claim.lease, reported, when, error.counts, answer_lost, cooldown)
+    cooldown, set_aside = (effect.cooldown, effect.set_aside) if effect else (None, None)
+    return Retry(claim.lease, reported, when, error.counts, answer_lost, cooldown, set_aside)
+
+
+def after_refusal(claim: Claim, error: DestinationError, effect: RefusalEffect, *, max_attempts: int) -> Settlement:
+    """Returns what follows a refusal in unknown words, as other attempts have decided."""
+    if effect.fails:
+        message = f"{error.message} (attempt {claim.job.attempt} of {max_attempts}; every chat has refused it)"
+        return Failed(claim.lease, JobError(error.code, message, permanent=False), set_aside=effect.set_aside)
+    return Retry(
+        claim.lease,
+        error.as_job_error(),
+        effect.retry_at,
+        effect.counts,
+        set_aside=effect.set_aside,
+        barred=effect.barred,
+    )

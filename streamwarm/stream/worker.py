@@ -8,7 +8,7 @@ import trio
 from attrs import evolve, field, frozen
 
 from streamwarm.backlog.settlement import Done, Ran, Release, Settlement
-from streamwarm.backlog.shared_limits import PauseEffect
+from streamwarm.backlog.shared_limits import PauseEffect, RefusalEffect
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import Origin, Source
 from streamwarm.model import Claim
@@ -17,7 +17,7 @@ from streamwarm.settle.finished import Finished
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.delivery import MoveLane, run_attempt
 from streamwarm.stream.departure import AwaitTurn, NoteDeparture
-from streamwarm.stream.outcome import after_failure
+from streamwarm.stream.outcome import after_failure, after_refusal
 from streamwarm.stream.running import Running
 from streamwarm.watch.observations import (
     AttemptStarted,
@@ -39,9 +39,9 @@ class WorkerTools:
     """What all workers share.
 
     `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1), `redact` masks secrets in a text. `pause`,
-    `depart`, `ended`, `move_lane` and `idle` are the dispatcher's, `note_departure` is the store's, and
-    `is_of_the_bucket` is the source guard's. `fetching` and `tidying` are the `destinations` that can do that: asking a
-    protocol takes 40 µs, so it is done once.
+    `depart`, `ended`, `move_lane` and `idle` are the dispatcher's, `weigh` and `took` are the lane judge's,
+    `note_departure` is the store's, and `is_of_the_bucket` is the source guard's. `fetching` and `tidying` are the
+    `destinations` that can do that: asking a protocol takes 40 µs, so it is done once.
     """
 
     source: Source
@@ -49,6 +49,8 @@ class WorkerTools:
     running: Running
     finish: Callable[[Finished], Awaitable[None]]
     pause: Callable[[Claim, DestinationError], PauseEffect]
+    weigh: Callable[[Claim, DestinationError], Awaitable[RefusalEffect | None]]
+    took: Callable[[Claim], str | None]
     is_of_the_bucket: Callable[[SourceError], Awaitable[bool]]
     depart: AwaitTurn
     note_departure: NoteDeparture
@@ -94,6 +96,8 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
         tools.observe(_started(number, claim, tools.now()))
         try:
             settlement = await _run(attempt, tools)
+            if isinstance(settlement, Done):
+                settlement = evolve(settlement, takes_again=tools.took(claim))
         finally:
             tools.ended(claim, attempt.departure.departed_at)
             _observe_attempt(attempt, tools.observe)
@@ -133,6 +137,11 @@ async def _run(attempt: Attempt, tools: WorkerTools) -> Settlement:
     except SourceError as error:
         error.decide(is_of_the_bucket=await tools.is_of_the_bucket(error))
         return _failed(attempt, error, tools)
+    except DestinationError as error:
+        _mask(error, tools)
+        if (effect := await tools.weigh(attempt.claim, error)) is not None:
+            return after_refusal(attempt.claim, error, effect, max_attempts=tools.max_attempts)
+        return _failed(attempt, error, tools)
     except AttemptError as error:
         return _failed(attempt, error, tools)
     except Exception as exc:  # a bug of ours: it costs this attempt, never the service
@@ -156,10 +165,14 @@ def _interrupted(attempt: Attempt, tools: WorkerTools) -> Settlement:
     return _failed(attempt, lost, tools)
 
 
-def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settlement:
-    # Destinations quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
-    # JSON can hold halves of characters, which no store takes.
+def _mask(error: AttemptError, tools: WorkerTools) -> None:
+    """Destinations quote what they were sent: a proxy's error page may hold the path, and with it the bot's token. And
+    JSON can hold halves of characters, which no store takes."""
     error.reword(tools.redact(error.message).encode("utf-8", "replace").decode())
+
+
+def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settlement:
+    _mask(error, tools)
     effect = tools.pause(attempt.claim, error) if isinstance(error, DestinationError) and error.pauses else None
     if effect and not effect.job_waits:
         error.retry_after_s = 0.0
@@ -170,7 +183,7 @@ def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settle
         max_attempts=tools.max_attempts,
         now=tools.now(),
         random=tools.random(),
-        cooldown=effect.cooldown if effect else None,
+        effect=effect,
     )
 
 

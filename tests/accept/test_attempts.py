@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamwarm.attempts import LOCAL
 from streamwarm.backlog.settlement import Failed, Ran, Retry
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import LOCAL
 from tests.worlds.accept import World, job, open_http_service, open_websocket_service, open_world
 from tests.worlds.accept_clients import api, open_client
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from streamwarm.attempts import LOCAL, AttemptRecord, Outcome
 from streamwarm.backlog.core.attempts import KEPT_ATTEMPTS
 from streamwarm.backlog.settlement import Failed, Ran, Release, Retry
 from streamwarm.backlog.store import Action, Store
 from streamwarm.errors import AttemptError, ErrorCode
-from streamwarm.model import LOCAL, AttemptRecord, Outcome, State
+from streamwarm.model import State
 from streamwarm.retry import PATIENCE_S, RENEWED_ATTEMPTS
 from streamwarm.stream.outcome import after_failure
 from tests.worlds.backlog import LOST, TIMED_OUT, claim_one, done, photo, push_one, start, view, warm

@@ -103,6 +103,8 @@ async def service(
             running=running,
             finish=completer.finish,
             pause=dispatcher.pause,
+            weigh=unjudged,
+            took=lambda _: None,
             depart=dispatcher.depart,
             is_of_the_bucket=never_the_buckets,
             note_departure=FailingStore(store, delay_s=delay_s or {}).note_departure,

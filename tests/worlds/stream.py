@@ -144,6 +144,10 @@ async def never(_: SourceError) -> bool:
     return False
 
 
+async def unjudged(_: Claim, __: DestinationError) -> None:
+    """The lane judge's `weigh` where nobody judges."""
+
+
 async def _forget_move(_: Claim, __: str) -> None:
     """Nothing is kept here."""
 
@@ -212,6 +216,8 @@ async def work_once(
         running=Running(),
         finish=finish,
         pause=pause,
+        weigh=unjudged,
+        took=lambda _: None,
         depart=depart_at_once,
         is_of_the_bucket=is_of_the_bucket,
         note_departure=note_departure,

@@ -10,8 +10,8 @@ from typing import Any
 
 from streamwarm.accept.wire.fields import Field, or_null, ref
 from streamwarm.accept.wire.table import COMPONENTS, COUNT, DIGEST, KIND, STATE
+from streamwarm.attempts import Outcome
 from streamwarm.errors import ErrorCode
-from streamwarm.model import Outcome
 
 
 def _object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:

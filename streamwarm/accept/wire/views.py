@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from streamwarm.attempts import AttemptRecord
 from streamwarm.backlog.store import Page
 from streamwarm.errors import JobError
-from streamwarm.model import AttemptRecord, Event, Job, JsonObject, Progress, WarmRecord
+from streamwarm.model import Event, Job, JsonObject, Progress, WarmRecord
 
 
 def rfc3339(at: float) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from streamwarm.attempts import AttemptRecord, Outcome
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.settlement import NOT_RUN, Done, Failed, Ran, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import AttemptRecord, Outcome, State
+from streamwarm.model import State
 
 KEPT_ATTEMPTS = 100
 """Attempts kept per job, the newest ones. A job that a paused destination keeps releasing, or that is retried for days,

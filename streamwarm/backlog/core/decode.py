@@ -7,31 +7,26 @@ have changed them. A row that fails is raised as `Odd`. A code that this version
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable
 
+from streamwarm.attempts import AttemptRecord, Holder, LaneAttempt, Outcome
+from streamwarm.backlog.core.columns import (
+    flag,
+    integer,
+    integer_or_none,
+    json_object,
+    object_or_none,
+    text,
+    text_or_none,
+    time,
+    time_or_none,
+)
 from streamwarm.backlog.core.deadlines import LATEST_S
 from streamwarm.backlog.core.odd import Odd, Reading, Row
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.errors import ErrorCode, JobError, code_of, is_listed
-from streamwarm.model import (
-    AttemptRecord,
-    Event,
-    Holder,
-    Job,
-    JsonObject,
-    Kind,
-    MediaKey,
-    Outcome,
-    QueuedJob,
-    State,
-    WarmRecord,
-)
-
-_DEEPEST = 64
-"""Levels of nesting in a stored object. Ours have few (`accept.wire.json_text`); more could not be written again."""
+from streamwarm.model import NOWHERE, Barred, Event, Job, Kind, MediaKey, QueuedJob, State, WarmRecord
 
 
 def stored_job_from(row: Row) -> StoredJob:
@@ -77,7 +72,20 @@ def _job_from(row: Row, state: State) -> Job:
         error=error_from(row),
         possible_duplicate=flag(row, "possible_duplicate"),
         first_failed_at=time_or_none(row, "first_failed_at"),
+        barred=barred_from(row),
     )
+
+
+def barred_from(row: Row) -> Barred:
+    value = object_or_none(row, "barred")
+    if value is None:
+        return NOWHERE
+    lanes, until = value.get("lanes"), value.get("until")
+    if not isinstance(lanes, list) or not all(isinstance(lane, str) for lane in lanes):
+        raise Odd("barred has lanes that are not names")
+    if until is not None and (type(until) not in {int, float} or not 0 <= until <= LATEST_S):
+        raise Odd("barred has an end that is not a time")
+    return Barred(frozenset(lanes), math.inf if until is None else until)
 
 
 def queued_job_from(row: Row) -> QueuedJob:
@@ -93,6 +101,7 @@ def queued_job_from(row: Row) -> QueuedJob:
         integer_or_none(row, "bytes"),
         time(row, "queued_at"),
         text(row, "r2_key"),
+        barred_from(row),
     )
 
 
@@ -123,6 +132,17 @@ def attempt_from(row: Row) -> AttemptRecord:
         worker=integer_or_none(row, "worker"),
         lane=text_or_none(row, "lane"),
         bytes=integer_or_none(row, "bytes"),
+        outcome=code_of(Outcome, text(row, "outcome")),
+        error=error_from(row),
+    )
+
+
+def lane_attempt_from(row: Row) -> LaneAttempt:
+    return LaneAttempt(
+        job_id=text(row, "job_id"),
+        destination=text(row, "destination"),
+        kind=code_of(Kind, text(row, "kind")),
+        ended_at=time(row, "ended_at"),
         outcome=code_of(Outcome, text(row, "outcome")),
         error=error_from(row),
     )
@@ -176,6 +196,7 @@ QUEUED_JOBS = Reading("jobs", ("id",), queued_job_from, purpose="to be sent")
 DUE_TIMES = Reading("jobs", ("id",), lambda row: time(row, "retry_at"), purpose="its retry_at")
 EVENTS = Reading("events", ("seq",), event_from)
 ATTEMPTS = Reading("attempts", ("job_id", "number"), attempt_from)
+LANE_ATTEMPTS = Reading("attempts", ("job_id", "number"), lane_attempt_from, purpose="of a lane")
 RECORDS = Reading("media_cache", ("id",), record_from)
 KEYED_RECORDS = Reading(
     "media_cache",
@@ -184,107 +205,3 @@ KEYED_RECORDS = Reading(
 )
 NEWEST = Reading("media_cache", ("id",), lambda row: (integer(row, "id"), record_from(row)))
 MEDIA = Reading("media_cache", ("id",), media_from)
-
-
-def text(row: Row, column: str) -> str:
-    value = row[column]
-    if type(value) is not str:
-        raise Odd(f"{column} is {_named(value)}, not text")
-    if not value.isascii():
-        _check_utf8(value, column)
-    return value
-
-
-def text_or_none(row: Row, column: str) -> str | None:
-    return None if row[column] is None else text(row, column)
-
-
-def integer(row: Row, column: str, least: float = 0) -> int:
-    value = row[column]
-    if type(value) is not int:
-        raise Odd(f"{column} is {_named(value)}, not a whole number")
-    if value < least:
-        raise Odd(f"{column} is negative")
-    return value
-
-
-def integer_or_none(row: Row, column: str) -> int | None:
-    return None if row[column] is None else integer(row, column)
-
-
-def time(row: Row, column: str) -> float:
-    """Unix seconds, between the years 1970 and 9999."""
-    value = row[column]
-    if type(value) is not float and type(value) is not int:
-        raise Odd(f"{column} is {_named(value)}, not a time")
-    if not 0 <= value <= LATEST_S:  # NaN is neither
-        raise Odd(f"{column} is not a time between 1970 and 9999")
-    return value
-
-
-def time_or_none(row: Row, column: str) -> float | None:
-    return None if row[column] is None else time(row, column)
-
-
-def flag(row: Row, column: str) -> bool:
-    value = row[column]
-    if value is not True and value is not False and (type(value) is not int or value not in (0, 1)):
-        raise Odd(f"{column} is neither true nor false")
-    return bool(value)
-
-
-def json_object(row: Row, column: str) -> JsonObject:
-    return parse_object(text(row, column), column)
-
-
-def object_or_none(row: Row, column: str) -> JsonObject | None:
-    return None if row[column] is None else json_object(row, column)
-
-
-def parse_object(written: str, column: str) -> JsonObject:
-    """The JSON object in this text. Members that this version does not know are kept."""
-    try:
-        value = _DECODER.decode(written)
-    except (ValueError, RecursionError):
-        raise Odd(f"{column} has damaged JSON") from None
-    if not isinstance(value, Mapping):
-        raise Odd(f"{column} has JSON that is not an object")
-    if written.count("[") + written.count("{") > _DEEPEST and _depth(value) > _DEEPEST:
-        raise Odd(f"{column} has JSON that is nested too deep")
-    return value
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(digits)
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level and depth <= _DEEPEST:
-        depth += 1
-        containers = (item for item in level if isinstance(item, dict | list))
-        level = [member for item in containers for member in (item.values() if isinstance(item, dict) else item)]
-    return depth
-
-
-def _check_utf8(value: str, column: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise Odd(f"{column} is not UTF-8") from None
-
-
-def _named(value: object) -> str:
-    if value is None:
-        return "empty"
-    return {bytes: "binary", str: "text", float: "a fraction", int: "a number"}.get(type(value), type(value).__name__)

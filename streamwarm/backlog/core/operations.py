@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from streamwarm.attempts import AttemptRecord, Holder
 from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.push_plan import Known, plan_push
@@ -24,11 +25,11 @@ from streamwarm.backlog.core.transitions import (
     settled,
     woken,
 )
-from streamwarm.backlog.settlement import Done, Retry, Settlement
+from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
 from streamwarm.backlog.store import Filter, Page, Pushed, Refused
 from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.errors import is_listed
-from streamwarm.model import AttemptRecord, Claim, Holder, Job, Lease, MediaKey, NewJob, State, WarmRecord
+from streamwarm.model import Claim, Job, Lease, MediaKey, NewJob, State, WarmRecord
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,
@@ -165,8 +166,7 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
     ended: list[AttemptRecord] = []
     answers: list[bool] = []
     for settlement in settlements:
-        if isinstance(settlement, Retry) and settlement.cooldown is not None:
-            tables.shared.put_cooldown(settlement.cooldown)
+        _share(tables, settlement)
         stored = jobs.get(settlement.lease.job_id)
         valid = _is_valid(settlement.lease, stored)
         answers.append(valid)
@@ -179,9 +179,19 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
         if isinstance(settlement, Done):
             tables.media.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
             tables.media.put_seen(settlement.seen, now)
+            if settlement.takes_again is not None:
+                tables.shared.delete_set_aside(stored.job.destination, settlement.takes_again, stored.job.kind)
     apply(tables, changed)
     tables.attempts.append(ended)
     return answers
+
+
+def _share(tables: Tables, settlement: Settlement) -> None:
+    """Store what the attempt has shown of its destination and lane, whatever becomes of the job."""
+    if isinstance(settlement, Retry) and settlement.cooldown is not None:
+        tables.shared.put_cooldown(settlement.cooldown)
+    if isinstance(settlement, Retry | Failed) and settlement.set_aside is not None:
+        tables.shared.put_set_aside(settlement.set_aside)
 
 
 def wake_due(tables: Tables, now: float, limit: int) -> Due:

@@ -12,25 +12,39 @@ given a share of each destination's jobs, and no destination can fill the queue 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from attrs import frozen
 
-from streamwarm.model import QueuedJob
+from streamwarm.model import Kind, QueuedJob
 from streamwarm.priority import FRESH_S, STALE_S, age_points, score
 
 
 @frozen
 class Band:
-    """The queued jobs of one destination and base score with `from_at <= queued_at <= to_at`."""
+    """The queued jobs of one destination and base score with `from_at <= queued_at <= to_at`.
+
+    `without_kinds` are left out: each stands between commas (`,voice,`), so that one text serves every database.
+    """
 
     destination: str
     base_score: int
     from_at: float
     to_at: float
+    without_kinds: str = ""
+
+    def has_kind(self, kind: Kind) -> bool:
+        return f",{kind.value}," not in self.without_kinds
 
 
-def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, overdue_to: float) -> list[list[Band]]:
+def bands_by_right(
+    destination: str,
+    base_scores: Iterable[int],
+    *,
+    now: float,
+    overdue_to: float,
+    without_kinds: Collection[Kind] = (),
+) -> list[list[Band]]:
     """All bands of a destination, best first; bands of equal right are in one list.
 
     Jobs that were queued at `overdue_to` or before come first: they waited `max_wait_s` outside the pauses. Then come
@@ -41,11 +55,12 @@ def bands_by_right(destination: str, base_scores: Iterable[int], *, now: float, 
         (age_points(FRESH_S), now - STALE_S, now - FRESH_S),
         (age_points(math.inf), -math.inf, math.nextafter(now - STALE_S, -math.inf)),
     )
+    without = "".join(f",{kind.value}," for kind in sorted(without_kinds))
     groups: dict[float, list[Band]] = {}
     for base in base_scores:
-        groups.setdefault(math.inf, []).append(Band(destination, base, -math.inf, overdue_to))
+        groups.setdefault(math.inf, []).append(Band(destination, base, -math.inf, overdue_to, without))
         for points, from_at, to_at in ages:
-            band = Band(destination, base, max(from_at, math.nextafter(overdue_to, math.inf)), to_at)
+            band = Band(destination, base, max(from_at, math.nextafter(overdue_to, math.inf)), to_at, without)
             if band.from_at <= band.to_at:
                 groups.setdefault(base + points, []).append(band)
     return [groups[right] for right in sorted(groups, reverse=True)]

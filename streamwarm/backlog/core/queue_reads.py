@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import frozen
 
@@ -21,6 +21,10 @@ class Wanted:
     without: Collection[str]
     paused: PausedTimes
     copies: Collection[CachedObject] | None
+    refused_kinds: Mapping[str, Collection[Kind]]
+
+    def takes(self, job: QueuedJob) -> bool:
+        return job.kind not in self.refused_kinds.get(job.destination, ())
 
 
 def read_queue(jobs: JobTable, now: float, max_wait_s: float, wanted: Wanted) -> list[QueuedJob]:
@@ -28,14 +32,15 @@ def read_queue(jobs: JobTable, now: float, max_wait_s: float, wanted: Wanted) ->
     counts = {name: count for name, count in jobs.queued_counts().items() if count and name not in wanted.without}
     overdue_to = {name: wanted.paused.of(name).overdue_to(now, max_wait_s) for name in counts}
     if wanted.copies is not None:
-        best = _served_by(wanted.copies, jobs, list(counts))
+        best = [job for job in _served_by(wanted.copies, jobs, list(counts)) if wanted.takes(job)]
     else:
         best = []
         for name, share in fair_shares(counts, wanted.limit).items():
             if counts[name] <= share:
-                best += jobs.queued_at(name)
+                best += filter(wanted.takes, jobs.queued_at(name))
             else:
-                best += _best_of(jobs, name, share, now=now, overdue_to=overdue_to[name])
+                kinds = wanted.refused_kinds.get(name, ())
+                best += _best_of(jobs, name, share, now=now, overdue_to=overdue_to[name], without_kinds=kinds)
     best.sort(key=lambda job: rank(job, now=now, overdue_to=overdue_to[job.destination]))
     return best[: wanted.limit]
 
@@ -58,9 +63,18 @@ def _served_by(copies: Collection[CachedObject], jobs: JobTable, destinations: S
     return [s.as_queued for s in live if s.job.state is State.QUEUED and (s.job.r2_key, s.job.sha256) in served]
 
 
-def _best_of(jobs: JobTable, destination: str, share: int, *, now: float, overdue_to: float) -> list[QueuedJob]:
+def _best_of(
+    jobs: JobTable,
+    destination: str,
+    share: int,
+    *,
+    now: float,
+    overdue_to: float,
+    without_kinds: Collection[Kind],
+) -> list[QueuedJob]:
     best: list[QueuedJob] = []
-    for bands in bands_by_right(destination, jobs.base_scores(destination), now=now, overdue_to=overdue_to):
+    scores = jobs.base_scores(destination)
+    for bands in bands_by_right(destination, scores, now=now, overdue_to=overdue_to, without_kinds=without_kinds):
         missing = share - len(best)
         if missing <= 0:
             break

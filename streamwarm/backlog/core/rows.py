@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 
 from attrs import asdict
 
+from streamwarm.attempts import AttemptRecord
 from streamwarm.backlog.core.push_plan import options_text
 from streamwarm.backlog.core.tables import MediaQuery, MediaStatus
 from streamwarm.backlog.core.transitions import StoredJob
-from streamwarm.backlog.shared_limits import Cooldown, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, SetAside, UserPause
 from streamwarm.errors import JobError
-from streamwarm.model import AttemptRecord, Event, Job, JsonObject, MediaKey, WarmRecord
+from streamwarm.model import Barred, Event, Job, JsonObject, MediaKey, WarmRecord
 from streamwarm.priority import base_score
 
 
@@ -53,6 +55,7 @@ def changing_columns(stored: StoredJob) -> dict[str, object]:
         "tries": stored.tries,
         "host": stored.holder and stored.holder.host,
         "process": stored.holder and stored.holder.process,
+        "barred": barred_text(job.barred),
         **error_columns(job.error),
     }
 
@@ -108,6 +111,17 @@ def scope_row(query: MediaQuery) -> dict[str, object]:
 
 def cooldown_row(cooldown: Cooldown) -> dict[str, object]:
     return {**asdict(cooldown), "lane": cooldown.lane or ""}
+
+
+def barred_text(barred: Barred) -> str | None:
+    """JSON: the lanes, and until when; null is for ever."""
+    if not barred.lanes:
+        return None
+    return json_text({"lanes": sorted(barred.lanes), "until": None if barred.until == math.inf else barred.until})
+
+
+def set_aside_row(set_aside: SetAside) -> dict[str, object]:
+    return {**asdict(set_aside), "kind": set_aside.kind.value if set_aside.kind else ""}
 
 
 def pause_row(pause: UserPause) -> dict[str, object]:

@@ -7,12 +7,15 @@ import math
 from attrs import evolve
 
 from streamwarm.backlog.core.deadlines import Reset, ends_at
-from streamwarm.backlog.core.tables import SharedTable, Tables
+from streamwarm.backlog.core.shared_table import SharedTable
+from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
 
 
 def resume(shared: SharedTable, destination: str | None) -> None:
     shared.delete_pause(destination)
+    if destination is not None:
+        shared.delete_set_asides(destination)
     shared.count_resume(destination)
 
 
@@ -46,6 +49,7 @@ def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits
             for cooldown in found.cooldowns
             if cooldown.until > now
         ],
+        set_asides=[evolve(one, until=ends_at(one.until, one.set_at, now)) for one in found.set_asides],
     )
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from streamwarm.backlog.core.decode import integer, parse_object, text, text_or_none, time, time_or_none
+from streamwarm.backlog.core.columns import (
+    integer,
+    integer_or_none,
+    parse_object,
+    text,
+    text_or_none,
+    time,
+    time_or_none,
+)
 from streamwarm.backlog.core.odd import Odd, OddRows, Reading, Row
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SharedLimits, SourcePause, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SetAside, SharedLimits, SourcePause, UserPause
 from streamwarm.backlog.store import Counts
 from streamwarm.errors import code_of
-from streamwarm.model import State
+from streamwarm.model import Kind, State
 
 Count = tuple[str, State, int]
 """Destination, state, and how many jobs."""
 
-SHARED_LIMITS = ("pauses", "mends", "moved_lanes", "silences", "lease_of_source")
+SHARED_LIMITS = ("pauses", "mends", "moved_lanes", "silences", "set_asides", "lease_of_source")
 """The queries whose rows `shared_limits_from` takes, in that order."""
 
 
@@ -44,6 +52,20 @@ def cooldown_from(row: Row) -> Cooldown:
     )
 
 
+def set_aside_from(row: Row) -> SetAside:
+    """An empty kind stands for all kinds."""
+    kind = text(row, "kind")
+    return SetAside(
+        text(row, "destination"),
+        text(row, "lane"),
+        code_of(Kind, kind) if kind else None,
+        time(row, "until"),
+        time(row, "set_at"),
+        integer_or_none(row, "room"),
+        text(row, "reason"),
+    )
+
+
 def source_pause_from(row: Row) -> SourcePause:
     text_or_none(row, "token")
     time(row, "expires_at")
@@ -68,11 +90,12 @@ _PAUSES = Reading("pauses", ("destination",), pause_from)
 _RESUMES = Reading("mends", ("destination",), resumes_from)
 _MOVED_LANES = Reading("moved_lanes", ("destination", "lane"), moved_lane_from)
 _COOLDOWNS = Reading("silences", ("destination", "lane"), cooldown_from)
+_SET_ASIDES = Reading("set_asides", ("destination", "lane", "kind"), set_aside_from)
 _SOURCE = Reading("leases", ("name",), source_pause_from)
 
 
 def shared_limits_from(found: Sequence[Sequence[Row]], processes: int, odd: OddRows) -> SharedLimits:
-    pauses, resumes, moved_lanes, cooldowns, source = found
+    pauses, resumes, moved_lanes, cooldowns, set_asides, source = found
     resumed = dict(odd.read_all(_RESUMES, resumes))
     sources = odd.read_all(_SOURCE, source)
     return SharedLimits(
@@ -81,6 +104,7 @@ def shared_limits_from(found: Sequence[Sequence[Row]], processes: int, odd: OddR
         service_resumes=resumed.get("", 0),
         moved_lanes=odd.read_all(_MOVED_LANES, moved_lanes),
         cooldowns=odd.read_all(_COOLDOWNS, cooldowns),
+        set_asides=odd.read_all(_SET_ASIDES, set_asides),
         source=sources[0] if sources else None,
         processes=processes,
     )

@@ -13,14 +13,15 @@ from typing import Protocol
 
 from attrs import frozen
 
+from streamwarm.attempts import AttemptRecord, LaneAttempt
 from streamwarm.backlog.core.deadlines import Reset
 from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.ordering import Band
+from streamwarm.backlog.core.shared_table import SharedTable
 from streamwarm.backlog.core.survey import Page
 from streamwarm.backlog.core.transitions import StoredJob
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
 from streamwarm.backlog.store import Counts, Filter
-from streamwarm.model import AttemptRecord, Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
 
 PENDING = frozenset({State.QUEUED, State.WAITING, State.RUNNING})
 """The states that `max_pending` bounds."""
@@ -176,6 +177,10 @@ class AttemptTable(Protocol):
         """A job's attempts by number."""
         ...
 
+    def at_lane(self, lane: str, *, since: float, limit: int) -> list[LaneAttempt]:
+        """The last attempts at the lane of that address that ended after `since` (Unix seconds), newest first."""
+        ...
+
     def delete(self, jobs: Sequence[Job]) -> None:
         """Delete the attempts of these jobs."""
         ...
@@ -210,61 +215,6 @@ class MediaTable(Protocol):
         ...
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None: ...
-
-
-class SharedTable(Protocol):
-    """What the processes of a store share about destinations, and the row that a write probe rewrites."""
-
-    def put_pause(self, pause: UserPause) -> None:
-        """Store the pause. It replaces an earlier one of the same destination."""
-        ...
-
-    def delete_pause(self, destination: str | None) -> None: ...
-
-    def count_resume(self, destination: str | None) -> None:
-        """Add one to how often users have resumed this destination, or the whole service (None)."""
-        ...
-
-    def put_moved_lane(self, moved: MovedLane) -> None:
-        """Store the lane's address. It replaces an earlier one."""
-        ...
-
-    def put_cooldown(self, cooldown: Cooldown) -> None:
-        """Store the cooldown, unless one of the same lane or destination ends later."""
-        ...
-
-    def set_back(self, to: Reset) -> None:
-        """Set the ends of cooldowns anew that a clock has set which was set back since."""
-        ...
-
-    def put_lease(self, lease: NamedLease) -> None:
-        """Store the lease, unless one of that name exists."""
-        ...
-
-    def clear_lease(self, name: str) -> None:
-        """Delete the lease, whichever token holds it."""
-        ...
-
-    def take_lease(self, name: str, token: str, *, now: float, expires_at: float, too_far: float) -> bool:
-        """Give the lease to `token` until `expires_at`, if it exists and no other token holds it at `now`. A lease that
-        ends after `too_far` is held by nobody: the clock was set back."""
-        ...
-
-    def delete_lease(self, name: str, token: str) -> bool:
-        """Delete the lease. Returns False if `token` does not hold it."""
-        ...
-
-    def mark_alive(self, process: str, now: float) -> None:
-        """Record that this process is alive now, and forget those not heard of for too long."""
-        ...
-
-    def read_limits(self) -> SharedLimits:
-        """All that is stored, including what has expired."""
-        ...
-
-    def probe(self, now: float) -> None:
-        """Write one small row, and name every table, to find out whether the store can do its work."""
-        ...
 
 
 class Tables(Protocol):

@@ -11,10 +11,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from streamwarm.attempts import Holder
 from streamwarm.backlog.core.lifecycle import check_change
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Event, Holder, Job, NewJob, QueuedJob, State
+from streamwarm.model import NOWHERE, Event, Job, NewJob, QueuedJob, State
 from streamwarm.retry import is_patient, trouble_since
 
 
@@ -38,7 +39,7 @@ class StoredJob:
     @property
     def as_queued(self) -> QueuedJob:
         job = self.job
-        return QueuedJob(job.seq, job.id, job.destination, job.kind, job.bytes, self.queued_at, job.r2_key)
+        return QueuedJob(job.seq, job.id, job.destination, job.kind, job.bytes, self.queued_at, job.r2_key, job.barred)
 
 
 def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:
@@ -89,6 +90,7 @@ def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
                 attempt=stored.job.attempt - (0 if settlement.counts else 1),
                 possible_duplicate=stored.job.possible_duplicate or settlement.possible_duplicate,
                 first_failed_at=_first_failed_at(stored.job, now) if settlement.counts else stored.job.first_failed_at,
+                barred=stored.job.barred if settlement.barred is None else settlement.barred,
             )
         case Release():
             return _moved(stored, State.QUEUED, now, attempt=stored.job.attempt - 1)
@@ -147,6 +149,7 @@ def requeued(stored: StoredJob, now: float) -> StoredJob:
         error=None,
         possible_duplicate=stored.job.possible_duplicate or answer_lost,
         first_failed_at=None,
+        barred=NOWHERE,
     )
 
 

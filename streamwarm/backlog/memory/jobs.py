@@ -46,6 +46,10 @@ class MemoryJobs:
     def by_id(self, ids: Collection[str]) -> dict[str, StoredJob]:
         return {job_id: self._jobs[job_id] for job_id in ids if job_id in self._jobs}
 
+    def get(self, job_id: str) -> Job | None:
+        stored = self._jobs.get(job_id)
+        return None if stored is None else stored.job
+
     lock = by_id
     lock_to_claim = by_id
 
@@ -107,7 +111,10 @@ class MemoryJobs:
         arrivals = self._queued[band.destination][band.base_score]
         first = bisect_left(arrivals, band.from_at, key=_queued_at)
         end = bisect_right(arrivals, band.to_at, key=_queued_at)
-        return arrivals[first : min(end, first + limit)]
+        if not band.without_kinds:
+            return arrivals[first : min(end, first + limit)]
+        taken = (one for one in arrivals[first:end] if band.has_kind(self._jobs[one[-1]].job.kind))
+        return list(islice(taken, limit))
 
     def lock_due(self, now: float, limit: int) -> list[StoredJob]:
         due = ((at, stored) for at, stored in self._waiting() if at <= now)

@@ -14,9 +14,11 @@ from streamwarm.backlog.shared_limits import (
     Cooldown,
     MovedLane,
     NamedLease,
+    SetAside,
     SharedLimits,
     UserPause,
 )
+from streamwarm.model import Kind
 
 
 @define(eq=False)
@@ -27,6 +29,7 @@ class MemoryShared:
     _resumes: Counter[str] = field(factory=Counter)
     _moved_lanes: dict[tuple[str, str], MovedLane] = field(factory=dict)
     _cooldowns: dict[tuple[str, str], Cooldown] = field(factory=dict)
+    _set_asides: dict[tuple[str, str, str], SetAside] = field(factory=dict)
     _leases: dict[str, NamedLease] = field(factory=dict)
 
     def put_pause(self, pause: UserPause) -> None:
@@ -47,6 +50,16 @@ class MemoryShared:
         is_of_a_clock_ahead = held is not None and (held.set_at or 0.0) > (cooldown.set_at or math.inf) + STEP_S
         if held is None or cooldown.until > held.until or is_of_a_clock_ahead:
             self._cooldowns[key] = cooldown
+
+    def put_set_aside(self, set_aside: SetAside) -> None:
+        self._set_asides[set_aside.destination, set_aside.lane, set_aside.kind or ""] = set_aside
+
+    def delete_set_aside(self, destination: str, lane: str, kind: Kind) -> None:
+        self._set_asides.pop((destination, lane, kind), None)
+
+    def delete_set_asides(self, destination: str) -> None:
+        for key in [key for key in self._set_asides if key[0] == destination]:
+            del self._set_asides[key]
 
     def set_back(self, to: Reset) -> None:
         for key, held in self._cooldowns.items():
@@ -85,6 +98,7 @@ class MemoryShared:
             service_resumes=self._resumes[""],
             moved_lanes=[self._moved_lanes[lane] for lane in sorted(self._moved_lanes)],
             cooldowns=[self._cooldowns[key] for key in sorted(self._cooldowns)],
+            set_asides=[self._set_asides[key] for key in sorted(self._set_asides)],
             source=source_pause_from(asdict(source)) if source else None,
             processes=1,
         )

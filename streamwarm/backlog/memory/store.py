@@ -12,13 +12,13 @@ from math import inf
 import trio
 from attrs import define
 
+from streamwarm.attempts import LOCAL, Holder
 from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import Operation, T, TransactionalStore
-from streamwarm.model import LOCAL, Holder
 
 
 @asynccontextmanager

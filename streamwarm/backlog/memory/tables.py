@@ -16,9 +16,13 @@ class MemoryTables:
     """The `Tables` of a fresh store."""
 
     jobs: MemoryJobs = field(factory=MemoryJobs)
-    attempts: MemoryAttempts = field(factory=MemoryAttempts)
+    attempts: MemoryAttempts = field(init=False)
     media: MemoryMedia = field(factory=MemoryMedia)
     shared: MemoryShared = field(factory=MemoryShared)
+
+    @attempts.default
+    def _attempts_of_these_jobs(self) -> MemoryAttempts:
+        return MemoryAttempts(self.jobs.get)
 
     def survey(self, page: Page) -> Page | None:
         """Every row is a value of this process: none is odd."""

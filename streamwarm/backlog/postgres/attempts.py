@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from streamwarm.attempts import AttemptRecord, LaneAttempt
 from streamwarm.backlog.core import rows
 from streamwarm.backlog.core.attempts import KEPT_ATTEMPTS
-from streamwarm.backlog.core.decode import ATTEMPTS
+from streamwarm.backlog.core.decode import ATTEMPTS, LANE_ATTEMPTS
 from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.postgres.statements import Statements, columns
-from streamwarm.model import AttemptRecord, Job
+from streamwarm.model import Job
 
 
 @frozen(eq=False)
@@ -35,6 +36,10 @@ class PostgresAttempts:
 
     def of_job(self, job_id: str) -> list[AttemptRecord]:
         return self._odd.read_all(ATTEMPTS, self._sql.all("attempts_of_job", job_id=job_id))
+
+    def at_lane(self, lane: str, *, since: float, limit: int) -> list[LaneAttempt]:
+        found = self._sql.all("attempts_at_lane", lane=lane, since=since, limit=limit)
+        return self._odd.read_all(LANE_ATTEMPTS, found)
 
     def delete(self, jobs: Sequence[Job]) -> None:
         if jobs:

@@ -9,7 +9,8 @@ from streamwarm.backlog.core.deadlines import Reset
 from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.small_tables import SHARED_LIMITS, shared_limits_from
 from streamwarm.backlog.postgres.statements import Statements
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SetAside, SharedLimits, UserPause
+from streamwarm.model import Kind
 
 ALIVE_S = 15.0
 """A process that was not heard of for this long counts as dead. Each reports every 2 s. A pause of garbage collection
@@ -37,6 +38,15 @@ class PostgresShared:
 
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.write("put_silence", **rows.cooldown_row(cooldown))
+
+    def put_set_aside(self, set_aside: SetAside) -> None:
+        self._sql.write("put_set_aside", **rows.set_aside_row(set_aside))
+
+    def delete_set_aside(self, destination: str, lane: str, kind: Kind) -> None:
+        self._sql.write("delete_set_aside", destination=destination, lane=lane, kind=kind.value)
+
+    def delete_set_asides(self, destination: str) -> None:
+        self._sql.write("delete_set_asides", destination=destination)
 
     def set_back(self, to: Reset) -> None:
         self._sql.write("reset_silences", **asdict(to))

@@ -16,6 +16,7 @@ import trio
 from attrs import define, field
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from streamwarm.attempts import LOCAL, Holder
 from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.odd import OddRows
@@ -38,7 +39,6 @@ from streamwarm.backlog.postgres.writer import DOUBT_LIMIT_S, Writer, end_transa
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
-from streamwarm.model import LOCAL, Holder
 from streamwarm.threads import RunSync
 
 POLL_S = 2.0

@@ -8,8 +8,9 @@ from streamwarm.backlog.core import rows
 from streamwarm.backlog.core.deadlines import Reset
 from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.small_tables import SHARED_LIMITS, shared_limits_from
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SharedLimits, UserPause
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, NamedLease, SetAside, SharedLimits, UserPause
 from streamwarm.backlog.sqlite.statements import Statements
+from streamwarm.model import Kind
 
 
 @frozen(eq=False)
@@ -33,6 +34,15 @@ class SqliteShared:
 
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.run("put_silence", **rows.cooldown_row(cooldown))
+
+    def put_set_aside(self, set_aside: SetAside) -> None:
+        self._sql.run("put_set_aside", **rows.set_aside_row(set_aside))
+
+    def delete_set_aside(self, destination: str, lane: str, kind: Kind) -> None:
+        self._sql.run("delete_set_aside", destination=destination, lane=lane, kind=kind.value)
+
+    def delete_set_asides(self, destination: str) -> None:
+        self._sql.run("delete_set_asides", destination=destination)
 
     def set_back(self, to: Reset) -> None:
         self._sql.run("reset_silences", **asdict(to))

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field, frozen
 
+from streamwarm.attempts import LOCAL, Holder
 from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.odd import OddRows
@@ -27,7 +28,7 @@ from streamwarm.backlog.sqlite.tables import SqliteTables
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import LOCAL, Event, Holder
+from streamwarm.model import Event
 from streamwarm.threads import RunSync
 
 READERS = 2

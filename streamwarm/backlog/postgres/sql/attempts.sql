@@ -22,3 +22,10 @@ SELECT * FROM attempts WHERE job_id = %(job_id)s ORDER BY number;
 
 -- name: delete_attempts_of_jobs
 DELETE FROM attempts WHERE job_id = ANY(%(ids)s::text[]);
+
+-- name: attempts_at_lane
+SELECT attempts.job_id, attempts.number, attempts.ended_at, attempts.outcome, attempts.error_code,
+    attempts.error_message, attempts.error_permanent, jobs.destination, jobs.kind
+FROM attempts JOIN jobs ON jobs.id = attempts.job_id
+WHERE attempts.lane = %(lane)s AND attempts.ended_at > %(since)s
+ORDER BY attempts.ended_at DESC LIMIT %(limit)s;

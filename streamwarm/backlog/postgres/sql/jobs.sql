@@ -40,7 +40,7 @@ UPDATE counters SET value = %(seq)s WHERE name = 'jobs' AND value < %(seq)s;
 INSERT INTO jobs (
     seq, id, destination, kind, r2_key, sha256, bytes, options, media_reference, base_score, state, attempt,
     created_at, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred
 )
 SELECT * FROM unnest(
     %(seq)s::bigint[], %(id)s::text[], %(destination)s::text[], %(kind)s::text[], %(r2_key)s::text[],
@@ -50,7 +50,7 @@ SELECT * FROM unnest(
     %(lease_token)s::text[], %(lease_expires_at)s::double precision[], %(result)s::text[],
     %(error_code)s::text[], %(error_message)s::text[], %(error_permanent)s::boolean[],
     %(possible_duplicate)s::boolean[], %(departed)s::boolean[], %(first_failed_at)s::double precision[],
-    %(tries)s::integer[], %(host)s::text[], %(process)s::integer[]
+    %(tries)s::integer[], %(host)s::text[], %(process)s::integer[], %(barred)s::text[]
 );
 
 -- name: update_jobs
@@ -59,17 +59,18 @@ UPDATE jobs SET
     retry_at = new.retry_at, lease_token = new.lease_token, lease_expires_at = new.lease_expires_at,
     result = new.result, error_code = new.error_code, error_message = new.error_message,
     error_permanent = new.error_permanent, possible_duplicate = new.possible_duplicate, departed = new.departed,
-    first_failed_at = new.first_failed_at, tries = new.tries, host = new.host, process = new.process
+    first_failed_at = new.first_failed_at, tries = new.tries, host = new.host, process = new.process,
+    barred = new.barred
 FROM unnest(
     %(seq)s::bigint[], %(state)s::text[], %(attempt)s::integer[], %(updated_at)s::double precision[],
     %(queued_at)s::double precision[], %(retry_at)s::double precision[], %(lease_token)s::text[],
     %(lease_expires_at)s::double precision[], %(result)s::text[], %(error_code)s::text[],
     %(error_message)s::text[], %(error_permanent)s::boolean[], %(possible_duplicate)s::boolean[],
     %(departed)s::boolean[], %(first_failed_at)s::double precision[], %(tries)s::integer[], %(host)s::text[],
-    %(process)s::integer[]
+    %(process)s::integer[], %(barred)s::text[]
 ) AS new (
     seq, state, attempt, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred
 )
 WHERE jobs.seq = new.seq AND jobs.seq = ANY(%(seq)s::bigint[]);
 
@@ -111,18 +112,20 @@ SELECT base_score FROM score WHERE base_score IS NOT NULL;
 
 -- name: queued_in_bands
 SELECT found.* FROM unnest(
-    %(destination)s::text[], %(base_score)s::integer[], %(from_at)s::double precision[], %(to_at)s::double precision[]
-) AS band (destination, base_score, from_at, to_at)
+    %(destination)s::text[], %(base_score)s::integer[], %(from_at)s::double precision[], %(to_at)s::double precision[],
+    %(without_kinds)s::text[]
+) AS band (destination, base_score, from_at, to_at, without_kinds)
 CROSS JOIN LATERAL (
-    SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs
+    SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs
     WHERE state = 'queued' AND jobs.destination = band.destination AND jobs.base_score = band.base_score
         AND queued_at BETWEEN band.from_at AND band.to_at
+        AND strpos(band.without_kinds, ',' || kind || ',') = 0
     ORDER BY queued_at, seq LIMIT %(limit)s
 ) AS found
 ORDER BY found.queued_at, found.seq LIMIT %(limit)s;
 
 -- name: queued_at_destination
-SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs
+SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs
 WHERE state = 'queued' AND destination = %(destination)s;
 
 -- name: lock_due_jobs

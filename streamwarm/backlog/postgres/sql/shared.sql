@@ -6,7 +6,7 @@ ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at;
 
 -- name: probe_tables
 -- Reads no row: it fails if a table is gone.
-SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases, counters, processes, writers
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases, set_asides, counters, processes, writers
 WHERE false;
 
 -- name: put_pause
@@ -80,3 +80,18 @@ DELETE FROM leases WHERE name = %(name)s;
 
 -- name: lease_of_source
 SELECT name, token, expires_at, place FROM leases WHERE name = 'source';
+
+-- name: put_set_aside
+INSERT INTO set_asides (destination, lane, kind, until, set_at, room, reason)
+VALUES (%(destination)s, %(lane)s, %(kind)s, %(until)s, %(set_at)s, %(room)s, %(reason)s)
+ON CONFLICT (destination, lane, kind) DO UPDATE SET
+    until = excluded.until, set_at = excluded.set_at, room = excluded.room, reason = excluded.reason;
+
+-- name: delete_set_aside
+DELETE FROM set_asides WHERE destination = %(destination)s AND lane = %(lane)s AND kind = %(kind)s;
+
+-- name: delete_set_asides
+DELETE FROM set_asides WHERE destination = %(destination)s;
+
+-- name: set_asides
+SELECT destination, lane, kind, until, set_at, room, reason FROM set_asides ORDER BY destination, lane, kind;

@@ -18,3 +18,10 @@ SELECT * FROM attempts WHERE job_id = :job_id ORDER BY number;
 
 -- name: delete_attempts_of_job
 DELETE FROM attempts WHERE job_id = :job_id;
+
+-- name: attempts_at_lane
+SELECT attempts.job_id, attempts.number, attempts.ended_at, attempts.outcome, attempts.error_code,
+    attempts.error_message, attempts.error_permanent, jobs.destination, jobs.kind
+FROM attempts JOIN jobs ON jobs.id = attempts.job_id
+WHERE attempts.lane = :lane AND attempts.ended_at > :since
+ORDER BY attempts.ended_at DESC LIMIT :limit;

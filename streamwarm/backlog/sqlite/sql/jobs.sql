@@ -15,12 +15,12 @@ SELECT seq FROM sqlite_sequence WHERE name = :name;
 INSERT INTO jobs (
     seq, id, destination, kind, r2_key, sha256, bytes, options, media_reference, base_score, state, attempt,
     created_at, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred
 ) VALUES (
     :seq, :id, :destination, :kind, :r2_key, :sha256, :bytes, :options, :media_reference, :base_score, :state,
     :attempt, :created_at, :updated_at, :queued_at, :retry_at, :lease_token, :lease_expires_at, :result,
     :error_code, :error_message, :error_permanent, :possible_duplicate, :departed, :first_failed_at,
-    :tries, :host, :process
+    :tries, :host, :process, :barred
 );
 
 -- name: update_job
@@ -29,7 +29,7 @@ UPDATE jobs SET
     lease_token = :lease_token, lease_expires_at = :lease_expires_at, result = :result,
     error_code = :error_code, error_message = :error_message, error_permanent = :error_permanent,
     possible_duplicate = :possible_duplicate, departed = :departed, first_failed_at = :first_failed_at,
-    tries = :tries, host = :host, process = :process
+    tries = :tries, host = :host, process = :process, barred = :barred
 WHERE seq = :seq;
 
 -- name: extend_lease
@@ -56,13 +56,13 @@ SELECT max(base_score) AS base_score FROM jobs INDEXED BY ix_jobs_queued
 WHERE state = 'queued' AND destination = :destination AND base_score < :below;
 
 -- name: queued_in_band
-SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs INDEXED BY ix_jobs_queued
+SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs INDEXED BY ix_jobs_queued
 WHERE state = 'queued' AND destination = :destination AND base_score = :base_score
-    AND queued_at BETWEEN :from_at AND :to_at
+    AND queued_at BETWEEN :from_at AND :to_at AND instr(:without_kinds, ',' || kind || ',') = 0
 ORDER BY queued_at, seq LIMIT :limit;
 
 -- name: queued_at_destination
-SELECT seq, id, destination, kind, bytes, queued_at, r2_key FROM jobs INDEXED BY ix_jobs_queued
+SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs INDEXED BY ix_jobs_queued
 WHERE state = 'queued' AND destination = :destination;
 
 -- name: due_jobs

@@ -5,7 +5,7 @@ INSERT OR REPLACE INTO write_probe (id, written_at) VALUES (1, :written_at);
 
 -- name: probe_tables
 -- Reads no row: it fails if a table is gone.
-SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases, set_asides
 WHERE 0;
 
 -- name: put_pause
@@ -62,3 +62,18 @@ DELETE FROM leases WHERE name = :name;
 
 -- name: lease_of_source
 SELECT name, token, expires_at, place FROM leases WHERE name = 'source';
+
+-- name: put_set_aside
+INSERT INTO set_asides (destination, lane, kind, until, set_at, room, reason)
+VALUES (:destination, :lane, :kind, :until, :set_at, :room, :reason)
+ON CONFLICT (destination, lane, kind) DO UPDATE SET
+    until = excluded.until, set_at = excluded.set_at, room = excluded.room, reason = excluded.reason;
+
+-- name: delete_set_aside
+DELETE FROM set_asides WHERE destination = :destination AND lane = :lane AND kind = :kind;
+
+-- name: delete_set_asides
+DELETE FROM set_asides WHERE destination = :destination;
+
+-- name: set_asides
+SELECT destination, lane, kind, until, set_at, room, reason FROM set_asides ORDER BY destination, lane, kind;
