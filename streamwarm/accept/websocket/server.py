@@ -1,9 +1,7 @@
 """The websocket server: which clients are let in, how many, and how they are closed. `session.py` talks to them.
 
-Of trio-websocket it uses only `wrap_server_stream`, one task per connection, inside the guard of `clients.py`. Two of
-its quirks show here. After a malformed handshake `wrap_server_stream` waits for a request that never comes, so it is
-raced against the end of the stream and a deadline. And `aclose` needs the connection's reader task, so connections are
-closed before anything is cancelled.
+Each connection (`connection.py`) runs in a task of its own, inside the guard of `clients.py`. A connection's `aclose`
+needs its reader task, so connections are closed before anything is cancelled.
 """
 
 from __future__ import annotations
@@ -12,12 +10,13 @@ from collections.abc import Sequence
 
 import trio
 from attrs import field, frozen
-from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
+from wsproto.events import Request
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.intake import Intake
+from streamwarm.accept.websocket.connection import ConnectionEnded, WebsocketConnection
 from streamwarm.accept.websocket.session import Heartbeat, Session
 from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from streamwarm.settle.feed import Feed
@@ -28,9 +27,6 @@ from streamwarm.watch.observations import (
     Observer,
     UnexpectedError,
 )
-
-_MESSAGES_WAITING = 1
-"""Messages read while one is answered. If a client sends faster, TCP flow control slows it down."""
 
 
 @frozen
@@ -99,20 +95,27 @@ class _Acceptor:
         self._observe = observe
         self._limits = limits
         self._handshakes: dict[trio.CancelScope, ClientStream] = {}
-        self._clients: dict[ClientStream, WebSocketConnection] = {}
+        self._clients: dict[ClientStream, WebsocketConnection] = {}
 
     async def receive(self, stream: ClientStream) -> None:
         """Handle one connection, from its first byte to its last."""
-        async with trio.open_nursery() as nursery:
-            request = await self._handshake(stream, nursery)
-            if request is not None:
-                rejection = self._rejection(request)
-                if rejection is None:
-                    await self._run_session(request, stream)
-                else:
-                    stream.fault = rejection.reason
-                    await _reject(request, rejection)
-            nursery.cancel_scope.cancel()
+        try:
+            await self._receive(stream)
+        except ConnectionEnded:
+            stream.fault = stream.fault or "the connection broke"
+
+    async def _receive(self, stream: ClientStream) -> None:
+        connection = WebsocketConnection(stream, max_message_bytes=MAX_MESSAGE_BYTES)
+        request = await self._handshake(stream, connection)
+        if request is None:
+            return
+        rejection = self._rejection(request)
+        if rejection is None:
+            await self._run_session(request, stream, connection)
+        else:
+            stream.fault = rejection.reason
+            headers = [*rejection.headers, (b"Content-Type", b"text/plain; charset=utf-8")]
+            await connection.reject(rejection.status, headers, rejection.reason.encode())
 
     async def close_clients(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -127,21 +130,13 @@ class _Acceptor:
         elif stream.fault is not None:
             self._observe(ConnectionRefused(stream.fault))
 
-    async def _handshake(self, stream: ClientStream, nursery: trio.Nursery) -> WebSocketRequest | None:
-        """The client's upgrade request, or None if none came. The task that reads the connection runs in `nursery`."""
-        request: WebSocketRequest | None = None
+    async def _handshake(self, stream: ClientStream, connection: WebsocketConnection) -> Request | None:
+        """The client's upgrade request, or None if none came in time."""
+        request: Request | None = None
         with trio.move_on_after(self._limits.handshake_s) as scope:
             self._make_room_for(scope, stream)
             try:
-                async with trio.open_nursery() as race:
-                    race.start_soon(_cancel_at_end, stream, race.cancel_scope)
-                    request = await wrap_server_stream(
-                        nursery,
-                        stream,
-                        message_queue_size=_MESSAGES_WAITING,
-                        max_message_size=MAX_MESSAGE_BYTES,
-                    )
-                    race.cancel_scope.cancel()
+                request = await connection.receive_request()
             finally:
                 self._handshakes.pop(scope, None)
         if request is None:
@@ -155,9 +150,9 @@ class _Acceptor:
             oldest.cancel()
         self._handshakes[scope] = stream
 
-    def _rejection(self, request: WebSocketRequest) -> _Rejection | None:
-        sent = request.headers
-        if request.path.partition("?")[0] != "/":
+    def _rejection(self, request: Request) -> _Rejection | None:
+        sent = list(request.extra_headers)
+        if request.target.partition("?")[0] != "/":
             return _Rejection(404, "no such path; the websocket is at /")
         if not self._auth.allows_origin(_values(sent, b"origin")):
             return _Rejection(403, "the page's origin is not allowed; add it to auth.origins")
@@ -168,9 +163,8 @@ class _Acceptor:
             return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
         return None
 
-    async def _run_session(self, request: WebSocketRequest, stream: ClientStream) -> None:
-        offered = SUBPROTOCOL in request.proposed_subprotocols
-        connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
+    async def _run_session(self, request: Request, stream: ClientStream, connection: WebsocketConnection) -> None:
+        await connection.accept(SUBPROTOCOL if SUBPROTOCOL in request.subprotocols else None)
         self._clients[stream] = connection
         self._observe(ClientConnected())
         session = Session(
@@ -183,16 +177,6 @@ class _Acceptor:
             allowance=Allowance(self._limits.requests_per_s, self._limits.requests_burst),
         )
         await session.run()
-
-
-async def _cancel_at_end(stream: ClientStream, scope: trio.CancelScope) -> None:
-    await stream.ended.wait()
-    scope.cancel()
-
-
-async def _reject(request: WebSocketRequest, rejection: _Rejection) -> None:
-    headers = [*rejection.headers, (b"Content-Type", b"text/plain; charset=utf-8")]
-    await request.reject(rejection.status, extra_headers=headers, body=rejection.reason.encode())
 
 
 def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

@@ -1,8 +1,8 @@
 """One websocket client's session: it answers requests in order, and sends the events of the jobs the client watches.
 
 The tasks share the connection: one answers requests, one follows events, one samples progress, one pings, and one
-announces a drain. (Another one, trio-websocket's, reads frames and answers pings.) None has a queue. Each holds at most
-one message, and the follower has a cursor, so a slow client delays only itself and costs no memory.
+announces a drain; the connection's own task reads frames and answers pings. None has a queue. Each holds at most one
+message, and the follower has a cursor, so a slow client delays only itself and costs no memory.
 
 A lock, `_turn`, lets either the answering or the following task send. That makes `push` with `watch` exact. While the
 push is answered, the follower's cursor does not move, so it skips no event of a job whose id is not known yet. And no
@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import trio
 from attrs import frozen
-from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.clients import ClientStream
 from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.intake import Intake
+from streamwarm.accept.websocket.connection import ConnectionEnded, WebsocketConnection
 from streamwarm.accept.websocket.watching import Watching
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
-    MAX_MESSAGE_BYTES,
     NO_REPLY,
     Call,
     InvalidRequest,
@@ -80,7 +79,7 @@ class Session:
 
     def __init__(
         self,
-        connection: WebSocketConnection,
+        connection: WebsocketConnection,
         stream: ClientStream,
         *,
         intake: Intake,
@@ -105,19 +104,18 @@ class Session:
     async def run(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._connection.read)
                 nursery.start_soon(self._follow_events)
                 nursery.start_soon(self._sample_progress)
                 nursery.start_soon(self._ping)
                 nursery.start_soon(self._announce_drain)
                 await self._answer_requests()
-        except* ConnectionClosed:
+        except* ConnectionEnded:
             pass  # every session ends so; any of the tasks may be the first to notice
 
     async def _answer_requests(self) -> None:
         while True:
-            text = await self._connection.get_message()
-            if isinstance(text, str) and _is_too_long(text):
-                await self._connection.aclose(1009, f"a message may have at most {MAX_MESSAGE_BYTES} bytes")
+            text = await self._connection.receive_message()
             async with self._sending:
                 self._is_answering = True
                 await self._answer(decode(text) if isinstance(text, str) else _REFUSED_BINARY)
@@ -276,8 +274,3 @@ _INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; see the service's
 _REFUSED_BINARY = Message(
     (InvalidRequest(None, RpcError(INVALID_REQUEST, "binary frames are not accepted; send JSON in text frames")),)
 )
-
-
-def _is_too_long(text: str) -> bool:
-    """True if the text has too many bytes. trio-websocket counts characters, but the contract counts bytes."""
-    return len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES

@@ -1,0 +1,136 @@
+"""What a client's developer loses if a connection ends without a word: every broken rule has its close code (RFC 6455).
+
+And what everybody else loses if one such client costs more than its connection.
+"""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamwarm.watch.observations import ClientDisconnected, UnexpectedError
+from tests.accept.test_strangers import assert_serves, close_code, frame, upgraded
+from tests.worlds.accept import open_websocket_service, open_world
+from tests.worlds.accept_clients import open_client, read_all
+
+CALL = b'{"jsonrpc":"2.0","id":1,"method":"list"}'
+
+
+def with_reserved_bit(data: bytes, bit: int) -> bytes:
+    return bytes([data[0] | bit]) + data[1:]
+
+
+def with_long_length(opcode: int, payload: bytes, code: int) -> bytes:
+    """A frame whose length is written in more bytes than it needs, which section 5.2 forbids."""
+    length = struct.pack("!H" if code == 126 else "!Q", len(payload))
+    return bytes([0x80 | opcode, 0x80 | code]) + length + bytes(4) + payload
+
+
+BROKEN = {
+    "text that is not UTF-8": (frame(1, b"\xff\xfe"), 1007),
+    "a surrogate in UTF-8": (frame(1, b"\xed\xa0\x80"), 1007),
+    "overlong UTF-8": (frame(1, b"\xc0\xaf"), 1007),
+    "UTF-8 that breaks off": (frame(1, "é".encode()[:1]), 1007),
+    "UTF-8 that goes wrong in a later fragment": (frame(1, b"ab", final=False) + frame(0, b"\xff"), 1007),
+    "an unmasked frame": (frame(1, CALL, masked=False), 1002),
+    "an unmasked ping": (frame(9, b"", masked=False), 1002),
+    "the first reserved bit (compression)": (with_reserved_bit(frame(1, CALL), 0x40), 1002),
+    "the second reserved bit": (with_reserved_bit(frame(1, CALL), 0x20), 1002),
+    "the third reserved bit": (with_reserved_bit(frame(9, b""), 0x10), 1002),
+    "a reserved opcode": (frame(3, b""), 1002),
+    "a reserved control opcode": (frame(11, b""), 1002),
+    "a ping in fragments": (frame(9, b"a", final=False), 1002),
+    "a close in fragments": (frame(8, b"\x03\xe8", final=False), 1002),
+    "a ping that is too long": (frame(9, b"x" * 126), 1002),
+    "a close that is too long": (frame(8, b"\x03\xe8" + b"x" * 200), 1002),
+    "a continuation of nothing": (frame(0, b"a"), 1002),
+    "a new message before the last has ended": (frame(1, b"a", final=False) + frame(1, b"b"), 1002),
+    "a close with half a code": (frame(8, b"\x03"), 1002),
+    "a close with a code that does not exist": (frame(8, struct.pack("!H", 999)), 1002),
+    "a close with a code that is never sent": (frame(8, struct.pack("!H", 1006)), 1002),
+    "a close with a reserved code": (frame(8, struct.pack("!H", 1100)), 1002),
+    "a close whose reason is not UTF-8": (frame(8, b"\x03\xe8\xff"), 1007),
+    "a length in too many bytes": (with_long_length(1, CALL, 126), 1002),
+    "a length in far too many bytes": (with_long_length(1, CALL, 127), 1002),
+    "a length with its sign bit": (b"\x81\xff" + b"\xff" * 8 + bytes(4), 1002),
+    "a message that is too long": (frame(1, b"x" * (1 << 20) + b"x"), 1009),
+    "fragments that are too long together": (frame(1, b"x" * (1 << 20), final=False) + frame(0, b"x"), 1009),
+    "characters that fit and bytes that do not": (frame(1, "\U0001f600".encode() * 262_145), 1009),
+    "binary data that is too long": (frame(2, b"\0" * (1 << 20) + b"\0"), 1009),
+    "a good close": (frame(8, struct.pack("!H", 1000)), 1000),
+    "a good close of an application": (frame(8, struct.pack("!H", 4321) + b"bye"), 4321),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_who_breaks_the_protocol_learns_so_from_the_close_code(name: str) -> None:
+    data, code = BROKEN[name]
+    async with open_world() as world, open_websocket_service(world) as url, open_client(url) as bystander:
+        async with await upgraded(url) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, data)
+            assert close_code(await read_all(stream)) == code
+        assert (await bystander.call("list"))["jobs"] == []
+        await world.wait_for(ClientDisconnected)
+        if code < 1010 and code != 1000:
+            assert str(code) in world.saw(ClientDisconnected)[0].reason
+        assert not world.saw(UnexpectedError)
+
+
+async def test_who_breaks_the_protocol_in_the_middle_of_a_conversation_gets_its_answers_first() -> None:
+    async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
+        await stream.send_all(frame(1, CALL))
+        received = b""
+        while b'"jobs"' not in received:
+            received += await stream.receive_some()
+        await stream.send_all(frame(1, CALL, masked=False))
+        assert close_code(await read_all(stream)) == 1002
+
+
+async def test_a_client_that_only_closes_without_a_code_is_answered_without_one() -> None:
+    async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
+        await stream.send_all(frame(8, b""))
+        assert await read_all(stream) == b"\x88\x00"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(min_size=1, max_size=60))
+def test_garbage_of_any_kind_ends_in_a_close_frame_or_waits_for_the_rest_of_a_frame(data: bytes) -> None:
+    async def main() -> None:
+        async with open_world() as world, open_websocket_service(world) as url:
+            async with await upgraded(url) as stream:
+                await stream.send_all(data)
+                await stream.send_eof()
+                received = await read_all(stream)
+            assert received == b"" or 0x80 <= received[0] <= 0x8A
+            await assert_serves(url)
+            assert not world.saw(UnexpectedError)
+
+    trio.run(main)
+
+
+async def test_a_message_of_endless_empty_fragments_costs_no_memory() -> None:
+    """Empty fragments count nothing against the longest message. A list of them grew for ever."""
+    async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
+        await stream.send_all(frame(1, b"", final=False))
+        empty = frame(0, b"", final=False) * 1000
+
+        async def send(pieces: int) -> None:
+            for _ in range(pieces):
+                await stream.send_all(empty)
+            await stream.send_all(frame(9, b"read"))
+            while not (await stream.receive_some()).endswith(b"read"):
+                pass
+
+        await send(5)
+        tracemalloc.start()
+        try:
+            await send(100)
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert grown < 400_000, "100,000 empty fragments are kept"
