@@ -13,6 +13,7 @@ from attrs import field, frozen
 from wsproto.events import Request
 
 from streamwarm.accept.allowance import Allowance
+from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.intake import Intake
@@ -58,15 +59,17 @@ async def serve_websocket(
     observe: Observer,
     shutdown: trio.Event,
     limits: WebsocketLimits | None = None,
+    answers: AnswerBudget | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`, then close every connection with 1001. Reports its `ws://HOST:PORT/` to `task_status`.
 
-    `listeners` are those of `host`; they are closed at the end.
+    `listeners` are those of `host`; they are closed at the end. `answers` bounds what is answered; HTTP shares it.
     """
     limits = limits or WebsocketLimits()
     bound = listeners[0].socket.getsockname()[1]
-    acceptor = _Acceptor(intake, feed, auth=auth, observe=observe, limits=limits)
+    answers = answers or AnswerBudget()
+    acceptor = _Acceptor(intake, feed, auth=auth, observe=observe, limits=limits, answers=answers)
     clients = ClientServer(
         handle=acceptor.receive,
         report=acceptor.report,
@@ -88,12 +91,22 @@ class _Rejection:
 class _Acceptor:
     """Checks each handshake, and runs a `Session` for every client that is let in."""
 
-    def __init__(self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        feed: Feed,
+        *,
+        auth: Auth,
+        observe: Observer,
+        limits: WebsocketLimits,
+        answers: AnswerBudget,
+    ) -> None:
         self._intake = intake
         self._feed = feed
         self._auth = auth
         self._observe = observe
         self._limits = limits
+        self._answers = answers
         self._handshakes: dict[trio.CancelScope, ClientStream] = {}
         self._clients: dict[ClientStream, WebsocketConnection] = {}
 
@@ -175,6 +188,7 @@ class _Acceptor:
             observe=self._observe,
             heartbeat=self._limits.heartbeat,
             allowance=Allowance(self._limits.requests_per_s, self._limits.requests_burst),
+            answers=self._answers,
         )
         await session.run()
 

@@ -167,6 +167,12 @@ class PostgresJobs:
     def events_after(self, seq: int, limit: int) -> list[Event]:
         return [rows.event_from(row) for row in self._sql.all("events_after", seq=seq, limit=limit)]
 
+    def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        bounds = {"after": after, "until": until, "limit": limit}
+        found = self._sql.all("event_seqs_of_jobs", job_ids=sorted(job_ids), **bounds)
+        events = self._sql.all("events_by_seq", seqs=[row["seq"] for row in found])
+        return sorted(map(rows.event_from, events), key=lambda event: event.seq)
+
     def last_event_seq(self) -> int:
         return self._counter("events")
 

@@ -128,6 +128,16 @@ class SqliteJobs:
     def events_after(self, seq: int, limit: int) -> list[Event]:
         return [rows.event_from(row) for row in self._sql.all("events_after", seq=seq, limit=limit)]
 
+    def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        """Finds the numbers first, one index seek per job, and reads only the rows that are returned."""
+        seqs = (
+            row["seq"]
+            for job_id in job_ids
+            for row in self._sql.all("event_seqs_of_job", job_id=job_id, after=after, until=until, limit=limit)
+        )
+        found = (self._sql.one("event_by_seq", seq=seq) for seq in heapq.nsmallest(limit, seqs))
+        return [rows.event_from(row) for row in found]
+
     def last_event_seq(self) -> int:
         return self._last_seq("events")
 
