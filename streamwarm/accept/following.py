@@ -21,11 +21,23 @@ MAX_EVENTS = 100
 MAX_REPLAYED = 1000
 """Events per read of a replay that names many jobs: about half a megabyte."""
 
+_EVENT_BYTES = 512
+"""An event with its key and its result, as text."""
+
+EVENTS_BYTES = 64 * 1024
+"""Room that a follower takes for its next events before it knows how many there are. It counts as a long answer, so
+that followers who do not read delay no look-up."""
+
 PROGRESS_EVERY_S = 1.0
 """Seconds between two progress notifications of a job (contract, section 5)."""
 
 _STORE_RETRY_S = 1.0
 """Seconds between two reads of a store that is unavailable."""
+
+
+def events_bytes(count: int) -> int:
+    """The room that so many events take while they wait for a follower."""
+    return _EVENT_BYTES * count
 
 
 async def read_events(feed: Feed, cursor: int) -> list[Event]:

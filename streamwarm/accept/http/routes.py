@@ -20,8 +20,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
+from streamwarm.accept.http.answers import UNCOUNTED_PATHS, CountedAnswer
 from streamwarm.accept.http.gate import HttpApp, RequestLimits
 from streamwarm.accept.http.problems import Json, Problem, problem_handlers
 from streamwarm.accept.http.sse import MAX_FOLLOWERS, EventStream, last_event_id
@@ -72,35 +74,47 @@ def build_app(
     hooks: HttpHooks,
     observe: Observer,
     limits: RequestLimits | None = None,
+    answers: AnswerBudget | None = None,
     body_within_s: float = 30.0,
     max_followers: int = MAX_FOLLOWERS,
 ) -> HttpApp:
     """The ASGI application. A request's body must arrive within `body_within_s` seconds.
 
-    At most `max_followers` clients may follow events at a time.
+    At most `max_followers` clients may follow events at a time. `answers` bounds what is answered; the websocket shares
+    it.
     """
-    api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers))
-    routes = [_route(path, handlers) for path, handlers in api.handlers().items()]
+    answers = answers or AnswerBudget()
+    api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers), answers)
+    routes = [_route(path, handlers, answers) for path, handlers in api.handlers().items()]
     app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
     app.router.redirect_slashes = False
     return HttpApp(app, auth, hooks.pages.sign_in, limits)
 
 
-def _route(path: str, handlers: _Handlers) -> Route:
+def _route(path: str, handlers: _Handlers, answers: AnswerBudget) -> Route:
     """One route for all methods of a path, so that `Allow` names them all. GET's handler answers HEAD too."""
 
-    async def answer(request: Request) -> Response:
-        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+    async def answer(request: Request) -> Response | CountedAnswer:
+        handler = handlers["GET" if request.method == "HEAD" else request.method]
+        return await handler(request) if path in UNCOUNTED_PATHS else CountedAnswer(answers, handler, request)
 
     return Route(path, answer, methods=list(handlers))
 
 
 class _Api:
-    def __init__(self, intake: Intake, hooks: HttpHooks, body_within_s: float, followers: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        hooks: HttpHooks,
+        body_within_s: float,
+        followers: trio.CapacityLimiter,
+        answers: AnswerBudget,
+    ) -> None:
         self._intake = intake
         self._hooks = hooks
         self._body_within_s = body_within_s
         self._followers = followers
+        self._answers = answers
 
     async def dashboard(self, _: Request) -> Response:
         page = self._hooks.pages.dashboard
@@ -153,7 +167,7 @@ class _Api:
     async def events(self, request: Request) -> Response:
         """The websocket's notifications of all jobs, as server-sent events."""
         cursor = await self._hooks.feed.cursor(last_event_id(request.headers, request.query_params))
-        return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers)
+        return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers, self._answers)
 
     async def push(self, request: Request) -> Response:
         """The websocket's `push`. `watch` is accepted and ignored, because no event can follow here."""

@@ -8,15 +8,18 @@ client that does not read costs one batch of events until `ClientStream` aborts 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
+from streamwarm.accept.answer_budget import AnswerBudget, AnswerUnreadError
+from streamwarm.accept.following import EVENTS_BYTES, PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.http.problems import Problem
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import MAX_INTEGER, json_text
+from streamwarm.accept.wire.refusals import CallRefusedError
 from streamwarm.accept.wire.views import event_view, progress_view
 from streamwarm.model import Event, Progress
 from streamwarm.settle.feed import Feed
@@ -68,7 +71,14 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, cursor: int, closing: trio.Event, followers: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        cursor: int,
+        closing: trio.Event,
+        followers: trio.CapacityLimiter,
+        answers: AnswerBudget | None = None,
+    ) -> None:
         # x-accel-buffering is nginx's header: without it, a proxy that buffers answers would delay events.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
@@ -76,6 +86,7 @@ class EventStream(Response):
         self._cursor = cursor
         self._closing = closing
         self._followers = followers
+        self._answers = answers or AnswerBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -86,6 +97,8 @@ class EventStream(Response):
             return
         try:
             await self._answer(scope, receive, send)
+        except* AnswerUnreadError:
+            pass  # the connection has been ended; the client resumes by its id
         finally:
             self._followers.release_on_behalf_of(self)
 
@@ -105,18 +118,21 @@ class EventStream(Response):
         while True:
             with trio.move_on_after(PROGRESS_EVERY_S):
                 await self._feed.wait(self._cursor)
-            events = await read_events(self._feed, self._cursor)
-            text = "".join(map(event_message, events))
-            if trio.current_time() - sampled_at >= PROGRESS_EVERY_S:
-                text += "".join(map(progress_message, progress_changes.unsent(lambda _: True)))
-                sampled_at = trio.current_time()
-            if not text and trio.current_time() - written_at >= KEEP_ALIVE_S:
-                text = ": keep-alive\n\n"
-            if text:
-                await _write(send, text)
-                written_at = trio.current_time()
-            if events:
-                self._cursor = events[-1].seq
+            with suppress(CallRefusedError):  # there was no room in time: nothing is lost, because the cursor stays
+                async with self._answers.room(EVENTS_BYTES) as room:
+                    events = await read_events(self._feed, self._cursor)
+                    text = "".join(map(event_message, events))
+                    if trio.current_time() - sampled_at >= PROGRESS_EVERY_S:
+                        text += "".join(map(progress_message, progress_changes.unsent(lambda _: True)))
+                        sampled_at = trio.current_time()
+                    if not text and trio.current_time() - written_at >= KEEP_ALIVE_S:
+                        text = ": keep-alive\n\n"
+                    room.keep(len(text))
+                    if text:
+                        await _write(send, text)
+                        written_at = trio.current_time()
+                    if events:
+                        self._cursor = events[-1].seq
 
 
 async def _write(send: Send, text: str) -> None:

@@ -6,19 +6,27 @@ The session's lock `turn` keeps replies and events apart (`session.py` says why)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import trio
 
 from streamwarm.accept.allowance import Allowance
-from streamwarm.accept.answer_budget import AnswerBudget
+from streamwarm.accept.answer_budget import AnswerBudget, Room
 from streamwarm.accept.clients import ClientStream
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events, read_replay
+from streamwarm.accept.following import (
+    EVENTS_BYTES,
+    PROGRESS_EVERY_S,
+    ProgressChanges,
+    events_bytes,
+    read_events,
+    read_replay,
+)
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.connection import WebsocketConnection
 from streamwarm.accept.websocket.watching import Replay, Watching, has_ended
 from streamwarm.accept.wire.json_text import MAX_INTEGER
 from streamwarm.accept.wire.jsonrpc import event_text, progress_text
-from streamwarm.accept.wire.refusals import too_often
+from streamwarm.accept.wire.refusals import CallRefusedError, too_often
 from streamwarm.accept.wire.requests import PushJobs
 from streamwarm.accept.wire.table import MAX_WATCHED
 from streamwarm.model import Event, JsonObject, State
@@ -127,19 +135,26 @@ class Follower:
                 await self._feed.wait(watching.cursor)
             if watching is not self._watching:
                 continue
-            if watching.replay is not None and watching.replay.is_worth_an_index(watching.cursor):
-                await self._replay(watching, watching.replay)
-            else:
-                await self._send_events(watching, await read_events(self._feed, watching.cursor))
+            with suppress(CallRefusedError):  # there was no room in time: nothing is lost, because the cursor stays
+                await self._send_next(watching)
 
-    async def _replay(self, watching: Watching, replay: Replay) -> None:
+    async def _send_next(self, watching: Watching) -> None:
+        """Read some events, and send those that are wanted."""
+        async with self._answers.room(EVENTS_BYTES) as room:
+            if watching.replay is not None and watching.replay.is_worth_an_index(watching.cursor):
+                await self._replay(watching, watching.replay, room)
+            else:
+                await self._send_events(watching, await read_events(self._feed, watching.cursor), room)
+
+    async def _replay(self, watching: Watching, replay: Replay, room: Room) -> None:
         events, are_last = await read_replay(self._feed, replay.ids, watching.cursor, replay.until)
-        await self._send_events(watching, events)
+        await self._send_events(watching, events, room)
         if are_last and watching is self._watching:
             watching.finish_replay()
 
-    async def _send_events(self, watching: Watching, events: list[Event]) -> None:
+    async def _send_events(self, watching: Watching, events: list[Event], room: Room) -> None:
         async with self._turn:
+            room.keep(events_bytes(len(events)))
             for event in events:
                 if watching is not self._watching:
                     return
