@@ -137,6 +137,17 @@ class AnswerBudget:
         limits = limits or AnswerLimits()
         self._long = _Pool(limits.long_bytes, limits.wait_s, limits.unread_s)
         self._short = _Pool(limits.short_bytes, limits.wait_s, limits.unread_s)
+        self._encoding = trio.Lock()
+
+    @asynccontextmanager
+    async def encoding(self) -> AsyncIterator[None]:
+        """A turn to encode a long answer: one in each pass of the event loop.
+
+        One takes some 10 ms. A hundred in one pass would delay every probe by a second.
+        """
+        async with self._encoding:
+            yield
+            await trio.lowlevel.checkpoint()
 
     @property
     def used(self) -> int:

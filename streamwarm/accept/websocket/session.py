@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 import trio
 from attrs import frozen
 
 from streamwarm.accept.allowance import Allowance
-from streamwarm.accept.answer_budget import AnswerBudget, AnswerUnreadError
+from streamwarm.accept.answer_budget import SHORT_BYTES, AnswerBudget, AnswerUnreadError
 from streamwarm.accept.clients import ClientStream
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.connection import ConnectionEnded, WebsocketConnection
@@ -148,13 +149,14 @@ class Session:
 
     async def _reply(self, item: Call | InvalidRequest, send: Callable[[str], Awaitable[None]]) -> None:
         """Execute one request, and send its reply if it wants one."""
-        request_id = item.id
+        request_id, needed = item.id, answer_bytes(item.request if isinstance(item, Call) else None)
         try:
-            async with self._answers.room(answer_bytes(item.request if isinstance(item, Call) else None)) as room:
+            async with self._answers.room(needed) as room:
                 reply = await self._execute(item)
                 del item
                 if request_id is not NO_REPLY:
-                    text = json_text(reply)
+                    async with self._answers.encoding() if needed > SHORT_BYTES else nullcontext():
+                        text = json_text(reply)
                     del reply
                     room.keep(len(text))
                     await send(text)
