@@ -22,6 +22,9 @@ from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 SHORT_BYTES = 32 * 1024
 """An answer that may need no more than this is a short one: everything but lists, pushes and events."""
 
+_PAGES_AT_ONCE = 2
+"""Pages of jobs that are read and encoded at a time: one is encoded while the store reads the next."""
+
 _RETRY_AFTER_S = 1.0
 """The wait named with a refusal. Room comes back as fast as other clients read."""
 
@@ -137,15 +140,16 @@ class AnswerBudget:
         limits = limits or AnswerLimits()
         self._long = _Pool(limits.long_bytes, limits.wait_s, limits.unread_s)
         self._short = _Pool(limits.short_bytes, limits.wait_s, limits.unread_s)
-        self._encoding = trio.Lock()
+        self._pages = trio.CapacityLimiter(_PAGES_AT_ONCE)
 
     @asynccontextmanager
-    async def encoding(self) -> AsyncIterator[None]:
-        """A turn to encode a long answer: one in each pass of the event loop.
+    async def making_page(self) -> AsyncIterator[None]:
+        """A turn to read and encode a page of jobs, at most `_PAGES_AT_ONCE` at a time. Take the room for it first.
 
-        One takes some 10 ms. A hundred in one pass would delay every probe by a second.
+        A page takes some 20 ms of CPU time. A hundred at once would delay every probe by a second, in the event loop
+        and by the threads that read the store.
         """
-        async with self._encoding:
+        async with self._pages:
             yield
             await trio.lowlevel.checkpoint()
 

@@ -174,9 +174,9 @@ class _Api:
         return Json(await self._intake.push(parse_push(await self._body(request)).jobs))
 
     async def list_jobs(self, request: Request) -> Response:
-        page = await self._intake.list_jobs(_list_params(request))
-        async with self._answers.encoding():
-            return Json(page)
+        params = _list_params(request)
+        async with self._answers.making_page():
+            return Json(await self._intake.list_jobs(params))
 
     async def get(self, request: Request) -> Response:
         return await self.job(_job_id(request), request)

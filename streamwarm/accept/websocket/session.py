@@ -22,7 +22,7 @@ import trio
 from attrs import frozen
 
 from streamwarm.accept.allowance import Allowance
-from streamwarm.accept.answer_budget import SHORT_BYTES, AnswerBudget, AnswerUnreadError
+from streamwarm.accept.answer_budget import AnswerBudget, AnswerUnreadError
 from streamwarm.accept.clients import ClientStream
 from streamwarm.accept.intake import Intake
 from streamwarm.accept.websocket.connection import ConnectionEnded, WebsocketConnection
@@ -149,16 +149,15 @@ class Session:
 
     async def _reply(self, item: Call | InvalidRequest, send: Callable[[str], Awaitable[None]]) -> None:
         """Execute one request, and send its reply if it wants one."""
-        request_id, needed = item.id, answer_bytes(item.request if isinstance(item, Call) else None)
+        request_id, request = item.id, item.request if isinstance(item, Call) else None
         try:
-            async with self._answers.room(needed) as room:
-                reply = await self._execute(item)
-                del item
-                if request_id is not NO_REPLY:
-                    async with self._answers.encoding() if needed > SHORT_BYTES else nullcontext():
-                        text = json_text(reply)
-                    del reply
-                    room.keep(len(text))
+            async with self._answers.room(answer_bytes(request)) as room:
+                async with self._answers.making_page() if isinstance(request, ListJobs) else nullcontext():
+                    reply = await self._execute(item)
+                    text = json_text(reply) if request_id is not NO_REPLY else ""
+                del item, request, reply
+                room.keep(len(text))
+                if text:
                     await send(text)
         except CallRefusedError as refusal:  # there was no room
             if request_id is not NO_REPLY:
