@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from streamwarm.accept.answer_budget import AnswerBudget, AnswerUnreadError
 from streamwarm.accept.wire.sizes import page_bytes
 from streamwarm.accept.wire.table import DEFAULT_LIMIT, MAX_LIMIT
 
-UNCOUNTED_PATHS = ("/healthz", "/readyz", "/v1/events")
+Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
+"""A path's handlers, by HTTP method."""
+
+_UNCOUNTED_PATHS = ("/healthz", "/readyz", "/v1/events")
 """Probes are never refused. The stream of events takes room for each piece that it sends."""
 
 _PUSH_PATH = "/v1/jobs"
@@ -24,8 +28,18 @@ _PUSH_BYTES = 1 << 20
 _SMALL_BYTES = 24 * 1024
 
 
+def counted_route(path: str, handlers: Handlers, answers: AnswerBudget) -> Route:
+    """One route for all methods of a path, so that `Allow` names them all. GET's handler answers HEAD too."""
+
+    async def answer(request: Request) -> Response | _CountedAnswer:
+        handler = handlers["GET" if request.method == "HEAD" else request.method]
+        return await handler(request) if path in _UNCOUNTED_PATHS else _CountedAnswer(answers, handler, request)
+
+    return Route(path, answer, methods=list(handlers))
+
+
 @frozen(eq=False)
-class CountedAnswer:
+class _CountedAnswer:
     """An ASGI application that runs a handler and sends its response, both within the room that it took."""
 
     answers: AnswerBudget

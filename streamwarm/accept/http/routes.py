@@ -18,12 +18,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
-from streamwarm.accept.http.answers import UNCOUNTED_PATHS, CountedAnswer
+from streamwarm.accept.http.answers import Handlers, counted_route
 from streamwarm.accept.http.gate import HttpApp, RequestLimits
 from streamwarm.accept.http.problems import Json, Problem, problem_handlers
 from streamwarm.accept.http.sse import MAX_FOLLOWERS, EventStream, last_event_id
@@ -46,9 +45,6 @@ from streamwarm.model import Kind
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.dashboard.page import Pages
 from streamwarm.watch.observations import Observer
-
-_Handlers = Mapping[str, Callable[[Request], Awaitable[Response]]]
-"""A path's handlers, by HTTP method."""
 
 _READY_WITHIN_S = 5.0
 """How long `/readyz` waits for the store, in seconds. Probes commonly wait 1 to 10 s, and a push would fail too if the
@@ -85,20 +81,10 @@ def build_app(
     """
     answers = answers or AnswerBudget()
     api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers), answers)
-    routes = [_route(path, handlers, answers) for path, handlers in api.handlers().items()]
+    routes = [counted_route(path, handlers, answers) for path, handlers in api.handlers().items()]
     app = Starlette(routes=routes, exception_handlers=problem_handlers(observe))
     app.router.redirect_slashes = False
     return HttpApp(app, auth, hooks.pages.sign_in, limits)
-
-
-def _route(path: str, handlers: _Handlers, answers: AnswerBudget) -> Route:
-    """One route for all methods of a path, so that `Allow` names them all. GET's handler answers HEAD too."""
-
-    async def answer(request: Request) -> Response | CountedAnswer:
-        handler = handlers["GET" if request.method == "HEAD" else request.method]
-        return await handler(request) if path in UNCOUNTED_PATHS else CountedAnswer(answers, handler, request)
-
-    return Route(path, answer, methods=list(handlers))
 
 
 class _Api:
@@ -120,7 +106,7 @@ class _Api:
         page = self._hooks.pages.dashboard
         return Response(page.html, headers=dict(page.headers))
 
-    def handlers(self) -> Mapping[str, _Handlers]:
+    def handlers(self) -> Mapping[str, Handlers]:
         """The handlers by path. If several paths match, the first one wins."""
         return {
             "/": {"GET": self.dashboard},
