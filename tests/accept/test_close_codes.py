@@ -12,10 +12,12 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.testing import wait_all_tasks_blocked
 
 from streamwarm.watch.observations import ClientDisconnected, UnexpectedError
-from tests.accept.test_strangers import assert_serves, close_code, frame, upgraded
-from tests.worlds.accept import open_websocket_service, open_world
+from tests.accept.test_answer_budget import BATCH, fill
+from tests.accept.test_strangers import assert_serves, close_code, frame, send_whatever_comes, upgraded
+from tests.worlds.accept import World, open_websocket_service, open_world
 from tests.worlds.accept_clients import open_client, read_all
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"list"}'
@@ -91,10 +93,60 @@ async def test_who_breaks_the_protocol_in_the_middle_of_a_conversation_gets_its_
         assert close_code(await read_all(stream)) == 1002
 
 
+async def test_a_client_that_sends_all_of_a_message_that_is_too_long_before_it_reads_learns_why() -> None:
+    """A socket that is closed with unread input sends a reset, which discards the close frame."""
+    async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
+        await send_whatever_comes(stream, frame(1, b"x" * (8 << 20)))
+        assert close_code(await read_all(stream)) == 1009
+
+
 async def test_a_client_that_only_closes_without_a_code_is_answered_without_one() -> None:
     async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
         await stream.send_all(frame(8, b""))
         assert await read_all(stream) == b"\x88\x00"
+
+
+def first_bytes(received: bytearray) -> list[int]:
+    """The first byte of every frame that the server sent: whether it ends a message, and what it is."""
+    found, at = [], 0
+    while at < len(received):
+        found.append(received[at])
+        length, head = received[at + 1], 2
+        if length >= 126:
+            head = 4 if length == 126 else 10
+            length = int.from_bytes(received[at + 2 : at + head], "big")
+        at += head + length
+    return found
+
+
+async def ask_for_much(stream: trio.SocketStream, world: World) -> bytearray:
+    """Ask for a long answer and read its first bytes. The rest then waits for the client."""
+    await fill(world.intake, 600)
+    await stream.send_all(frame(1, BATCH.encode()))
+    received = bytearray(await stream.receive_some(2))
+    assert received == b"\x01\x7f", "the first frame is not a fragment"
+    await wait_all_tasks_blocked(0.1)
+    return received
+
+
+async def test_a_notice_waits_for_the_end_of_an_answer_in_fragments() -> None:
+    async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
+        received = await ask_for_much(stream, world)
+        world.intake.drain(30)
+        await wait_all_tasks_blocked(0.1)
+        with trio.fail_after(30):
+            while b"draining" not in received[-1000:]:
+                received += await stream.receive_some()
+        assert first_bytes(received) == [0x01, *[0x00] * (len(first_bytes(received)) - 3), 0x80, 0x81]
+
+
+async def test_a_shutdown_in_the_middle_of_an_answer_ends_with_its_close_code() -> None:
+    async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
+        await ask_for_much(stream, world)
+        world.shutdown.set()
+        await wait_all_tasks_blocked(0.1)
+        assert close_code(await read_all(stream)) == 1001
+        assert not world.saw(UnexpectedError)
 
 
 @settings(max_examples=40, deadline=None)
@@ -113,15 +165,18 @@ def test_garbage_of_any_kind_ends_in_a_close_frame_or_waits_for_the_rest_of_a_fr
     trio.run(main)
 
 
-async def test_a_message_of_endless_empty_fragments_costs_no_memory() -> None:
-    """Empty fragments count nothing against the longest message. A list of them grew for ever."""
+@pytest.mark.parametrize(("text", "thousands"), [("", 100), ("\u20ac", 20)])
+async def test_a_message_of_endless_tiny_fragments_costs_no_more_memory_than_its_bytes(
+    text: str, thousands: int
+) -> None:
+    """Empty fragments count nothing against the longest message, so a list of them would grow for ever."""
     async with open_world() as world, open_websocket_service(world) as url, await upgraded(url) as stream:
-        await stream.send_all(frame(1, b"", final=False))
-        empty = frame(0, b"", final=False) * 1000
+        await stream.send_all(frame(1, text.encode(), final=False))
+        tiny = frame(0, text.encode(), final=False) * 1000
 
         async def send(pieces: int) -> None:
             for _ in range(pieces):
-                await stream.send_all(empty)
+                await stream.send_all(tiny)
             await stream.send_all(frame(9, b"read"))
             while not (await stream.receive_some()).endswith(b"read"):
                 pass
@@ -129,8 +184,8 @@ async def test_a_message_of_endless_empty_fragments_costs_no_memory() -> None:
         await send(5)
         tracemalloc.start()
         try:
-            await send(100)
+            await send(thousands)
             grown, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert grown < 400_000, "100,000 empty fragments are kept"
+        assert grown < 400_000, "fragments are kept one by one"

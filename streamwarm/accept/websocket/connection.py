@@ -1,31 +1,26 @@
-"""One websocket connection of the server: wsproto decides what is a websocket, this file moves the bytes.
+"""One websocket connection of the server: trio-websocket's, with what an untrusted client needs besides.
 
-One task reads (`read`): it answers pings, and hands over one message at a time. Any task may send. A broken frame, text
-that is not UTF-8 or a message that is too long ends the connection with the close code of RFC 6455 (section 7.4.1), so
-that the client learns why.
+- A client that breaks the protocol gets a close frame with the code of RFC 6455, section 7.4.1. trio-websocket closes
+  the TCP connection without one.
+- A message is joined as it comes, and its bytes are limited. trio-websocket keeps a list of the pieces, which empty
+  ones make grow without end, and limits the characters.
+- A long message can be sent in fragments.
+
+Only this file uses protected names of trio-websocket. If a version changes one, tests/accept/test_close_codes.py fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, suppress
 
 import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
-from wsproto.events import (
-    AcceptConnection,
-    BytesMessage,
-    CloseConnection,
-    Event,
-    Ping,
-    Pong,
-    RejectConnection,
-    RejectData,
-    Request,
-    TextMessage,
-)
-from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import LocalProtocolError
 
 from streamwarm.accept.clients import ClientStream
 
@@ -39,87 +34,51 @@ _FRAGMENT_BYTES = 64 * 1024
 """An answer in pieces is sent once so many bytes are there. A frame of this size must be read within one deadline of
 `ClientStream`."""
 
-_MESSAGE_TOO_BIG = 1009
 
+class WebsocketConnection(WebSocketConnection):
+    """Run `read` in a task, then call `receive_request`, and accept or reject what it returns.
 
-class ConnectionEnded(Exception):
-    """The connection is closed, or is being closed: nothing can be sent or received any more."""
-
-
-class WebsocketConnection:
-    """The server's end of one connection: `receive_request`, then `accept` or `reject`, then `read` in a task.
-
-    A message may have at most `max_message_bytes` bytes.
+    A message may have at most `max_message_bytes` bytes. Every method raises `ConnectionClosed` if the connection is
+    closed or being closed.
     """
 
     def __init__(self, stream: ClientStream, *, max_message_bytes: int) -> None:
-        self._stream = stream
-        self._max_message_bytes = max_message_bytes
-        self._protocol = WSConnection(ConnectionType.SERVER)
-        self._frame_turn = trio.Lock()
+        self._client = stream
+        self._protocol = _Protocol(max_message_bytes)
         self._message_turn = trio.Lock()
-        self._arrived, self._messages = trio.open_memory_channel[str | bytes](_MESSAGES_WAITING)
-        self._message = bytearray()
-        self._pings: dict[bytes, trio.Event] = {}
-        self._has_ended = trio.Event()
+        super().__init__(
+            stream,
+            self._protocol,
+            message_queue_size=_MESSAGES_WAITING,
+            max_message_size=max_message_bytes,
+            receive_buffer_size=_RECEIVE_BYTES,
+        )
 
-    async def receive_request(self) -> Request | None:
-        """The client's upgrade request. None if it left, or if its request was malformed, which has been answered."""
-        while True:
-            for event in self._protocol.events():
-                if isinstance(event, Request):
-                    return event
-            data = await self._stream.receive_some(_RECEIVE_BYTES)
-            if not data:
-                return None
-            try:
-                self._protocol.receive_data(bytes(data))
-            except RemoteProtocolError as error:
-                if error.event_hint is not None:
-                    await self._send(error.event_hint)
-                return None
+    async def read(self, handshake: trio.CancelScope) -> None:
+        """Read until the connection has ended, however it does. If `receive_request` still waits, cancel `handshake`.
 
-    async def accept(self, subprotocol: str | None) -> None:
-        await self._send(AcceptConnection(subprotocol=subprotocol))
-
-    async def reject(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        headers = [*headers, (b"Content-Length", b"%d" % len(body))]
-        await self._send(RejectConnection(status_code=status, headers=headers, has_body=True))
-        await self._send(RejectData(data=body))
-
-    async def read(self) -> None:
-        """Read until the connection has ended, however it does. Then nothing more is sent either.
-
-        The stream's owner closes it. That reads on for a while, so that the client gets to read the close frame.
+        Exceptions of wsproto pass through: a `Host` header with byte 0xff raises `UnicodeError`.
         """
-        async with self._arrived:
-            with suppress(ConnectionEnded, trio.BrokenResourceError, trio.ClosedResourceError):
-                while await self._handle_events():
-                    data = await self._stream.receive_some(_RECEIVE_BYTES)
-                    if not data:
-                        break
-                    self._protocol.receive_data(bytes(data))
-        self._has_ended.set()
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            await self._stream.send_eof()
+        with suppress(ConnectionClosed):
+            await self._reader_task()
+        handshake.cancel()
 
-    async def receive_message(self) -> str | bytes:
-        """The next message. Raises `ConnectionEnded` after the last one."""
+    async def receive_request(self) -> WebSocketRequest:
+        """The client's upgrade request. A malformed one is answered by `read`, which then ends."""
+        return await self._get_request()
+
+    async def send_message(self, message: str | bytes) -> None:
+        await _acquire(self._message_turn)
         try:
-            return await self._messages.receive()
-        except trio.EndOfChannel:
-            raise ConnectionEnded from None
-
-    async def send_message(self, text: str) -> None:
-        """Raises `ConnectionEnded`."""
-        async with _turn(self._message_turn):
-            await self._send(TextMessage(data=text))
+            await super().send_message(message)
+        finally:
+            self._message_turn.release()
 
     @asynccontextmanager
     async def open_message(self) -> AsyncIterator[MessageWriter]:
         """Send one message whose parts become known one after the other. If nothing is written, nothing is sent.
 
-        Other messages wait from the first piece that is sent to the end. Raises `ConnectionEnded`.
+        Other messages wait from the first piece that is sent to the end.
         """
         writer = MessageWriter(self._send, self._message_turn)
         try:
@@ -128,67 +87,56 @@ class WebsocketConnection:
         finally:
             writer.release()
 
-    async def ping(self, payload: bytes) -> None:
-        """Return when the pong has come."""
-        ponged = self._pings[payload] = trio.Event()
-        try:
-            await self._send(Ping(payload))
-            await ponged.wait()
-        finally:
-            del self._pings[payload]
-
-    async def aclose(self, code: int, reason: str) -> None:
-        """Close the connection, and wait until the client has closed it too. `read` must be running."""
-        with suppress(ConnectionEnded):
-            await self._send(CloseConnection(code, reason))
-            await self._has_ended.wait()
-
-    async def _handle_events(self) -> bool:
-        """Handle what was received. Returns False if the connection has ended."""
-        for event in self._protocol.events():
-            match event:
-                case CloseConnection():
-                    await self._close(event)
-                    return False
-                case Ping() if self._protocol.state is ConnectionState.OPEN:
-                    await self._send(event.response())
-                case Pong() if bytes(event.payload) in self._pings:
-                    self._pings[bytes(event.payload)].set()
-                case TextMessage() | BytesMessage() if not await self._take(event):
-                    return False
-        return True
-
-    async def _take(self, event: TextMessage | BytesMessage) -> bool:
-        """Add a piece to the message. Returns False if that made it too long, in which case the connection is closed.
-
-        The pieces are joined at once. A list of them would grow with empty ones, which count nothing.
-        """
-        self._message += event.data.encode() if isinstance(event, TextMessage) else event.data
-        if len(self._message) > self._max_message_bytes:
-            self._message.clear()
-            reason = f"a message may have at most {self._max_message_bytes} bytes"
-            await self._close(CloseConnection(_MESSAGE_TOO_BIG, reason))
-            return False
-        if event.message_finished:
-            message = bytes(self._message)
-            self._message.clear()
-            await self._arrived.send(message.decode() if isinstance(event, TextMessage) else message)
-        return True
-
-    async def _close(self, event: CloseConnection) -> None:
-        """Answer the client's close frame, or close because of its fault, which wsproto reports as a close frame."""
-        if self._protocol.state is ConnectionState.REMOTE_CLOSING:
-            await self._send(event.response())
-        elif self._protocol.state is ConnectionState.OPEN:
-            self._stream.fault = self._stream.fault or f"closed with {int(event.code)}: {event.reason}"
-            await self._send(event)
-
     async def _send(self, event: Event) -> None:
-        async with _turn(self._frame_turn):
-            try:
-                await self._stream.send_all(self._protocol.send(event))
-            except (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
-                raise ConnectionEnded from None
+        """wsproto refuses to send after a close frame. For a sender that is no error, but the end of the connection."""
+        try:
+            await super()._send(event)
+        except LocalProtocolError:
+            raise ConnectionClosed(self.closed) from None
+
+    async def _handle_close_connection_event(self, event: CloseConnection) -> None:
+        """If the connection is open, the event is not the client's close frame: it must be closed for a fault."""
+        if self._protocol.state is ConnectionState.OPEN:
+            self._client.fault = self._client.fault or f"closed with {int(event.code)}: {event.reason}"
+            await self._send(event)
+        await super()._handle_close_connection_event(event)
+
+    async def _close_stream(self) -> None:
+        """Stop reading and sending. The stream's owner closes it.
+
+        That reads on for a while, so that the client gets to read the close frame. Here it would be cancelled.
+        """
+        self._reader_running = False
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            await self._client.send_eof()
+
+
+class _Protocol(WSConnection):
+    """wsproto's server, but its events carry whole messages, and it asks to close for a message that is too long.
+
+    It asks as wsproto does for a broken frame: with a `CloseConnection` while the state is `OPEN`.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        super().__init__(ConnectionType.SERVER)
+        self._max_message_bytes = max_message_bytes
+        self._message = bytearray()
+
+    def events(self) -> Generator[Event, None, None]:
+        for event in super().events():
+            if not isinstance(event, TextMessage | BytesMessage):
+                yield event
+                continue
+            self._message += event.data.encode() if isinstance(event, TextMessage) else event.data
+            if len(self._message) > self._max_message_bytes:
+                self._message.clear()
+                reason = f"a message may have at most {self._max_message_bytes} bytes"
+                yield CloseConnection(CloseReason.MESSAGE_TOO_BIG, reason)
+                return
+            if event.message_finished:
+                message = bytes(self._message)
+                self._message.clear()
+                yield TextMessage(message.decode()) if isinstance(event, TextMessage) else BytesMessage(message)
 
 
 class MessageWriter:
@@ -236,12 +184,3 @@ async def _acquire(lock: trio.Lock) -> None:
         lock.acquire_nowait()
     except trio.WouldBlock:
         await lock.acquire()
-
-
-@asynccontextmanager
-async def _turn(lock: trio.Lock) -> AsyncIterator[None]:
-    await _acquire(lock)
-    try:
-        yield
-    finally:
-        lock.release()

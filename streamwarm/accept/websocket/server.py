@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import trio
 from attrs import field, frozen
-from wsproto.events import Request
+from trio_websocket import ConnectionClosed, WebSocketRequest
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.intake import Intake
-from streamwarm.accept.websocket.connection import ConnectionEnded, WebsocketConnection
+from streamwarm.accept.websocket.connection import WebsocketConnection
 from streamwarm.accept.websocket.session import Heartbeat, Session
 from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from streamwarm.settle.feed import Feed
@@ -113,22 +113,23 @@ class _Acceptor:
     async def receive(self, stream: ClientStream) -> None:
         """Handle one connection, from its first byte to its last."""
         try:
-            await self._receive(stream)
-        except ConnectionEnded:
+            async with trio.open_nursery() as nursery:
+                connection = WebsocketConnection(stream, max_message_bytes=MAX_MESSAGE_BYTES)
+                request = await self._handshake(stream, connection, nursery)
+                if request is not None:
+                    await self._answer(request, stream, connection)
+                nursery.cancel_scope.cancel()
+        except* ConnectionClosed:
             stream.fault = stream.fault or "the connection broke"
 
-    async def _receive(self, stream: ClientStream) -> None:
-        connection = WebsocketConnection(stream, max_message_bytes=MAX_MESSAGE_BYTES)
-        request = await self._handshake(stream, connection)
-        if request is None:
-            return
+    async def _answer(self, request: WebSocketRequest, stream: ClientStream, connection: WebsocketConnection) -> None:
         rejection = self._rejection(request)
         if rejection is None:
             await self._run_session(request, stream, connection)
         else:
             stream.fault = rejection.reason
             headers = [*rejection.headers, (b"Content-Type", b"text/plain; charset=utf-8")]
-            await connection.reject(rejection.status, headers, rejection.reason.encode())
+            await request.reject(rejection.status, extra_headers=headers, body=rejection.reason.encode())
 
     async def close_clients(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -143,11 +144,14 @@ class _Acceptor:
         elif stream.fault is not None:
             self._observe(ConnectionRefused(stream.fault))
 
-    async def _handshake(self, stream: ClientStream, connection: WebsocketConnection) -> Request | None:
-        """The client's upgrade request, or None if none came in time."""
-        request: Request | None = None
+    async def _handshake(
+        self, stream: ClientStream, connection: WebsocketConnection, nursery: trio.Nursery
+    ) -> WebSocketRequest | None:
+        """The client's upgrade request, or None if none came in time. The connection's reader runs in `nursery`."""
+        request: WebSocketRequest | None = None
         with trio.move_on_after(self._limits.handshake_s) as scope:
             self._make_room_for(scope, stream)
+            nursery.start_soon(connection.read, scope)
             try:
                 request = await connection.receive_request()
             finally:
@@ -163,9 +167,9 @@ class _Acceptor:
             oldest.cancel()
         self._handshakes[scope] = stream
 
-    def _rejection(self, request: Request) -> _Rejection | None:
-        sent = list(request.extra_headers)
-        if request.target.partition("?")[0] != "/":
+    def _rejection(self, request: WebSocketRequest) -> _Rejection | None:
+        sent = request.headers
+        if request.path.partition("?")[0] != "/":
             return _Rejection(404, "no such path; the websocket is at /")
         if not self._auth.allows_origin(_values(sent, b"origin")):
             return _Rejection(403, "the page's origin is not allowed; add it to auth.origins")
@@ -176,8 +180,10 @@ class _Acceptor:
             return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
         return None
 
-    async def _run_session(self, request: Request, stream: ClientStream, connection: WebsocketConnection) -> None:
-        await connection.accept(SUBPROTOCOL if SUBPROTOCOL in request.subprotocols else None)
+    async def _run_session(
+        self, request: WebSocketRequest, stream: ClientStream, connection: WebsocketConnection
+    ) -> None:
+        await request.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in request.proposed_subprotocols else None)
         self._clients[stream] = connection
         self._observe(ClientConnected())
         session = Session(

@@ -20,12 +20,13 @@ from contextlib import nullcontext
 
 import trio
 from attrs import frozen
+from trio_websocket import ConnectionClosed
 
 from streamwarm.accept.allowance import Allowance
 from streamwarm.accept.answer_budget import AnswerBudget, AnswerUnreadError
 from streamwarm.accept.clients import ClientStream
 from streamwarm.accept.intake import Intake
-from streamwarm.accept.websocket.connection import ConnectionEnded, WebsocketConnection
+from streamwarm.accept.websocket.connection import WebsocketConnection
 from streamwarm.accept.websocket.follower import Follower, TooManyWatchedError
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import json_text
@@ -108,13 +109,12 @@ class Session:
     async def run(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._connection.read)
                 nursery.start_soon(self._follower.follow_events)
                 nursery.start_soon(self._follower.sample_progress)
                 nursery.start_soon(self._ping)
                 nursery.start_soon(self._announce_drain)
                 await self._answer_requests()
-        except* ConnectionEnded:
+        except* ConnectionClosed:
             pass  # every session ends so; any of the tasks may be the first to notice
         except* AnswerUnreadError as unread:
             self._stream.fault = str(unread.exceptions[0])
@@ -122,7 +122,7 @@ class Session:
 
     async def _answer_requests(self) -> None:
         while True:
-            message = _decoded(await self._connection.receive_message())
+            message = _decoded(await self._connection.get_message())
             async with self._turn:
                 self._is_answering = True
                 # Requests are dropped once executed: they may be large, and their replies unread for long.
