@@ -106,10 +106,14 @@ async def test_a_client_that_only_closes_without_a_code_is_answered_without_one(
         assert await read_all(stream) == b"\x88\x00"
 
 
+async def hang(*_: object) -> None:
+    await trio.sleep_forever()
+
+
 async def test_a_client_that_closes_need_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = quick(graceful_s=0.1)
     async with open_world() as world, open_websocket_service(world, limits=limits) as url:
-        monkeypatch.setattr(world.intake, "list_jobs", lambda _: trio.sleep_forever())
+        monkeypatch.setattr(world.intake, "list_jobs", hang)
         async with await upgraded(url) as stream:
             await stream.send_all(frame(1, CALL) + frame(8, struct.pack("!H", 1000)))
             with trio.fail_after(5):
