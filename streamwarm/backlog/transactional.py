@@ -42,6 +42,7 @@ from streamwarm.model import (
     NewJob,
     OddRow,
     QueuedJob,
+    State,
     WarmRecord,
 )
 from streamwarm.priority import NEVER_PAUSED, PausedTimes
@@ -219,6 +220,15 @@ class TransactionalStore:
             await trio.lowlevel.checkpoint()
             return recent
         return await self._transactions.read(lambda tables, _: tables.jobs.events_after(seq, limit))
+
+    async def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        return await self._transactions.read(
+            lambda tables, _: tables.jobs.events_of(job_ids, after=after, until=until, limit=limit)
+        )
+
+    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
+        found = await self._transactions.read(lambda tables, _: tables.jobs.by_id(job_ids))
+        return {job_id: stored.job.state for job_id, stored in found.items()}
 
     async def last_seq(self) -> int:
         return await self._transactions.read(lambda tables, _: tables.jobs.last_event_seq())
