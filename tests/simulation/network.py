@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random
-from typing import Any
 
-import httpx
 import trio
 from attrs import define, field, frozen
+
+from tests.simulation.client_connection import ClientConnection, connected
 
 MOST_UNDER_WAY_BYTES = 64 * 1024
 """What a sender may be ahead of the receiver, as by a socket's buffers."""
@@ -134,12 +134,16 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     own: tuple[str, int]
     peer: tuple[str, int]
     _arrived: Callable[[bytes], None] = lambda _: None
+    gate: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    """Awaited before anything is sent or received: a host that stands still lets nothing pass."""
+    is_closed: bool = False
     socket: MemorySocket = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.socket = MemorySocket(self.own, self.peer, self.close)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.gate()
         await self._outgoing.send(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -151,6 +155,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         data = await self._incoming.receive(MOST_UNDER_WAY_BYTES if max_bytes is None else max_bytes)
+        await self.gate()
         self._arrived(data)
         return data
 
@@ -159,6 +164,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         return self._incoming.has_arrived
 
     def close(self) -> None:
+        self.is_closed = True
         self._outgoing.end()
         self._incoming.stop_receiving()
 
@@ -174,13 +180,16 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
     _backlog: tuple[trio.MemorySendChannel[MemoryStream], trio.MemoryReceiveChannel[MemoryStream]] = field(
         factory=lambda: trio.open_memory_channel[MemoryStream](128)
     )
+    accepted: Callable[[MemoryStream], None] = lambda _: None
 
     @property
     def socket(self) -> MemorySocket:
         return MemorySocket(self.own, ("", 0))
 
     async def accept(self) -> MemoryStream:
-        return await self._backlog[1].receive()
+        stream = await self._backlog[1].receive()
+        self.accepted(stream)
+        return stream
 
     def queue(self, stream: MemoryStream) -> None:
         """Raises `trio.WouldBlock` if too many wait."""
@@ -200,6 +209,8 @@ class Network:
     names: dict[str, str]
     _arrived: Arrived
     _listeners: dict[tuple[str, int], MemoryListener] = field(factory=dict)
+    unreachable: set[str] = field(factory=set)
+    """Names of hosts that take no new connection."""
     _ports: Iterable[int] = field(factory=lambda: itertools.count(40_000))
 
     async def resolve(self, host: str, port: int) -> list[str]:
@@ -224,6 +235,8 @@ class Network:
         """Connect. Raises `OSError` if nobody listens there."""
         await trio.sleep(self._random.uniform(*LATENCY_S))
         there = (self.names.get(host, host), port)
+        if host in self.unreachable:
+            raise OSError(f"no route to {host}")
         here = ("127.0.0.1", next(iter(self._ports)))
         if there not in self._listeners:
             raise OSError(f"nobody listens at {host}:{port}")
@@ -233,56 +246,6 @@ class Network:
         self._listeners[there].queue(accepted)
         return MemoryStream(to_server, to_client, here, there)
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        *_: object,
-    ) -> ClientConnection:
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None) -> ClientConnection:  # noqa: ASYNC109
         """As the HTTP client asks for it. Raises `ConnectError`, `ConnectTimeout`."""
-        try:
-            with trio.fail_after(_or_forever(timeout)):
-                return ClientConnection(await self.open_stream(host, port))
-        except trio.TooSlowError:
-            raise httpx.ConnectTimeout(f"no connection to {host}:{port}") from None
-        except OSError as error:
-            raise httpx.ConnectError(str(error)) from error
-
-
-@define(eq=False)
-class ClientConnection:
-    """A connection as the HTTP client uses it."""
-
-    _stream: MemoryStream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        try:
-            with trio.fail_after(_or_forever(timeout)):
-                return await self._stream.receive_some(max_bytes)
-        except trio.TooSlowError:
-            raise httpx.ReadTimeout(f"nothing came for {timeout} s") from None
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpx.ReadError(str(error)) from error
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        try:
-            with trio.fail_after(_or_forever(timeout)):
-                await self._stream.send_all(buffer)
-        except trio.TooSlowError:
-            raise httpx.WriteTimeout(f"nothing was taken for {timeout} s") from None
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpx.WriteError(str(error)) from error
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(self, *_: object) -> ClientConnection:
-        raise httpx.ConnectError("the simulated network has no TLS")
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.is_readable if info == "is_readable" else None
-
-
-def _or_forever(seconds: float | None) -> float:
-    return float("inf") if seconds is None else seconds
+        return await connected(self.open_stream, host, port, timeout)
