@@ -126,4 +126,4 @@ def etag_of(content: bytes) -> str:
 
 def _error(status: int, code: str) -> Answer:
     body = f"<Error><Code>{code}</Code></Error>".encode()
-    return Answer(status, [("Content-Type", "application/xml")], body, 0)
+    return Answer(status, [("Content-Type", "application/xml")], body)

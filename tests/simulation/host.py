@@ -163,7 +163,8 @@ class Host:
         life.scope.cancel()
 
     def freeze(self) -> None:
-        self.thaw = self.thaw or trio.Event()
+        if self.thaw is None:
+            self.thaw = trio.Event()
 
     def unfreeze(self) -> None:
         if self.thaw is not None:

@@ -27,6 +27,9 @@ SHARED_MEMORY = Path("/dev/shm")
 MOST_S = 7_200.0
 """Virtual seconds after which a run that does not end is broken off."""
 
+PEERS_STOP_S = 71.0
+"""The longest that a peer stalls, in seconds: then nothing of the service's may be under way with it any more."""
+
 
 @frozen
 class Outcome:
@@ -71,7 +74,7 @@ async def _live(whole: Whole) -> list[str]:
                     for host in whole.hosts:
                         host.stop()
                 crowd.cancel_scope.cancel()
-            await trio.sleep(1.0)  # what is under way arrives
+            await trio.sleep(PEERS_STOP_S)
             complaints = complaints_about(ending())
             peers.cancel_scope.cancel()
     return complaints

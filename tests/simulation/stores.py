@@ -14,13 +14,15 @@ from random import Random
 from typing import Any, Protocol
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.group_commit import GroupCommit, Result
+from streamwarm.backlog.memory.shared import MemoryShared
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.rescuer import report_abandoned
 from streamwarm.backlog.settlement import Settlement
+from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.sqlite.file import configure
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
@@ -34,6 +36,9 @@ from tests.worlds.power_cut import Connection, Cursor, Disk
 
 NAME = "jobs.db"
 POLL_S = 0.5
+ALIVE_S = 15.0
+"""How long a process that was not heard of counts as alive, in seconds: PostgreSQL's store has it so."""
+
 COMMIT_S = (0.001, 0.01)
 
 
@@ -198,12 +203,26 @@ class _Connection:
 
 
 @define(eq=False)
+class _Shared(MemoryShared):
+    """Counts the processes that are alive, as a database does."""
+
+    _seen_at: dict[str, float] = field(factory=dict)
+
+    def mark_alive(self, process: str, now: float) -> None:
+        self._seen_at[process] = now
+        self._seen_at = {one: at for one, at in self._seen_at.items() if at >= now - ALIVE_S}
+
+    def read_limits(self) -> SharedLimits:
+        return evolve(super().read_limits(), processes=max(1, len(self._seen_at)))
+
+
+@define(eq=False)
 class SharedStores:
     """One memory for all hosts, with a clock of its own."""
 
     _now: Any
     _random: Random
-    tables: MemoryTables = field(factory=MemoryTables)
+    tables: MemoryTables = field(factory=lambda: MemoryTables(shared=_Shared()))
 
     @asynccontextmanager
     async def opened(self, host: StoreHost, machine: Machine, observe: Observer) -> AsyncIterator[Store]:
