@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from attrs import frozen
 
@@ -115,11 +114,7 @@ def _what_is_done_was_delivered(ending: Ending) -> Iterator[str]:
 
 
 def _a_media_key_has_its_record(ending: Ending) -> Iterator[str]:
-    forgotten = {
-        ending.key_of(ending.plan.jobs[index])
-        for index, job in enumerate(ending.plan.jobs)
-        if any(action.verb is Verb.FORGET and action.job == job.number for action in ending.plan.actions)
-    }
+    forgotten = {ending.key_of(job) for job in ending.plan.jobs if job.number in _acted_on(ending.plan, Verb.FORGET)}
     by_id = {message.file_id: message for message in ending.messages}
     done = {(job.destination, job.r2_key) for job in ending.jobs.values() if job.state is State.DONE}
     for (destination, key), record in ending.records.items():
@@ -143,13 +138,17 @@ def _duplicates_are_flagged(ending: Ending) -> Iterator[str]:
 
 
 def _nothing_fails_without_fault(ending: Ending) -> Iterator[str]:
-    cancelled = {ending.plan.jobs[0].id} if not ending.plan.actions else set()
-    cancelled |= {f"job-{action.job:02}" for action in ending.plan.actions if action.verb is Verb.CANCEL}
+    cancelled = _acted_on(ending.plan, Verb.CANCEL)
     for job in ending.jobs.values():
-        if job.state is State.CANCELLED and job.id not in cancelled:
+        if job.state is State.CANCELLED and ending.planned(job.id).number not in cancelled:
             yield f"{job.id} is cancelled and nobody did that"
         if job.state is State.FAILED and not _is_its_fault(ending, job):
             yield f"{job.id} failed: {job.error}"
+
+
+def _acted_on(plan: Plan, verb: Verb) -> set[int | None]:
+    """The numbers of the jobs that somebody did this to."""
+    return {action.job for action in plan.actions if action.verb is verb}
 
 
 def _is_its_fault(ending: Ending, job: Job) -> bool:
@@ -174,9 +173,9 @@ def _what_is_no_fault_counts_as_no_attempt(ending: Ending) -> Iterator[str]:
     for event in ending.events:
         if event.state is State.RUNNING:
             running[event.id] = event.attempt
-        elif event.state is State.WAITING and event.error is not None and event.error.code in NOT_COUNTED:
-            if event.attempt != running[event.id] - 1:
-                yield f"{event.id}: {event.error.code} counted as attempt {event.attempt}"
+        code = None if event.error is None else event.error.code
+        if event.state is State.WAITING and code in NOT_COUNTED and event.attempt != running[event.id] - 1:
+            yield f"{event.id}: {code} counted as attempt {event.attempt}"
 
 
 def _events_are_complete_and_in_order(ending: Ending) -> Iterator[str]:
@@ -230,7 +229,3 @@ RULES: tuple[Rule, ...] = (
     _no_secret_is_written,
     _nothing_unexpected_happens,
 )
-
-
-def texts(values: Iterable[Any]) -> str:
-    return "\n".join(map(str, values))

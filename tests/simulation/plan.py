@@ -216,6 +216,10 @@ def draw(seed: str, *, without: frozenset[FaultKind] = frozenset()) -> Plan:
     )
 
 
+def possible_kinds(without: frozenset[FaultKind]) -> list[FaultKind]:
+    return [kind for kind in FaultKind if kind not in without]
+
+
 def _object(chance: Random, number: int, *, small: bool) -> PlannedObject:
     largest = 3_000 if small else chance.choice((1, 900, 20_000, 70_000, 200_000))
     sizes = tuple(chance.randint(1, largest) for _ in range(3))

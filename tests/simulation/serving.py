@@ -1,7 +1,7 @@
 """Serves a peer's pure core over streams: reads requests, lets the core answer, and does on the wire what goes wrong.
 
-A core (`bucket.py`, `telegram.py`) has no stream and never waits. When a request's head has come, it says what goes wrong
-(`mishap`); when the body has, it says the answer (`answer`), unless the mishap did.
+A core (`bucket.py`, `telegram.py`) has no stream and never waits. When a request's head has come, it says what goes
+wrong (`mishap`); when the body has, it says the answer (`answer`), unless the mishap did.
 """
 
 from __future__ import annotations

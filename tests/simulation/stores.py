@@ -1,4 +1,4 @@
-"""The stores of a simulation: SQLite on a disk whose unsynced writes are lost in a crash, and a memory that hosts share.
+"""The stores of a simulation: SQLite on a disk that loses unsynced writes in a crash, and a memory that hosts share.
 
 PostgreSQL itself is not simulated: its driver needs real sockets. What its hosts live through is: a commit that takes
 place and whose answer is lost, a server that does not answer, and a lease that another host has taken.
@@ -35,6 +35,8 @@ from tests.simulation.plan import FaultKind
 from tests.worlds.power_cut import Connection, Cursor, Disk
 
 NAME = "jobs.db"
+"""The path that the service knows, and that its errors quote: where a run's folder is differs from run to run."""
+
 POLL_S = 0.5
 ALIVE_S = 15.0
 """How long a process that was not heard of counts as alive, in seconds: PostgreSQL's store has it so."""
@@ -156,16 +158,14 @@ class SqliteStores:
             await host.passed()
             return result
 
-        def connect(path: str) -> sqlite3.Connection:
-            connection: Any = _Connection(disk.connect(path), host)
+        def connect(_: str) -> sqlite3.Connection:
+            connection: Any = _Connection(disk.connect(str(folder / NAME)), host)
             configure(connection)
             return connection  # type: ignore[no-any-return]
 
         with Disk() as disk:
             self._disk = disk
-            opened = open_sqlite_store(
-                str(folder / NAME), now=machine.now, run_sync=run_sync, connect=connect, **_names(machine)
-            )
+            opened = open_sqlite_store(NAME, now=machine.now, run_sync=run_sync, connect=connect, **_names(machine))
             async with opened as store:
                 report_abandoned(await store.rescue(everything=True), observe)
                 yield store

@@ -1,4 +1,4 @@
-"""The Bot API as a pure core: it makes messages of uploads, counts them against Telegram's rates, and has its faults."""
+"""The Bot API as a pure core: it makes messages of uploads, counts them against the rates, and has its faults."""
 
 from __future__ import annotations
 
