@@ -32,7 +32,7 @@ from streamwarm.model import Claim, Holder
 from streamwarm.service.machine import Machine
 from streamwarm.watch.observations import Observer
 from tests.simulation.plan import FaultKind
-from tests.worlds.power_cut import Connection, Cursor, Disk
+from tests.worlds.power_cut import Connection, Cursor, Disk, Sync, Write
 
 NAME = "jobs.db"
 """The path that the service knows, and that its errors quote: where a run's folder is differs from run to run."""
@@ -165,6 +165,8 @@ class SqliteStores:
 
         with Disk() as disk:
             self._disk = disk
+            for path in sorted(folder.iterdir()):  # what the last life left is on the disk
+                disk.record += [Write(path.name, path.read_bytes(), 0), Sync(path.name)]
             opened = open_sqlite_store(NAME, now=machine.now, run_sync=run_sync, connect=connect, **_names(machine))
             async with opened as store:
                 report_abandoned(await store.rescue(everything=True), observe)
