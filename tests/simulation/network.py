@@ -26,6 +26,10 @@ LATENCY_S = (0.001, 0.02)
 PIECE_BYTES = (1, 100, 1_460, 16_384, 65_536)
 """Sizes of which one is drawn for each piece: a reader must put up with any."""
 
+DRIBBLING = 0.2
+"""The share of connections whose pieces are of all these sizes. The others' are at least a segment's, or most of a run
+would be spent on single bytes."""
+
 Arrived = Callable[[str, bytes], None]
 """Called with `host:port` and the bytes that a server reads."""
 
@@ -35,6 +39,7 @@ class Pipe:
     """One direction of a connection. A piece is its time of arrival and its bytes; empty bytes are the end."""
 
     _random: Random
+    _piece_bytes: tuple[int, ...] = PIECE_BYTES
     _under_way: deque[tuple[float, bytes]] = field(factory=deque)
     _bytes: int = 0
     _last_at: float = 0.0
@@ -52,7 +57,7 @@ class Pipe:
             if room <= 0:
                 await self._changed.park()
                 continue
-            size = min(room, self._random.choice(PIECE_BYTES))
+            size = min(room, self._random.choice(self._piece_bytes))
             piece, rest = rest[:size], rest[size:]
             self._put(piece)
         self._check_sender()
@@ -240,7 +245,8 @@ class Network:
         here = ("127.0.0.1", next(iter(self._ports)))
         if there not in self._listeners:
             raise OSError(f"nobody listens at {host}:{port}")
-        to_server, to_client = Pipe(self._random), Pipe(self._random)
+        sizes = PIECE_BYTES if self._random.random() < DRIBBLING else PIECE_BYTES[2:]
+        to_server, to_client = Pipe(self._random, sizes), Pipe(self._random, sizes)
         name = f"{host}:{port}"
         accepted = MemoryStream(to_client, to_server, there, here, lambda data: self._arrived(name, data))
         self._listeners[there].queue(accepted)

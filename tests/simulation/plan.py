@@ -13,10 +13,10 @@ from random import Random
 
 from attrs import frozen
 
-FAULTS_END_S = 90.0
+FAULTS_END_S = 80.0
 """When the last fault ends, in virtual seconds. People act before `PEOPLE_END_S`."""
 
-PEOPLE_END_S = 60.0
+PEOPLE_END_S = 30.0
 CHATS = {"mybot": (-1001, -1002), "holdbot": (-1003,)}
 """The destinations and their warm-up chats. `holdbot` holds what is unknown, `mybot` sends it again."""
 
@@ -282,5 +282,4 @@ def _fault(chance: Random, kind: FaultKind, hosts: int, clients: int, objects: i
             amount = chance.randrange(40)
         case _:
             pass
-    # A state that lasts ends before the faults do.
-    return Fault(kind, min(at_s, FAULTS_END_S - amount) if amount < FAULTS_END_S else at_s, of, amount)
+    return Fault(kind, at_s, of, amount)

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import frozen
@@ -119,11 +118,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     options = parser.parse_args()
     names = options.bugs or list(BUGS)
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(names, pool.map(lambda name: find(name, options.seeds), names), strict=True))
-    for name, printed in found.items():
-        print(f"{name}: {'NOT FOUND' if printed is None else _first_failure(printed)}")
-    return 0 if all(found.values()) else 1
+    missed = 0
+    for name in names:
+        printed = find(name, options.seeds)
+        print(f"{name}: {'NOT FOUND' if printed is None else _first_failure(printed)}", flush=True)
+        missed += printed is None
+    return 1 if missed else 0
 
 
 def _first_failure(printed: str) -> str:

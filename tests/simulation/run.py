@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import traceback
@@ -47,12 +48,15 @@ def simulate(plan: Plan) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="streamwarm-simulation-", dir=fast) as folder:
         clock = trio.testing.MockClock(autojump_threshold=0)
         whole = Whole(plan, Path(folder), clock)
+        gc.disable()  # what is collected when depends on all that ran before
         try:
             with deterministic_scheduling(plan.seed):
                 complaints = trio.run(_live, whole, clock=clock)
         except Exception as error:
             lines = "".join(traceback.format_exception(error))
             complaints = [f"the run broke off: {type(error).__name__}: {error}\n{lines}"]
+        finally:
+            gc.enable()
     return Outcome(plan, complaints, whole.trace, whole.faults.struck)
 
 
