@@ -20,6 +20,9 @@ from tests.simulation.shrink import shrink
 TAIL = 60
 """Lines of a failing seed's trace that are printed; 0 prints all."""
 
+LINE = 400
+"""Characters of a trace's line that are printed in a tail: some events hold whole statistics."""
+
 EVERY_KIND_WITHIN = 300
 """A run of at least so many seeds fails if a kind of fault has never struck: then something of the world is broken."""
 
@@ -38,6 +41,7 @@ def main() -> int:
         if outcome.complaints:
             failed.append(outcome.plan.seed)
             _print(outcome, options.tail)
+            sys.stdout.flush()
             if options.stop:
                 break
     print(f"{len(seeds)} seeds in {time.monotonic() - started:.0f} s; failed: {', '.join(failed) or 'none'}")
@@ -70,7 +74,7 @@ def _rules(outcome: Outcome) -> set[str]:
 def _print(outcome: Outcome, tail: int) -> None:
     plan = outcome.plan
     for traced in outcome.trace[-tail:]:
-        print(traced)
+        print(str(traced)[:LINE] if tail else traced)
     what = [*plan.jobs, *plan.actions, *plan.faults]
     print(f"seed {plan.seed}: {plan.hosts} hosts, {plan.clients} clients, {len(plan.jobs)} jobs")
     print(*(f"  {complaint}" for complaint in outcome.complaints), *(f"    {item}" for item in what), sep="\n")

@@ -36,6 +36,7 @@ class R2:
     breaches: list[str] = field(factory=list)
     replaced: set[str] = field(factory=set)
     _current: dict[str, int] = field(factory=dict)
+    _pairs: set[str] = field(factory=set)
 
     def content(self, key: str) -> bytes:
         return self.versions[key][self._current.get(key, 0)]
@@ -50,6 +51,8 @@ class R2:
     def mishap(self, request: Request) -> Mishap:
         key = self._key(request)
         if request.method != "GET" or key not in self.versions:
+            return FINE
+        if key in self.unsized and not self._is_asked_again(key):
             return FINE
         fault = self._faults.take(Sort.R2)
         if fault is None:
@@ -70,6 +73,11 @@ class R2:
             case _:
                 page = f"<html>{fault.of}: {escape(repr(request))}</html>".encode()
                 return Mishap(answer=lambda _: Answer(fault.of, [("Content-Type", "text/html")], page))
+
+    def _is_asked_again(self, key: str) -> bool:
+        """Whether this is the second of a pair: of an object without a length, the first answer's body is not read."""
+        self._pairs ^= {key}
+        return key not in self._pairs
 
     def answer(self, request: Request, body: bytes) -> Answer:
         del body

@@ -73,7 +73,7 @@ async def ending_of(whole: Whole, *, settled_in_time: bool) -> Callable[[], Endi
             replaced=whole.r2.replaced,
             digests={job.number: whole.digest_of(job) for job in whole.plan.jobs},
             people=whole.people,
-            breaches=[*whole.r2.breaches, *whole.telegram.breaches, *whole.ledger.breaches],
+            breaches=[*whole.r2.breaches, *whole.telegram.breaches, *whole.lease_breaches],
             left=_left(whole),
             written=_written(whole),
             secrets=[*TOKENS.values(), BEARER, KEY_ID, SECRET_KEY],

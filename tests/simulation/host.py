@@ -23,12 +23,13 @@ from streamwarm.service.machine import Machine
 from streamwarm.service.nursery import Shutdown, run_service
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.settings.schema import CacheSettings, Settings
-from streamwarm.watch.observations import Observation, Observer
+from streamwarm.watch.observations import AttemptStarted, Observation, Observer
 from tests.simulation.client_connection import ClientConnection, connected
 from tests.simulation.faults import Faults
+from tests.simulation.ledger import WatchedStore
 from tests.simulation.network import MemoryListener, MemoryStream, Network
 from tests.simulation.plan import FaultKind, Sort
-from tests.simulation.stores import Ledger, Stores, WatchedStore
+from tests.simulation.stores import Stores
 from tests.simulation.world import EPOCH
 
 DOWN_S = (0.2, 15.0)
@@ -97,7 +98,7 @@ class Host:
     stores: Stores
     network: Network
     faults: Faults
-    ledger: Ledger
+    breaches: list[str]
     folder: Path
     seed: str
     note: Callable[[str, str], None]
@@ -109,6 +110,7 @@ class Host:
     clock_offset_s: float = 0.0
     log: io.StringIO = field(factory=io.StringIO)
     lives: int = 0
+    _began: trio.Event = field(factory=trio.Event)
     nursery: trio.Nursery | None = None
     _life: Life | None = None
     _is_over: bool = False
@@ -190,7 +192,7 @@ class Host:
         self, life: Life, settings: Settings, machine: Machine, *, observe: Observer, **_: object
     ) -> AsyncIterator[Store]:
         async with self.stores.opened(life, machine, observe) as store:
-            self.store = watched = WatchedStore(store, self.ledger)
+            self.store = watched = WatchedStore(store, self.breaches)
             yield watched  # type: ignore[misc]
 
     def _machine(self, life: Life) -> Machine:
@@ -213,9 +215,17 @@ class Host:
         )
 
     def _observe(self, life: Life, log: Observer, observation: Observation) -> None:
-        if not life.is_dead:
-            self.note(f"host {self.index}", repr(observation))
-            log(observation)
+        if life.is_dead:
+            return
+        self.note(f"host {self.index}", repr(observation))
+        log(observation)
+        if isinstance(observation, AttemptStarted):
+            self._began.set()
+            self._began = trio.Event()
+
+    async def busy(self) -> None:
+        """Return once an attempt begins."""
+        await self._began.wait()
 
     def _cache_dir(self) -> Path:
         return self.folder / f"cache-{self.index}-{self.lives}"

@@ -10,6 +10,12 @@ from tests.simulation.whole import PEERS, TOKENS, Whole
 CALM_S = 5.0
 """How long after the last fault and the last action calm is declared, in seconds: what waits may still strike."""
 
+BUSY_WITHIN_S = 5.0
+"""How long a crash or a freeze waits for an attempt to begin, in seconds: an idle host has little to lose."""
+
+PASSES = 60
+"""Passes of the event loop in which an attempt is under way: a crash or a freeze comes at any of them."""
+
 
 async def have_faults(whole: Whole) -> None:
     """Let everything happen that the plan has, then end all of it and forbid the rest."""
@@ -27,11 +33,13 @@ async def have_faults(whole: Whole) -> None:
 async def _strike(whole: Whole, fault: Fault) -> None:
     await trio.sleep_until(fault.at_s)
     host = whole.hosts[fault.of % len(whole.hosts)]
-    if fault.kind is FaultKind.CRASH:
-        for _ in range(int(fault.amount)):
+    if fault.kind in {FaultKind.CRASH, FaultKind.FREEZE}:
+        with trio.move_on_after(BUSY_WITHIN_S):
+            await host.busy()
+        for _ in range(int(fault.at_s * 1e6) % PASSES):
             await trio.lowlevel.checkpoint()
-        if host.endpoints is None:
-            return
+    if fault.kind is FaultKind.CRASH and host.endpoints is None:
+        return
     whole.faults.strike(fault)
     match fault.kind:
         case FaultKind.CRASH:

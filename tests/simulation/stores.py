@@ -21,14 +21,13 @@ from streamwarm.backlog.group_commit import GroupCommit, Result
 from streamwarm.backlog.memory.shared import MemoryShared
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.rescuer import report_abandoned
-from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.sqlite.file import configure
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Claim, Holder
+from streamwarm.model import Holder
 from streamwarm.service.machine import Machine
 from streamwarm.watch.observations import Observer
 from tests.simulation.plan import FaultKind
@@ -58,59 +57,6 @@ class StoreHost(Protocol):
     def committed(self) -> FaultKind | None:
         """Called inside each commit: what happens to this one. If the host dies in it, it is dead on return."""
         ...
-
-
-@define(eq=False)
-class Ledger:
-    """Which lease of each job is the newest that anybody holds. `breaches`: settlements under older ones that the
-    store accepted, or the same one twice."""
-
-    breaches: list[str] = field(factory=list)
-    claims: int = 0
-    _superseded: set[str] = field(factory=set)
-    _newest: dict[str, str] = field(factory=dict)
-
-    def claimed(self, claims: Sequence[Claim]) -> None:
-        self.claims += len(claims)
-        for claim in claims:
-            self._supersede(claim.lease.job_id)
-            self._newest[claim.lease.job_id] = claim.lease.token
-
-    def are_void(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return [settlement.lease.token in self._superseded for settlement in settlements]
-
-    def settled(self, settlements: Sequence[Settlement], answers: Sequence[bool], were_void: Sequence[bool]) -> None:
-        for settlement, accepted, void in zip(settlements, answers, were_void, strict=True):
-            if accepted and void:
-                self.breaches.append(f"a settlement under a lost lease was accepted: {settlement!r}")
-            elif accepted:
-                self._superseded.add(settlement.lease.token)
-
-    def _supersede(self, job_id: str) -> None:
-        if job_id in self._newest:
-            self._superseded.add(self._newest[job_id])
-
-
-class WatchedStore:
-    """A store whose claims and settlements a ledger follows."""
-
-    def __init__(self, store: Store, ledger: Ledger) -> None:
-        self._store = store
-        self._ledger = ledger
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def claim(self, job_ids: Sequence[str], *, spares: Sequence[Sequence[str]] = ()) -> list[Claim]:
-        claims = await self._store.claim(job_ids, spares=spares)
-        self._ledger.claimed(claims)
-        return claims
-
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        were_void = self._ledger.are_void(settlements)  # before: what is superseded by now is void for certain
-        answers = await self._store.settle(settlements)
-        self._ledger.settled(settlements, answers, were_void)
-        return answers
 
 
 class Stores(Protocol):

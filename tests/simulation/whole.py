@@ -34,7 +34,7 @@ from tests.simulation.oracle import key_of
 from tests.simulation.people import Person
 from tests.simulation.plan import CHATS, Plan, PlannedJob
 from tests.simulation.serving import Served
-from tests.simulation.stores import Ledger, SharedStores, SqliteStores, Stores
+from tests.simulation.stores import SharedStores, SqliteStores, Stores
 from tests.simulation.telegram import Telegram
 from tests.simulation.world import EPOCH, Traced
 
@@ -55,7 +55,7 @@ class Whole:
     folder: Path
     clock: trio.testing.MockClock
     trace: list[Traced] = field(factory=list)
-    ledger: Ledger = field(factory=Ledger)
+    lease_breaches: list[str] = field(factory=list)
     unexpected: list[str] = field(factory=list)
     network: Network = field(init=False)
     faults: Faults = field(init=False)
@@ -98,7 +98,7 @@ class Whole:
             self.stores,
             self.network,
             self.faults,
-            self.ledger,
+            self.lease_breaches,
             self.folder,
             self.plan.seed,
             self.note,
