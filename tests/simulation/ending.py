@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
 
 import trio
 
@@ -20,6 +22,7 @@ answer, and than five back-offs and three windows of a chat's budget together.""
 
 LOOK_S = 1.0
 ALL = 10_000
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 async def come_to_rest(whole: Whole) -> bool:
@@ -92,9 +95,20 @@ def _left(whole: Whole) -> dict[str, int]:
     for name, served in whole.served.items():
         left[f"uploads to {name} under way"] = served.uploads
         left[f"connections to {name} open"] = len(served.open)
-    cached: list[Any] = [path for path in whole.folder.glob("cache-*/**/*") if path.is_file()]
-    left["files in the caches"] = len(cached)
+    left["files in the caches"] = sum(path.is_file() for path in whole.folder.glob("cache-*/**/*"))
+    left["files of the caches open"] = _open_files(whole.folder)
     return left
+
+
+def _open_files(folder: Path) -> int:
+    """How many files below it this process has open, deleted ones included. 0 where the system does not say."""
+    if not DESCRIPTORS.is_dir():
+        return 0
+    names = []
+    for descriptor in DESCRIPTORS.iterdir():
+        with suppress(OSError):  # the folder's own, for example
+            names.append(os.readlink(descriptor))
+    return sum(name.startswith(f"{folder}/cache-") for name in names)
 
 
 def _written(whole: Whole) -> dict[str, str]:
