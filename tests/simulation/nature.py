@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from tests.simulation.host import Host
 from tests.simulation.plan import FAULTS_END_S, Fault, FaultKind, Sort
 from tests.simulation.whole import PEERS, TOKENS, Whole
 
@@ -49,7 +50,7 @@ async def _strike(whole: Whole, fault: Fault) -> None:
             await trio.sleep(fault.amount)
             host.unfreeze()
         case FaultKind.CLOCK_STEP:
-            host.clock_offset_s += fault.amount
+            _set_clock(whole, host, host.clock_offset_s + fault.amount)
         case FaultKind.STORE_DOWN:
             host.store_is_down = True
             await trio.sleep(fault.amount)
@@ -91,6 +92,11 @@ async def _last(whole: Whole, fault: Fault) -> None:
             whole.network.unreachable.discard(peer)
 
 
+def _set_clock(whole: Whole, host: Host, offset_s: float) -> None:
+    whole.telegram.leaps.append((trio.current_time(), max(0.0, offset_s - host.clock_offset_s)))
+    host.clock_offset_s = offset_s
+
+
 def _end_all(whole: Whole) -> None:
     whole.faults.clear()
     whole.r2.is_down = whole.r2.is_rotated = False
@@ -99,5 +105,5 @@ def _end_all(whole: Whole) -> None:
     for host in whole.hosts:
         host.unfreeze()
         host.store_is_down = False
-        host.clock_offset_s = 0.0
+        _set_clock(whole, host, 0.0)
     whole.note("fault", "no more from here on")

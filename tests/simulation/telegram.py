@@ -48,6 +48,8 @@ class Telegram:
     messages: list[Message] = field(factory=list)
     refused: set[str] = field(factory=set)
     breaches: list[str] = field(factory=list)
+    leaps: list[tuple[float, float]] = field(factory=list)
+    """When a host's wall clock was set forward, and by how much: its budgets age by that (`SteadyClock`)."""
 
     def mishap(self, request: Request) -> Mishap:
         if not self._method(request).startswith("send"):
@@ -99,6 +101,7 @@ class Telegram:
 
     def _count(self, message: Message, most: int, window_s: float, counts: Callable[[Message], bool]) -> None:
         since_s = message.at_s - window_s + _TOLERANCE_S
+        since_s += sum(by_s for at_s, by_s in self.leaps if at_s >= since_s)
         taken = sum(other.at_s > since_s and counts(other) for other in self.messages)
         if taken > most:
             name = message.chat if window_s == CHAT_WINDOW_S else "a bot"
