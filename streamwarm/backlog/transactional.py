@@ -1,8 +1,6 @@
 """`Store` over transactions: each method is one operation, given to what runs transactions.
 
-Ids and lease tokens are drawn here, outside the transaction. So an operation is a function of its rows and the time
-it is given.
-"""
+Ids and lease tokens are drawn outside the transaction, so an operation is a function of its rows and the time."""
 
 from __future__ import annotations
 
