@@ -112,7 +112,7 @@ class Job:
 
     `seq` is the order of arrival. `attempt` counts the claims since the job was last pushed or retried by a user, but
     neither released ones nor attempts that were not the job's fault (`Retry.counts`). `possible_duplicate` is set if an
-    attempt's answer or worker was lost and the job was sent again.
+    attempt's answer or worker was lost and the job was sent again, or if the job was cancelled while an attempt ran.
     `first_failed_at` is when its present trouble began: the first failed attempt that counts since the job was pushed,
     a user retried it, or it had gone untried for an hour. Clients get neither that nor `barred`.
     """

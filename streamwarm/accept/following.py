@@ -6,7 +6,7 @@ it differently: a watch may change the websocket's at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import trio
 from attrs import define, field
@@ -18,11 +18,26 @@ from streamwarm.settle.feed import Feed
 MAX_EVENTS = 100
 """Events per read. It bounds the memory of a client that lags: about 50 kB."""
 
+MAX_REPLAYED = 1000
+"""Events per read of a replay that names many jobs: about half a megabyte."""
+
+_EVENT_BYTES = 512
+"""An event with its key and its result, as text."""
+
+EVENTS_BYTES = 64 * 1024
+"""Room that a follower takes for its next events before it knows how many there are. It counts as a long answer, so
+that followers who do not read delay no look-up."""
+
 PROGRESS_EVERY_S = 1.0
 """Seconds between two progress notifications of a job (contract, section 5)."""
 
 _STORE_RETRY_S = 1.0
 """Seconds between two reads of a store that is unavailable."""
+
+
+def events_bytes(count: int) -> int:
+    """The room that so many events take while they wait for a follower."""
+    return _EVENT_BYTES * count
 
 
 async def read_events(feed: Feed, cursor: int) -> list[Event]:
@@ -35,6 +50,20 @@ async def read_events(feed: Feed, cursor: int) -> list[Event]:
     except StoreUnavailable:
         await trio.sleep(_STORE_RETRY_S)
         return []
+
+
+async def read_replay(feed: Feed, job_ids: Collection[str], cursor: int, until: int) -> tuple[list[Event], bool]:
+    """The next events of these jobs after `cursor` and up to `until`, and whether they are the last ones.
+
+    The more jobs there are, the more a read costs, and the more events it returns.
+    """
+    limit = min(max(MAX_EVENTS, len(job_ids)), MAX_REPLAYED)
+    try:
+        events = await feed.of_jobs(job_ids, after=cursor, until=until, limit=limit)
+    except StoreUnavailable:
+        await trio.sleep(_STORE_RETRY_S)
+        return [], False
+    return events, len(events) < limit
 
 
 @define

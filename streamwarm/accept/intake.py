@@ -12,7 +12,8 @@ from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
-from streamwarm.accept.wire.views import attempts_view, job_view, page_view, record_view
+from streamwarm.accept.wire.sizes import PageBuilder
+from streamwarm.accept.wire.views import attempts_view, job_view, record_view
 from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable, UnreadableRow
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
@@ -120,9 +121,27 @@ class Intake:
             raise _no_job(job_id)
         return attempts_view(attempts)
 
+    async def states(self, job_ids: Sequence[str]) -> dict[str, State | None]:
+        """The state of each of these jobs, None if it does not exist. Empty if the store is unavailable."""
+        states: dict[str, State | None] = dict.fromkeys(job_ids)
+        try:
+            for start in range(0, len(job_ids), _JOBS_BETWEEN_CHECKPOINTS):
+                states |= await self._store.states(job_ids[start : start + _JOBS_BETWEEN_CHECKPOINTS])
+        except StoreUnavailable as error:
+            self._observe(StoreTrouble("accept.watch", str(error)))
+            return {}
+        return states
+
     async def list_jobs(self, request: ListJobs) -> JsonObject:
+        """A page of jobs. It has fewer than `limit` if they are many bytes; `next` leads on."""
         with self._store_guarded("list"):
-            return page_view(await self._store.list_jobs(request.which, limit=request.limit, after=request.after))
+            page = PageBuilder(request.limit)
+            after = request.after
+            while not page.is_full:
+                read = await self._store.list_jobs(request.which, limit=page.next_read(), after=after)
+                page.add(read.jobs, read.next)
+                after = read.next
+            return page.view()
 
     async def find(self, lookup: Lookup) -> JsonObject | None:
         """The warm record's view, or None if the media is cold."""

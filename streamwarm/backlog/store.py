@@ -237,6 +237,14 @@ class Store(SharedLimitsStore, UpkeepStore, Protocol):
         """Up to `limit` committed events with a higher `seq`, in order."""
         ...
 
+    async def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        """Up to `limit` events of these jobs with `after < seq <= until`, in order. Other jobs' events cost nothing."""
+        ...
+
+    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
+        """The states of those of these jobs that exist."""
+        ...
+
     async def last_seq(self) -> int:
         """The newest event's `seq`, 0 if there is none."""
         ...

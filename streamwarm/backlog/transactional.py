@@ -1,8 +1,6 @@
 """`Store` over transactions: each method is one operation, given to what runs transactions.
 
-Ids and lease tokens are drawn here, outside the transaction. So an operation is a function of its rows and the time
-it is given.
-"""
+Ids and lease tokens are drawn outside the transaction, so an operation is a function of its rows and the time."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
 from streamwarm.backlog.store import NO_KINDS, Action, Changed, Counts, Filter, Page, Pushed, Refused
 from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.fetch.source import CachedObject
-from streamwarm.model import Claim, Event, Job, Kind, Lease, MediaKey, NewJob, OddRow, QueuedJob, WarmRecord
+from streamwarm.model import Claim, Event, Job, Kind, Lease, MediaKey, NewJob, OddRow, QueuedJob, State, WarmRecord
 from streamwarm.priority import NEVER_PAUSED, PausedTimes
 
 T = TypeVar("T")
@@ -210,6 +208,15 @@ class TransactionalStore:
             await trio.lowlevel.checkpoint()
             return recent
         return await self._transactions.read(lambda tables, _: tables.jobs.events_after(seq, limit))
+
+    async def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        return await self._transactions.read(
+            lambda tables, _: tables.jobs.events_of(job_ids, after=after, until=until, limit=limit)
+        )
+
+    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
+        found = await self._transactions.read(lambda tables, _: tables.jobs.by_id(job_ids))
+        return {job_id: stored.job.state for job_id, stored in found.items()}
 
     async def last_seq(self) -> int:
         return await self._transactions.read(lambda tables, _: tables.jobs.last_event_seq())

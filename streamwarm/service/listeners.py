@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import frozen
 
+from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth, own_origins
 from streamwarm.accept.clients import Listener
 from streamwarm.accept.http.routes import HttpHooks, build_app
@@ -48,13 +49,16 @@ async def listening(tools: ListenerTools) -> AsyncIterator[Endpoints]:
     closing = trio.Event()
     async with trio.open_nursery() as listeners:
         # HTTP first: the websocket accepts browsers that come from HTTP's origin.
-        http = await listeners.start(_serve_http, tools, closing)
-        websocket = await listeners.start(_serve_websocket, tools, own_origins(http), closing)
+        answers = AnswerBudget()
+        http = await listeners.start(_serve_http, tools, answers, closing)
+        websocket = await listeners.start(_serve_websocket, tools, answers, own_origins(http), closing)
         yield Endpoints(websocket, http)
         closing.set()
 
 
-async def _serve_http(tools: ListenerTools, closing: trio.Event, task_status: trio.TaskStatus[str]) -> None:
+async def _serve_http(
+    tools: ListenerTools, answers: AnswerBudget, closing: trio.Event, task_status: trio.TaskStatus[str]
+) -> None:
     address, auth = tools.settings.serve.http, tools.settings.auth
     hooks = HttpHooks(
         ready=tools.stats.why_not_ready,
@@ -63,7 +67,9 @@ async def _serve_http(tools: ListenerTools, closing: trio.Event, task_status: tr
         closing=closing,
         pages=load_pages(),
     )
-    app = build_app(tools.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=tools.observe)
+    app = build_app(
+        tools.intake, auth=Auth(auth.tokens, auth.origins), hooks=hooks, observe=tools.observe, answers=answers
+    )
     await serve_http(
         app,
         host=address.host,
@@ -76,7 +82,11 @@ async def _serve_http(tools: ListenerTools, closing: trio.Event, task_status: tr
 
 
 async def _serve_websocket(
-    tools: ListenerTools, own: tuple[str, ...], closing: trio.Event, task_status: trio.TaskStatus[str]
+    tools: ListenerTools,
+    answers: AnswerBudget,
+    own: tuple[str, ...],
+    closing: trio.Event,
+    task_status: trio.TaskStatus[str],
 ) -> None:
     address, auth = tools.settings.serve.listen, tools.settings.auth
     await serve_websocket(
@@ -87,6 +97,7 @@ async def _serve_websocket(
         auth=Auth(auth.tokens, (*auth.origins, *own)),
         observe=tools.observe,
         shutdown=closing,
+        answers=answers,
         task_status=task_status,
     )
 

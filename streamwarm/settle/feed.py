@@ -7,7 +7,7 @@ it when they need it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from streamwarm.model import Event, Progress
@@ -31,6 +31,10 @@ class Feed(Protocol):
 
     async def after(self, seq: int, *, limit: int = 1000) -> list[Event]:
         """Returns up to `limit` events with a higher `seq`, in order and without gaps; none if there are none yet."""
+        ...
+
+    async def of_jobs(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        """Returns up to `limit` events of these jobs with `after < seq <= until`, in order, by an index."""
         ...
 
     async def wait(self, seq: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import trio
 from attrs import define, field
@@ -61,6 +61,9 @@ class Publisher:
         if self._recent and self._recent[0].seq <= seq + 1:
             return _slice(self._recent, seq, limit)
         return await self.store.events_after(seq, limit=limit)
+
+    async def of_jobs(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        return await self.store.events_of(job_ids, after=after, until=until, limit=limit)
 
     async def wait(self, seq: int) -> None:
         while self._last_seq <= seq:

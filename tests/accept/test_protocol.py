@@ -7,14 +7,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from streamwarm.accept.wire.json_text import json_text
 from streamwarm.accept.wire.jsonrpc import (
     NO_REPLY,
     Call,
     InvalidRequest,
     Message,
+    ReplyArray,
     RpcError,
     decode,
-    encode_replies,
     error_reply,
     result_reply,
 )
@@ -37,8 +38,11 @@ def answer(text: str) -> Any:
         for item in message.items
         if item.id is not NO_REPLY
     ]
-    reply = encode_replies(message, replies)
-    return None if reply is None else json.loads(reply)
+    if not message.is_batch:
+        return replies[0] if replies else None
+    array = ReplyArray()
+    text = "".join(array.add(json_text(reply)) for reply in replies) + array.end()
+    return json.loads(text) if text else None
 
 
 def code_and_id(reply: Any) -> tuple[int, Any]:

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from streamwarm.backlog.settlement import Failed, Retry
-from streamwarm.backlog.store import Store
+from streamwarm.backlog.store import Action, Store
 from streamwarm.fetch.source import CachedObject
 from streamwarm.model import Kind, NewJob, QueuedJob, State
 from streamwarm.priority import PausedTime, PausedTimes, score
@@ -145,6 +145,32 @@ async def test_a_client_follows_its_own_jobs_from_where_it_left(store: Store) ->
     mine = [event for event in await store.events_after(1, limit=100) if event.id in {"job-1", "job-3"}]
     assert [(event.seq, event.id) for event in mine] == [(3, "job-3"), (4, "job-3"), (5, "job-1")]
     assert [event.seq for event in await store.events_after(2, limit=2)] == [3, 4]
+
+
+async def test_a_client_that_comes_back_reads_its_own_jobs_events_alone(store: Store) -> None:
+    await store.push([photo(f"{number}.jpg") for number in range(1, 31)])
+    await store.claim(["job-30", "job-2", "job-7"])
+    await store.cancel("job-2")
+    everything = await store.events_after(0, limit=1000)
+    for ids in ({"job-2"}, {"job-30", "job-2", "job-9"}, {f"job-{number}" for number in range(1, 31)}, {"none"}, set()):
+        for after, until, limit in ((0, 1000, 1000), (2, 32, 1000), (7, 7, 9), (0, 1000, 1), (5, 33, 3), (33, 99, 2)):
+            wanted = [one for one in everything if one.id in ids and after < one.seq <= until][:limit]
+            assert await store.events_of(ids, after=after, until=until, limit=limit) == wanted
+
+
+async def test_the_states_of_jobs_are_those_of_the_jobs_that_exist(store: Store) -> None:
+    await store.push([photo("1.jpg"), photo("2.jpg"), photo("3.jpg")])
+    await store.cancel("job-2")
+    assert await store.states(["job-1", "job-2", "nothing"]) == {"job-1": State.QUEUED, "job-2": State.CANCELLED}
+    assert await store.states([]) == {}
+
+
+async def test_a_forgotten_job_has_no_events_left(store: Store) -> None:
+    await store.push([photo("1.jpg")])
+    await store.cancel("job-1")
+    await store.change_each(Action.FORGET, ["job-1"])
+    assert await store.events_of({"job-1"}, after=0, until=99, limit=9) == []
+    assert await store.states(["job-1"]) == {}
 
 
 async def test_who_waits_for_an_event_is_woken_by_it(store: Store) -> None:

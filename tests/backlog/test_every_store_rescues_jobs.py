@@ -109,3 +109,12 @@ async def test_a_held_job_waits_for_a_person_and_its_resend_is_marked(store: Sto
     job = await store.retry(claim.job.id)
     assert job is not None
     assert (job.state, job.possible_duplicate) == (State.QUEUED, True)
+
+
+async def test_a_job_that_was_cancelled_while_it_ran_is_marked_when_it_is_sent_again(store: Store) -> None:
+    running, queued = await start(store, photo()), await push_one(store, photo("b.jpg"))
+    assert isinstance(queued, Pushed)
+    for job_id in (running.job.id, queued.id):
+        await store.cancel(job_id)
+    retried = [await store.retry(job_id) for job_id in (running.job.id, queued.id)]
+    assert [job.possible_duplicate for job in retried if job is not None] == [True, False]

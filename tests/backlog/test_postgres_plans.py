@@ -31,6 +31,7 @@ SMALL_TABLES = {
     "wrong_counters",
 }
 SORTED_RESULTS = {
+    "event_seqs_of_jobs",
     "newest_jobs_in_places",
     "queued_in_bands",
 }
@@ -116,6 +117,7 @@ def test_no_query_scans_or_sorts_a_table_that_grows_in_postgres(planned: str, na
         ("lock_ended_jobs", "ix_jobs_ended"),
         ("newest_jobs_in_places", "ix_jobs_list"),
         ("delete_events_of_jobs", "ix_events_job"),
+        ("event_seqs_of_jobs", "ix_events_job"),
         ("update_jobs", "jobs_pkey"),
     ],
 )

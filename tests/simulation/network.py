@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random
-from typing import Any
 
-import httpx
 import trio
 from attrs import define, field, frozen
+
+from tests.simulation.client_connection import ClientConnection, connected
 
 MOST_UNDER_WAY_BYTES = 64 * 1024
 """What a sender may be ahead of the receiver, as by a socket's buffers."""
@@ -25,6 +25,10 @@ LATENCY_S = (0.001, 0.02)
 
 PIECE_BYTES = (1, 100, 1_460, 16_384, 65_536)
 """Sizes of which one is drawn for each piece: a reader must put up with any."""
+
+DRIBBLING = 0.2
+"""The share of connections whose pieces are of all these sizes. The others' are at least a segment's, or most of a run
+would be spent on single bytes."""
 
 Arrived = Callable[[str, bytes], None]
 """Called with `host:port` and the bytes that a server reads."""
@@ -35,6 +39,7 @@ class Pipe:
     """One direction of a connection. A piece is its time of arrival and its bytes; empty bytes are the end."""
 
     _random: Random
+    _piece_bytes: tuple[int, ...] = PIECE_BYTES
     _under_way: deque[tuple[float, bytes]] = field(factory=deque)
     _bytes: int = 0
     _last_at: float = 0.0
@@ -52,7 +57,7 @@ class Pipe:
             if room <= 0:
                 await self._changed.park()
                 continue
-            size = min(room, self._random.choice(PIECE_BYTES))
+            size = min(room, self._random.choice(self._piece_bytes))
             piece, rest = rest[:size], rest[size:]
             self._put(piece)
         self._check_sender()
@@ -134,12 +139,16 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     own: tuple[str, int]
     peer: tuple[str, int]
     _arrived: Callable[[bytes], None] = lambda _: None
+    gate: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    """Awaited before anything is sent or received: a host that stands still lets nothing pass."""
+    is_closed: bool = False
     socket: MemorySocket = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.socket = MemorySocket(self.own, self.peer, self.close)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.gate()
         await self._outgoing.send(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -151,6 +160,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         data = await self._incoming.receive(MOST_UNDER_WAY_BYTES if max_bytes is None else max_bytes)
+        await self.gate()
         self._arrived(data)
         return data
 
@@ -159,6 +169,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         return self._incoming.has_arrived
 
     def close(self) -> None:
+        self.is_closed = True
         self._outgoing.end()
         self._incoming.stop_receiving()
 
@@ -174,13 +185,16 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
     _backlog: tuple[trio.MemorySendChannel[MemoryStream], trio.MemoryReceiveChannel[MemoryStream]] = field(
         factory=lambda: trio.open_memory_channel[MemoryStream](128)
     )
+    accepted: Callable[[MemoryStream], None] = lambda _: None
 
     @property
     def socket(self) -> MemorySocket:
         return MemorySocket(self.own, ("", 0))
 
     async def accept(self) -> MemoryStream:
-        return await self._backlog[1].receive()
+        stream = await self._backlog[1].receive()
+        self.accepted(stream)
+        return stream
 
     def queue(self, stream: MemoryStream) -> None:
         """Raises `trio.WouldBlock` if too many wait."""
@@ -200,6 +214,8 @@ class Network:
     names: dict[str, str]
     _arrived: Arrived
     _listeners: dict[tuple[str, int], MemoryListener] = field(factory=dict)
+    unreachable: set[str] = field(factory=set)
+    """Names of hosts that take no new connection."""
     _ports: Iterable[int] = field(factory=lambda: itertools.count(40_000))
 
     async def resolve(self, host: str, port: int) -> list[str]:
@@ -224,65 +240,18 @@ class Network:
         """Connect. Raises `OSError` if nobody listens there."""
         await trio.sleep(self._random.uniform(*LATENCY_S))
         there = (self.names.get(host, host), port)
+        if host in self.unreachable:
+            raise OSError(f"no route to {host}")
         here = ("127.0.0.1", next(iter(self._ports)))
         if there not in self._listeners:
             raise OSError(f"nobody listens at {host}:{port}")
-        to_server, to_client = Pipe(self._random), Pipe(self._random)
+        sizes = PIECE_BYTES if self._random.random() < DRIBBLING else PIECE_BYTES[2:]
+        to_server, to_client = Pipe(self._random, sizes), Pipe(self._random, sizes)
         name = f"{host}:{port}"
         accepted = MemoryStream(to_client, to_server, there, here, lambda data: self._arrived(name, data))
         self._listeners[there].queue(accepted)
         return MemoryStream(to_server, to_client, here, there)
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        *_: object,
-    ) -> ClientConnection:
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None) -> ClientConnection:  # noqa: ASYNC109
         """As the HTTP client asks for it. Raises `ConnectError`, `ConnectTimeout`."""
-        try:
-            with trio.fail_after(_or_forever(timeout)):
-                return ClientConnection(await self.open_stream(host, port))
-        except trio.TooSlowError:
-            raise httpx.ConnectTimeout(f"no connection to {host}:{port}") from None
-        except OSError as error:
-            raise httpx.ConnectError(str(error)) from error
-
-
-@define(eq=False)
-class ClientConnection:
-    """A connection as the HTTP client uses it."""
-
-    _stream: MemoryStream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        try:
-            with trio.fail_after(_or_forever(timeout)):
-                return await self._stream.receive_some(max_bytes)
-        except trio.TooSlowError:
-            raise httpx.ReadTimeout(f"nothing came for {timeout} s") from None
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpx.ReadError(str(error)) from error
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        try:
-            with trio.fail_after(_or_forever(timeout)):
-                await self._stream.send_all(buffer)
-        except trio.TooSlowError:
-            raise httpx.WriteTimeout(f"nothing was taken for {timeout} s") from None
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpx.WriteError(str(error)) from error
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(self, *_: object) -> ClientConnection:
-        raise httpx.ConnectError("the simulated network has no TLS")
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.is_readable if info == "is_readable" else None
-
-
-def _or_forever(seconds: float | None) -> float:
-    return float("inf") if seconds is None else seconds
+        return await connected(self.open_stream, host, port, timeout)

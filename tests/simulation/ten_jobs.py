@@ -64,4 +64,4 @@ async def _push_ten(
 
 if __name__ == "__main__":
     for line in run(sys.argv[1], sys.argv[2]).trace:
-        print(line)  # noqa: T201
+        print(line)

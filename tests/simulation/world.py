@@ -33,7 +33,7 @@ from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, CacheSettings, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.settings.secret import SecretStr
 from streamwarm.watch.observations import Observation
-from tests.simulation.bucket import MemoryBucket
+from tests.simulation.memory_bucket import MemoryBucket
 from tests.simulation.network import MemoryStream, Network
 from tests.worlds.http_sink import Connection, HttpSink
 from tests.worlds.scripted_bucket import NO_TLS

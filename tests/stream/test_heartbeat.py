@@ -26,6 +26,7 @@ from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.observations import LateResult, Observation
 from tests.worlds.failing_store import FailingStore, memory_store, now
+from tests.worlds.stream import unjudged
 
 LEASE_S = 30.0
 BODY_TIMEOUT_S = 60.0

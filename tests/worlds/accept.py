@@ -11,6 +11,7 @@ from typing import Any, Literal
 import trio
 from attrs import define, evolve, field
 
+from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.clients import open_listeners
 from streamwarm.accept.http.gate import HttpApp, RequestLimits
@@ -150,7 +151,7 @@ def quick(**changes: Any) -> WebsocketLimits:
 
 @asynccontextmanager
 async def open_websocket_service(
-    world: World, *, auth: Auth | None = None, limits: WebsocketLimits = QUICK
+    world: World, *, auth: Auth | None = None, limits: WebsocketLimits = QUICK, answers: AnswerBudget | None = None
 ) -> AsyncIterator[str]:
     async with trio.open_nursery() as nursery:
 
@@ -164,6 +165,7 @@ async def open_websocket_service(
                 observe=world.observe,
                 shutdown=world.shutdown,
                 limits=limits,
+                answers=answers,
                 task_status=task_status,
             )
 
@@ -177,6 +179,7 @@ def make_app(
     body_within_s: float = 30.0,
     requests: RequestLimits | None = None,
     max_followers: int = MAX_FOLLOWERS,
+    answers: AnswerBudget | None = None,
 ) -> HttpApp:
     async def ready() -> str | None:
         return world.not_ready[0] if world.not_ready else None
@@ -193,6 +196,7 @@ def make_app(
         limits=requests,
         body_within_s=body_within_s,
         max_followers=max_followers,
+        answers=answers,
     )
 
 
@@ -205,8 +209,9 @@ async def open_http_service(
     requests: RequestLimits | None = None,
     body_within_s: float = 30.0,
     max_followers: int = MAX_FOLLOWERS,
+    answers: AnswerBudget | None = None,
 ) -> AsyncIterator[str]:
-    app = make_app(world, auth or Auth(), body_within_s, requests, max_followers)
+    app = make_app(world, auth or Auth(), body_within_s, requests, max_followers, answers)
     async with trio.open_nursery() as nursery:
 
         async def serve(task_status: trio.TaskStatus[str]) -> None:

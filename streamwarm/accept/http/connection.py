@@ -17,6 +17,7 @@ import h11
 import trio
 from attrs import define, field
 
+from streamwarm.accept.answer_budget import AnswerUnreadError
 from streamwarm.accept.clients import ClientStream
 from streamwarm.accept.http.framing import Framing
 from streamwarm.accept.http.message import (
@@ -99,12 +100,17 @@ class HttpConnection:
         if head is None:
             return False
         request = self._request(head)
-        response = await self._app.answer(request)
-        await self._pause_before(response)
         try:
-            return await self._respond(response, is_head=request.method == "HEAD")
-        finally:
-            response.close()
+            async with request.until_sent:
+                response = await self._app.answer(request)
+                await self._pause_before(response)
+                try:
+                    return await self._respond(response, is_head=request.method == "HEAD")
+                finally:
+                    response.close()
+        except AnswerUnreadError as error:
+            raise ClientGoneError from error
+        return False  # never reached: an exit stack may swallow exceptions, as far as types can tell
 
     async def _pause_before(self, response: Response) -> None:
         if response.status in _REFUSED and not self._place.is_known:

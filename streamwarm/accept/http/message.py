@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from urllib.parse import parse_qsl
 
 from attrs import define, field, frozen
@@ -50,7 +51,8 @@ async def _no_body() -> bytes:
 
 @define(eq=False)
 class Request:
-    """One request. `target` is as it was sent, still percent-encoded; `path` and `query` are its parts.
+    """One request. `target` is as it was sent, still percent-encoded; `path` and `query` are its parts. What is entered
+    on `until_sent` is left once the response was written or cannot be.
 
     `client` is the client's address, `server` the address and port that it connected to. `next_piece` returns more of
     the body, and `b""` at its end; it raises `BadBodyError` and `ClientGoneError`. `admit` marks the connection as one
@@ -64,6 +66,7 @@ class Request:
     server: tuple[str, int] = ("127.0.0.1", 0)
     next_piece: Callable[[], Awaitable[bytes]] = _no_body
     admit: Callable[[], bool] = lambda: True
+    until_sent: AsyncExitStack = field(factory=AsyncExitStack)
     path: str = field(init=False)
     query: str = field(init=False)
     path_params: Mapping[str, str] = field(factory=dict, init=False)

@@ -14,8 +14,10 @@ from urllib.parse import unquote_to_bytes
 import trio
 from attrs import frozen
 
+from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
+from streamwarm.accept.http.answers import counted
 from streamwarm.accept.http.body import read_object, read_optional_object
 from streamwarm.accept.http.gate import Handler, HttpApp, RequestLimits
 from streamwarm.accept.http.message import Request, Response, Text
@@ -67,24 +69,38 @@ def build_app(
     hooks: HttpHooks,
     observe: Observer,
     limits: RequestLimits | None = None,
+    answers: AnswerBudget | None = None,
     body_within_s: float = 30.0,
     max_followers: int = MAX_FOLLOWERS,
 ) -> HttpApp:
     """What answers requests. A request's body must arrive within `body_within_s` seconds.
 
-    At most `max_followers` clients may follow events at a time.
+    At most `max_followers` clients may follow events at a time. `answers` bounds what is answered; the websocket shares
+    it.
     """
-    api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers))
-    routes = [Route(path, handlers) for path, handlers in api.handlers().items()]
+    answers = answers or AnswerBudget()
+    api = _Api(intake, hooks, body_within_s, trio.CapacityLimiter(max_followers), answers)
+    routes = [
+        Route(path, {method: counted(path, handler, answers) for method, handler in handlers.items()})
+        for path, handlers in api.handlers().items()
+    ]
     return HttpApp(routes, auth, hooks.pages.sign_in, observe, limits)
 
 
 class _Api:
-    def __init__(self, intake: Intake, hooks: HttpHooks, body_within_s: float, followers: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        hooks: HttpHooks,
+        body_within_s: float,
+        followers: trio.CapacityLimiter,
+        answers: AnswerBudget,
+    ) -> None:
         self._intake = intake
         self._hooks = hooks
         self._body_within_s = body_within_s
         self._followers = followers
+        self._answers = answers
         self._openapi = Json(openapi_document())
 
     async def dashboard(self, _: Request) -> Response:
@@ -138,14 +154,16 @@ class _Api:
     async def events(self, request: Request) -> Response:
         """The websocket's notifications of all jobs, as server-sent events."""
         cursor = await self._hooks.feed.cursor(last_event_id(request.headers, dict(request.query_params)))
-        return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers)
+        return EventStream(self._hooks.feed, cursor, self._hooks.closing, self._followers, self._answers)
 
     async def push(self, request: Request) -> Response:
         """The websocket's `push`. `watch` is accepted and ignored, because no event can follow here."""
         return Json(await self._intake.push(parse_push(await read_object(request, self._body_within_s)).jobs))
 
     async def list_jobs(self, request: Request) -> Response:
-        return Json(await self._intake.list_jobs(_list_params(request)))
+        params = _list_params(request)
+        async with self._answers.making_page():
+            return Json(await self._intake.list_jobs(params))
 
     async def get(self, request: Request) -> Response:
         return await self.job(_job_id(request), request)

@@ -8,14 +8,17 @@ client that does not read costs one batch of events until `ClientStream` aborts 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import trio
 
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
+from streamwarm.accept.answer_budget import AnswerBudget
+from streamwarm.accept.following import EVENTS_BYTES, PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.http.message import Headers, Send, StreamedResponse
 from streamwarm.accept.http.problems import HttpError
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.json_text import MAX_INTEGER, json_text
+from streamwarm.accept.wire.refusals import CallRefusedError
 from streamwarm.accept.wire.views import event_view, progress_view
 from streamwarm.model import Event, Progress
 from streamwarm.settle.feed import Feed
@@ -65,7 +68,14 @@ class EventStream(StreamedResponse):
     It takes one token of `followers` and gives it back when it is closed. Raises `HttpError` if there is none.
     """
 
-    def __init__(self, feed: Feed, cursor: int, closing: trio.Event, followers: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        cursor: int,
+        closing: trio.Event,
+        followers: trio.CapacityLimiter,
+        answers: AnswerBudget | None = None,
+    ) -> None:
         # x-accel-buffering is nginx's header: without it, a proxy that buffers answers would delay events.
         kept = {"cache-control": "no-store", "x-accel-buffering": "no"}
         super().__init__(headers={"content-type": "text/event-stream; charset=utf-8", **kept})
@@ -73,6 +83,7 @@ class EventStream(StreamedResponse):
         self._cursor = cursor
         self._closing = closing
         self._followers = followers
+        self._answers = answers or AnswerBudget()
         try:
             followers.acquire_on_behalf_of_nowait(self)
         except trio.WouldBlock:
@@ -93,18 +104,21 @@ class EventStream(StreamedResponse):
         while True:
             with trio.move_on_after(PROGRESS_EVERY_S):
                 await self._feed.wait(self._cursor)
-            events = await read_events(self._feed, self._cursor)
-            text = "".join(map(event_message, events))
-            if trio.current_time() - sampled_at >= PROGRESS_EVERY_S:
-                text += "".join(map(progress_message, progress_changes.unsent(lambda _: True)))
-                sampled_at = trio.current_time()
-            if not text and trio.current_time() - written_at >= KEEP_ALIVE_S:
-                text = ": keep-alive\n\n"
-            if text:
-                await _write(send, text)
-                written_at = trio.current_time()
-            if events:
-                self._cursor = events[-1].seq
+            with suppress(CallRefusedError):  # there was no room in time: nothing is lost, because the cursor stays
+                async with self._answers.room(EVENTS_BYTES) as room:
+                    events = await read_events(self._feed, self._cursor)
+                    text = "".join(map(event_message, events))
+                    if trio.current_time() - sampled_at >= PROGRESS_EVERY_S:
+                        text += "".join(map(progress_message, progress_changes.unsent(lambda _: True)))
+                        sampled_at = trio.current_time()
+                    if not text and trio.current_time() - written_at >= KEEP_ALIVE_S:
+                        text = ": keep-alive\n\n"
+                    room.keep(len(text))
+                    if text:
+                        await _write(send, text)
+                        written_at = trio.current_time()
+                    if events:
+                        self._cursor = events[-1].seq
 
 
 async def _write(send: Send, text: str) -> None:

@@ -1,9 +1,7 @@
 """The websocket server: which clients are let in, how many, and how they are closed. `session.py` talks to them.
 
-Of trio-websocket it uses only `wrap_server_stream`, one task per connection, inside the guard of `clients.py`. Two of
-its quirks show here. After a malformed handshake `wrap_server_stream` waits for a request that never comes, so it is
-raced against the end of the stream and a deadline. And `aclose` needs the connection's reader task, so connections are
-closed before anything is cancelled.
+Each connection (`connection.py`) runs in a task of its own, inside the guard of `clients.py`. A connection's `aclose`
+needs its reader task, so connections are closed before anything is cancelled.
 """
 
 from __future__ import annotations
@@ -12,12 +10,14 @@ from collections.abc import Sequence
 
 import trio
 from attrs import field, frozen
-from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
+from trio_websocket import ConnectionClosed, WebSocketRequest
 
 from streamwarm.accept.allowance import Allowance
+from streamwarm.accept.answer_budget import AnswerBudget
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.clients import ClientServer, ClientStream, Listener, bracketed
 from streamwarm.accept.intake import Intake
+from streamwarm.accept.websocket.connection import WebsocketConnection
 from streamwarm.accept.websocket.session import Heartbeat, Session
 from streamwarm.accept.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from streamwarm.settle.feed import Feed
@@ -28,9 +28,6 @@ from streamwarm.watch.observations import (
     Observer,
     UnexpectedError,
 )
-
-_MESSAGES_WAITING = 1
-"""Messages read while one is answered. If a client sends faster, TCP flow control slows it down."""
 
 
 @frozen
@@ -62,15 +59,17 @@ async def serve_websocket(
     observe: Observer,
     shutdown: trio.Event,
     limits: WebsocketLimits | None = None,
+    answers: AnswerBudget | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown`, then close every connection with 1001. Reports its `ws://HOST:PORT/` to `task_status`.
 
-    `listeners` are those of `host`; they are closed at the end.
+    `listeners` are those of `host`; they are closed at the end. `answers` bounds what is answered; HTTP shares it.
     """
     limits = limits or WebsocketLimits()
     bound = listeners[0].socket.getsockname()[1]
-    acceptor = _Acceptor(intake, feed, auth=auth, observe=observe, limits=limits)
+    answers = answers or AnswerBudget()
+    acceptor = _Acceptor(intake, feed, auth=auth, observe=observe, limits=limits, answers=answers)
     clients = ClientServer(
         handle=acceptor.receive,
         report=acceptor.report,
@@ -92,27 +91,45 @@ class _Rejection:
 class _Acceptor:
     """Checks each handshake, and runs a `Session` for every client that is let in."""
 
-    def __init__(self, intake: Intake, feed: Feed, *, auth: Auth, observe: Observer, limits: WebsocketLimits) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        feed: Feed,
+        *,
+        auth: Auth,
+        observe: Observer,
+        limits: WebsocketLimits,
+        answers: AnswerBudget,
+    ) -> None:
         self._intake = intake
         self._feed = feed
         self._auth = auth
         self._observe = observe
         self._limits = limits
+        self._answers = answers
         self._handshakes: dict[trio.CancelScope, ClientStream] = {}
-        self._clients: dict[ClientStream, WebSocketConnection] = {}
+        self._clients: dict[ClientStream, WebsocketConnection] = {}
 
     async def receive(self, stream: ClientStream) -> None:
         """Handle one connection, from its first byte to its last."""
-        async with trio.open_nursery() as nursery:
-            request = await self._handshake(stream, nursery)
-            if request is not None:
-                rejection = self._rejection(request)
-                if rejection is None:
-                    await self._run_session(request, stream)
-                else:
-                    stream.fault = rejection.reason
-                    await _reject(request, rejection)
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                connection = WebsocketConnection(stream, max_message_bytes=MAX_MESSAGE_BYTES)
+                request = await self._handshake(stream, connection, nursery)
+                if request is not None:
+                    await self._answer(request, stream, connection)
+                nursery.cancel_scope.cancel()
+        except* ConnectionClosed:
+            stream.fault = stream.fault or "the connection broke"
+
+    async def _answer(self, request: WebSocketRequest, stream: ClientStream, connection: WebsocketConnection) -> None:
+        rejection = self._rejection(request)
+        if rejection is None:
+            await self._run_session(request, stream, connection)
+        else:
+            stream.fault = rejection.reason
+            headers = [*rejection.headers, (b"Content-Type", b"text/plain; charset=utf-8")]
+            await request.reject(rejection.status, extra_headers=headers, body=rejection.reason.encode())
 
     async def close_clients(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -127,21 +144,16 @@ class _Acceptor:
         elif stream.fault is not None:
             self._observe(ConnectionRefused(stream.fault))
 
-    async def _handshake(self, stream: ClientStream, nursery: trio.Nursery) -> WebSocketRequest | None:
-        """The client's upgrade request, or None if none came. The task that reads the connection runs in `nursery`."""
+    async def _handshake(
+        self, stream: ClientStream, connection: WebsocketConnection, nursery: trio.Nursery
+    ) -> WebSocketRequest | None:
+        """The client's upgrade request, or None if none came in time. The connection's reader runs in `nursery`."""
         request: WebSocketRequest | None = None
         with trio.move_on_after(self._limits.handshake_s) as scope:
             self._make_room_for(scope, stream)
+            nursery.start_soon(connection.read, scope)
             try:
-                async with trio.open_nursery() as race:
-                    race.start_soon(_cancel_at_end, stream, race.cancel_scope)
-                    request = await wrap_server_stream(
-                        nursery,
-                        stream,
-                        message_queue_size=_MESSAGES_WAITING,
-                        max_message_size=MAX_MESSAGE_BYTES,
-                    )
-                    race.cancel_scope.cancel()
+                request = await connection.receive_request()
             finally:
                 self._handshakes.pop(scope, None)
         if request is None:
@@ -168,9 +180,10 @@ class _Acceptor:
             return _Rejection(503, f"{self._limits.max_clients} clients are connected already; try again later")
         return None
 
-    async def _run_session(self, request: WebSocketRequest, stream: ClientStream) -> None:
-        offered = SUBPROTOCOL in request.proposed_subprotocols
-        connection = await request.accept(subprotocol=SUBPROTOCOL if offered else None)
+    async def _run_session(
+        self, request: WebSocketRequest, stream: ClientStream, connection: WebsocketConnection
+    ) -> None:
+        await request.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in request.proposed_subprotocols else None)
         self._clients[stream] = connection
         self._observe(ClientConnected())
         session = Session(
@@ -181,18 +194,9 @@ class _Acceptor:
             observe=self._observe,
             heartbeat=self._limits.heartbeat,
             allowance=Allowance(self._limits.requests_per_s, self._limits.requests_burst),
+            answers=self._answers,
         )
         await session.run()
-
-
-async def _cancel_at_end(stream: ClientStream, scope: trio.CancelScope) -> None:
-    await stream.ended.wait()
-    scope.cancel()
-
-
-async def _reject(request: WebSocketRequest, rejection: _Rejection) -> None:
-    headers = [*rejection.headers, (b"Content-Type", b"text/plain; charset=utf-8")]
-    await request.reject(rejection.status, extra_headers=headers, body=rejection.reason.encode())
 
 
 def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

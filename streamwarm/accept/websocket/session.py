@@ -1,42 +1,48 @@
 """One websocket client's session: it answers requests in order, and sends the events of the jobs the client watches.
 
 The tasks share the connection: one answers requests, one follows events, one samples progress, one pings, and one
-announces a drain. (Another one, trio-websocket's, reads frames and answers pings.) None has a queue. Each holds at most
-one message, and the follower has a cursor, so a slow client delays only itself and costs no memory.
+announces a drain; the connection's own task reads frames and answers pings. None has a queue. Each holds at most one
+message, and the follower has a cursor, so a slow client delays only itself and costs no memory.
 
 A lock, `_turn`, lets either the answering or the following task send. That makes `push` with `watch` exact. While the
 push is answered, the follower's cursor does not move, so it skips no event of a job whose id is not known yet. And no
 event is sent before the reply that names its job.
+
+What is answered takes room of the process's `AnswerBudget` until it is sent. A batch is answered piece by piece: its
+next request is executed when the client has taken the last reply.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+
 import trio
 from attrs import frozen
-from trio_websocket import ConnectionClosed, WebSocketConnection
+from trio_websocket import ConnectionClosed
 
 from streamwarm.accept.allowance import Allowance
+from streamwarm.accept.answer_budget import AnswerBudget, AnswerUnreadError
 from streamwarm.accept.clients import ClientStream
-from streamwarm.accept.following import PROGRESS_EVERY_S, ProgressChanges, read_events
 from streamwarm.accept.intake import Intake
-from streamwarm.accept.websocket.watching import Watching
+from streamwarm.accept.websocket.connection import WebsocketConnection
+from streamwarm.accept.websocket.follower import Follower, TooManyWatchedError
 from streamwarm.accept.wire.fields import FieldError
+from streamwarm.accept.wire.json_text import json_text
 from streamwarm.accept.wire.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
-    MAX_MESSAGE_BYTES,
     NO_REPLY,
     Call,
     InvalidRequest,
     Message,
+    ReplyArray,
     RpcError,
     decode,
     draining_text,
-    encode_replies,
     error_reply,
-    event_text,
-    progress_text,
     result_reply,
 )
 from streamwarm.accept.wire.refusals import CallRefusedError, too_often
@@ -56,8 +62,9 @@ from streamwarm.accept.wire.requests import (
     UnwatchJobs,
     WatchJobs,
 )
+from streamwarm.accept.wire.sizes import answer_bytes
 from streamwarm.accept.wire.table import MAX_WATCHED
-from streamwarm.model import Event, JsonObject, State
+from streamwarm.model import JsonObject
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.observations import Observer, UnexpectedError
 
@@ -71,16 +78,12 @@ class Heartbeat:
     pong_within_s: float = 20.0
 
 
-class _TooManyWatchedError(Exception):
-    pass
-
-
 class Session:
     """One client's session. `run` returns when the connection has ended, for whatever reason."""
 
     def __init__(
         self,
-        connection: WebSocketConnection,
+        connection: WebsocketConnection,
         stream: ClientStream,
         *,
         intake: Intake,
@@ -88,50 +91,77 @@ class Session:
         observe: Observer,
         heartbeat: Heartbeat,
         allowance: Allowance,
+        answers: AnswerBudget,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._intake = intake
-        self._feed = feed
         self._observe = observe
         self._heartbeat = heartbeat
         self._allowance = allowance
-        self._sending = trio.Lock()
+        self._answers = answers
+        self._turn = trio.Lock()
         self._is_answering = False
-        self._watching: Watching | None = None
-        self._has_watch = trio.Event()
-        self._idle = trio.CancelScope()
+        self._follower = Follower(
+            connection, stream, intake=intake, feed=feed, turn=self._turn, allowance=allowance, answers=answers
+        )
 
     async def run(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._follow_events)
-                nursery.start_soon(self._sample_progress)
+                nursery.start_soon(self._follower.follow_events)
+                nursery.start_soon(self._follower.sample_progress)
                 nursery.start_soon(self._ping)
                 nursery.start_soon(self._announce_drain)
                 await self._answer_requests()
         except* ConnectionClosed:
             pass  # every session ends so; any of the tasks may be the first to notice
+        except* AnswerUnreadError as unread:
+            self._stream.fault = str(unread.exceptions[0])
+            self._stream.abort()
 
     async def _answer_requests(self) -> None:
         while True:
-            text = await self._connection.get_message()
-            if isinstance(text, str) and _is_too_long(text):
-                await self._connection.aclose(1009, f"a message may have at most {MAX_MESSAGE_BYTES} bytes")
-            async with self._sending:
+            message = _decoded(await self._connection.get_message())
+            async with self._turn:
                 self._is_answering = True
-                await self._answer(decode(text) if isinstance(text, str) else _REFUSED_BINARY)
+                # Requests are dropped once executed: they may be large, and their replies unread for long.
+                items, is_batch = deque(message.items), message.is_batch
+                del message
+                if is_batch:
+                    await self._answer_batch(items)
+                else:
+                    await self._reply(items.popleft(), self._connection.send_message)
                 self._is_answering = False
 
-    async def _answer(self, message: Message) -> None:
-        replies = []
-        for item in message.items:
-            reply = await self._execute(item)
-            if item.id is not NO_REPLY:
-                replies.append(reply)
-        text = encode_replies(message, replies)
-        if text is not None:
-            await self._connection.send_message(text)
+    async def _answer_batch(self, items: deque[Call | InvalidRequest]) -> None:
+        array = ReplyArray()
+        async with self._connection.open_message() as answer:
+
+            async def add(reply: str) -> None:
+                await answer.write(array.add(reply))
+
+            while items:
+                await self._reply(items.popleft(), add)
+                await trio.lowlevel.checkpoint()  # a batch must not keep the others from the event loop
+            if end := array.end():
+                await answer.write(end)
+
+    async def _reply(self, item: Call | InvalidRequest, send: Callable[[str], Awaitable[None]]) -> None:
+        """Execute one request, and send its reply if it wants one."""
+        request_id, request = item.id, item.request if isinstance(item, Call) else None
+        try:
+            async with self._answers.room(answer_bytes(request)) as room:
+                async with self._answers.making_page() if isinstance(request, ListJobs) else nullcontext():
+                    reply = await self._execute(item)
+                    text = json_text(reply) if request_id is not NO_REPLY else ""
+                del item, request, reply
+                room.keep(len(text))
+                if text:
+                    await send(text)
+        except CallRefusedError as refusal:  # there was no room
+            if request_id is not NO_REPLY:
+                await send(json_text(error_reply(request_id, RpcError.of(refusal))))
 
     async def _execute(self, item: Call | InvalidRequest) -> JsonObject:
         wait_s = self._allowance.take(trio.current_time())
@@ -145,7 +175,7 @@ class Session:
             return error_reply(item.id, RpcError.of(refusal))
         except FieldError as error:
             return error_reply(item.id, RpcError(INVALID_PARAMS, str(error)))
-        except _TooManyWatchedError:
+        except TooManyWatchedError:
             message = f"one connection may watch at most {MAX_WATCHED} jobs by id; leave out ids to watch all jobs"
             return error_reply(item.id, RpcError(INVALID_PARAMS, message))
         except Exception as error:
@@ -155,7 +185,7 @@ class Session:
     async def _result(self, request: Request) -> JsonObject | None:
         match request:
             case PushJobs():
-                return await self._push(request)
+                return await self._follower.push(request)
             case GetJob() | GetAttempts() | FindRecord() | ListJobs():
                 return await self._look_up(request)
             case CancelJob(job_id):
@@ -167,9 +197,9 @@ class Session:
             case ChangeJobs():
                 return await self._intake.change_jobs(request)
             case WatchJobs(ids, since):
-                return await self._watch(ids, since)
+                return await self._follower.watch(ids, since)
             case UnwatchJobs():
-                self._set_watching(None)
+                self._follower.unwatch()
                 return {}
             case PauseSending():
                 return await self._intake.pause(request)
@@ -186,72 +216,6 @@ class Session:
             case FindRecord(lookup):
                 return await self._intake.find(lookup)
         return await self._intake.list_jobs(request)
-
-    async def _push(self, request: PushJobs) -> JsonObject:
-        if not request.watch:
-            return await self._intake.push(request.jobs)
-        self._check_room(len(request.jobs))
-        before = self._feed.last_seq
-        answer = await self._intake.push(request.jobs)
-        ids = (item["id"] for item in answer["accepted"] if item["state"] is not State.DONE)
-        self._set_watching(self._watched(before).with_ids(ids, before, replay=False))
-        return answer
-
-    async def _watch(self, ids: tuple[str, ...] | None, since: int | None) -> JsonObject:
-        self._check_room(len(ids or ()))
-        after = await self._feed.cursor(since)
-        watching, replay = self._watched(after), since is not None
-        if ids is None:
-            self._set_watching(watching.with_all(after, replay=replay))
-        else:
-            self._set_watching(watching.with_ids(ids, after, replay=replay))
-        return {"seq": after}
-
-    def _watched(self, cursor: int) -> Watching:
-        return self._watching or Watching(cursor, {})
-
-    def _check_room(self, more: int) -> None:
-        if more + len(self._watching.ids if self._watching else ()) > MAX_WATCHED:
-            raise _TooManyWatchedError
-
-    def _set_watching(self, watching: Watching | None) -> None:
-        self._watching = watching
-        self._idle.cancel()
-        if watching is None:
-            self._has_watch = trio.Event()
-        else:
-            self._has_watch.set()
-
-    async def _follow_events(self) -> None:
-        while True:
-            await self._has_watch.wait()
-            if (watching := self._watching) is None:
-                continue
-            with trio.CancelScope() as self._idle:  # a changed watch ends the wait
-                await self._feed.wait(watching.cursor)
-            if watching is self._watching:
-                await self._send_events(watching, await read_events(self._feed, watching.cursor))
-
-    async def _send_events(self, watching: Watching, events: list[Event]) -> None:
-        async with self._sending:
-            for event in events:
-                if watching is not self._watching:
-                    return
-                if watching.advance(event):
-                    await self._connection.send_message(event_text(event))
-
-    async def _sample_progress(self) -> None:
-        progress_changes = ProgressChanges(self._feed)
-        while True:
-            await self._has_watch.wait()
-            await trio.sleep(PROGRESS_EVERY_S)
-            if self._stream.is_sending:
-                continue
-            for progress in progress_changes.unsent(self._is_watched):
-                await self._connection.send_message(progress_text(progress))
-
-    def _is_watched(self, job_id: str) -> bool:
-        return self._watching is not None and self._watching.includes(job_id)
 
     async def _announce_drain(self) -> None:
         """Notify the client when the service drains, so that it can stop pushing before it is refused."""
@@ -271,13 +235,12 @@ class Session:
                 self._stream.abort()
 
 
+def _decoded(message: str | bytes) -> Message:
+    return decode(message) if isinstance(message, str) else _REFUSED_BINARY
+
+
 _INTERNAL_ERROR = RpcError(INTERNAL_ERROR, "an internal error; see the service's log")
 
 _REFUSED_BINARY = Message(
     (InvalidRequest(None, RpcError(INVALID_REQUEST, "binary frames are not accepted; send JSON in text frames")),)
 )
-
-
-def _is_too_long(text: str) -> bool:
-    """True if the text has too many bytes. trio-websocket counts characters, but the contract counts bytes."""
-    return len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
+from attrs import define, frozen
 
 from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.json_text import BadJsonError, json_text, parse_json
@@ -27,7 +27,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Contract, section 5: a longer frame closes the connection with 1009."""
 
 MAX_BATCH = 50
-"""Requests in one batch. The reply is built in memory as a whole; fifty pages of jobs are 25 MB."""
+"""Requests in one batch. Its replies are sent one by one, so it bounds the time that one message takes."""
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -100,11 +100,20 @@ def decode(text: str) -> Message:
     return Message([_decode_request(item) for item in value], is_batch=True)
 
 
-def encode_replies(message: Message, replies: Sequence[JsonObject]) -> str | None:
-    """The text that answers `message`, or None if it has only notifications."""
-    if not replies:
-        return None
-    return json_text(replies if message.is_batch else replies[0])
+@define
+class ReplyArray:
+    """The text that answers a batch, piece by piece. A batch that has only notifications is not answered at all."""
+
+    _is_begun: bool = False
+
+    def add(self, reply: str) -> str:
+        """The next piece: it has the text of one reply."""
+        before, self._is_begun = ("," if self._is_begun else "["), True
+        return before + reply
+
+    def end(self) -> str:
+        """The last piece. Empty if nothing was added."""
+        return "]" if self._is_begun else ""
 
 
 def result_reply(request_id: RequestId, result: JsonObject | None) -> JsonObject:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streamwarm.attempts import AttemptRecord
-from streamwarm.backlog.store import Page
 from streamwarm.errors import JobError
 from streamwarm.model import Event, Job, JsonObject, Progress, WarmRecord
 
@@ -37,11 +36,6 @@ def job_view(job: Job) -> JsonObject:
         "updated_at": rfc3339(job.updated_at),
     }
     return view | _outcome(job.result, job.error, job.retry_at)
-
-
-def page_view(page: Page) -> JsonObject:
-    """What `list` answers; `next` is null on the last page."""
-    return {"jobs": [job_view(job) for job in page.jobs], "next": page.next}
 
 
 def attempts_view(attempts: Sequence[AttemptRecord]) -> JsonObject:

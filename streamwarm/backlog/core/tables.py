@@ -161,6 +161,10 @@ class JobTable(Protocol):
         """Up to `limit` events with a higher `seq`, in order."""
         ...
 
+    def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        """Up to `limit` events of these jobs with `after < seq <= until`, in order."""
+        ...
+
     def last_event_seq(self) -> int:
         """The highest `seq` an event ever had, 0 before the first. It does not fall when events are deleted."""
         ...

@@ -130,7 +130,9 @@ def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
 
 
 def cancelled(stored: StoredJob, now: float) -> StoredJob:
-    return _moved(stored, State.CANCELLED, now)
+    """If an attempt was running, nobody knows how far it came, so a later delivery may be the second."""
+    was_running = stored.job.state is State.RUNNING
+    return _moved(stored, State.CANCELLED, now, possible_duplicate=stored.job.possible_duplicate or was_running)
 
 
 def requeued(stored: StoredJob, now: float) -> StoredJob:

@@ -38,6 +38,7 @@ class MemoryJobs:
     _live: dict[MediaKey, str] = field(factory=dict)
     _last_job_seq: int = 0
     _events: list[Event] = field(factory=list)
+    _events_of: dict[str, list[Event]] = field(factory=dict)
     _last_event_seq: int = 0
 
     def lock_media_keys(self) -> None:
@@ -80,6 +81,7 @@ class MemoryJobs:
         gone = {job.id for job in jobs}
         for job_id in gone:
             self._drop(job_id)
+            self._events_of.pop(job_id, None)
         self._events = [event for event in self._events if event.id not in gone]
 
     def page(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
@@ -168,11 +170,21 @@ class MemoryJobs:
     def append_events(self, events: Sequence[Event]) -> None:
         for event in events:
             self._last_event_seq += 1
-            self._events.append(evolve(event, seq=self._last_event_seq))
+            numbered = evolve(event, seq=self._last_event_seq)
+            self._events.append(numbered)
+            self._events_of.setdefault(event.id, []).append(numbered)
 
     def events_after(self, seq: int, limit: int) -> list[Event]:
-        first = bisect_right(self._events, seq, key=lambda event: event.seq)
+        first = bisect_right(self._events, seq, key=_seq)
         return self._events[first : first + limit]
+
+    def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        merged = heapq.merge(*(self._events_between(job_id, after, until) for job_id in job_ids), key=_seq)
+        return list(islice(merged, limit))
+
+    def _events_between(self, job_id: str, after: int, until: int) -> list[Event]:
+        events = self._events_of.get(job_id, [])
+        return events[bisect_right(events, after, key=_seq) : bisect_right(events, until, key=_seq)]
 
     def last_event_seq(self) -> int:
         return self._last_event_seq
@@ -210,3 +222,7 @@ class MemoryJobs:
 
 def _queued_at(arrival: _Arrival) -> float:
     return arrival[0]
+
+
+def _seq(event: Event) -> int:
+    return event.seq

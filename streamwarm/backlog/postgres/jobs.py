@@ -204,6 +204,16 @@ class PostgresJobs:
             self.odd, EVENTS, lambda after: self._sql.all("events_after", seq=after, limit=limit), seq, limit
         )
 
+    def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        ids = sorted(job_ids)
+
+        def page(after: int) -> list[Row]:
+            found = self._sql.all("event_seqs_of_jobs", job_ids=ids, after=after, until=until, limit=limit)
+            events = self._sql.all("events_by_seq", seqs=[row["seq"] for row in found])
+            return sorted(events, key=lambda row: row["seq"])
+
+        return read_pages(self.odd, EVENTS, page, after, limit)
+
     def last_event_seq(self) -> int:
         return self._counter("events")
 

@@ -169,6 +169,19 @@ class SqliteJobs:
             self.odd, EVENTS, lambda after: self._sql.all("events_after", seq=after, limit=limit), seq, limit
         )
 
+    def events_of(self, job_ids: Collection[str], *, after: int, until: int, limit: int) -> list[Event]:
+        """Finds the numbers first, one index seek per job, and reads only the rows that are returned."""
+
+        def page(after: int) -> list[Row]:
+            seqs = (
+                row["seq"]
+                for job_id in job_ids
+                for row in self._sql.all("event_seqs_of_job", job_id=job_id, after=after, until=until, limit=limit)
+            )
+            return [self._sql.one("event_by_seq", seq=seq) for seq in heapq.nsmallest(limit, seqs)]
+
+        return read_pages(self.odd, EVENTS, page, after, limit)
+
     def last_event_seq(self) -> int:
         return self._last_seq("events")
 

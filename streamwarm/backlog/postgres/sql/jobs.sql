@@ -219,3 +219,17 @@ SELECT tableoid, value FROM counters WHERE name = 'events';
 
 -- name: events_after
 SELECT * FROM events WHERE seq > %(seq)s ORDER BY seq LIMIT %(limit)s;
+
+-- The numbers are sorted, not the rows: those are read for what is returned.
+-- name: event_seqs_of_jobs
+SELECT found.seq FROM unnest(%(job_ids)s::text[]) AS wanted (job_id)
+CROSS JOIN LATERAL (
+    SELECT seq FROM events
+    WHERE events.job_id = wanted.job_id AND seq > %(after)s AND seq <= %(until)s
+    ORDER BY seq LIMIT %(limit)s
+) AS found
+ORDER BY found.seq LIMIT %(limit)s;
+
+-- name: events_by_seq
+SELECT found.* FROM unnest(%(seqs)s::bigint[]) AS wanted (seq)
+CROSS JOIN LATERAL (SELECT * FROM events WHERE events.seq = wanted.seq LIMIT 1) AS found;

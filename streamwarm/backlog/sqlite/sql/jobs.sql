@@ -123,3 +123,9 @@ INSERT INTO events (
 
 -- name: events_after
 SELECT * FROM events WHERE seq > :seq ORDER BY seq LIMIT :limit;
+
+-- name: event_seqs_of_job
+SELECT seq FROM events WHERE job_id = :job_id AND seq > :after AND seq <= :until ORDER BY seq LIMIT :limit;
+
+-- name: event_by_seq
+SELECT * FROM events WHERE seq = :seq;

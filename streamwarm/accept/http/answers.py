@@ -1,0 +1,40 @@
+"""HTTP answers within the process's `AnswerBudget`: room is taken before an answer is made, until it has been sent."""
+
+from __future__ import annotations
+
+from streamwarm.accept.answer_budget import AnswerBudget
+from streamwarm.accept.http.gate import Handler
+from streamwarm.accept.http.message import Request, Response
+from streamwarm.accept.wire.sizes import page_bytes
+from streamwarm.accept.wire.table import DEFAULT_LIMIT, MAX_LIMIT
+
+_UNCOUNTED_PATHS = ("/healthz", "/readyz", "/v1/events")
+"""Probes are never refused. The stream of events takes room for each piece that it sends."""
+
+_PUSH_PATH = "/v1/jobs"
+
+_PUSH_BYTES = 1 << 20
+"""Room for a push and its answer. A body has at most 1 MiB; a job's part of the answer is shorter than the job."""
+
+_SMALL_BYTES = 24 * 1024
+
+
+def counted(path: str, handler: Handler, answers: AnswerBudget) -> Handler:
+    """The handler of a path, whose answers take room."""
+
+    async def answer(request: Request) -> Response:
+        room = await request.until_sent.enter_async_context(answers.room(_needed(request)))
+        response = await handler(request)
+        room.keep(len(response.body))
+        return response
+
+    return handler if path in _UNCOUNTED_PATHS else answer
+
+
+def _needed(request: Request) -> int:
+    if request.path != _PUSH_PATH:
+        return _SMALL_BYTES
+    if request.method == "POST":
+        return _PUSH_BYTES
+    limit = next((value for name, value in request.query_params if name == "limit"), "")
+    return page_bytes(min(int(limit), MAX_LIMIT) if limit.isdecimal() and len(limit) < 20 else DEFAULT_LIMIT)

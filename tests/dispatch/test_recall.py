@@ -1,0 +1,60 @@
+"""A chat whose minute is full gets no message more because the service was restarted, whatever became of the last ones:
+Telegram would answer 429, and the upload would be made twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.settlement import Failed, Ran, Retry
+from streamwarm.dispatch.limits import Limits
+from streamwarm.dispatch.recall import recall_lanes
+from streamwarm.errors import ErrorCode, JobError
+from streamwarm.model import State
+from streamwarm.send.destination import LaneRates, Quota, Rates
+from tests.worlds.backlog import Clock, claim_one, numbered, photo, push_one
+
+LOST = JobError(ErrorCode.DELIVERY_UNKNOWN, "the answer was lost", permanent=False)
+REFUSED = JobError(ErrorCode.DESTINATION_UNAVAILABLE, "503", permanent=False)
+LANE = "-1001"
+ENDINGS = {
+    "held": (LOST, State.UNKNOWN, 1),
+    "sent again": (LOST, State.WAITING, 1),
+    "failed at last": (LOST, State.FAILED, 1),
+    "refused": (REFUSED, State.WAITING, 0),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_what_got_no_answer_counts_after_a_restart(ending: str) -> None:
+    error, state, counted = ENDINGS[ending]
+    ran = Ran(worker=1, lane=LANE, bytes=10)
+    clock = Clock()
+    names = {"new_id": numbered("job-"), "new_token": numbered("token-")}
+    async with open_memory_store(limits=StoreBounds(), now=clock, **names) as store:
+        claim = await claim_one(store, (await push_one(store, photo())).id)
+        if state is State.WAITING:
+            lost = error is LOST
+            await store.settle([Retry(claim.lease, error, clock.at, possible_duplicate=lost, ran=ran)])
+        else:
+            await store.settle([Failed(claim.lease, error, state, ran=ran)])
+        assert await taken(store, clock) == counted
+        clock.at += 61
+        assert await taken(store, clock) == 0
+
+
+async def test_what_a_lost_worker_was_sending_counts_in_every_chat_it_may_have_been_for() -> None:
+    clock = Clock()
+    names = {"new_id": numbered("job-"), "new_token": numbered("token-")}
+    async with open_memory_store(limits=StoreBounds(), now=clock, **names) as store:
+        await claim_one(store, (await push_one(store, photo())).id)
+        await store.rescue(everything=True)
+        assert await taken(store, clock) == 1
+
+
+async def taken(store, clock: Clock) -> int:  # type: ignore[no-untyped-def]
+    """How many messages a service that starts now counts in the chat's minute."""
+    limits = Limits({"bot": Rates(lanes={LANE: LaneRates(0.0, (Quota(20, 60.0),))})})
+    await recall_lanes(store, limits)
+    return sum(at > clock.at - 60.0 for at in limits.state("bot").lanes[LANE].usage.counted_at)

@@ -1,0 +1,109 @@
+"""What happens to the world by itself, on time: outages, replaced objects, crashes, freezes, leaps of time."""
+
+from __future__ import annotations
+
+import trio
+
+from tests.simulation.host import Host
+from tests.simulation.plan import FAULTS_END_S, Fault, FaultKind, Sort
+from tests.simulation.whole import PEERS, TOKENS, Whole
+
+CALM_S = 5.0
+"""How long after the last fault and the last action calm is declared, in seconds: what waits may still strike."""
+
+BUSY_WITHIN_S = 5.0
+"""How long a crash or a freeze waits for an attempt to begin, in seconds: an idle host has little to lose."""
+
+PASSES = 60
+"""Passes of the event loop in which an attempt is under way: a crash or a freeze comes at any of them."""
+
+
+async def have_faults(whole: Whole) -> None:
+    """Let everything happen that the plan has, then end all of it and forbid the rest."""
+    timed = whole.faults.timed((Sort.HOST, Sort.WORLD))
+    ends = [fault.at_s + max(0.0, fault.amount) for fault in whole.plan.faults if fault.at_s < FAULTS_END_S]
+    last_s = max([*ends, *(action.at_s for action in whole.plan.actions), 0.0])
+    with trio.move_on_at(min(last_s + CALM_S, FAULTS_END_S)):
+        async with trio.open_nursery() as nature:
+            for fault in timed:
+                nature.start_soon(_strike, whole, fault)
+            await trio.sleep_forever()
+    _end_all(whole)
+
+
+async def _strike(whole: Whole, fault: Fault) -> None:
+    await trio.sleep_until(fault.at_s)
+    host = whole.hosts[fault.of % len(whole.hosts)]
+    if fault.kind in {FaultKind.CRASH, FaultKind.FREEZE}:
+        with trio.move_on_after(BUSY_WITHIN_S):
+            await host.busy()
+        for _ in range(int(fault.at_s * 1e6) % PASSES):
+            await trio.lowlevel.checkpoint()
+    if fault.kind is FaultKind.CRASH and host.endpoints is None:
+        return
+    whole.faults.strike(fault)
+    match fault.kind:
+        case FaultKind.CRASH:
+            host.die()
+        case FaultKind.FREEZE:
+            host.freeze()
+            await trio.sleep(fault.amount)
+            host.unfreeze()
+        case FaultKind.CLOCK_STEP:
+            _set_clock(whole, host, host.clock_offset_s + fault.amount)
+        case FaultKind.STORE_DOWN:
+            host.store_is_down = True
+            await trio.sleep(fault.amount)
+            host.store_is_down = False
+        case FaultKind.SUSPENDED:
+            whole.clock.jump(fault.amount)
+        case FaultKind.REPLACED:
+            planned = whole.plan.objects[fault.of % len(whole.plan.objects)]
+            whole.r2.replace(planned.key)
+        case FaultKind.CLIENT_CUT:
+            stream = whole.people[fault.of % len(whole.people)].stream
+            if stream is not None:
+                stream.close()
+        case _:
+            await _last(whole, fault)
+
+
+async def _last(whole: Whole, fault: Fault) -> None:
+    """A state of a peer that lasts."""
+    name, peer = list(TOKENS)[fault.of % len(TOKENS)], list(PEERS)[fault.of % len(PEERS)]
+    match fault.kind:
+        case FaultKind.R2_DOWN:
+            whole.r2.is_down = True
+        case FaultKind.KEY_ROTATED:
+            whole.r2.is_rotated = True
+        case FaultKind.BOT_REVOKED:
+            whole.telegram.revoked.add(name)
+        case FaultKind.UNREACHABLE:
+            whole.network.unreachable.add(peer)
+    await trio.sleep(fault.amount)
+    match fault.kind:
+        case FaultKind.R2_DOWN:
+            whole.r2.is_down = False
+        case FaultKind.KEY_ROTATED:
+            whole.r2.is_rotated = False
+        case FaultKind.BOT_REVOKED:
+            whole.telegram.revoked.discard(name)
+        case FaultKind.UNREACHABLE:
+            whole.network.unreachable.discard(peer)
+
+
+def _set_clock(whole: Whole, host: Host, offset_s: float) -> None:
+    whole.telegram.leaps.append((trio.current_time(), max(0.0, offset_s - host.clock_offset_s)))
+    host.clock_offset_s = offset_s
+
+
+def _end_all(whole: Whole) -> None:
+    whole.faults.clear()
+    whole.r2.is_down = whole.r2.is_rotated = False
+    whole.telegram.revoked.clear()
+    whole.network.unreachable.clear()
+    for host in whole.hosts:
+        host.unfreeze()
+        host.store_is_down = False
+        _set_clock(whole, host, 0.0)
+    whole.note("fault", "no more from here on")
