@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from streamwarm.accept.make_due import make_due
 from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
@@ -207,6 +208,7 @@ class Intake:
             if name is not None and name not in self._destinations and name not in kept:
                 raise self._no_destination(name)
             await self._store.resume(name)
+            await make_due(self._store, name)
             await self._on_pauses()
         self._observe(ResumedByUser(name))
         return await self.stats()

@@ -11,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from streamwarm.backlog.settlement import Retry
+from streamwarm.errors import ErrorCode, JobError
+from streamwarm.model import State
 from streamwarm.watch.observations import PausedByUser, ResumedByUser
 from tests.worlds.accept import (
     World,
@@ -19,6 +22,7 @@ from tests.worlds.accept import (
     open_world,
 )
 from tests.worlds.accept_clients import Client, api, open_client
+from tests.worlds.backlog import photo, start
 
 STATS = {"queue": {"queued": 0}}
 
@@ -104,3 +108,15 @@ async def test_resume_takes_a_time_as_pause_does_and_acts_at_once() -> None:
             assert (await world.store.shared_limits()).pauses == []
             assert (await web.post("/v1/resume", json={"until": until})).status_code == 200
         assert (await client.call("resume", until="tomorrow"))["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize("named", ["mybot", None])
+async def test_what_waits_for_another_attempt_goes_on_at_once_when_its_cause_is_fixed(named: str | None) -> None:
+    """A job that met a revoked token waited five minutes more after the token was replaced."""
+    async with open_both() as (world, client, _):
+        claims = [await start(world.store, photo(destination=name)) for name in ("mybot", "other")]
+        error = JobError(ErrorCode.UNAUTHORIZED, "revoked", permanent=False)
+        await world.store.settle([Retry(claim.lease, error, time.time() + 300, counts=False) for claim in claims])
+        await client.call("resume", **({"destination": named} if named else {}))
+        jobs = [await world.store.get(claim.job.id) for claim in claims]
+        assert [job and job.state for job in jobs] == [State.QUEUED, State.WAITING if named else State.QUEUED]

@@ -13,11 +13,11 @@ import trio
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.queries import load_migrations
 from streamwarm.backlog.settlement import Retry
-from streamwarm.backlog.shared_limits import Cooldown, MovedLane
+from streamwarm.backlog.shared_limits import Cooldown, MovedLane, SetAside
 from streamwarm.backlog.sqlite.file import migrate
 from streamwarm.backlog.store import Filter, Store
 from streamwarm.errors import StoreUnavailable, UnreadableRow
-from streamwarm.model import State
+from streamwarm.model import Kind, State
 from tests.worlds.backlog import TIMED_OUT, Clock, OpenStore, done, photo, push_one, start, view, warm
 from tests.worlds.damage import (
     DAMAGES,
@@ -42,6 +42,7 @@ VICTIMS = {
     "mends": "destination = 'elsewhere-{}'",
     "moved_lanes": "destination = 'elsewhere-{}'",
     "silences": "destination = 'elsewhere-{}'",
+    "set_asides": "destination = 'elsewhere-{}'",
     "leases": "name = 'source'",
     "job_counts": "destination = 'bot'",
 }
@@ -72,8 +73,9 @@ async def fill(store: Store, clock: Clock, damages: int) -> None:
         tried = await start(store, photo(f"tried-{number}.jpg", id=f"tried-{number}"))
         elsewhere = f"elsewhere-{number}"
         cooldown = Cooldown(elsewhere, None, clock.at + 60, "429", set_at=clock.at)
-        await store.settle([Retry(tried.lease, TIMED_OUT, clock.at + 5, cooldown=cooldown)])
         await store.resume(elsewhere)
+        set_aside = SetAside(elsewhere, "-1", Kind.PHOTO, clock.at + 60, clock.at, 1, "refused")
+        await store.settle([Retry(tried.lease, TIMED_OUT, clock.at + 5, cooldown=cooldown, set_aside=set_aside)])
         await store.pause(elsewhere, clock.at + 60)
         await store.move_lane(MovedLane(elsewhere, "-1", "-2"))
         await push_one(store, photo(f"victim-{number}.jpg", id=f"victim-{number}"))

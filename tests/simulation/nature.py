@@ -5,7 +5,8 @@ from __future__ import annotations
 import trio
 
 from tests.simulation.host import Host
-from tests.simulation.plan import FAULTS_END_S, Fault, FaultKind, Sort
+from tests.simulation.plan import CHATS, FAULTS_END_S, Fault, FaultKind, Sort
+from tests.simulation.telegram import CLOSED_WORDS, UNKNOWN_WORDS
 from tests.simulation.whole import PEERS, TOKENS, Whole
 
 CALM_S = 5.0
@@ -71,6 +72,8 @@ async def _strike(whole: Whole, fault: Fault) -> None:
 async def _last(whole: Whole, fault: Fault) -> None:
     """A state of a peer that lasts."""
     name, peer = list(TOKENS)[fault.of % len(TOKENS)], list(PEERS)[fault.of % len(PEERS)]
+    chats = [str(chat) for chats in CHATS.values() for chat in chats]
+    chat = chats[fault.of % len(chats)]
     match fault.kind:
         case FaultKind.R2_DOWN:
             whole.r2.is_down = True
@@ -78,6 +81,10 @@ async def _last(whole: Whole, fault: Fault) -> None:
             whole.r2.is_rotated = True
         case FaultKind.BOT_REVOKED:
             whole.telegram.revoked.add(name)
+        case FaultKind.CHAT_REFUSES:
+            whole.telegram.refusing[chat] = UNKNOWN_WORDS
+        case FaultKind.CHAT_CLOSED:
+            whole.telegram.refusing[chat] = CLOSED_WORDS
         case FaultKind.UNREACHABLE:
             whole.network.unreachable.add(peer)
     await trio.sleep(fault.amount)
@@ -88,6 +95,8 @@ async def _last(whole: Whole, fault: Fault) -> None:
             whole.r2.is_rotated = False
         case FaultKind.BOT_REVOKED:
             whole.telegram.revoked.discard(name)
+        case FaultKind.CHAT_REFUSES | FaultKind.CHAT_CLOSED:
+            whole.telegram.refusing.pop(chat, None)
         case FaultKind.UNREACHABLE:
             whole.network.unreachable.discard(peer)
 
@@ -101,6 +110,7 @@ def _end_all(whole: Whole) -> None:
     whole.faults.clear()
     whole.r2.is_down = whole.r2.is_rotated = False
     whole.telegram.revoked.clear()
+    whole.telegram.refusing.clear()
     whole.network.unreachable.clear()
     for host in whole.hosts:
         host.unfreeze()

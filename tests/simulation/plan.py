@@ -72,6 +72,10 @@ class FaultKind(StrEnum):
     """400 in words that are about the file: the job's own fault."""
     BOT_REVOKED = "bot_revoked"
     """Every request of a bot is answered 401 for `amount` seconds."""
+    CHAT_REFUSES = "chat_refuses"
+    """Chat number `of` refuses every upload in words that no table knows, for `amount` seconds."""
+    CHAT_CLOSED = "chat_closed"
+    """Chat number `of` refuses the kind by its name, for `amount` seconds."""
     UNREACHABLE = "unreachable"
     """No new connection to peer number `of` for `amount` seconds."""
     CLIENT_CUT = "client_cut"
@@ -117,6 +121,8 @@ SORTS: Mapping[FaultKind, Sort] = {
             FaultKind.KEY_ROTATED,
             FaultKind.REPLACED,
             FaultKind.BOT_REVOKED,
+            FaultKind.CHAT_REFUSES,
+            FaultKind.CHAT_CLOSED,
             FaultKind.UNREACHABLE,
             FaultKind.CLIENT_CUT,
             FaultKind.SUSPENDED,
@@ -278,6 +284,8 @@ def _fault(chance: Random, kind: FaultKind, hosts: int, clients: int, objects: i
             of = chance.choice(_PASSING)
         case FaultKind.R2_DOWN | FaultKind.KEY_ROTATED | FaultKind.BOT_REVOKED | FaultKind.UNREACHABLE:
             of, amount = chance.randrange(2), chance.uniform(1, 40)
+        case FaultKind.CHAT_REFUSES | FaultKind.CHAT_CLOSED:
+            of, amount = chance.randrange(3), chance.uniform(1, 60)
         case FaultKind.FREEZE | FaultKind.STORE_DOWN | FaultKind.SUSPENDED:
             amount = chance.choice((1.0, 12.0, 31.0, 45.0))
         case FaultKind.CLOCK_STEP:

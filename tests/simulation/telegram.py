@@ -19,6 +19,9 @@ CHAT_MESSAGES, CHAT_WINDOW_S = 20, 60.0
 BOT_MESSAGES, BOT_WINDOW_S = 30, 1.0
 """What a group takes in a minute, and a bot in a second (docs/telegram.md). Nothing more is let pass here."""
 
+UNKNOWN_WORDS = "CHAT_MOOD_FORBIDDEN"
+CLOSED_WORDS = "not enough rights to send documents to the chat"
+
 _TOLERANCE_S = 1e-6
 
 
@@ -38,7 +41,8 @@ class Message:
 class Telegram:
     """`tokens` has each bot's token by the name of its destination. `revoked` are the names of bots answered 401.
 
-    `refused` are the jobs whose file Telegram refused; `breaches` are requests that a client must never send.
+    `refusing` has the words with which a chat refuses every upload, by its id. `refused` are the jobs whose file
+    Telegram refused; `breaches` are requests that a client must never send.
     """
 
     tokens: Mapping[str, str]
@@ -46,6 +50,7 @@ class Telegram:
     _faults: Faults
     revoked: set[str] = field(factory=set)
     messages: list[Message] = field(factory=list)
+    refusing: dict[str, str] = field(factory=dict)
     refused: set[str] = field(factory=set)
     breaches: list[str] = field(factory=list)
     leaps: list[tuple[float, float]] = field(factory=list)
@@ -85,6 +90,8 @@ class Telegram:
         if not self._method(request).startswith("send"):
             return _json(200, {"ok": True, "result": True})
         fields, content = read_form(request, body)
+        if (words := self.refusing.get(fields["chat_id"])) is not None:
+            return _refusal(400, f"Bad Request: {words}")
         message = self._make(self.tokens[names[0]], fields, content)
         document = {"file_id": message.file_id, "file_unique_id": message.sha256[:16]}
         made = {"message_id": len(self.messages), "chat": {"id": int(message.chat)}, "document": document}
