@@ -1,0 +1,129 @@
+"""What a bot loses if these fail: a chat's refusals, known to one process and forgotten by the next, cost every job."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from attrs import evolve, frozen
+
+from streamwarm.backlog.core.bounds import StoreBounds
+from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.settlement import Failed, Ran, Retry
+from streamwarm.backlog.shared_limits import RefusalEffect
+from streamwarm.backlog.store import Store
+from streamwarm.dispatch.lane_judge import LaneJudge
+from streamwarm.dispatch.limits import Limits
+from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.model import Claim, Kind, Lane, NewJob, Route
+from streamwarm.send.destination import LaneRates, Rates
+from streamwarm.stream.outcome import after_refusal
+from streamwarm.watch.observations import DestinationPaused, Observation
+from tests.worlds.backlog import Clock, claim_one, done, numbered
+
+ONE, TWO = "-1001", "-1002"
+
+
+@frozen
+class Process:
+    """What one process knows: its limits, and its judge over the store that all share."""
+
+    store: Store
+    clock: Clock
+    limits: Limits
+    judge: LaneJudge
+    seen: list[Observation]
+
+    def free_at(self, kind: Kind = Kind.VOICE) -> float:
+        return self.limits.route_free_at(Route("bot", kind))
+
+    async def refused(self, job_id: str, lane: str = ONE) -> RefusalEffect:
+        """The lane refuses the job in unknown words, and the outcome is stored."""
+        claim = evolve(await claim_one(self.store, job_id), lane=Lane(lane, lane))
+        error = DestinationError(ErrorCode.DESTINATION_REFUSED, "CHAT_MOOD", permanent=False, is_unclear=True)
+        effect = await self.judge.weigh(claim, error)
+        assert effect is not None
+        settlement = after_refusal(claim, error, effect, max_attempts=5)
+        assert isinstance(settlement, Failed | Retry)
+        await self.store.settle([evolve(settlement, ran=Ran(1, lane, 5))])
+        return effect
+
+    async def took(self, job_id: str, lane: str = ONE) -> None:
+        claim: Claim = evolve(await claim_one(self.store, job_id), lane=Lane(lane, lane))
+        await self.store.settle([evolve(done(claim), takes_again=self.judge.took(claim), ran=Ran(1, lane, 5))])
+
+
+def process(store: Store, clock: Clock, chats: tuple[str, ...]) -> Process:
+    seen: list[Observation] = []
+    limits = Limits({"bot": Rates(lanes={chat: LaneRates() for chat in chats})})
+    return Process(store, clock, limits, LaneJudge(store, limits, clock, clock, 5, lambda: None, seen.append), seen)
+
+
+@asynccontextmanager
+async def processes(*chats: str, jobs: int = 12) -> AsyncIterator[tuple[Process, Process]]:
+    clock = Clock()
+    names = {"new_id": numbered("job-"), "new_token": numbered("token-")}
+    async with open_memory_store(limits=StoreBounds(), now=clock, **names) as store:
+        await store.push([NewJob("bot", Kind.VOICE, f"{n}", id=f"j{n}") for n in range(jobs)])
+        yield process(store, clock, chats), process(store, clock, chats)
+
+
+async def test_three_jobs_that_two_hosts_saw_refused_set_the_chat_aside() -> None:
+    async with processes(ONE) as (one, two):
+        for n, host in enumerate((one, two, one)):
+            one.clock.at += 1
+            effect = await host.refused(f"j{n}")
+        assert effect.set_aside is not None
+        assert effect.set_aside.until == one.clock.at + 30
+        assert one.free_at() == one.clock.at + 30
+        assert one.free_at(Kind.PHOTO) < one.clock.at
+        assert [paused.lane for paused in one.seen if isinstance(paused, DestinationPaused)] == [ONE]
+
+
+async def test_a_restart_forgets_no_refusal_and_tries_the_chat_with_one_job() -> None:
+    async with processes(ONE) as (before, after):
+        for n in range(3):
+            before.clock.at += 1
+            await before.refused(f"j{n}")
+        before.clock.at += 31
+        effect = await after.refused("j3")
+        assert not effect.counts  # the chat is at fault by now
+        assert effect.set_aside is not None
+        assert effect.set_aside.until == before.clock.at + 60
+        assert effect.set_aside.room == 1
+
+
+async def test_a_chat_that_takes_a_job_again_is_used_again_at_once() -> None:
+    async with processes(ONE) as (one, _):
+        for n in range(3):
+            await one.refused(f"j{n}")
+        one.clock.at += 31
+        await one.took("j5")
+        assert one.free_at() < one.clock.at
+        assert (await one.store.shared_limits()).set_asides == []
+
+
+async def test_a_job_that_every_chat_refuses_fails_and_says_so() -> None:
+    async with processes(ONE, TWO, jobs=1) as (one, _):
+        lanes = [ONE, TWO, ONE, TWO, ONE]
+        for attempt, lane in enumerate(lanes, 1):
+            effect = await one.refused("j0", lane)
+            assert effect.fails is (attempt == 5)
+            one.clock.at += 61
+            await one.store.wake_due()
+        job = await one.store.get("j0")
+        assert job is not None
+        assert job.error is not None
+        assert "every chat has refused it" in job.error.message
+
+
+async def test_a_refused_job_goes_to_the_other_chat_within_seconds_and_not_back() -> None:
+    async with processes(ONE, TWO, jobs=1) as (one, _):
+        effect = await one.refused("j0", ONE)
+        assert effect.retry_at - one.clock.at < 5
+        one.clock.at += 5
+        await one.store.wake_due()
+        [queued] = await one.store.queued(1)
+        lane = one.limits.reserve(queued.route, one.clock.at)
+        assert lane is not None
+        assert lane.name == TWO
