@@ -143,7 +143,8 @@ async def _say_pauses(client: Follower, following: Following, news: PauseNews, *
     except (CallError, Unreachable):
         return  # the next look may succeed; a lost connection ends the command elsewhere
     for line in news.lines(stats, following.wanted, sure_after=sure_after):
-        click.echo(f"streamwarm: {printable(line)}", err=True)
+        # Not by click.echo: it bypasses the bars' display, which puts the line above them.
+        print(f"streamwarm: {printable(line)}", file=sys.stderr)
 
 
 async def _listen(client: Follower, following: Following, pushed: trio.Event, ended: trio.Event) -> None:

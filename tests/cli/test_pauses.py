@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import trio
 from attrs import define, field
+from rich.console import Console
 from trio.testing import MockClock
 
 from streamwarm.cli.client import CallError, Unreachable
-from streamwarm.cli.display import JsonLines
-from streamwarm.cli.follow import Following
+from streamwarm.cli.display import JsonLines, open_display
+from streamwarm.cli.follow import Display, Following
 from streamwarm.cli.pauses import PauseNews
 from streamwarm.cli.push import RATE_LIMITED, follow_to_end, push_batch
 
@@ -107,13 +111,18 @@ class Service:
 
 
 async def push(
-    at: Callable[[float], dict[str, Any]], ends_at: float, *, full_until: float = 0.0, fails: Sequence[Exception] = ()
+    at: Callable[[float], dict[str, Any]],
+    ends_at: float,
+    *,
+    full_until: float = 0.0,
+    fails: Sequence[Exception] = (),
+    display: Display | None = None,
 ) -> Service:
     """Push a photo that is done at that time."""
     send, receive = trio.open_memory_channel[Mapping[str, Any]](10)
     service = Service(at, receive, full_until, fails=list(fails))
     job = {"destination": "mybot", "kind": "photo", "r2_key": "a.jpg"}
-    following = Following(JsonLines())
+    following = Following(display or JsonLines())
 
     async def end() -> None:
         await trio.sleep_until(ends_at)
@@ -168,3 +177,30 @@ async def test_a_hostile_reason_does_not_steer_the_terminal(
 ) -> None:
     await push(lambda _: stats(mybot={**REVOKED, "reason": "x\x1b[2J\nforged"}), 60)
     assert "x\\x1b[2J\\nforged" in capsys.readouterr().err
+
+
+async def test_on_a_terminal_the_line_stands_above_the_bars_and_not_in_them(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    shown = io.BytesIO()
+    terminal = Terminal(shown, encoding="utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    console = Console(file=terminal, force_terminal=True, width=120)
+    with open_display(as_json=False, console=console) as display:
+        await push(lambda _: stats(mybot=REVOKED), 60, display=display)
+    said = [line for line in re.split(r"[\r\n]|\x1b\[2K", shown.getvalue().decode()) if "is paused" in line]
+    assert len(said) == 1
+    assert said[0].startswith("streamwarm: waiting: mybot is paused")
+
+
+async def test_standard_error_in_a_file_gets_the_line_though_the_bars_are_on_a_terminal(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with open_display(as_json=False, console=console) as display:
+        await push(lambda _: stats(mybot=REVOKED), 60, display=display)
+    assert capsys.readouterr().err.startswith("streamwarm: waiting: mybot is paused")
