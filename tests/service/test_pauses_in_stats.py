@@ -170,3 +170,12 @@ async def test_topics_of_one_chat_promise_that_chats_rate_once(clock: Clock, w: 
     rates = telegram_rates(("-100/1", "-100/2", -200), local_server=False)
     w.limits.rates = {"bot": rates}  # type: ignore[misc]
     assert (await w.bot())["limits"]["messages_per_minute"] == 40
+
+
+async def test_a_bot_of_which_every_chat_is_out_is_paused_itself_and_no_kind_beside_it(w: World) -> None:
+    w.limits.refuse_kind("bot", "-1", Kind.VOICE, NO_VOICE)
+    for lane in ("-1", "-2"):
+        w.limits.set_lane_aside("bot", lane, KICKED)
+    bot = await w.bot()
+    assert bot["paused"]["reason"] == KICKED.reason
+    assert "paused_kinds" not in bot
