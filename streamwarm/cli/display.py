@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -35,7 +36,8 @@ def open_display(*, as_json: bool, console: Console | None = None) -> Iterator[D
     if as_json:
         yield JsonLines()
     elif console.is_terminal:
-        with _Columns(console=console, transient=True) as progress:
+        # What goes to standard error is printed above the bars if that is the terminal too, and stays there if not.
+        with _Columns(console=console, transient=True, redirect_stderr=sys.stderr.isatty()) as progress:
             yield Bars(console, progress, progress.add_task("warming", total=0))
     else:
         yield PlainLines()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -35,12 +36,24 @@ class Following:
     _open: dict[str, list[dict[str, Any]]] = field(factory=dict)
     # The last events of jobs that are not known yet: a fast job's event may be read before the reply that names it.
     _early: dict[str, tuple[str, Mapping[str, Any]]] = field(factory=dict)
+    # Jobs that the service did not take yet, and that will be pushed again.
+    _not_taken: Sequence[Mapping[str, Any]] = ()
     ok: int = 0
     failed: int = 0
 
     @property
     def open_count(self) -> int:
         return sum(map(len, self._open.values()))
+
+    @property
+    def wanted(self) -> set[tuple[str, str]]:
+        """Destination and kind of each job that is open, or that the service did not take yet."""
+        jobs = (*chain.from_iterable(self._open.values()), *self._not_taken)
+        return {(str(job.get("destination")), str(job.get("kind"))) for job in jobs}
+
+    def not_taken(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """The service has no room for these jobs yet. They replace those of the last call."""
+        self._not_taken = jobs
 
     def accepted(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """The service accepted a job that is followed. A duplicate may have ended long ago."""

@@ -23,13 +23,22 @@ from streamwarm.cli.job_input import (
     jobs_from_arguments,
     jobs_from_listing,
 )
+from streamwarm.cli.pauses import SURE_AFTER, PauseNews
 from streamwarm.cli.reach import Follower, Service, client_command, open_follower
 from streamwarm.model import Kind
+from streamwarm.printable import printable
 from streamwarm.settings.schema import Settings
 
 BATCH_JOBS = 500
 BATCH_BYTES = 512 * 1024
 """The size of a batch as JSON. A frame may have 1 MiB; half of it leaves room for the envelope and for escaped keys."""
+
+FIRST_LOOK_S, LOOK_EVERY_S = 1.0, 5.0
+"""When a push asks for the first time whether its jobs are paused, and how often after that, in seconds. A push that is
+done at once asks nothing."""
+
+LAST_LOOK_S = 2.0
+"""The longest that a push which is done waits to learn that a pause is over."""
 
 QUEUE_FULL, RATE_LIMITED = -32001, -32005
 FULL_S = 5.0
@@ -105,13 +114,37 @@ async def _push(service: Service, request: PushRequest, following: Following) ->
 async def follow_to_end(client: Follower, following: Following) -> AsyncIterator[None]:
     """Push inside this block. Its exit waits until every followed job has ended. Raises `Unreachable`."""
     pushed, ended = trio.Event(), trio.Event()
+    news = PauseNews()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_listen, client, following, pushed, ended)
+        nursery.start_soon(_follow_pauses, client, following, news)
         yield
         pushed.set()
         if following.open_count:
             await ended.wait()
+        if news.is_any_said:
+            with trio.move_on_after(LAST_LOOK_S):
+                await _say_pauses(client, following, news, sure_after=1)
         nursery.cancel_scope.cancel()
+
+
+async def _follow_pauses(client: Follower, following: Following, news: PauseNews) -> None:
+    """While jobs are open, say on standard error what pauses them, why, and what ends that."""
+    await trio.sleep(FIRST_LOOK_S)
+    while True:
+        if following.wanted or news.is_any_said:
+            await _say_pauses(client, following, news)
+        await trio.sleep(LOOK_EVERY_S)
+
+
+async def _say_pauses(client: Follower, following: Following, news: PauseNews, *, sure_after: int = SURE_AFTER) -> None:
+    try:
+        stats = await client.call("stats", {})
+    except (CallError, Unreachable):
+        return  # the next look may succeed; a lost connection ends the command elsewhere
+    for line in news.lines(stats, following.wanted, sure_after=sure_after):
+        # Not by click.echo: it bypasses the bars' display, which puts the line above them.
+        print(f"streamwarm: {printable(line)}", file=sys.stderr)
 
 
 async def _listen(client: Follower, following: Following, pushed: trio.Event, ended: trio.Event) -> None:
@@ -177,6 +210,7 @@ async def push_batch(client: Follower, batch: list[JsonJob], following: Followin
         except CallError as exc:
             if exc.code not in (QUEUE_FULL, RATE_LIMITED):
                 raise
+            following.not_taken(pending)
             await trio.sleep(exc.data.get("retry_after_s", FULL_S))
             continue
         for answer in reply["accepted"]:
@@ -188,5 +222,6 @@ async def push_batch(client: Follower, batch: list[JsonJob], following: Followin
                 following.rejected(pending[answer["index"]], answer)
         following.batch_answered()
         pending = [pending[answer["index"]] for answer in full]
+        following.not_taken(pending)
         if full:
             await trio.sleep(full[0].get("retry_after_s", FULL_S))

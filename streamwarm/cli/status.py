@@ -15,7 +15,15 @@ from rich.table import Table
 
 from streamwarm.cli.common import print_json
 from streamwarm.cli.reach import Service, client_command, open_caller
-from streamwarm.cli.status_text import bytes_text, destination_line, limit_lines, queue_line, status_lines, workers_line
+from streamwarm.cli.status_text import (
+    bytes_text,
+    destination_line,
+    limit_lines,
+    pause_lines,
+    queue_line,
+    status_lines,
+    workers_line,
+)
 from streamwarm.printable import printable
 
 EVERY_S = 1.0
@@ -66,7 +74,8 @@ def render(stats: Mapping[str, Any]) -> RenderableType:
         streams.add_column(heading, no_wrap=True)
     for stream in stats["workers"]["streams"]:
         streams.add_row(*_stream_cells(stream))
-    lines = [escape(printable(line)) for line in (queue_line(stats), workers_line(stats))]
+    paused = [f"[bold yellow]{escape(printable(line))}[/]" for line in pause_lines(stats)]
+    lines = [*paused, *(escape(printable(line)) for line in (queue_line(stats), workers_line(stats)))]
     destinations = [
         escape(printable(line))
         for name, view in sorted(stats["destinations"].items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streamwarm.cli.pauses import all_paused
 from streamwarm.cli.times import format_time
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -12,7 +13,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 def status_lines(stats: Mapping[str, Any]) -> list[str]:
     """The whole reply: one line per queue, stream, destination, and so on."""
-    lines = [queue_line(stats), workers_line(stats), *source_lines(stats)]
+    lines = [*pause_lines(stats), queue_line(stats), workers_line(stats)]
     lines += [_stream_line(stream) for stream in stats["workers"]["streams"]]
     for name, view in sorted(stats["destinations"].items()):
         lines += [destination_line(name, view), *limit_lines(view)]
@@ -25,8 +26,7 @@ def queue_line(stats: Mapping[str, Any]) -> str:
     oldest_s = queue.pop("oldest_s", 0)
     counts = ", ".join(f"{count} {state}" for state, count in queue.items() if count) or "empty"
     waiting = f"; the oldest waits for {duration_text(oldest_s)}" if queue.get("queued") else ""
-    paused = _paused(stats.get("paused"))
-    return f"queue: {counts}{waiting}{paused}"
+    return f"queue: {counts}{waiting}"
 
 
 def workers_line(stats: Mapping[str, Any]) -> str:
@@ -34,13 +34,9 @@ def workers_line(stats: Mapping[str, Any]) -> str:
     return f"workers: {workers['busy']} of {workers['size']} busy (peak {workers['busy_peak']})"
 
 
-def source_lines(stats: Mapping[str, Any]) -> list[str]:
-    """One line if the bucket is paused, else none."""
-    source = stats.get("source") or {}
-    pause = source.get("paused")
-    if not pause:
-        return []
-    return [f"bucket {source['bucket']}: paused until a probe of it succeeds ({pause['reason']})"]
+def pause_lines(stats: Mapping[str, Any]) -> list[str]:
+    """What stops everything: a line if the whole service is paused, and one if the bucket is."""
+    return [f"PAUSED: {one.text}" for one in all_paused(stats) if one.destination is None]
 
 
 def destination_line(name: str, view: Mapping[str, Any]) -> str:
@@ -49,8 +45,8 @@ def destination_line(name: str, view: Mapping[str, Any]) -> str:
 
 
 def limit_lines(view: Mapping[str, Any]) -> list[str]:
-    """A destination's rate, each of its chats that is paused or set aside, and a hint that would raise the rate."""
-    lines = []
+    """A destination's rate, what of it is paused (a kind, a chat, a kind in a chat), and a hint that would help."""
+    lines = [f"  no chat takes {kind} {_until(pause)}" for kind, pause in (view.get("paused_kinds") or {}).items()]
     if limits := view.get("limits"):
         chats = f", {limits['chats']} chats" if limits["chats"] > 1 else ""
         waits = f"; about {duration_text(view['eta_s'])} for what waits" if view.get("eta_s") else ""
@@ -59,6 +55,8 @@ def limit_lines(view: Mapping[str, Any]) -> list[str]:
         moved = f" (now {chat['moved_to']})" if "moved_to" in chat else ""
         if moved or chat["paused"]:
             lines.append(f"  chat {chat['chat']}{moved}{_paused(chat['paused'])}")
+        for kind, pause in (chat.get("refused") or {}).items():
+            lines.append(f"  chat {chat['chat']} refuses {kind} {_until(pause)}")
     return [*lines, f"  {view['hint']}"] if view.get("hint") else lines
 
 
@@ -92,7 +90,11 @@ def _stream_line(stream: Mapping[str, Any]) -> str:
 
 
 def _paused(pause: Mapping[str, Any] | None) -> str:
-    return f"; paused until {format_time(pause['until'])} ({pause['reason']})" if pause else ""
+    return f"; paused {_until(pause)}" if pause else ""
+
+
+def _until(pause: Mapping[str, Any]) -> str:
+    return f"until {format_time(pause['until'])} ({pause['reason']})"
 
 
 def _figures(values: Mapping[str, Any]) -> str:

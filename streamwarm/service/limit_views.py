@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
@@ -10,9 +11,9 @@ from attrs import frozen
 from streamwarm.accept.wire.views import rfc3339
 from streamwarm.dispatch.destination_state import DestinationState
 from streamwarm.dispatch.lanes import LaneState
-from streamwarm.dispatch.pauses import Pause
+from streamwarm.dispatch.pauses import Pause, free_at, in_force
 from streamwarm.dispatch.usage import counted_within
-from streamwarm.model import JsonObject
+from streamwarm.model import JsonObject, Kind
 from streamwarm.send.destination import LaneRates, Quota, Rates
 
 MINUTE_S = 60.0
@@ -38,16 +39,16 @@ class LimitClocks:
 
 
 def limits_view(
-    state: DestinationState, rates: Rates, *, waiting: int, free_at: float, clocks: LimitClocks
+    state: DestinationState, rates: Rates, *, waiting: int, free_at: float, is_paused: bool, clocks: LimitClocks
 ) -> JsonObject:
     """The part of a destination's view that describes its limits; empty if it has none.
 
     `rates` are the destination's own, of which this process may use a part. `waiting` is the number of its jobs that
-    wait. `free_at` is by the clock of the limits.
+    wait. `free_at` is by the clock of the limits. `is_paused`: some or all of those jobs wait for a pause.
 
     `limits` are figures and `chats` is each chat's state. `next_at` is when the next job may be handed out; null means
-    at once, or when a running attempt ends. `eta_s` is how long the waiting jobs take at that rate. `hint` says what
-    would help.
+    at once, or when a running attempt ends. `eta_s` is how long the waiting jobs take at that rate; null if
+    `is_paused`, because nobody knows when the cause is fixed. `hint` says what would help.
     """
     view: dict[str, Any] = {}
     now = clocks.steady_now
@@ -58,17 +59,48 @@ def limits_view(
     if math.isfinite(rate):
         view["limits"] = {"messages_per_minute": round(rate, 1), "chats": len(state.lanes)}
         view["next_at"] = clocks.shown(free_at) if now < free_at < math.inf else None
-        view["eta_s"] = round(waiting / rate * MINUTE_S) if rate else None
+        view["eta_s"] = None if is_paused or not rate else round(waiting / rate * MINUTE_S)
     return view
 
 
 def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> float:
-    """Messages per minute in the long run, `inf` without limits. Chats that are set aside take none."""
+    """Messages per minute in the long run, `inf` without limits. Chats that are set aside take none, and topics of one
+    chat share its budget."""
     own = min((_per_minute(quota) for quota in rates.quotas), default=math.inf)
     if not rates.lanes:
         return own
-    used = (rates.lanes[name] for name, lane in state.lanes.items() if not _is_out(lane, now))
-    return min(own, sum(map(_lane_per_minute, used)))
+    used = {
+        rates.lanes[name].budget or name: rates.lanes[name] for name in state.lanes if not _is_out(state, name, now)
+    }
+    return min(own, sum(map(_lane_per_minute, used.values())))
+
+
+def refused_kinds(lane: LaneState, now: float) -> dict[Kind, Pause]:
+    """The kinds that the chat refuses now, with the reason, in the order of `Kind`. A chat that takes nothing at all
+    has its own pause as well."""
+    return {kind: pause for kind in Kind if (pause := in_force(lane.refused.get(kind), now)) is not None}
+
+
+def paused_kinds(state: DestinationState, now: float) -> dict[Kind, Pause]:
+    """The kinds that no chat takes now while some chat takes others, each with the pause that ends first.
+
+    They are named beside a pause of the whole destination too: that may end sooner, and does not end theirs.
+    """
+    lanes = state.lanes.values()
+    if all(in_force(lane.pause, now) for lane in lanes):
+        return {}
+    found = {}
+    for kind in Kind:
+        pauses = [in_force(lane.pause_for(kind), now) for lane in lanes]
+        known = [pause for pause in pauses if pause is not None]
+        if kind in state.refused_kinds and len(known) == len(pauses):
+            found[kind] = min(known, key=free_at)
+    return found
+
+
+def kinds_view(pauses: Mapping[Kind, Pause], clocks: LimitClocks) -> JsonObject:
+    """Each kind's pause as clients see it, by the kind's name."""
+    return {kind.value: pause_view(pause, clocks) for kind, pause in pauses.items()}
 
 
 def _chat_view(lane: LaneState, clocks: LimitClocks) -> JsonObject:
@@ -77,15 +109,23 @@ def _chat_view(lane: LaneState, clocks: LimitClocks) -> JsonObject:
         "chat": lane.name,
         "in_flight": lane.usage.in_flight,
         "last_minute": counted_within(lane.usage, MINUTE_S, now) - lane.usage.in_flight,
-        "paused": pause_view(lane.pause, clocks) if lane.pause and lane.pause.free_at > now else None,
+        "paused": pause_view(in_force(lane.pause, now), clocks),
     }
+    if refused := refused_kinds(lane, now):
+        view["refused"] = kinds_view(refused, clocks)
     return view if lane.address == lane.name else {**view, "moved_to": lane.address}
 
 
 def _hint(state: DestinationState, rates: Rates, waiting: int, rate: float, now: float) -> str | None:
-    """What would help if the backlog takes longer than a minute because of its chats, or if a chat is set aside."""
-    if any(_is_out(lane, now) for lane in state.lanes.values()):
+    """What would help if a chat is set aside or refuses a kind, or if the backlog takes longer than a minute because of
+    its chats."""
+    if any(_is_out(state, name, now) for name in state.lanes):
         return "a warm-up chat is set aside: see its reason, fix it and `streamwarm resume` this destination"
+    if refused := {kind.value for lane in state.lanes.values() for kind in refused_kinds(lane, now)}:
+        return (
+            f"a warm-up chat refuses {', '.join(sorted(refused))}: allow that there and `streamwarm resume` this "
+            "destination, or add a chat that takes it"
+        )
     if waiting <= rate or not any(lane.quotas for lane in rates.lanes.values()):
         return None
     one = min(_lane_per_minute(lane) for lane in rates.lanes.values())
@@ -95,8 +135,8 @@ def _hint(state: DestinationState, rates: Rates, waiting: int, rate: float, now:
     )
 
 
-def _is_out(lane: LaneState, now: float) -> bool:
-    return lane.set_aside is not None and lane.set_aside.free_at > now
+def _is_out(state: DestinationState, lane: str, now: float) -> bool:
+    return state.lanes[lane].is_out(None, now)
 
 
 def _lane_per_minute(lane: LaneRates) -> float:

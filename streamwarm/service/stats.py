@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import trio
 from attrs import asdict, frozen
@@ -11,12 +12,12 @@ from streamwarm.accept.wire.views import rfc3339
 from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
-from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import JsonObject, State
 from streamwarm.send.destination import UNLIMITED
-from streamwarm.service.limit_views import LimitClocks, limits_view, pause_view
+from streamwarm.service.limit_views import LimitClocks, kinds_view, limits_view, pause_view, paused_kinds
 from streamwarm.service.members import Members
+from streamwarm.service.paused_now import paused_now
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
 
@@ -54,7 +55,6 @@ class Stats:
         counts = await self.store.counts()
         now, steady_now = self.now(), self.steady_now()
         clocks = LimitClocks(now, steady_now)
-        pauses = self.limits.active(steady_now)
         self._sample(now)
         return {
             "at": rfc3339(now),
@@ -74,25 +74,33 @@ class Stats:
             "pool": self.members.pool(self.pool()),
             "cache": self.members.cache(self.cache()),
             "destinations": {
-                name: self._destination(name, counts.by_destination.get(name, {}), pauses.get(name), clocks)
-                for name in self.destinations
+                name: self._destination(name, counts.by_destination.get(name, {}), clocks) for name in self.destinations
             },
             "history": _history_view(self.history.series(now)),
         }
 
-    def _destination(
-        self, name: str, jobs: Mapping[State, int], pause: Pause | None, clocks: LimitClocks
-    ) -> JsonObject:
-        waiting = jobs.get(State.QUEUED, 0) + jobs.get(State.WAITING, 0)
-        state, free_at = self.limits.state(name), self.limits.free_at(name)
-        return {
+    def _destination(self, name: str, jobs: Mapping[State, int], clocks: LimitClocks) -> JsonObject:
+        now, limits = clocks.steady_now, self.limits
+        state = limits.state(name)
+        pause, kinds = limits.active(now).get(name), paused_kinds(state, now)
+        view: dict[str, Any] = {
             "type": self.destinations[name],
             "queue": {state.value: count for state, count in jobs.items()},
             "paused": pause_view(pause, clocks),
-            **limits_view(
-                state, self.limits.rates.get(name, UNLIMITED), waiting=waiting, free_at=free_at, clocks=clocks
-            ),
         }
+        if kinds:
+            view["paused_kinds"] = kinds_view(kinds, clocks)
+        # The store counts jobs by state and not by kind, so any of those that wait may be of a kind that is paused.
+        is_paused = any((pause, kinds, limits.source_pause, limits.service_pause(now)))
+        of_limits = limits_view(
+            state,
+            limits.rates.get(name, UNLIMITED),
+            waiting=jobs.get(State.QUEUED, 0) + jobs.get(State.WAITING, 0),
+            free_at=limits.free_at(name),
+            is_paused=is_paused,
+            clocks=clocks,
+        )
+        return {**view, **of_limits}
 
     async def keep_history(self) -> None:
         """Count the bytes that move while attempts are still running, until cancelled."""
@@ -120,18 +128,9 @@ class Stats:
             busy=self.members.busy,
             busy_peak=self.members.busy_peak,
             pool=self.members.pool(self.pool()),
-            paused=self._paused(self.steady_now()),
+            paused=paused_now(self.limits, self.bucket, self.steady_now()),
             odd_rows=self.store.odd_rows(),
         )
-
-    def _paused(self, steady_now: float) -> Iterator[tuple[str, str, str]]:
-        """Scope, name, and by whom, of each pause in force."""
-        if (pause := self.limits.service_pause(steady_now)) is not None:
-            yield "service", "", pause.by.value
-        if (pause := self.limits.source_pause) is not None:
-            yield "source", self.bucket, pause.by.value
-        for name, pause in self.limits.active(steady_now).items():
-            yield "destination", name, pause.by.value
 
     async def why_not_ready(self) -> str | None:
         """Returns None if the store takes writes and jobs are being claimed, else the reason."""

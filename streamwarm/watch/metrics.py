@@ -58,7 +58,8 @@ class Metrics:
     ) -> tuple[bytes, str]:
         """The page and its content type. The arguments are the gauges' current values.
 
-        `paused` has scope (`service`, `destination` or `source`), name, and by whom, of each pause in force.
+        `paused` has scope (`service`, `source`, `destination`, `chat` or `kind`), name, and by whom, of each pause in
+        force. A pause that is over has no series.
         """
         self._paused_now.clear()
         for labels in paused:

@@ -81,6 +81,39 @@ def test_the_live_view_shows_what_each_worker_streams() -> None:
         assert words in shown
 
 
+def test_a_kind_that_no_chat_takes_and_a_chat_that_refuses_one_are_named_with_the_reason() -> None:
+    voice = {"until": None, "reason": "no voice\x1b[2J here", "by": "destination", "mendable": True}
+    bot = {
+        "type": "telegram",
+        "queue": {},
+        "paused": None,
+        "paused_kinds": {"voice": voice},
+        "chats": [{"chat": "-1", "paused": None, "refused": {"voice": voice}}, {"chat": "-2", "paused": None}],
+    }
+    lines = status_lines({**STATS, "destinations": {"mybot": bot}})
+    assert "  no chat takes voice until it is resumed (no voice\x1b[2J here)" in lines
+    assert "  chat -1 refuses voice until it is resumed (no voice\x1b[2J here)" in lines
+    assert not [line for line in lines if "chat -2" in line]
+    stream = io.StringIO()
+    Console(file=stream, force_terminal=True, width=140, color_system=None).print(
+        render({**STATS, "destinations": {"mybot": bot}})
+    )
+    assert "no chat takes voice" in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()
+
+
+def test_what_stops_everything_comes_first_with_the_reason_and_what_ends_it() -> None:
+    source = {"bucket": "media", "paused": {"until": None, "reason": "NoSuchBucket", "by": "source"}}
+    stopped = {**STATS, "paused": PAUSE, "source": source}
+    stream = io.StringIO()
+    Console(file=stream, force_terminal=True, width=140, color_system=None).print(render(stopped))
+    for lines in (status_lines(stopped), stream.getvalue().splitlines()):
+        assert lines[0].startswith(
+            "PAUSED: the whole service is paused (paused by a user): it goes on at `streamwarm resume`"
+        )
+        assert lines[1].startswith("PAUSED: the bucket media is paused (NoSuchBucket): it goes on once a probe")
+
+
 def test_a_name_never_steers_the_terminal_nor_breaks_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("key",), [("a\tb\nc\x1b[2J\u202e",)])
     assert capsys.readouterr().out == "a\\tb\\nc\\x1b[2J\\u202e\n"

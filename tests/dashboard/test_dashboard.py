@@ -104,7 +104,7 @@ def test_ten_thousand_queued_jobs_are_a_page_at_a_time(live: Live, visit: Visit)
     assert max(int(query["limit"][0]) for query in pages) <= 20
     expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
     archive = page.locator(".destination", has_text="archive")
-    expect(archive.locator(".limits")).to_have_text("at most 20 messages a minute · about 8 h 20 min for what waits")
+    expect(archive.locator(".limits")).to_have_text("at most 20 messages a minute")  # paused: no end is promised
     expect(archive.locator(".hint")).to_contain_text("each further group in `chats` adds 20")
 
 

@@ -16,7 +16,8 @@ NOW = 1_772_366_405.0
 def view(limits: Limits, *, waiting: int = 0) -> Any:
     rates = limits.rates.get("bot", UNLIMITED)
     clocks = LimitClocks(NOW, NOW)
-    return limits_view(limits.state("bot"), rates, waiting=waiting, free_at=limits.free_at("bot"), clocks=clocks)
+    state, free_at = limits.state("bot"), limits.free_at("bot")
+    return limits_view(state, rates, waiting=waiting, free_at=free_at, is_paused=False, clocks=clocks)
 
 
 def bot(*chats: int | str) -> Limits:

@@ -206,13 +206,16 @@ async def test_a_restart_does_not_forget_what_its_chats_took_just_now(
 async def test_a_backlog_longer_than_a_minute_says_that_more_chats_are_the_lever(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
+    await put(object_store, {f"many/{n}": BODY for n in range(100)})
     async with running_bot(object_store, tmp_path, chats=[OLD], rates="telegram") as bot:
         await bot.world.client.call("pause", {"destination": "mybot"})
         await bot.world.push(*(job(f"many/{n}") for n in range(100)), watch=False)
         stats = await bot.stats()
         assert stats["limits"] == {"messages_per_minute": 20, "chats": 1}
-        assert stats["eta_s"] == 300
+        assert stats["eta_s"] is None  # while it is paused, nobody knows
         assert "each further group in `chats` adds 20" in stats["hint"]
+        resumed = await bot.world.client.call("resume", {"destination": "mybot"})
+        assert 270 <= resumed["destinations"]["mybot"]["eta_s"] <= 300
 
 
 async def test_an_answer_that_was_lost_waits_for_a_person_where_the_settings_say_hold(

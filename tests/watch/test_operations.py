@@ -19,7 +19,7 @@ from streamwarm.watch.metrics import Metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
 A_JOB = ("1", "mybot", Kind.VIDEO, "a")
-OF_PROMETHEUS = {"le", "instance"}
+OF_PROMETHEUS = {"le", "instance", "job"}
 """Labels that Prometheus adds for histograms and scrapes."""
 
 
@@ -48,7 +48,8 @@ def check(expression: str, series: dict[str, set[str]]) -> set[str]:
     assert used <= series.keys(), expression
     labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression))
     for group in re.findall(r"(?:by|without|on)\s*\(([^)]*)\)", expression):
-        labels |= {label.strip() for label in group.split(",")}
+        labels |= {label.strip() for label in group.split(",") if label.strip()}
+    labels -= set(re.findall(r'"(\w+)", "\$1", "name"', expression))  # `label_replace` makes it out of `name`
     assert labels <= set().union(*(series[name] for name in used)), expression
     return used
 

@@ -32,6 +32,12 @@ _STATE = STATE.schema()
 _SHA256 = DIGEST.schema()
 _RESULT = {"type": "object", "description": "For Telegram: file_id, file_unique_id, kind, chat_id, message_id, …"}
 
+_PAUSES_BY_KIND = {
+    "type": "object",
+    "additionalProperties": ref("PauseView"),
+    "description": "Kinds that are not taken, each with its pause; absent if all are.",
+}
+
 _JOB_VIEW = {
     "id": _TEXT,
     "state": _STATE,
@@ -165,6 +171,7 @@ SCHEMAS: dict[str, Any] = {
             "in_flight": _COUNT,
             "last_minute": _COUNT,
             "paused": ref("PauseView"),
+            "refused": _PAUSES_BY_KIND,
         },
         required=("chat", "in_flight", "last_minute", "paused"),
     ),
@@ -192,6 +199,7 @@ SCHEMAS: dict[str, Any] = {
                         "type": _TEXT,
                         "queue": {"type": "object"},
                         "paused": ref("PauseView"),
+                        "paused_kinds": _PAUSES_BY_KIND,
                         "limits": {"type": "object", "additionalProperties": {"type": "number"}},
                         "chats": {"type": "array", "items": ref("ChatView")},
                         "next_at": or_null(_AT),

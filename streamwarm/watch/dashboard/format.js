@@ -45,6 +45,13 @@ function formatCountdown(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(left % 60)}` : `${minutes}:${two(left % 60)}`;
 }
 
+/** A time of day on this computer's clock face, with the date unless it is today. */
+function formatAt(text) {
+  const at = new Date(text);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return at.toLocaleString("en-GB", isToday ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "medium" });
+}
+
 function formatAgo(seconds) {
   if (seconds < 5) return "now";
   if (seconds < 60) return `${Math.round(seconds)} s ago`;

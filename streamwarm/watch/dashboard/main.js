@@ -108,7 +108,7 @@ async function loadStats() {
 function showStats() {
   const { stats } = view;
   showTiles(stats);
-  showSourcePause(stats);
+  showPauses(stats);
   showWorkers(stats);
   showDestinations(stats);
   showWholePause(stats);

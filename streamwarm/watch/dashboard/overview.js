@@ -181,8 +181,8 @@ function showDestination(row, item) {
     (element, one) => setText(element.firstElementChild, one.count === null ? "nothing waits" : formatCount(one.count)),
   );
   showPause(pause, item.paused);
-  const pauses = [item.paused, ...(item.chats ?? []).map((chat) => chat.paused)];
-  showPauseButton(button, pauses.some(canResume), visible(item.name));
+  const chatPauses = (item.chats ?? []).flatMap(({ paused, refused }) => [paused, ...Object.values(refused ?? {})]);
+  showPauseButton(button, [item.paused, ...chatPauses].some(canResume), visible(item.name));
   showNote(limits, limitsOf(item));
   reconcile(chats, chatsOf(item), (chat) => chat.chat, makeChat, showChat);
   showNote(hint, visible(item.hint ?? ""));
@@ -230,7 +230,7 @@ function limitsOf({ limits, eta_s: etaS }) {
 
 /** A bot's chats, if there are several or if the only one has something to report. */
 function chatsOf({ chats = [] }) {
-  return chats.length > 1 ? chats : chats.filter((chat) => chat.paused || chat.moved_to);
+  return chats.length > 1 ? chats : chats.filter((chat) => chat.paused || chat.moved_to || chat.refused);
 }
 
 function makeChat({ chat }) {
@@ -240,35 +240,34 @@ function makeChat({ chat }) {
     make("span", { textContent: `chat ${visible(chat)}` }),
     make("span", { className: "note" }),
     make("p", { className: "pause", data: { pause: "" } }),
+    make("ul", { className: "refused" }),
   );
 }
 
 function showChat(element, item) {
-  const [, note, pause] = element.children;
+  const [, note, pause, refused] = element.children;
   const moved = item.moved_to ? [`now ${visible(item.moved_to)}`] : [];
   setText(note, [...moved, `${formatCount(item.last_minute)} in the last minute`].join(" · "));
   showPause(pause, item.paused);
+  const kinds = Object.entries(item.refused ?? {}).map(([kind, paused]) => ({ kind, paused }));
+  reconcile(refused, kinds, ({ kind }) => kind, makeRefused, (line, { paused }) => showPause(line, paused));
+}
+
+function makeRefused({ kind }) {
+  return make("li", { className: "pause", data: { pause: "", kind: visible(kind) } });
 }
 
 /** Update the line of every pause, once a second, with the time that is left. */
 function showCountdowns() {
   for (const line of document.querySelectorAll("[data-pause]")) {
-    const { until, reason } = line.dataset;
+    const { until, reason, kind } = line.dataset;
+    const paused = kind ? `${kind} paused` : "paused";
     const left = until
-      ? `paused, ${formatCountdown((Date.parse(until) - serverNow()) / 1000)} left`
-      : "paused until resumed";
+      ? `${paused}, ${formatCountdown((Date.parse(until) - serverNow()) / 1000)} left`
+      : `${paused} until resumed`;
     setText(line, reason ? `${left}: ${reason}` : left);
     line.title = reason;
   }
-}
-
-/** The bucket's pause, if there is one. It ends by itself once a probe of the bucket succeeds. */
-function showSourcePause({ source }) {
-  const line = byId("source-pause");
-  const reason = source?.paused?.reason ?? "";
-  const text = `Bucket ${visible(source?.bucket ?? "")} is paused until a probe of it succeeds: ${visible(reason)}`;
-  setText(line, reason ? text : "");
-  setHidden(line, reason === "");
 }
 
 function showWholePause(stats) {
