@@ -101,7 +101,7 @@ class Wall:
 
 
 @pytest.fixture
-async def wall(autojump_clock: MockClock) -> Wall:
+def wall() -> Wall:
     return Wall()
 
 
@@ -120,7 +120,7 @@ async def living(wall: Wall) -> AsyncIterator[Store]:
 
 @pytest.mark.parametrize("step_s", [-HOUR, HOUR])
 async def test_a_waiting_job_goes_on_in_its_time_whichever_way_the_clock_is_set(
-    living: Store, wall: Wall, step_s: float
+    living: Store, wall: Wall, step_s: float, autojump_clock: MockClock
 ) -> None:
     claim = await start(living, photo())
     await living.settle([Retry(claim.lease, TIMED_OUT, wall() + 20)])
@@ -129,7 +129,9 @@ async def test_a_waiting_job_goes_on_in_its_time_whichever_way_the_clock_is_set(
     assert (await view(living, claim.job.id)).state is State.QUEUED
 
 
-async def test_a_clock_set_forward_takes_no_job_from_another_process_that_renews(living: Store, wall: Wall) -> None:
+async def test_a_clock_set_forward_takes_no_job_from_another_process_that_renews(
+    living: Store, wall: Wall, autojump_clock: MockClock
+) -> None:
     claim = await start(living, photo())
     wall.set_s = HOUR
     for _ in range(6):
@@ -138,14 +140,16 @@ async def test_a_clock_set_forward_takes_no_job_from_another_process_that_renews
     assert (await view(living, claim.job.id)).state is State.RUNNING
 
 
-async def test_a_lost_workers_job_comes_back_though_the_clock_was_set_forward(living: Store, wall: Wall) -> None:
+async def test_a_lost_workers_job_comes_back_though_the_clock_was_set_forward(
+    living: Store, wall: Wall, autojump_clock: MockClock
+) -> None:
     claim = await start(living, photo())
     wall.set_s = HOUR
     await trio.sleep(60)
     assert (await view(living, claim.job.id)).state is State.QUEUED
 
 
-async def test_a_wrong_year_for_a_moment_deletes_nothing(living: Store, wall: Wall) -> None:
+async def test_a_wrong_year_for_a_moment_deletes_nothing(living: Store, wall: Wall, autojump_clock: MockClock) -> None:
     job = await warm(living, photo())
     wall.set_s = 10 * 365 * 24 * HOUR
     await trio.sleep(500)

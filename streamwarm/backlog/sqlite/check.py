@@ -31,9 +31,9 @@ def check_writable(path: str) -> str:
     for needed in (path, os.path.dirname(real_path(path))):
         if not os.access(needed, os.W_OK):
             raise StoreUnavailable(f"{needed} is not writable for this user; SQLite writes to the file and its folder")
-    has_log = _size(f"{real_path(path)}-wal") > 0
-    with translated_errors(path), closing(_connect(path, "ro" if has_log else "rw")) as connection:
-        if not has_log:
+    mode = _mode(path)
+    with translated_errors(path), closing(_connect(path, mode)) as connection:
+        if mode == "rw":
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
         found = _found(connection)
@@ -47,13 +47,19 @@ def source_pause(path: str) -> SourcePause | None:
     """Return the stored pause of the bucket, None without one. Raises `StoreUnavailable`."""
     if not os.path.exists(path):
         return None
-    with translated_errors(path), closing(_connect(path, "ro")) as connection:
+    with translated_errors(path), closing(_connect(path, _mode(path))) as connection:
         connection.row_factory = sqlite3.Row
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'leases'").fetchone() is None:
             return None  # an older schema, which `check` leaves as it is
         return stored_source_pause(
             connection.execute("SELECT * FROM leases WHERE name = ?", (SOURCE_LEASE,)).fetchone()
         )
+
+
+def _mode(path: str) -> str:
+    """How to open the file so that nothing changes: the last connection that may write moves a log into the file, and
+    one that may only read leaves its own files behind if there was no log."""
+    return "ro" if _size(f"{real_path(path)}-wal") > 0 else "rw"
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
