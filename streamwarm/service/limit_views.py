@@ -56,19 +56,30 @@ def limits_view(
         view["chats"] = [_chat_view(lane, clocks) for lane in state.lanes.values()]
         view["hint"] = _hint(state, rates, waiting, rate, now)
     if math.isfinite(rate):
-        view["limits"] = {"messages_per_minute": round(rate, 1), "chats": len(state.lanes)}
+        view["limits"] = {
+            "messages_per_minute": round(rate, 1),
+            "chats": len({_budget(rates, lane) for lane in rates.lanes}),
+        }
         view["next_at"] = clocks.shown(free_at) if now < free_at < math.inf else None
         view["eta_s"] = round(waiting / rate * MINUTE_S) if rate else None
     return view
 
 
 def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> float:
-    """Messages per minute in the long run, `inf` without limits. Chats that are set aside take none."""
+    """Messages per minute in the long run, `inf` without limits.
+
+    Chats that are set aside take none. Topics of one chat take together what the chat takes.
+    """
     own = min((_per_minute(quota) for quota in rates.quotas), default=math.inf)
     if not rates.lanes:
         return own
-    used = (rates.lanes[name] for name, lane in state.lanes.items() if not _is_out(lane, now))
-    return min(own, sum(map(_lane_per_minute, used)))
+    used = {_budget(rates, name): rates.lanes[name] for name, lane in state.lanes.items() if not _is_out(lane, now)}
+    return min(own, sum(map(_lane_per_minute, used.values())))
+
+
+def _budget(rates: Rates, lane: str) -> str:
+    """The chat whose budget a lane uses: topics of one chat share it."""
+    return rates.lanes[lane].budget or lane
 
 
 def _chat_view(lane: LaneState, clocks: LimitClocks) -> JsonObject:
