@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from streamwarm.model import Kind
@@ -32,13 +33,16 @@ def jobs_of(folder: str, kinds: list[Kind]) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize(
+    "words", [None, "Bad Request: VOICE_MESSAGES_FORBIDDEN", "Bad Request: CHAT_SEND_VOICES_FORBIDDEN"]
+)
 async def test_a_kind_that_one_chat_refuses_goes_to_the_next_and_the_rest_to_both(
-    object_store: ObjectStore, tmp_path: Path
+    words: str | None, object_store: ObjectStore, tmp_path: Path
 ) -> None:
     kinds = [Kind.VOICE, Kind.DOCUMENT] * 6
     await put(object_store, {f"k/{number}": b"an object %d" % number for number in range(len(kinds))})
     async with running_emulator(chats=(CHAT, OTHER)) as emulator:
-        emulator.rights.refuse(ChatRefusal(CHAT, kinds=(Kind.VOICE,)))
+        emulator.rights.refuse(ChatRefusal(CHAT, kinds=(Kind.VOICE,), description=words))
         tables = {"mybot": telegram_table(emulator, chats=[CHAT, OTHER])}
         async with running_service(settings_for(object_store, tmp_path / "s.db", tables, queue=ONE_ATTEMPT)) as world:
             accepted = (await world.push(*jobs_of("k", kinds)))["accepted"]

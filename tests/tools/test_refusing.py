@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from load.cli import FAILED, USAGE, main, read_options
+from load.cli import USAGE, main, read_options
 from load.ledger import Ledger, Record
 from load.options import Mix
 from load.refusing import UNKNOWN_WORDS, RefusingChats, choose_refusing
@@ -142,7 +142,8 @@ async def test_what_refusing_chats_cost_is_counted_against_real_servers(tmp_path
     assert {one["kind"] for one in cost["by_chat_and_kind"]} == {"photo"}
     words = {one["description"] for one in cost["by_chat_and_kind"]}
     assert words == {UNKNOWN_WORDS, "Bad Request: not enough rights to send photos to the chat"}
-    assert cost["uploads_refused"] >= cost["most_by_one_chat_of_one_kind"] >= 1
-    assert cost["jobs_failed"] == summary["states"].get("failed", 0)
-    assert ran.returncode == (0 if summary["states"] == {"done": 12} else FAILED)
+    assert cost["uploads_refused"] >= cost["most_by_one_chat_of_one_kind"]
+    assert 1 <= cost["most_by_one_chat_of_one_kind"] <= 6
+    assert (cost["jobs_done"], cost["jobs_failed"], summary["states"]) == (12, 0, {"done": 12})
+    assert ran.returncode == 0
     assert b"chats that refuse something" in ran.stdout
