@@ -22,9 +22,21 @@ from streamwarm.sandbox.bot_api_emulator import BOT_PATTERN, BotApiEmulator
 from streamwarm.sandbox.bot_api_messages import Bot, Chat
 from streamwarm.sandbox.bot_api_methods import Delivery, Telegram
 from streamwarm.sandbox.bot_api_rates import RateRules
+from streamwarm.sandbox.bot_api_rights import BotTrouble, ChatRefusal, Rights
 from streamwarm.sandbox.faults import Fault, FaultKind
 
-__all__ = ["BotApiEmulator", "Chat", "Delivery", "EmulatorSettings", "Fault", "FaultKind", "serve_bot_api"]
+__all__ = [
+    "BotApiEmulator",
+    "BotTrouble",
+    "Chat",
+    "ChatRefusal",
+    "Delivery",
+    "EmulatorSettings",
+    "Fault",
+    "FaultKind",
+    "Rights",
+    "serve_bot_api",
+]
 
 MAX_CONNECTIONS = 1000
 """The most connections at a time: far more than a service of five workers opens."""
@@ -108,7 +120,7 @@ def _bounded(emulator: BotApiEmulator) -> Callable[[trio.SocketStream], Awaitabl
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, show_default=True, help="0 picks a free one.")
 @click.option("--token", "tokens", multiple=True, required=True, help="A bot's token; may be repeated.")
-@click.option("--chat", "chats", multiple=True, required=True, help="ID[:TYPE], TYPE supergroup by default.")
+@click.option("--chat", "chats", multiple=True, required=True, help="ID[:TYPE][/TOPIC…], TYPE supergroup by default.")
 @click.option("--local-server", is_flag=True, help="Take uploads of up to 2000 MB.")
 @click.option("--enforce-rates", is_flag=True, help="Answer 429 as Telegram's rates would have it.")
 def main(
@@ -134,8 +146,9 @@ def main(
 
 
 def _parse_chat(text: str) -> tuple[int, Chat]:
-    chat_id, _, chat_type = text.partition(":")
-    return int(chat_id), Chat(chat_type or "supergroup")
+    named, *topics = text.split("/")
+    chat_id, _, chat_type = named.partition(":")
+    return int(chat_id), Chat(chat_type or "supergroup", topics=tuple(map(int, topics)))
 
 
 async def _serve_and_announce(settings: EmulatorSettings, host: str, port: int) -> None:

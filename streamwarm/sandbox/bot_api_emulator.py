@@ -23,6 +23,7 @@ from streamwarm.sandbox.bot_api_replies import (
     too_large,
     too_many_requests,
 )
+from streamwarm.sandbox.bot_api_rights import Rights
 from streamwarm.sandbox.faults import Fault, FaultKind, FaultPlan
 from streamwarm.sandbox.file_ids import read_file_id
 from streamwarm.sandbox.form_reader import MAX_TEXT_BYTES, Form, FormReader, form_reader
@@ -62,6 +63,11 @@ class BotApiEmulator:
     def faults(self) -> Sequence[Fault]:
         """The faults that have not struck yet."""
         return self._faults.waiting
+
+    @property
+    def rights(self) -> Rights:
+        """What the bots and chats refuse; it may be changed at any time."""
+        return self._telegram.rights
 
     def inject(self, *faults: Fault) -> None:
         """Let faults strike the next requests, in this order. Raises `ValueError` if too many wait."""
@@ -175,13 +181,14 @@ class BotApiEmulator:
         await _send_answer(http, reply, fault)
 
     async def _carry_out(self, bot: Bot, method: str, form: Form, fault: Fault | None) -> Reply:
+        self._telegram.rights.check_bot(bot.id, method)
         if fault is not None:
             _raise_refusal(fault)
         kind = SEND_METHODS.get(method)
         if kind is None:
             return success(self._telegram.call(bot, method, form))
         await trio.sleep(self._telegram.equal_size_delay_s(bot, form))
-        self._telegram.chat_of(form.fields)
+        self._telegram.check_send(bot, kind, form)
         strict_images = self._telegram.strict_images
         media = find_media(bot, kind, form, strict_images=strict_images)
         if isinstance(media, MediaUrl):

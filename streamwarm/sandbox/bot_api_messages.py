@@ -17,10 +17,11 @@ _PHOTO_SIDES = (1280, 800, 320, 90)
 
 @frozen
 class Chat:
-    """`type`: `private`, `group`, `supergroup` or `channel`."""
+    """`type`: `private`, `group`, `supergroup` or `channel`. `topics` are ids of topics that it has at the start."""
 
     type: str
     title: str = "Sandbox"
+    topics: tuple[int, ...] = ()
 
 
 @frozen
@@ -78,11 +79,14 @@ def chat_full_info_json(chat_id: int, chat: Chat) -> dict[str, Any]:
     }
 
 
-def message_json(bot: Bot, chat_id: int, chat: Chat, *, message_id: int, at: float) -> dict[str, Any]:
+def message_json(
+    bot: Bot, chat_id: int, chat: Chat, *, message_id: int, at: float, topic: int | None = None
+) -> dict[str, Any]:
     """Return a `Message` without content. In a channel the chat itself is the sender."""
     chat_object = chat_json(chat_id, chat)
     sender = {"sender_chat": chat_object} if chat.type == "channel" else {"from": _sender_json(bot)}
-    return {"message_id": message_id, **sender, "chat": chat_object, "date": int(at)}
+    in_topic = {} if topic is None else {"message_thread_id": topic, "is_topic_message": True}
+    return {"message_id": message_id, **in_topic, **sender, "chat": chat_object, "date": int(at)}
 
 
 def media_json(bot: Bot, file: StoredFile, details: MediaDetails) -> dict[str, Any]:

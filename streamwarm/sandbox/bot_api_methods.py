@@ -26,6 +26,7 @@ from streamwarm.sandbox.bot_api_messages import (
 )
 from streamwarm.sandbox.bot_api_rates import RateLimits, RateRules
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request, too_many_requests
+from streamwarm.sandbox.bot_api_rights import Rights, Send
 from streamwarm.sandbox.file_ids import file_id, read_file_id
 from streamwarm.sandbox.form_reader import Form
 
@@ -81,6 +82,7 @@ class Telegram:
     keep: int = 100_000
     deliveries: deque[Delivery] = field(init=False, repr=False)
     delivered: int = field(init=False, default=0)
+    rights: Rights = field(init=False, factory=Rights)
     _rates: RateLimits = field(init=False)
     _last_message_id: int = field(init=False, default=0)
     _messages: OrderedDict[tuple[int, int], None] = field(init=False, factory=OrderedDict, repr=False)
@@ -88,6 +90,9 @@ class Telegram:
     def __attrs_post_init__(self) -> None:
         self.deliveries = deque(maxlen=self.keep)
         self._rates = RateLimits(self.rate_rules)
+        for chat_id, chat in self.chats.items():
+            if chat.topics:
+                self.rights.set_topics(chat_id, chat.topics)
 
     @property
     def max_upload_bytes(self) -> int:
@@ -104,6 +109,7 @@ class Telegram:
             case "getfile":
                 return self._get_file(bot, form.fields.get("file_id", ""))
             case "sendmessage":
+                self.check_send(bot, None, form)
                 return self._send_message(bot, form.fields)
             case "deletemessage":
                 return self._delete_message(form.fields)
@@ -118,6 +124,14 @@ class Telegram:
         if chat_id is None or chat_id not in self.chats:
             raise bad_request("chat not found")
         return chat_id, self.chats[chat_id]
+
+    def check_send(self, bot: Bot, kind: Kind | None, form: Form) -> None:
+        """Raise `BotApiError` if there is no such chat or topic, or if it refuses this file. None: a text."""
+        chat_id, chat = self.chat_of(form.fields)
+        reference = "" if kind is None else form.fields.get(kind.value, "")
+        upload = None if kind is None else form.files.get(reference.removeprefix("attach://") or kind.value)
+        file = reference.partition("?")[0] if upload is None else upload.sha256
+        self.rights.check_send(Send(bot.id, chat_id, topic_of(form.fields), kind, file), chat)
 
     def equal_size_delay_s(self, bot: Bot, form: Form) -> float:
         """Return how long a request is delayed because of others with files of the same size. Raises `BotApiError`
@@ -183,7 +197,7 @@ class Telegram:
         self._messages[chat_id, self._last_message_id] = None
         while len(self._messages) > self.keep:
             self._messages.popitem(last=False)
-        return message_json(bot, chat_id, chat, message_id=self._last_message_id, at=now)
+        return message_json(bot, chat_id, chat, message_id=self._last_message_id, at=now, topic=topic_of(fields))
 
     def _send_message(self, bot: Bot, fields: Mapping[str, str]) -> dict[str, Any]:
         text = fields.get("text", "")
@@ -214,6 +228,11 @@ def chat_id_of(fields: Mapping[str, str]) -> int | None:
     """Return the chat id that a request names, whether or not the chat exists, or None if it is not a number."""
     text = fields.get("chat_id", "")
     return int(text) if _CHAT_ID.fullmatch(text) else None
+
+
+def topic_of(fields: Mapping[str, str]) -> int | None:
+    """Return the topic that a request names. The server takes what is not a number for none."""
+    return number(fields.get("message_thread_id"), 0) or None
 
 
 def _other_texts(method: str, fields: Mapping[str, str]) -> dict[str, str]:

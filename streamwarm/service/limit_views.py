@@ -57,7 +57,10 @@ def limits_view(
         view["chats"] = [_chat_view(lane, clocks) for lane in state.lanes.values()]
         view["hint"] = _hint(state, rates, waiting, rate, now)
     if math.isfinite(rate):
-        view["limits"] = {"messages_per_minute": round(rate, 1), "chats": len(state.lanes)}
+        view["limits"] = {
+            "messages_per_minute": round(rate, 1),
+            "chats": len({lane.budget or name for name, lane in rates.lanes.items()}),
+        }
         view["next_at"] = clocks.shown(free_at) if now < free_at < math.inf else None
         view["eta_s"] = None if is_paused or not rate else round(waiting / rate * MINUTE_S)
     return view

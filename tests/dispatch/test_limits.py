@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,24 +13,25 @@ from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.dispatch.usage import Usage, ended, handed_out, quota_free_at
-from streamwarm.model import Kind, Lane, Route
+from streamwarm.model import Barred, Kind, Lane, Route
 from streamwarm.send.destination import LaneRates, Quota
-from streamwarm.send.telegram.rates import equal_size_spacing_s, telegram_rates
+from streamwarm.send.telegram.rates import equal_size_spacing_s, telegram_rates, unlimited_rates
 
 NOW = 1_772_366_405.0
+ANY = Route("bot", Kind.PHOTO)
 
 
-def limits_of(*chats: int) -> Limits:
+def limits_of(*chats: int | str) -> Limits:
     return Limits({"bot": telegram_rates(chats, local_server=False)})
 
 
-def lane_at(limits: Limits, now: float) -> str:
+def lane_at(limits: Limits, now: float, route: Route = ANY) -> str:
     """The chat that the next job is handed out with; it is delivered on the spot."""
     assert limits.free_at("bot") <= now
-    lane = limits.reserve(Route("bot", Kind.PHOTO), now)
+    lane = limits.reserve(route, now)
     assert lane is not None
     limits.depart("bot", lane, 1, now)
-    limits.end(Route("bot", Kind.PHOTO), lane, now, now)
+    limits.end(route, lane, now, now)
     return lane.name
 
 
@@ -63,6 +67,45 @@ def test_a_second_chats_429_is_taken_for_the_bots() -> None:
     assert limits.active(NOW)["bot"].reason == "second"
     # Once the first chat's cooldown is over, another's is its own again.
     assert not limits.cool_down_lane("bot", "-3", Pause(NOW + 60, "third"), NOW + 31)
+
+
+def test_topics_of_one_chat_share_its_minute_and_its_second() -> None:
+    limits = limits_of("-1/1", "-1/2")
+    sent: list[float] = []
+    for tenth in range(1200):
+        at = NOW + tenth / 10
+        topic, other = ("-1/1", "-1/2") if len(sent) % 2 else ("-1/2", "-1/1")
+        route = Route("bot", Kind.PHOTO, Barred(frozenset({other}), math.inf))
+        while limits.route_free_at(route) <= at:
+            assert lane_at(limits, at, route) == topic
+            sent.append(at)
+    assert len(sent) == 40
+    assert all(later - sooner > 0.95 for sooner, later in pairwise(sent))
+    assert all(later - sooner > 59.9 for sooner, later in zip(sent, sent[20:], strict=False))
+
+
+def test_a_429_of_one_topic_cools_the_chats_other_topics_down_and_no_other_chat() -> None:
+    limits = limits_of("-1/1", "-1/2", "-1", "-2")
+    assert not limits.cool_down_lane("bot", "-1/1", Pause(NOW + 30, "429"), NOW)
+    # It is the chat's still, not the bot's, if another of its topics answers so, too.
+    assert not limits.cool_down_lane("bot", "-1/2", Pause(NOW + 30, "429"), NOW)
+    assert [lane_at(limits, NOW + at) for at in (0, 2, 4)] == ["-2"] * 3
+    limits.resume("bot")
+    assert [lane_at(limits, NOW + at) for at in (6, 8)] == ["-2"] * 2
+    assert lane_at(limits, NOW + 30).startswith("-1")
+    assert limits.cool_down_lane("bot", "-2", Pause(NOW + 60, "429"), NOW + 31) is False
+
+
+def test_topics_share_a_cooldown_where_no_rates_are_kept_too() -> None:
+    limits = Limits({"bot": unlimited_rates(["-1/1", "-1/2", "-2"])})
+    limits.cool_down_lane("bot", "-1/1", Pause(NOW + 30, "429"), NOW)
+    assert [lane_at(limits, NOW) for _ in range(4)] == ["-2"] * 4
+
+
+def test_a_topic_that_is_gone_leaves_the_chats_other_topics_in_use() -> None:
+    limits = limits_of("-1/1", "-1/2")
+    limits.set_lane_aside("bot", "-1/1", Pause(NOW + 3600, "message thread not found", fixable=True))
+    assert [lane_at(limits, NOW + at) for at in (0, 2)] == ["-1/2"] * 2
 
 
 def test_the_later_deadline_of_a_chat_wins() -> None:

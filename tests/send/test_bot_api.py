@@ -143,6 +143,24 @@ def test_only_the_options_that_the_method_knows_are_sent() -> None:
     assert ("supports_streaming", "true") in bot_api.form_fields(Kind.VIDEO, -5, options)
 
 
+@pytest.mark.parametrize(
+    ("lane", "named"),
+    [
+        ("-1001234567890/42", [("chat_id", "-1001234567890"), ("message_thread_id", "42")]),
+        ("@warm_up/7", [("chat_id", "@warm_up"), ("message_thread_id", "7")]),
+        ("-1001234567890", [("chat_id", "-1001234567890")]),
+        (-1001234567890, [("chat_id", "-1001234567890")]),
+        ("@warm_up", [("chat_id", "@warm_up")]),
+    ],
+)
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_topic_is_named_beside_its_chat_and_only_if_one_is_meant(
+    lane: int | str, named: list[tuple[str, str]], kind: Kind
+) -> None:
+    fields = bot_api.form_fields(kind, lane, {})
+    assert sorted(fields) == sorted([*named, ("disable_notification", "true")])
+
+
 @given(key=st.text(min_size=1, max_size=1024) | st.text('./;\\"a\u202e\n', min_size=1, max_size=300))
 def test_a_file_name_is_short_and_harmless_whatever_the_key(key: str) -> None:
     name = bot_api.file_name(key, Kind.DOCUMENT)

@@ -87,6 +87,55 @@ def test_every_rule_is_reached_and_names_its_source() -> None:
     assert all(row.remedy for row in ROWS if row.verdict in {Verdict.PAUSE_BOT, Verdict.PAUSE_CHAT, Verdict.PAUSE_KIND})
 
 
+@pytest.mark.parametrize(
+    ("code", "description", "told", "not_told"),
+    [
+        (401, "Unauthorized", "@BotFather", "api-id"),
+        (401, "Unauthorized: invalid api-id/api-hash", "https://my.telegram.org", "@BotFather"),
+        (400, "Bad Request: API_ID_INVALID", "https://my.telegram.org", "@BotFather"),
+        (400, "Bad Request: API_ID_PUBLISHED_FLOOD", "https://my.telegram.org", "@BotFather"),
+        (400, "Logged out", "set base_url to the server that it moved to", "@BotFather"),
+        (401, "Unauthorized: logged out", "set base_url to the server that it moved to", "@BotFather"),
+        (400, "Bad Request: FROZEN_METHOD_INVALID", "its owner can appeal", "@BotFather"),
+        (420, "FROZEN_PARTICIPANT_MISSING", "its owner can appeal", "@BotFather"),
+        (421, "Misdirected Request: unallowed token specified", "--filter", "@BotFather"),
+    ],
+)
+def test_a_bot_that_is_out_keeps_its_jobs_and_the_remedy_is_the_one_that_fits(
+    code: int, description: str, told: str, not_told: str
+) -> None:
+    error = read(code, description)
+    assert (error.code, error.pauses_destination, error.counts) == (ErrorCode.UNAUTHORIZED, True, False)
+    assert told in error.message
+    assert not_told not in error.message
+
+
+@pytest.mark.parametrize("answer", [{"error_code": 413, "description": "Request Entity Too Large"}, {}])
+def test_a_body_over_the_servers_limit_names_the_limits_and_the_setting_that_raises_them(
+    answer: dict[str, Any],
+) -> None:
+    error = read_error(413, answer)
+    assert (error.code, error.permanent) == (ErrorCode.TOO_LARGE, True)
+    for told in ("413", "client_max_body_size", "2000 MB", "50 MB"):
+        assert told in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "description"),
+    [
+        (400, "Bad Request: not enough rights to send voice notes to the chat"),
+        (400, "Bad Request: VOICE_MESSAGES_FORBIDDEN"),
+        (403, "Forbidden: not enough rights to send video notes to the chat"),
+        (400, "Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN"),
+        (403, "Forbidden: CHAT_SEND_DOCS_FORBIDDEN"),
+    ],
+)
+def test_a_chat_that_refuses_one_kind_is_in_use_for_the_others(code: int, description: str) -> None:
+    error = read(code, description)
+    assert (error.code, error.pauses_kind, error.pauses_lane) == (ErrorCode.CHAT_UNAVAILABLE, True, False)
+    assert "name a chat in `chats` that takes it" in error.message
+
+
 def test_a_429_that_a_chats_own_rate_explains_is_that_chats_and_a_penalty_is_the_bots() -> None:
     for seconds, of_the_chat in ((1, True), (60, True), (61, False), (10_072, False)):
         error = read(429, "Too Many Requests", retry_after=seconds)

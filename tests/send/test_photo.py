@@ -21,6 +21,7 @@ from streamwarm.send.destination import Media
 from streamwarm.send.telegram import photo
 from streamwarm.send.telegram.photo import Dimensions, Lacking, NoImage, Unreadable, look_at, why_not_a_photo
 from streamwarm.send.telegram.preflight import PhotoCheck
+from streamwarm.send.telegram.refusals import read_error
 
 PICTURES = Path(__file__).with_name("pictures.b85").read_text(encoding="ascii").splitlines()
 """Of 37 × 23 pixels each, as Pillow 13 writes them."""
@@ -206,3 +207,38 @@ async def test_a_photo_that_telegram_itself_refused_goes_as_a_document_the_next_
     assert await check.kind_to_send(media({"fallback": "document"}), Front(png(1200, 300))) is Kind.DOCUMENT
     # As a document there is nothing left to fall back on.
     assert check.after_refusal(refusal, media({"fallback": "document"}), Kind.DOCUMENT) is refusal
+
+
+NO_MEDIA = "Bad Request: wrong file identifier/HTTP URL specified"
+"""What the server makes of MEDIA_EMPTY, Telegram's word for a file that is not the photo it is sent as."""
+
+
+def no_media() -> DestinationError:
+    return read_error(400, {"error_code": 400, "description": NO_MEDIA})
+
+
+async def test_an_uploaded_photo_that_telegram_cannot_use_goes_as_a_document_where_the_job_allows_it() -> None:
+    check, fallback = PhotoCheck(), media({"fallback": "document"})
+    again = check.after_refusal(no_media(), fallback, Kind.PHOTO)
+    assert (again.code, again.permanent, again.counts) == (ErrorCode.BAD_PHOTO, False, False)
+    assert NO_MEDIA in again.message
+    assert await check.kind_to_send(fallback, Front(png(1200, 300))) is Kind.DOCUMENT
+
+
+async def test_an_uploaded_photo_that_telegram_cannot_use_fails_with_the_remedy_where_the_job_allows_no_document() -> (
+    None
+):
+    check = PhotoCheck()
+    refusal = check.after_refusal(no_media(), media(), Kind.PHOTO)
+    assert (refusal.code, refusal.permanent) == (ErrorCode.BAD_PHOTO, True)
+    assert 'options.fallback to "document"' in refusal.message
+    assert await check.kind_to_send(media(), Front(png(1200, 300))) is Kind.PHOTO
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.PHOTO])
+@pytest.mark.parametrize("options", [{}, {"fallback": "document"}])
+def test_the_same_words_about_another_kind_are_no_photos(kind: Kind, options: dict[str, str]) -> None:
+    refusal = no_media()
+    sent = Media("job-1", kind, "a.bin", 5000, None, options)
+    assert PhotoCheck().after_refusal(refusal, sent, kind) is refusal
+    assert (refusal.code, refusal.permanent) == (ErrorCode.DESTINATION_REFUSED, True)

@@ -12,6 +12,10 @@ from streamwarm.settings.destinations import parse_destinations
 GOOD: dict[str, Any] = {"type": "telegram", "token": "123456:CANARY-SECRET_x", "chats": [-1001234567890]}
 PLAIN_URL = "must be a plain URL such as https://api.telegram.org"
 CHAT = "each must be a chat's number"
+NO_TOPICS = (
+    *("-1001/", "-1001/0", "-1001/042", "-1001/-1", "-1001/x", "-1001/4.2", "-1001/42/43", "-1001//42", "/42", "42/"),
+    *("-1001 /42", "-1001/ 42", "-1001/42\n", f"-1001/{10**11}", "@a/42", "-1001:42", "-1001_42", "-1001/\uff14"),
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,8 @@ CHAT = "each must be a chat's number"
         ("chats", ["@a;CANARY"], CHAT),
         ("chats", [-1, "-1"], "must not name a chat twice"),
         ("chats", [], "at least one"),
+        *(("chats", [chat], 'a topic of it stands behind a slash, such as "-1001234567890/42"') for chat in NO_TOPICS),
+        ("chats", [-1001, "-1001/42", "-1001/42"], "must not name a chat twice"),
         ("base_url", "https://user:CANARY@host", PLAIN_URL),
         ("base_url", "https://@host", PLAIN_URL),
         ("base_url", "https://host\n.evil", PLAIN_URL),
@@ -66,6 +72,9 @@ def test_a_setting_that_cannot_work_is_refused_at_the_start_and_not_repeated(key
         ("base_url", "http://bot_api:8081"),
         ("chats", [-1001234567890, "@warm_up", 42]),
         ("chats", "-1001,-1002"),
+        ("chats", ["-1001234567890/42"]),
+        ("chats", [-1001234567890, "-1001234567890/1", "-1001234567890/42", "@warm_up/7", "42/7"]),
+        ("chats", "-1001/42,-1001/43"),
     ],
 )
 def test_what_people_run_is_taken(key: str, value: Any) -> None:

@@ -118,3 +118,19 @@ async def test_a_photo_that_telegram_refuses_when_it_fetches_it_goes_as_a_docume
             # The picture was looked at once by Telegram; only the job without a fallback is sent as a photo again.
             assert not [seen for seen in world.observed if isinstance(seen, RetryScheduled)]
             assert (failed["state"], failed["error"]["code"]) == ("failed", "bad_photo")
+
+
+async def test_a_photo_whose_address_telegram_takes_for_none_is_streamed_as_the_photo_that_it_is(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {"p/good.jpg": content("good")}, content_type="image/jpeg")
+    async with running_emulator() as emulator:
+        words = "Bad Request: wrong file identifier/HTTP URL specified"
+        emulator.inject(Fault(FaultKind.REFUSED, method="sendPhoto", description=words))
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator, handoff="auto")})
+        async with running_service(settings) as world:
+            job = {"destination": "mybot", "kind": "photo", "r2_key": "p/good.jpg", "options": {"fallback": "document"}}
+            done = await world.outcome((await world.push(job))["accepted"][0]["id"])
+            assert (done["state"], done["attempt"]) == ("done", 1)
+            assert (done["result"]["kind"], done["result"]["source"]) == ("photo", "stream")
+            assert not [seen for seen in world.observed if isinstance(seen, RetryScheduled)]

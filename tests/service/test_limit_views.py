@@ -29,6 +29,14 @@ def test_groups_add_up_until_the_bots_own_rate_is_reached() -> None:
         assert view(bot(*chats))["limits"]["messages_per_minute"] == a_minute
 
 
+def test_topics_of_one_chat_add_nothing_to_what_it_takes() -> None:
+    for chats, a_minute, count in ((["-1/1", "-1/2", -1], 20, 1), (["-1/1", "-1/2", -2], 40, 2), (["77/1", 77], 60, 1)):
+        assert view(bot(*chats))["limits"] == {"messages_per_minute": a_minute, "chats": count}
+    limits = bot("-1/1", "-1/2")
+    limits.set_lane_aside("bot", "-1/1", Pause(NOW + 60, "message thread not found", fixable=True))
+    assert view(limits, waiting=40)["eta_s"] == 120
+
+
 def test_a_chat_that_is_set_aside_adds_nothing_and_one_that_is_silent_will_again() -> None:
     limits = bot(-1, -2, -3)
     limits.set_lane_aside("bot", "-1", Pause(NOW + 60, "kicked", fixable=True))

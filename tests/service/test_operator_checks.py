@@ -61,6 +61,16 @@ async def test_check_proves_bucket_clock_bot_chats_and_store(object_store: Objec
             assert secret not in told.out + told.err
 
 
+async def test_check_asks_for_a_topics_chat_and_names_the_topic(object_store: ObjectStore, tmp_path: Path) -> None:
+    async with running_emulator() as emulator:
+        table = telegram_table(emulator, chats=[f"{CHAT}/42", "-77/5"])
+        config = write_config(tmp_path, object_store, {"mybot": table})
+        lines = {line["check"]: line for line in (await cli("check", "--json", "--config", str(config))).json()}
+        assert lines[f"mybot: chat {CHAT}/42"]["ok"]
+        assert not lines["mybot: chat -77/5"]["ok"]
+        assert "chat not found" in lines["mybot: chat -77/5"]["detail"]
+
+
 async def test_check_of_nothing_names_what_is_missing(tmp_path: Path) -> None:
     config = tmp_path / "streamwarm.toml"
     config.write_text(f"[store]\nurl = 'sqlite:///{tmp_path}/nowhere/s.db'\n")

@@ -78,6 +78,23 @@ async def test_a_photo_that_telegram_would_refuse_is_warm_as_a_document_where_th
                 assert "fallback" not in delivery.fields
 
 
+async def test_a_photo_that_telegram_calls_no_media_once_it_is_uploaded_goes_as_a_document_or_says_how(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {"n/allowed.jpg": jpeg(1601, 1200), "n/only.jpg": jpeg(1602, 1200)})
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
+        async with running_service(settings) as world:
+            words = "Bad Request: wrong file identifier/HTTP URL specified"
+            emulator.inject(Fault(FaultKind.REFUSED, method="sendPhoto", description=words, times=2))
+            reply = await world.push(photo("n/allowed.jpg", options=FALLBACK), photo("n/only.jpg"))
+            allowed, only = await world.outcomes([item["id"] for item in reply["accepted"]])
+            assert (allowed["state"], allowed["result"]["kind"], allowed["attempt"]) == ("done", "document", 1)
+            assert (only["state"], only["error"]["code"]) == ("failed", "bad_photo")
+            assert words in only["error"]["message"]
+            assert 'options.fallback to "document"' in only["error"]["message"]
+
+
 async def test_a_fallback_of_another_kind_is_refused_when_it_is_pushed(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:

@@ -1,8 +1,7 @@
 """What happens in one run, drawn from a seed: objects, jobs, what people do, and which faults strike when. Pure.
 
-A plan is a list of items that do not depend on one another, so an item can be left out (`shrink.py`) and the rest stays
-as it was. A fault of a peer is due at a time and strikes the next request that it fits; it is dropped if none comes
-before `FAULTS_END_S`.
+A plan's items do not depend on one another, so one can be left out (`shrink.py`) and the rest stays as it was. A fault
+of a peer is due at a time and strikes the next request that it fits, if one comes before `FAULTS_END_S`.
 """
 
 from __future__ import annotations

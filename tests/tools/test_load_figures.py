@@ -16,7 +16,8 @@ from load.metrics import parse_metrics
 from load.options import Mix, Options
 from load.plan import PlannedJob, make_plan
 from load.processes import Usage
-from load.summary import Outcome, percentile, summarise
+from load.spread import percentile
+from load.summary import Outcome, summarise
 from load.verify import Verdict, judge
 
 from streamwarm.sandbox.image_header import image_size

@@ -39,6 +39,8 @@ SHARE = click.FloatRange(0, 1)
 SECONDS = click.FloatRange(0, 3_600, min_open=True)
 ROTATED_S = 30
 """Seconds until a rotated key is put right, unless given."""
+CHATS_IF_REFUSING = 4
+"""Chats of each bot unless given: enough for one that refuses a kind, one that refuses everything, and two healthy."""
 MILLISECONDS = click.FloatRange(0, 3_600_000)
 
 _OPTIONS = (
@@ -86,7 +88,11 @@ _OPTIONS = (
     ),
     click.option("--sandbox", is_flag=True, help="Start a bucket, a Bot API emulator and a service, and load that."),
     click.option("--destinations", type=click.IntRange(1, 50), help="Sandbox: bots (default 1)."),
-    click.option("--chats", type=click.IntRange(1, MAX_CHATS), help="Sandbox: warm-up groups of each bot (default 1)."),
+    click.option(
+        "--chats",
+        type=click.IntRange(1, MAX_CHATS),
+        help="Sandbox: warm-up groups of each bot (default 1; 4 with --refusing-chats).",
+    ),
     click.option("--workers", type=click.IntRange(1, 1000), help="Sandbox: the service's --workers."),
     click.option("--processes", type=click.IntRange(1, 64), help="Sandbox: the service's --processes."),
     click.option("--store", metavar="URL", help="Sandbox: the service's --store (default: a new SQLite file)."),
@@ -105,6 +111,11 @@ _OPTIONS = (
         help=f"Sandbox: in mid-run, the bucket refuses the service's key for so long (default {ROTATED_S}).",
     ),
     click.option("--outage", type=SECONDS, metavar="SECONDS", help="Sandbox: in mid-run, 503 to everything."),
+    click.option(
+        "--refusing-chats",
+        type=SHARE,
+        help="Sandbox: share of each bot's chats that refuse one kind, or everything in unknown words; one never does.",
+    ),
     click.option("--config", type=click.Path(path_type=Path), help="The running service's settings file."),
     click.option("--url", metavar="WS-URL", help="Its websocket (default: from the settings)."),
     click.option("--http-url", metavar="URL", help="Its HTTP address (default: from the settings)."),
@@ -186,10 +197,12 @@ def read_options(given: dict[str, Any]) -> Options:
         "telegram_latency",
         "telegram_rates",
     )
-    troubles = ("source_faults", "rotate_key", "outage")
+    troubles = ("source_faults", "rotate_key", "outage", "refusing_chats")
     check_sandbox_only({_flag(name): bool(given[name]) for name in (*shape, *troubles)}, sandbox)
     if given["rotate_key"] and given["outage"]:
         raise click.UsageError("--rotate-key and --outage: give one of them, or their costs can't be counted apart")
+    if given["refusing_chats"] and given["chats"] == 1:
+        raise click.UsageError("--refusing-chats: give --chats 2 or more; each bot keeps one that refuses nothing")
     target = ("config", "url", "http_url", "allow_real")
     check_target_only({**{_flag(n): bool(given[n]) for n in target}, "--destination": bool(given["names"])}, sandbox)
     if given["fault_kinds"] and not given["faults"]:
@@ -219,7 +232,7 @@ _SANDBOX_ONLY = (
 def _sandbox_options(given: dict[str, Any]) -> SandboxOptions:
     return SandboxOptions(
         destinations=given["destinations"] or 1,
-        chats=given["chats"] or 1,
+        chats=given["chats"] or (CHATS_IF_REFUSING if given["refusing_chats"] else 1),
         workers=given["workers"],
         processes=given["processes"],
         store=given["store"],
@@ -229,6 +242,7 @@ def _sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         source_faults=given["source_faults"] or 0.0,
         rotate_key_s=given["rotate_key"],
         outage_s=given["outage"],
+        refusing_chats=given["refusing_chats"] or 0.0,
     )
 
 

@@ -178,6 +178,14 @@ class EmulatorApi:
         if faults:
             await self._result("POST", "/sandbox/faults", json.dumps(list(faults)).encode())
 
+    async def refuse(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Let chats refuse what these rules match, from now on."""
+        await self._result("POST", "/sandbox/refusals", json.dumps(list(rules)).encode())
+
+    async def refused(self) -> list[dict[str, Any]]:
+        """How often each chat refused each kind, and in what words."""
+        return list((await self._result("GET", "/sandbox/refusals"))["refused"])
+
     async def traffic(self) -> dict[str, Any]:
         return dict(await self._result("GET", "/sandbox/traffic"))
 

@@ -24,7 +24,8 @@ ENDED = frozenset({"done", "failed", "unknown", "cancelled"})
 
 @define(eq=False)
 class Record:
-    """One push and what came of it. `state` is None until it ends; `rejected` where the service did not take it."""
+    """One push and what came of it. `state` is None until it ends; `rejected` where the service did not take it.
+    `attempts` are those that count, `sends` all that began."""
 
     job: PlannedJob
     intended_at: float
@@ -39,6 +40,7 @@ class Record:
     result: Mapping[str, Any] = field(factory=dict)
     duplicate: bool = False
     attempts: int = 0
+    sends: int = 0
 
     @property
     def as_expected(self) -> bool:
@@ -58,6 +60,7 @@ class _Known:
 
     running_at: float | None = None
     attempts: int = 0
+    began: set[str] = field(factory=set)
     ended_at: float | None = None
     end: Mapping[str, Any] = field(factory=dict)
 
@@ -118,6 +121,7 @@ class Ledger:
         if event["state"] == "running":
             known.running_at = known.running_at or self._at(event)
             known.attempts = max(known.attempts, event["attempt"])
+            known.began.add(event.get("at", ""))
         if event["state"] in ENDED and known.ended_at is None:
             known.ended_at, known.end = self.clock(), event
             for record in self._open.pop(event["id"], ()):
@@ -130,7 +134,7 @@ class Ledger:
         return datetime.fromisoformat(event["at"]).timestamp() + self.wall_offset_s
 
     def _copy(self, record: Record, known: _Known) -> None:
-        record.running_at, record.attempts = known.running_at, known.attempts
+        record.running_at, record.attempts, record.sends = known.running_at, known.attempts, len(known.began)
 
     def _end(self, record: Record, state: str, told: Mapping[str, Any], at: float) -> None:
         error = told.get("error") or {}

@@ -31,6 +31,7 @@ class SandboxOptions:
     """What only a sandbox of our own can be told. Latencies in seconds; shares from 0 to 1.
 
     `rotate_key_s` and `outage_s` are how long the bucket refuses everything in the middle of the run.
+    `refusing_chats` is the share of each bot's chats that refuse something (`refusing.py`).
     `keep_ended_s` is how long the service keeps jobs that have ended; `program` is what Python runs as streamwarm.
     """
 
@@ -45,6 +46,7 @@ class SandboxOptions:
     source_faults: float = 0.0
     rotate_key_s: float | None = None
     outage_s: float | None = None
+    refusing_chats: float = 0.0
     keep_ended_s: float | None = None
     program: tuple[str, ...] = PROGRAM
 

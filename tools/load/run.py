@@ -48,7 +48,7 @@ async def open_target(options: Options) -> AsyncIterator[Target]:
         yield await find_target(options.target)
         return
     with tempfile.TemporaryDirectory(prefix="streamwarm-load-") as folder:
-        async with open_sandbox(options.sandbox, Path(folder)) as target:
+        async with open_sandbox(options.sandbox, Path(folder), options.mix) as target:
             yield target
 
 
@@ -69,6 +69,8 @@ async def load_target(options: Options, target: Target, say: Callable[[str], Non
     await target.bucket.fill(plan.objects)
     for emulator in target.distinct_emulators():
         await emulator.inject(plan.faults)
+        if target.refusing is not None:
+            await emulator.refuse(target.refusing.rules())
     say(f"pushing {len(plan.jobs):,} jobs from {options.clients} clients to {target.websocket} ({options.loop}) …")
     return await run_plan(options, target, plan)
 
@@ -96,6 +98,7 @@ async def run_plan(options: Options, target: Target, plan: Plan, *, shows: bool 
     await sampler.look()
     if cut is None:
         await _until_counted(sampler, before, ledger)
+    refused = [one for emulator in target.distinct_emulators() for one in await emulator.refused()]
     outcome = Outcome(
         records=ledger.records,
         planned=len(plan.jobs),
@@ -110,6 +113,7 @@ async def run_plan(options: Options, target: Target, plan: Plan, *, shows: bool 
         refused_full=crowd.refused_full,
         cut=cut,
         trouble=None if target.trouble is None else target.trouble.cost(ledger.records),
+        refusing=None if target.refusing is None else target.refusing.cost(ledger.records, refused),
     )
     return Finished(summarise(outcome), ledger, sampler, interrupted=cut == INTERRUPTED)
 

@@ -16,7 +16,8 @@ import trio
 from attrs import define, field
 
 from load.http_clients import BucketFiller, EmulatorApi, ServiceApi
-from load.options import SandboxOptions
+from load.options import Mix, SandboxOptions
+from load.refusing import choose_refusing
 from load.service import START_S, ServiceEnded, StartError, run_service, stop, write_config
 from load.target import Target
 from load.trouble import Trouble, TroubleKind
@@ -48,8 +49,11 @@ class Uploads:
 
 
 @asynccontextmanager
-async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[Target]:
-    """Bucket, emulator and service inside this block. Raises `StartError`, `ObjectStoreError`."""
+async def open_sandbox(options: SandboxOptions, folder: Path, mix: Mix = Mix.MIXED) -> AsyncIterator[Target]:
+    """Bucket, emulator and service inside this block. Chats that are to refuse a kind refuse one of `mix`.
+
+    Raises `StartError`, `ObjectStoreError`.
+    """
     tokens = {f"bot{number}": _token() for number in range(1, options.destinations + 1)}
     chats = {
         name: [-1001000000000 - number * MAX_CHATS - chat for chat in range(options.chats)]
@@ -82,6 +86,7 @@ async def open_sandbox(options: SandboxOptions, folder: Path) -> AsyncIterator[T
             pid=ready["pid"],
             first_bytes=lambda: uploads.begun,
             trouble=trouble,
+            refusing=choose_refusing(chats, options.refusing_chats, mix) if options.refusing_chats else None,
         )
         nursery.cancel_scope.cancel()
 

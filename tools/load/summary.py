@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from load.ledger import Record
 from load.metrics import Metrics
 from load.processes import Usage
 from load.sampler import Sample
+from load.spread import spread_ms
 from load.verify import Verdict
 
 
@@ -35,19 +35,7 @@ class Outcome:
     refused_full: int
     cut: str | None = None
     trouble: Mapping[str, Any] | None = None
-
-
-def percentile(values: Iterable[float], share: float) -> float | None:
-    """Nearest rank; None of nothing."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-def spread_ms(values: Sequence[float]) -> dict[str, float | None]:
-    """p50, p95, p99 and max in milliseconds."""
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-    found = {name: percentile(values, share) for name, share in shares.items()}
-    return {name: None if value is None else round(value * 1000, 1) for name, value in found.items()}
+    refusing: Mapping[str, Any] | None = None
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:
@@ -88,6 +76,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "repeated_deliveries": outcome.verdict.repeated,
         "media_lookups": outcome.verdict.media_asked,
         "trouble": outcome.trouble,
+        "refusing": outcome.refusing,
         "wrong": _wrong(outcome),
     }
     return summary
@@ -154,9 +143,20 @@ def _wrong(outcome: Outcome) -> list[str]:
     return [
         *([outcome.cut] if outcome.cut else []),
         *([f"{unpushed:,} jobs were not pushed"] if unpushed else []),
+        *_failed_for_nothing(outcome.refusing),
         *outcome.verdict.wrong[:_SHOWN],
         *surprises[:_SHOWN],
         *([f"{len(surprises) - _SHOWN:,} more"] if len(surprises) > _SHOWN else []),
+    ]
+
+
+def _failed_for_nothing(refusing: Mapping[str, Any] | None) -> list[str]:
+    """Whether jobs failed in a run whose chats refused something. Each bot had a chat that took everything."""
+    if refusing is None or not refusing["jobs_failed"]:
+        return []
+    return [
+        f"{refusing['jobs_failed']:,} jobs failed, and {refusing['healthy_of_each_bot']:,} or more of each bot's chats "
+        "would have taken them"
     ]
 
 

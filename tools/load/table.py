@@ -39,6 +39,7 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         first,
         *((name, _cell(summary.get(key), form)) for name, key, form in _ROWS),
         *_trouble(summary.get("trouble")),
+        *_refusing(summary.get("refusing")),
     ]
 
 
@@ -53,6 +54,24 @@ def _trouble(cost: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         ("jobs failed", f"{cost['jobs_failed']:,}"),
         ("attempts beyond the first", f"{cost['attempts_repeated']:,}"),
         ("until all jobs had ended, after it", NOT_MEASURED if after is None else f"{after:,.1f} s"),
+    ]
+
+
+def _refusing(cost: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What chats that refuse cost; nothing if the run had none."""
+    if cost is None:
+        return []
+    return [
+        ("chats that refuse something", f"{cost['chats']:,} of {cost['of']:,}"),
+        ("uploads refused", f"{cost['uploads_refused']:,}"),
+        *(
+            (f"  by {one['chat_id']}, {one['kind'] or 'text'}", f"{one['uploads']:,}  ({one['description']})")
+            for one in cost["by_chat_and_kind"]
+        ),
+        ("jobs done, failed", f"{cost['jobs_done']:,}, {cost['jobs_failed']:,}"),
+        ("jobs sent more than once", f"{cost['refused_jobs']:,}"),
+        ("  their push → done", _spread(cost["refused_push_to_done_ms"])),
+        ("  push → done of all others", _spread(cost["other_push_to_done_ms"])),
     ]
 
 

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from load.http_clients import BucketFiller, EmulatorApi, HttpError, ServiceApi
 from load.options import TargetOptions
 from load.processes import listening_pid
+from load.refusing import RefusingChats
 from load.trouble import Trouble
 from streamwarm.settings.load import load_settings
 from streamwarm.settings.schema import Settings
@@ -23,7 +24,8 @@ from streamwarm.settings.telegram import TelegramSettings
 class Target:
     """`emulators` by destination, where an emulator is known to stand in for Telegram; `pid` of the service, None where
     it is another machine's. `first_bytes` gives, by destination and file name, when each upload began (Unix
-    seconds), empty where nobody saw it. `trouble` is what the bucket is to have in the middle of a run."""
+    seconds), empty where nobody saw it. `trouble` is what the bucket is to have in the middle of a run, `refusing` are
+    chats that refuse something all through it."""
 
     websocket: str
     http: ServiceApi
@@ -34,6 +36,7 @@ class Target:
     pid: int | None
     first_bytes: Callable[[], Mapping[tuple[str, str], float]] = dict
     trouble: Trouble | None = None
+    refusing: RefusingChats | None = None
 
     def distinct_emulators(self) -> list[EmulatorApi]:
         return list({emulator.base_url: emulator for emulator in self.emulators.values()}.values())

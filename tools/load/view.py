@@ -15,7 +15,7 @@ from rich.table import Table
 
 from load.ledger import Ledger
 from load.sampler import Sampler
-from load.summary import percentile
+from load.spread import percentile
 
 TERMINAL_EVERY_S = 0.5
 PIPE_EVERY_S = 5.0

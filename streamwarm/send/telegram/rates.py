@@ -34,8 +34,9 @@ def telegram_rates(chats: Iterable[int | str], *, local_server: bool) -> Rates:
 
 
 def unlimited_rates(chats: Iterable[int | str]) -> Rates:
-    """Return rates without limits: the chats take turns, as fast as they take messages."""
-    return Rates(lanes={str(chat): LaneRates() for chat in chats})
+    """Return rates without limits: the chats take turns, as fast as they take messages. Topics of one chat share its
+    cooldown."""
+    return Rates(lanes={str(chat): LaneRates(budget=chat_of(chat).chat_id) for chat in chats})
 
 
 def is_group(chat: int | str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 from attrs import asdict, frozen
-from load.summary import percentile
+from load.spread import percentile
 
 from peers.far_sides import FarSides, open_far_sides
 from peers.workers import Cost, Ends, RunWorker, WorkerFailed, python_program, run_ours, run_program
