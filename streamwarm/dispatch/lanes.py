@@ -55,6 +55,7 @@ class LaneState:
     refused: dict[Kind, Pause] = field(factory=dict)
     room: dict[Kind, int] = field(factory=dict)
     under_way: Counter[Kind] = field(factory=Counter)
+    handed_out_at: float = -math.inf
 
     @property
     def rates(self) -> LaneRates:
@@ -100,6 +101,7 @@ def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneSt
             lane.name in route.barred.lanes,
             lane.usage.in_flight,
             lane.usage.handed_out_at,
+            lane.handed_out_at,  # topics of one chat take turns too
         ),
     )
 

@@ -240,6 +240,7 @@ class Limits:
         lane = next_in_turn(state.lanes.values(), route, now)
         lane.budget.usage = usage.handed_out(lane.usage, now)
         lane.under_way[route.kind] += 1
+        lane.handed_out_at = now
         return Lane(lane.name, lane.address)
 
     def departs_at(self, destination: str, lane: Lane | None, size_bytes: int) -> float:

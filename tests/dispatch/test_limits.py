@@ -195,3 +195,8 @@ def test_a_clock_that_is_set_back_silences_nobody_and_one_that_sleeps_wakes_on_t
     assert clock() == 1001.0
     wall[0], monotonic[0] = 9000.0, 7.0  # suspended meanwhile
     assert clock() == pytest.approx(9000.0)
+
+
+def test_topics_of_one_chat_take_turns() -> None:
+    limits = Limits({"bot": telegram_rates(["-1/1", "-1/2"], local_server=False)})
+    assert [lane_at(limits, NOW + 2 * n) for n in range(4)] == ["-1/1", "-1/2", "-1/1", "-1/2"]
