@@ -198,7 +198,7 @@ async def run_service(
 async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     """Start the tasks that publish events, follow limits, retry, rescue, prune, renew leases and sweep."""
     store, observe, queue = service.store, service.observe, service.settings.queue
-    await store.set_back()  # while the service was down, the clock may have been
+    await store.reset_deadlines()  # the clock may have been set back while the service was down
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)

@@ -1,4 +1,4 @@
-"""The files of a SQLite store, as this user alone may read them: jobs name objects, and records are references.
+"""Keeps the files of a SQLite store private to this user: jobs name objects, and records are references.
 
 SQLite gives its log and its shared memory the mode of the database file. So a database that is created or narrowed
 first is enough for all three.
@@ -13,7 +13,6 @@ from contextlib import suppress
 from streamwarm.errors import StoreUnavailable
 
 PRIVATE_FILE = 0o600
-PRIVATE_FOLDER = 0o700
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
