@@ -194,7 +194,7 @@ def error_of(
 
 
 def _missing(what: str, *, is_s3s_word: bool, permanent: bool) -> SourceError:
-    """Without S3's word it may be another server that answers."""
+    """Without S3's error code, the answer may be another server's."""
     message = f"there is no {what}; upload it, or push the key as the bucket lists it"
     blame = Blame.OBJECT if is_s3s_word else Blame.UNSURE
     return SourceError(ErrorCode.SOURCE_NOT_FOUND, message, permanent=permanent, blame=blame)

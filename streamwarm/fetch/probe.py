@@ -86,7 +86,7 @@ class _Probe:
         return False
 
     def note(self, error: SourceError) -> None:
-        """Keep the error. Raises it if it is the second that passes."""
+        """Keep the error. Raises it if it is the second one that would pass by itself."""
         self.failed.append(error)
         if sum(failed.passing for failed in self.failed) > 1:
             raise error
