@@ -42,7 +42,7 @@ from streamwarm.service.members import (
 from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.reports import keep_reporting, sum_up
-from streamwarm.service.shutdown import Shutdown as Shutdown  # noqa: PLC0414
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
 from streamwarm.settings.schema import Settings, check_together
