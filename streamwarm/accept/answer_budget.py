@@ -69,7 +69,7 @@ class _Pool:
             self._unread.pop(room, None)
             self._change(-room.taken)
         if room.scope.cancelled_caught:
-            raise AnswerUnreadError("the client left its answer unread while others waited for room")
+            raise AnswerUnreadError("the client did not read its answer while others waited for room")
 
     def keep(self, room: Room, size: int) -> None:
         self._unread.pop(room, None)
