@@ -14,7 +14,7 @@ RECALLED_S = 60.0
 """The longest window of any quota, in seconds: what was sent before it does not count any more."""
 
 RECALLED_JOBS = 500
-"""How many of the newest done jobs are read. A group takes 20 messages in that time; a bot sends 1,800 at most."""
+"""How many of the newest jobs of each state are read. A group takes 20 messages in that time, a bot 1,800."""
 
 
 async def recall_lanes(store: Store, limits: Limits) -> None:

@@ -83,7 +83,7 @@ def escapes(layer: Layer) -> Layer | None:
 
 
 def units(layer: Layer) -> Layer | None:
-    """Undo `\\u002B` alone, as a reader does who does not know that the backslash itself may be escaped."""
+    """Undo `\\u002B` alone, even if its backslash is escaped itself."""
     return _rewrite(layer, _LONE_UNIT, lambda match: _character(int(match[1], 16))) if b"\\u" in layer.data else None
 
 

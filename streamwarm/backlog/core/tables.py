@@ -134,12 +134,12 @@ class JobTable(Protocol):
         """Jobs that ended in `state` before that time, earliest first."""
         ...
 
-    def set_back(self, to: Reset) -> None:
-        """Set the deadlines of waiting jobs and of leases anew that a clock has set which was set back since."""
+    def reset_deadlines(self, to: Reset) -> None:
+        """Reset the deadlines of waiting jobs and of leases that were set before the clock was set back."""
         ...
 
     def is_miscounted(self) -> bool:
-        """Whether the counts of jobs are not what the jobs say: somebody has damaged them."""
+        """Whether the counts of jobs differ from the jobs themselves: the file was damaged."""
         ...
 
     def recount(self) -> None:
@@ -237,8 +237,8 @@ class SharedTable(Protocol):
         """Store the cooldown, unless one of the same lane or destination ends later."""
         ...
 
-    def set_back(self, to: Reset) -> None:
-        """Set the ends of cooldowns anew that a clock has set which was set back since."""
+    def reset_deadlines(self, to: Reset) -> None:
+        """Reset the ends of cooldowns that were set before the clock was set back."""
         ...
 
     def put_lease(self, lease: NamedLease) -> None:
@@ -251,7 +251,7 @@ class SharedTable(Protocol):
 
     def take_lease(self, name: str, token: str, *, now: float, expires_at: float, too_far: float) -> bool:
         """Give the lease to `token` until `expires_at`, if it exists and no other token holds it at `now`. A lease that
-        ends after `too_far` is held by nobody: the clock was set back."""
+        ends after `too_far` is free: the clock was set back since it was taken."""
         ...
 
     def delete_lease(self, name: str, token: str) -> bool:

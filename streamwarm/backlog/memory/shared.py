@@ -48,7 +48,7 @@ class MemoryShared:
         if held is None or cooldown.until > held.until or is_of_a_clock_ahead:
             self._cooldowns[key] = cooldown
 
-    def set_back(self, to: Reset) -> None:
+    def reset_deadlines(self, to: Reset) -> None:
         for key, held in self._cooldowns.items():
             set_at = to.now if held.set_at is None else held.set_at
             if set_at >= to.ahead_from or held.until > to.now + to.longest_s:

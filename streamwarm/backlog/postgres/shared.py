@@ -38,8 +38,8 @@ class PostgresShared:
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.write("put_silence", **rows.cooldown_row(cooldown))
 
-    def set_back(self, to: Reset) -> None:
-        self._sql.write("reset_silences", **asdict(to))
+    def reset_deadlines(self, to: Reset) -> None:
+        self._sql.write("reset_cooldowns", **asdict(to))
 
     def clear_lease(self, name: str) -> None:
         self._sql.write("clear_lease", name=name)

@@ -1,8 +1,8 @@
 """Compares a SQLite store's files with those that are open, and saves what they hold if they were taken away.
 
-A file that was deleted or replaced stays open: SQLite goes on writing to it, and nobody ever reads that. So before a
-group is acknowledged, database, log and shared memory must still be what stands under their names. That is three calls
-of `stat`, some 5 µs, beside a sync of the disk.
+A file that was deleted or replaced stays open, and SQLite goes on writing to it: those writes are lost at the end. So
+before a group is acknowledged, database, log and shared memory must still be the files of those names. That takes three
+calls of `stat`, some 5 µs, beside a sync of the disk.
 
 While this process has the files open, nothing acknowledged is lost. On a mismatch everything is moved from the log into
 the open database, and if that file has no name any more, it is written back, or saved beside a file that has taken its
@@ -62,7 +62,7 @@ class FileGuard:
             raise StoreUnavailable(f"cannot open {self.path} ({error.strerror}); start the service again") from error
 
     def watch(self) -> None:
-        """Take the files that stand there now for those that are open."""
+        """Record the files that have these names now as the open ones."""
         database = os.fstat(self._descriptor)
         self._had_pages = database.st_size > 0
         self._open = {"": (database.st_dev, database.st_ino)}
@@ -74,8 +74,8 @@ class FileGuard:
         os.close(self._descriptor)
 
     def check(self, connection: sqlite3.Connection, now: float) -> None:
-        """Raise `StoreUnavailable` if a file is not the open one; then first save what is open. No transaction is open
-        on `connection`. `now`: Unix seconds."""
+        """If a file is not the open one, save what is open and raise `StoreUnavailable`. `connection` must have no open
+        transaction. `now`: Unix seconds."""
         wrong = self._wrong()
         if wrong is None:
             self._outcome = None
@@ -89,7 +89,7 @@ class FileGuard:
         raise StoreUnavailable(self._describe(wrong))
 
     def _wrong(self) -> str | None:
-        """Which file is not the open one: its suffix; None if all are."""
+        """The suffix of a file that is not the open one (empty for the database); None if all are."""
         for end, opened in self._open.items():
             if _identity(f"{self._real}{end}") != opened:
                 return end
@@ -104,7 +104,7 @@ class FileGuard:
         return self._had_pages and os.fstat(self._descriptor).st_size == 0
 
     def _save(self, wrong: str, connection: sqlite3.Connection) -> str:
-        """Returns what was done, for the message; empty if it failed."""
+        """Save what is open. Returns what was done, for the message; empty if that failed."""
         if wrong:
             return "what it held is in the database; start the service again"
         if os.fstat(self._descriptor).st_nlink and not self._is_emptied():
@@ -167,7 +167,7 @@ def _copy(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _newest_event(path: str) -> object:
-    """The `seq` of the newest event in the file at `path`, which is not touched; "" if it is no store."""
+    """The `seq` of the newest event in the file at `path`, which stays unchanged; "" if it is not a store."""
     try:
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True)) as connection:
             return connection.execute(_NEWEST).fetchone()[0]

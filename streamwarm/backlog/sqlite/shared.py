@@ -34,8 +34,8 @@ class SqliteShared:
     def put_cooldown(self, cooldown: Cooldown) -> None:
         self._sql.run("put_silence", **rows.cooldown_row(cooldown))
 
-    def set_back(self, to: Reset) -> None:
-        self._sql.run("reset_silences", **asdict(to))
+    def reset_deadlines(self, to: Reset) -> None:
+        self._sql.run("reset_cooldowns", **asdict(to))
 
     def clear_lease(self, name: str) -> None:
         self._sql.run("clear_lease", name=name)
