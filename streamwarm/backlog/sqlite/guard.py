@@ -26,14 +26,23 @@ _Identity = tuple[int, int]
 
 _RESUMES = "put it back, and work resumes by itself"
 _WRITTEN_BACK = "all that it held was written back; start the service again"
+_LOG_LOST = (
+    "what SQLite had not moved to the database by then is lost; stop the service, and start it again or restore a "
+    "backup"
+)
 _NEWEST = "SELECT max(seq) FROM events"
 _SAVE_AGAIN_S = 10.0
 """Seconds before a save that failed is tried again: it may copy a large file each time."""
 
 
-def _identity(path: str) -> _Identity | None:
+_LOG_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+"""How SQLite's log begins, by its file format. SQLite writes that only when it begins a log anew."""
+
+
+def _identity(path: str, *, follow: bool = False) -> _Identity | None:
+    """Of a file, or of the symlink that has taken its place: SQLite would look for its log beside where that leads."""
     try:
-        found = os.stat(path)
+        found = os.stat(path, follow_symlinks=follow)
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -49,6 +58,7 @@ class FileGuard:
     path: str
     _real: str = field(init=False)
     _descriptor: int = field(init=False)
+    _log: int | None = field(default=None, init=False)
     _open: dict[str, _Identity] = field(factory=dict, init=False)
     _had_pages: bool = field(default=False, init=False)
     _outcome: str | None = field(default=None, init=False)
@@ -69,19 +79,27 @@ class FileGuard:
         for end in ("-wal", "-shm"):
             if (found := _identity(f"{self._real}{end}")) is not None:
                 self._open[end] = found
+        if "-wal" in self._open:
+            self._log = os.open(f"{self._real}-wal", os.O_RDWR | os.O_CLOEXEC)
 
     def close(self) -> None:
         os.close(self._descriptor)
+        if self._log is not None:
+            os.close(self._log)
 
     def check(self, connection: sqlite3.Connection, now: float) -> None:
         """If a file is not the open one, save what is open and raise `StoreUnavailable`. `connection` must have no open
         transaction. `now`: Unix seconds."""
-        wrong = self._wrong()
+        wrong = "-wal" if self._outcome == _LOG_LOST else self._wrong()
         if wrong is None:
             self._outcome = None
             return
         if self._outcome is None or (self._outcome == "" and abs(now - self._tried_at) >= _SAVE_AGAIN_S):
             self._tried_at = now
+            if self._log is not None and self._is_log_damaged():
+                os.ftruncate(self._log, 0)  # else SQLite would copy the hole into the database when it closes
+                self._outcome = _LOG_LOST
+                raise StoreUnavailable(self._describe(wrong))
             if not self._is_emptied():  # else only the log has what could be saved
                 with suppress(sqlite3.Error):
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -96,12 +114,21 @@ class FileGuard:
         if self._is_emptied():
             return ""
         # The path itself may be a symlink that leads elsewhere by now.
-        moved = self.path != self._real and _identity(self.path) != self._open[""]
-        return "" if moved else None
+        if self.path != self._real and _identity(self.path, follow=True) != self._open[""]:
+            return ""
+        return "-wal" if self._is_log_damaged() else None
 
     def _is_emptied(self) -> bool:
         """Whether the database was truncated to nothing: at the next start SQLite would drop its log as well."""
         return self._had_pages and os.fstat(self._descriptor).st_size == 0
+
+    def _is_log_damaged(self) -> bool:
+        """Whether the log was emptied or overwritten in place. SQLite would write on behind the hole, and read none of
+        that at the next start."""
+        if self._log is None:
+            return False
+        begins = os.pread(self._log, len(_LOG_BEGINS[0]), 0)
+        return begins != b"" and begins not in _LOG_BEGINS
 
     def _save(self, wrong: str, connection: sqlite3.Connection) -> str:
         """Save what is open. Returns what was done, for the message; empty if that failed."""
@@ -110,7 +137,10 @@ class FileGuard:
         if os.fstat(self._descriptor).st_nlink and not self._is_emptied():
             return _RESUMES
         try:
-            if _identity(self.path) is None and os.stat(os.path.dirname(self._real)).st_dev == self._open[""][0]:
+            if (
+                _identity(self.path, follow=True) is None
+                and os.stat(os.path.dirname(self._real)).st_dev == self._open[""][0]
+            ):
                 _copy(connection, self._real)
                 self._drop_companions()
                 return _WRITTEN_BACK
