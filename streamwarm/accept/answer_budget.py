@@ -1,9 +1,10 @@
-"""How many bytes of answers may be in memory at a time: being made, or made and not yet read by their clients.
+"""Bounds the memory of answers for all clients together: of those being made, and of those not yet read.
 
-A short request can ask for megabytes, and a client may ask on many connections and read none of the answers. So every
-answer takes room before it is made, as much as it may need, and keeps what it turned out to need until it has been
-sent. If there is no room, the next answers wait. If a client then reads too slowly, its connection is ended, because it
-must not cost the others their answers. Who waited too long is refused, before anything was done.
+A short request can ask for megabytes, and a client may ask on many connections and read nothing. So an answer reserves
+room before it is made, as much as it may need. Once made, it keeps only as much as its bytes take, until it is sent.
+
+If there is no room, the next answers wait. Meanwhile the client that has left its answer unread for longest is
+disconnected. If there is still no room in time, the request is refused before anything was done.
 
 Short answers have a budget of their own, so that long ones never delay a look-up.
 """
@@ -20,7 +21,7 @@ from attrs import define, field, frozen
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 
 SHORT_BYTES = 32 * 1024
-"""An answer that may need no more than this is a short one: everything but lists, pushes and events."""
+"""An answer that may need no more than this is a short one: everything but long lists, long pushes and events."""
 
 _PAGES_AT_ONCE = 2
 """Pages of jobs that are read and encoded at a time: one is encoded while the store reads the next."""
@@ -30,19 +31,19 @@ _RETRY_AFTER_S = 1.0
 
 
 class AnswerUnreadError(trio.BrokenResourceError):
-    """The client read its answer so slowly that the room was needed for others. Its connection must end."""
+    """The client left its answer unread while others waited for room. Its connection must end."""
 
 
 @define(eq=False)
 class Room:
-    """An answer's share of the budget."""
+    """What one answer has reserved of the budget, in bytes (`taken`)."""
 
     _pool: _Pool
     taken: int
     scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     def keep(self, size: int) -> None:
-        """The answer is made, and has `size` bytes. From now on it waits for its client."""
+        """Keep `size` bytes and free the rest: the answer is made, and now waits for its client to read it."""
         self._pool.keep(self, size)
 
 
@@ -68,7 +69,7 @@ class _Pool:
             self._unread.pop(room, None)
             self._change(-room.taken)
         if room.scope.cancelled_caught:
-            raise AnswerUnreadError("others waited for the room of an answer that its client did not read")
+            raise AnswerUnreadError("the client did not read its answer while others waited for room")
 
     def keep(self, room: Room, size: int) -> None:
         self._unread.pop(room, None)
@@ -123,8 +124,8 @@ class AnswerLimits:
     """`long_bytes`, `short_bytes`: the two budgets. `wait_s`: how long an answer waits for room before it is refused.
     `unread_s`: how long a client may leave an answer unread while others wait for room.
 
-    A list of jobs takes 4 MB while it is made, so 12 are made at a time. Of short answers, 16 MiB is more than all
-    connections together ask for at a time.
+    The longest list (500 jobs) takes 4 MB while it is made, so 12 of them fit. Of short answers, 16 MiB is more than
+    all connections together ask for at a time.
     """
 
     long_bytes: int = 48 << 20
@@ -134,7 +135,7 @@ class AnswerLimits:
 
 
 class AnswerBudget:
-    """The room for all answers of a process, over both interfaces."""
+    """The budget for all answers of a process, over both interfaces."""
 
     def __init__(self, limits: AnswerLimits | None = None) -> None:
         limits = limits or AnswerLimits()
@@ -162,6 +163,6 @@ class AnswerBudget:
         """Room for an answer that may need `size` bytes, from before it is made until it is sent.
 
         Raises `CallRefusedError` if there is none in time, and `AnswerUnreadError` if its client did not read it while
-        others waited. A single answer may need more than `size`, but then no other starts meanwhile.
+        others waited. An answer that is larger than the whole budget is made when no other has room.
         """
         return (self._short if size <= SHORT_BYTES else self._long).room(size)

@@ -26,7 +26,7 @@ _EVENT_BYTES = 512
 
 EVENTS_BYTES = 64 * 1024
 """Room that a follower takes for its next events before it knows how many there are. It counts as a long answer, so
-that followers who do not read delay no look-up."""
+that followers which do not read delay no look-up."""
 
 PROGRESS_EVERY_S = 1.0
 """Seconds between two progress notifications of a job (contract, section 5)."""

@@ -134,7 +134,7 @@ class Intake:
         return states
 
     async def list_jobs(self, request: ListJobs) -> JsonObject:
-        """A page of jobs. It has fewer than `limit` if they are many bytes; `next` leads on."""
+        """A page of jobs. It has fewer than `limit` if they are large; `next` is where the next page begins."""
         with self._store_guarded("list"):
             page = PageBuilder(request.limit)
             after = request.after

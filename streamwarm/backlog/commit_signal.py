@@ -1,4 +1,4 @@
-"""Wakes those that wait for events, and keeps the last ones in memory."""
+"""Wakes the tasks that wait for events, and keeps the newest events in memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KEPT_EVENTS = 512
 
 @define(eq=False)
 class CommitSignal:
-    """Wakes those that wait for events once one is committed.
+    """Wakes the tasks that wait for events once one is committed.
 
-    It keeps the last events that this process committed, if they are known. So no commit costs a trip to a thread and
-    rows to parse.
+    It keeps the newest events that this process committed. So the publisher seldom has to read them from the store, in
+    a thread and row by row.
     """
 
     last_seq: int = 0
@@ -45,7 +45,7 @@ class CommitSignal:
             await self.changed.wait()
 
     def forget(self) -> None:
-        """Forget the events: some were deleted, and only the store knows which are left."""
+        """Drop the events: some were deleted, and only the store knows which are left."""
         self._recent.clear()
 
     def after(self, seq: int, limit: int) -> list[Event]:

@@ -32,7 +32,7 @@ PRUNE_EVERY_S = 3_600.0
 """The longest sleep in seconds between two prunes."""
 
 SURVEY_EVERY_S = 3_600.0
-"""Seconds between two surveys of all rows. A row that somebody has corrected is read again within it."""
+"""Seconds between two surveys of all rows. A row that was corrected is read again within that time."""
 
 _PRUNE_EVERY_AT_LEAST_S = 5.0
 """The shortest sleep between two prunes, even if ended jobs are kept for less: each costs a transaction."""
@@ -110,14 +110,14 @@ class _WatchedClock:
     lease_s: float
     _steps: Steps = field(factory=Steps)
     _believed: SlowClock = field(factory=SlowClock)
-    _set_back: bool = False
+    _is_set_back: bool = False
 
-    async def look(self) -> None:
-        """If the clock was set back, set the deadlines anew that it had set. Raises `StoreUnavailable`."""
-        self._set_back |= self._steps.look(self.now(), trio.current_time()) < 0
-        if self._set_back:
-            await self.store.set_back()
-            self._set_back = False
+    async def check(self) -> None:
+        """If the clock was set back, reset the stored deadlines. Raises `StoreUnavailable`."""
+        self._is_set_back |= self._steps.measure(self.now(), trio.current_time()) < 0
+        if self._is_set_back:
+            await self.store.reset_deadlines()
+            self._is_set_back = False
 
     @property
     def is_settled(self) -> bool:
@@ -131,7 +131,7 @@ class _WatchedClock:
 async def _wake(store: Store, clock: _WatchedClock, on_queued: Callable[[], None], observe: Observer) -> float:
     for row in store.new_odd_rows():
         observe(OddRowFound(row.table, row.key, row.why))
-    await clock.look()
+    await clock.check()
     due = await store.wake_due()
     if due.woken:
         on_queued()
@@ -146,7 +146,7 @@ async def _rescue(
     before_rescue: Callable[[], Awaitable[None]],
     clock: _WatchedClock,
 ) -> float:
-    await clock.look()
+    await clock.check()
     await before_rescue()
     if not clock.is_settled:
         return interval_s

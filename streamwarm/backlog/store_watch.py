@@ -1,4 +1,4 @@
-"""Reports when the store is back: whichever part met its failure, somebody reads the log for its end."""
+"""Reports when the store works again after a failure, whichever part of the service met that failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamwarm.watch.observations import Observation, Observer, StoreTrouble
 from streamwarm.watch.store_news import StoreRecovered
 
 TRY_EVERY_S = 1.0
-"""How often the store is tried after it failed, in seconds: each costs it one small write."""
+"""Seconds between two tries of a store that failed. Each costs it one small write."""
 
 
 @define

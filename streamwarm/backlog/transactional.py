@@ -183,9 +183,9 @@ class TransactionalStore:
 
         return sum(await self._in_batches(prune, lambda deleted: deleted))
 
-    async def set_back(self) -> None:
+    async def reset_deadlines(self) -> None:
         await self._transactions.write(
-            lambda tables, now: sharing.set_back(tables, reset_at(now, self._limits.lease_s))
+            lambda tables, now: sharing.reset_deadlines(tables, reset_at(now, self._limits.lease_s))
         )
 
     async def survey(self) -> None:
@@ -274,7 +274,7 @@ class TransactionalStore:
 
 
 async def correct_counts(transactions: Transactions) -> None:
-    """Correct the counts of jobs, if somebody has damaged them."""
+    """Correct the counts of jobs if they were damaged."""
     if await transactions.read(lambda tables, _: tables.jobs.is_miscounted()):
         await transactions.write(lambda tables, _: tables.jobs.recount())
 

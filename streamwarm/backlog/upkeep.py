@@ -51,8 +51,8 @@ class UpkeepStore(Protocol):
         """
         ...
 
-    async def set_back(self) -> None:
-        """The clock was set back, or may have been: set every deadline anew that it has set ahead of now."""
+    async def reset_deadlines(self) -> None:
+        """Reset the deadlines that were set before the clock was set back. Without such a step, nothing changes."""
         ...
 
     async def survey(self) -> None:
@@ -60,9 +60,9 @@ class UpkeepStore(Protocol):
         ...
 
     def odd_rows(self) -> int:
-        """How many rows this process knows that it cannot read. They are set aside, and everything else goes on."""
+        """How many unreadable rows this process knows of. They are set aside, and everything else goes on."""
         ...
 
     def new_odd_rows(self) -> list[OddRow]:
-        """Those that were found since the last call."""
+        """The odd rows that were found since the last call."""
         ...

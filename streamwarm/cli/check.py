@@ -33,7 +33,7 @@ SKEW_S = 300.0
 """How wrong this machine's clock may be, in seconds. S3 refuses signatures that are 15 minutes off
 (RequestTimeTooSkewed); a clock that is 5 minutes off will get there."""
 
-_Proof = Callable[[Report], Awaitable[None]]
+_Check = Callable[[Report], Awaitable[None]]
 
 
 @click.command()
@@ -59,81 +59,81 @@ async def _findings(settings: Settings) -> list[Finding]:
     """Run all checks at the same time. The findings are in a fixed order."""
     machine = real_machine()
     async with open_pool(settings.pool, machine) as client:
-        proofs: list[tuple[str, _Proof]] = [
+        checks: list[tuple[str, _Check]] = [
             ("store", partial(_store, settings, machine)),
             ("bucket", partial(_bucket, settings, machine)),
             ("clock", partial(_clock, settings, client, machine)),
-            *_destination_proofs(settings, client, machine),
+            *_destination_checks(settings, client, machine),
         ]
         results: dict[str, list[Finding]] = {}
         async with trio.open_nursery() as nursery:
-            for what, proof in proofs:
-                nursery.start_soon(_prove, what, proof, results)
+            for what, check_one in checks:
+                nursery.start_soon(_run_check, what, check_one, results)
     redact = make_redactor(secrets_in_settings(settings))
-    return [Finding(f.what, f.ok, redact(f.detail)) for what, _ in proofs for f in results[what]]
+    return [Finding(f.what, f.ok, redact(f.detail)) for what, _ in checks for f in results[what]]
 
 
-def _destination_proofs(settings: Settings, client: httpx.AsyncClient, machine: Machine) -> list[tuple[str, _Proof]]:
-    proofs: list[tuple[str, _Proof]] = []
+def _destination_checks(settings: Settings, client: httpx.AsyncClient, machine: Machine) -> list[tuple[str, _Check]]:
+    checks: list[tuple[str, _Check]] = []
     redact = make_redactor(secrets_in_settings(settings))
     for name, destination in settings.destinations.items():
         if isinstance(destination, TelegramSettings):
-            proofs.append((name, partial(check_telegram, name, destination, client, redact)))
+            checks.append((name, partial(check_telegram, name, destination, client, redact)))
             if destination.handoff == "auto":
-                proofs.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
+                checks.append((f"{name} hand-off", partial(_handoff, settings, name, destination)))
         elif isinstance(destination, S3Settings):
             bucket = S3Destination(
                 name, destination, client, now=machine.now, new_token=machine.new_token, redact=redact
             )
-            proofs.append((name, partial(check_s3, name, destination, bucket)))
+            checks.append((name, partial(check_s3, name, destination, bucket)))
         else:
-            proofs.append((name, partial(_unproven, name)))
-    if not proofs:
-        proofs.append(("destinations", _no_destinations))
-    return proofs
+            checks.append((name, partial(_unchecked, name)))
+    if not checks:
+        checks.append(("destinations", _no_destinations))
+    return checks
 
 
-async def _handoff(settings: Settings, name: str, destination: TelegramSettings, tell: Report) -> None:
-    tell(check_handoff(name, destination, settings.r2.resolved_endpoint or ""))
+async def _handoff(settings: Settings, name: str, destination: TelegramSettings, report: Report) -> None:
+    report(check_handoff(name, destination, settings.r2.resolved_endpoint or ""))
 
 
-async def _unproven(name: str, tell: Report) -> None:
-    tell(Finding(name, True, "its settings are valid; nothing is sent there until a job is"))
+async def _unchecked(name: str, report: Report) -> None:
+    report(Finding(name, True, "its settings are valid; nothing is sent there until a job is"))
 
 
-async def _prove(what: str, proof: _Proof, results: dict[str, list[Finding]]) -> None:
+async def _run_check(what: str, check_one: _Check, results: dict[str, list[Finding]]) -> None:
     found = results[what] = []
     with trio.move_on_after(WITHIN_S) as scope:
-        await proof(found.append)
+        await check_one(found.append)
     if scope.cancelled_caught:
         found.append(Finding(what, False, f"no answer within {WITHIN_S:g} s; check the address and the network"))
 
 
-async def _store(settings: Settings, machine: Machine, tell: Report) -> None:
+async def _store(settings: Settings, machine: Machine, report: Report) -> None:
     try:
-        tell(Finding("store", True, await check_store(settings, machine)))
+        report(Finding("store", True, await check_store(settings, machine)))
     except (StoreUnavailable, SettingsError) as exc:
-        tell(Finding("store", False, str(exc)))
+        report(Finding("store", False, str(exc)))
 
 
-async def _bucket(settings: Settings, machine: Machine, tell: Report) -> None:
+async def _bucket(settings: Settings, machine: Machine, report: Report) -> None:
     try:
         async with open_source(settings, machine) as source:
             await source.check()
     except (SourceError, SettingsError) as exc:
-        tell(Finding("bucket", False, str(exc)))
+        report(Finding("bucket", False, str(exc)))
     else:
-        tell(Finding("bucket", True, f"{settings.r2.bucket} at {settings.r2.resolved_endpoint} can be listed"))
+        report(Finding("bucket", True, f"{settings.r2.bucket} at {settings.r2.resolved_endpoint} can be listed"))
     try:
         pause = await stored_source_pause(settings, machine)
     except (StoreUnavailable, SettingsError):
         return  # the finding about the store reports it
     if pause is not None:
         why = f"paused since {rfc3339(pause.since)}: {pause.reason}"
-        tell(Finding("bucket: pause", True, f"{why}; it is probed every minute, and at once by `streamwarm resume`"))
+        report(Finding("bucket: pause", True, f"{why}; it is probed every minute, and at once by `streamwarm resume`"))
 
 
-async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, tell: Report) -> None:
+async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine, report: Report) -> None:
     endpoint = settings.r2.resolved_endpoint
     if endpoint is None:
         return
@@ -144,13 +144,15 @@ async def _clock(settings: Settings, client: httpx.AsyncClient, machine: Machine
         return  # the finding about the bucket reports it
     at = parse_http_date(date or "")
     if at is None:
-        tell(Finding("clock", True, "the bucket's server sends no time to compare with"))
+        report(Finding("clock", True, "the bucket's server sends no time to compare with"))
         return
     skew_s = machine.now() - at
     ok = abs(skew_s) <= SKEW_S
     detail = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the bucket's"
-    tell(Finding("clock", ok, detail if ok else f"{detail}: its signatures will be refused; run a time service (NTP)"))
+    report(
+        Finding("clock", ok, detail if ok else f"{detail}: its signatures will be refused; run a time service (NTP)")
+    )
 
 
-async def _no_destinations(tell: Report) -> None:
-    tell(Finding("destinations", False, "none is configured; add a table [destinations.mybot] to streamwarm.toml"))
+async def _no_destinations(report: Report) -> None:
+    report(Finding("destinations", False, "none is configured; add a table [destinations.mybot] to streamwarm.toml"))

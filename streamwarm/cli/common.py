@@ -52,7 +52,7 @@ def print_json(value: Any) -> None:
 
 
 def print_line(text: str) -> None:
-    """Print one line, whatever stands in it."""
+    """Print one line, with control characters escaped."""
     click.echo(printable(text))
 
 

@@ -11,8 +11,9 @@ import trio
 
 from streamwarm.service.log import logger_for
 from streamwarm.service.machine import real_machine
-from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.nursery import run_service
 from streamwarm.service.ready_file import Endpoints
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.schema import Settings
 from streamwarm.watch.observations import Observer
 

@@ -95,7 +95,7 @@ class Head:
 
 
 def _short(value: str | None) -> str | None:
-    """What is kept of an object is kept with every job, so it has a bound."""
+    """The value, or None if it is too long: it would be kept with every job of the object."""
     return value if value and len(value) <= MAX_HEADER_CHARS else None
 
 
@@ -184,7 +184,7 @@ def error_of(
         case Verdict.MISSING if asked is Asked.REST:
             return SourceError(ErrorCode.SOURCE_CHANGED, f"{what} was removed while it was read")
         case Verdict.MISSING:
-            return _missing(what, is_s3s_word=bool(code), permanent=first_get)
+            return _missing(what, has_s3_code=bool(code), permanent=first_get)
         case verdict:
             permanent = first_get and verdict in _OF_THE_OBJECT
             blame = Blame.OBJECT if verdict is Verdict.UNFIT or not first_get else Blame.UNSURE
@@ -193,10 +193,10 @@ def error_of(
             )
 
 
-def _missing(what: str, *, is_s3s_word: bool, permanent: bool) -> SourceError:
-    """Without S3's word it may be another server that answers."""
+def _missing(what: str, *, has_s3_code: bool, permanent: bool) -> SourceError:
+    """Without S3's error code, the answer may be another server's."""
     message = f"there is no {what}; upload it, or push the key as the bucket lists it"
-    blame = Blame.OBJECT if is_s3s_word else Blame.UNSURE
+    blame = Blame.OBJECT if has_s3_code else Blame.UNSURE
     return SourceError(ErrorCode.SOURCE_NOT_FOUND, message, permanent=permanent, blame=blame)
 
 

@@ -231,7 +231,7 @@ class BucketClient:
         return Answer(head, response, aiter(cast(httpx.AsyncByteStream, response.stream)), Pace(self.body_timeout_s))
 
     def _kept(self, head: Head, request: httpx.Request) -> Head:
-        """The head without what quotes a secret: it would be kept with the job, or shown."""
+        """The head without headers that quote a secret: they would be kept with the job, or shown."""
         signatures = signatures_in(request.headers["authorization"])
         if head.etag is not None and self.redact.carries(head.etag, *signatures):
             head = evolve(head, etag=None)

@@ -20,8 +20,7 @@ STEP_S = 5.0
 """How long each request of a probe may take, in seconds. Some servers list slowly and read well."""
 
 PROBE_KEYS = 2
-"""Objects that a probe asks for, of those that could be read before, and again of others, before it reports that the
-bucket cannot be read."""
+"""How many objects a probe asks for at most of those that could be read before, and again of others."""
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ class ListFirst(Protocol):
 async def probe_bucket(
     bucket: BucketClient, list_page: ListFirst, known: Sequence[str], queued: Sequence[str]
 ) -> str | None:
-    """Return if the bucket can be read; else raise `SourceError`. Returns the key of an object that was given, if any.
+    """Raise `SourceError` if the bucket cannot be read. Returns the key of an object that could be read, if any.
 
     `known` are keys of objects that could be read before, `queued` those of objects that jobs wait for.
     """
@@ -57,7 +56,7 @@ async def probe_bucket(
 
 
 class _Probe:
-    """What one probe has found: the errors so far, and the key of an object that was given."""
+    """What one probe has found: the errors so far, and the key of an object that could be read."""
 
     def __init__(self, bucket: BucketClient) -> None:
         self._bucket = bucket
@@ -86,7 +85,7 @@ class _Probe:
         return False
 
     def note(self, error: SourceError) -> None:
-        """Keep the error. Raises it if it is the second that passes."""
+        """Keep the error. Raises it if it is the second one that would pass by itself."""
         self.failed.append(error)
         if sum(failed.passing for failed in self.failed) > 1:
             raise error

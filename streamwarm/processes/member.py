@@ -24,7 +24,8 @@ from streamwarm.redact import make_redactor
 from streamwarm.service.log import logger_for
 from streamwarm.service.machine import real_machine
 from streamwarm.service.members import LostMember, Membership, Report
-from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.nursery import run_service
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.secrets import secrets_in_settings
 
 REPORTS_MAX = 256

@@ -19,9 +19,9 @@ from streamwarm.processes.messages import UNREACHABLE, USAGE, Start, Started, St
 from streamwarm.retry import backoff_s
 from streamwarm.service.machine import Machine
 from streamwarm.service.members import FRONT, SUPERVISOR, LostMember, Report, Role
-from streamwarm.service.nursery import Shutdown
 from streamwarm.service.open import locked_store, rescue_locked
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.schema import Settings, check_together
 from streamwarm.watch.observations import Lifecycle, Observation, Observer, ProcessLost
 

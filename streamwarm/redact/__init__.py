@@ -5,10 +5,10 @@ secret from it.
 
 - **The service's own secrets** are known. They are found raw and in any mix of percent-encoding, JSON and HTML escapes,
   base64 and hex, in any case of letters. A part of `PART` characters is enough.
-- **What was made of them for one request**, such as its signature, is known to who sent it (`Redactor.also`).
+- **What was made of them for one request**, such as its signature, is known to the sender (`Redactor.also`).
 - **Secrets of others** (other bots' tokens, presigned URLs, credentials in a header) are known by their form.
 
-A text that is still encoded after `MOST_LAYERS` decodings is masked as a whole: nobody could read it anyway.
+A text that is still encoded after `MOST_LAYERS` decodings is masked as a whole: no reader would decode it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ QUOTED_CHARS = 200
 """How many characters of a peer's own words a message has."""
 
 READ_CHARS = 8192
-"""How much of a peer's words is looked at. Decoding a longer text would hold the event loop up, and what is shown comes
+"""How much of a peer's words is searched. Decoding a longer text would hold the event loop up, and what is shown comes
 from its beginning."""
 
 _FORMS = re.compile(
@@ -68,7 +68,7 @@ class Redactor:
         """Return the text with each secret, or part of one, replaced by `MASK`."""
         data = text.encode("utf-8", "surrogatepass")
         low = data.lower()
-        if not self._needs_a_look(data, low, ends=True):
+        if not self._may_match(data, low, ends=True):
             return text
         spans, is_whole = self._spans(data, ends=True)
         return _masked(data, spans) if is_whole else MASK
@@ -85,7 +85,7 @@ class Redactor:
                 return self.also(*also).carries(text)
             if any(low[at : at + PART] in one.encode() for one in also for at in range(len(low) - PART + 1)):
                 return True
-        if not self._needs_a_look(data, low, ends=False):
+        if not self._may_match(data, low, ends=False):
             return False
         spans, is_whole = self._spans(data, ends=False)
         return bool(spans) or not is_whole
@@ -94,19 +94,19 @@ class Redactor:
         """A redactor that masks these too, for what is known of one request alone."""
         return Redactor((*self._indexes, Index.of(secrets)))
 
-    def _needs_a_look(self, data: bytes, low: bytes, *, ends: bool) -> bool:
-        """Whether there is anything to mask, or too much to decode. It costs less than to find out where."""
-        if self._layer_needs_a_look(low, ends=ends):
+    def _may_match(self, data: bytes, low: bytes, *, ends: bool) -> bool:
+        """Whether there may be anything to mask, or too much to decode. It costs less than finding out where."""
+        if self._layer_may_match(low, ends=ends):
             return True
         coded = data if may_have_base64(data) else _lines_with_escapes(data)
         if not coded:
             return False
         for number, layer in enumerate(_layers(Layer.bare(coded))):
-            if number == MOST_LAYERS or (number and self._layer_needs_a_look(layer.data.lower(), ends=ends)):
+            if number == MOST_LAYERS or (number and self._layer_may_match(layer.data.lower(), ends=ends)):
                 return True
         return False
 
-    def _layer_needs_a_look(self, low: bytes, *, ends: bool) -> bool:
+    def _layer_may_match(self, low: bytes, *, ends: bool) -> bool:
         return (
             any(index.may_have(low) or (ends and index.may_end(low)) for index in self._indexes)
             or any(word in low for word in _WORDS_OF_FORMS)
@@ -145,7 +145,7 @@ knows_no_secrets = make_redactor(())
 def quote(text: str, redact: Callable[[str], str], most: int = QUOTED_CHARS) -> str:
     """A peer's words as a message may have them: redacted, then on one line, then cut to `most` characters.
 
-    What is not printable becomes a space. That may join what it parted, so the text is redacted once more.
+    What is not printable becomes a space. If a secret shows once those characters are left out, all of it is masked.
     """
     text = text[:READ_CHARS]
     shown = " ".join("".join(c if c.isprintable() else " " for c in redact(text)).split())
@@ -168,7 +168,7 @@ def redact_value(redact: Callable[[str], str], value: Any) -> Any:
 
 
 def _lines_with_escapes(data: bytes) -> bytes:
-    """No secret spans lines, and of a log line's fields, which come as lines, one or two have escapes."""
+    """The lines that have escapes. No secret spans lines, so the others need no decoding."""
     lines, at = [], 0
     while found := ESCAPED.search(data, at):
         begin, end = data.rfind(b"\n", 0, found.start()) + 1, data.find(b"\n", found.end())

@@ -39,24 +39,29 @@ class Layer:
 
 Decode = Callable[[Layer], Layer | None]
 
-_PERCENT = re.compile(rb"%(?:25)*([0-9A-Fa-f]{2})")
-"""With the `25`s of a text that was encoded many times, all of which are undone at once."""
+_PERCENT = re.compile(rb"%(?:25)*(?:([0-9A-Fa-f]{2})|[uU]([0-9A-Fa-f]{4}))")
+"""With the `25`s of a text that was encoded many times, all of which are undone at once. And `%u002B`, as JavaScript's
+`escape` writes it."""
 
 _UNIT = rb"\\+u(?:\{0*([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4}))"
 _ESCAPE = re.compile(
     rb"\\+u([Dd][89ABab][0-9A-Fa-f]{2})\\+u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
-    rb"|" + _UNIT + rb"|\\+x([0-9A-Fa-f]{2})|\\+([^\\ux])"
+    rb"|" + _UNIT + rb"|\\+U(0[0-9A-Fa-f]{7})|\\+x([0-9A-Fa-f]{2})"
+    rb"|\\+([0-3][0-7]{2}|[0-7]{1,2}+(?!\Z))|\\+([^\\uxU0-7])"
 )
-"""JSON's, JavaScript's and Python's. With any number of backslashes, as of a text that was quoted many times."""
+"""JSON's, JavaScript's and Python's. With any number of backslashes, as of a text that was quoted many times. What ends
+the text may be the beginning of a longer number."""
 
 _LONE_UNIT = re.compile(rb"\\u([0-9A-Fa-f]{4})")
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
 _REFERENCE = re.compile(
-    rb"&(?:(?:amp|#0*38|#[xX]0*26);)*(?:#(?:[0-9]{1,8}|[xX][0-9A-Fa-f]{1,7});?|[A-Za-z][A-Za-z0-9]{1,31};|(?:amp|lt|gt|quot))"
+    rb"&(?:(?:amp|#0*38|#[xX]0*26);)*"
+    rb"(?:#(?:0*+[0-9]{1,7}+|[xX]0*+[0-9A-Fa-f]{1,6}+)(?:;|(?!\Z))|[A-Za-z][A-Za-z0-9]{1,31};|(?:amp|lt|gt|quot))"
 )
+"""With any number of leading zeros. What ends the text without a semicolon may be the beginning of a longer number."""
 
-ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\.|&(?:#|[A-Za-z]+;|amp|lt|gt|quot)", re.DOTALL)
+ESCAPED = re.compile(rb"%[uU]?[0-9A-Fa-f]{2}|\\.|&(?:#|[A-Za-z]+;|amp|lt|gt|quot)", re.DOTALL)
 """Whether there is anything to undo."""
 
 _QUAD = rb"[I-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]"
@@ -74,7 +79,7 @@ _SHORT_TEXT = re.compile(rb"(?<![^\n])[ -~]{1,8}(?![^\n])")
 
 def percent(layer: Layer) -> Layer | None:
     """Undo percent-encoding, in upper and lower case, however often it was applied."""
-    return _rewrite(layer, _PERCENT, lambda match: bytes((int(match[1], 16),))) if b"%" in layer.data else None
+    return _rewrite(layer, _PERCENT, _from_percent) if b"%" in layer.data else None
 
 
 def escapes(layer: Layer) -> Layer | None:
@@ -83,7 +88,7 @@ def escapes(layer: Layer) -> Layer | None:
 
 
 def units(layer: Layer) -> Layer | None:
-    """Undo `\\u002B` alone, as a reader does who does not know that the backslash itself may be escaped."""
+    """Undo `\\u002B` alone, even if its backslash is escaped itself."""
     return _rewrite(layer, _LONE_UNIT, lambda match: _character(int(match[1], 16))) if b"\\u" in layer.data else None
 
 
@@ -153,12 +158,18 @@ def _blank(match: re.Match[bytes]) -> bytes:
     return b"\n" * len(match[0])
 
 
+def _from_percent(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[1], 16),)) if match[1] else _character(int(match[2], 16))
+
+
 def _unescaped(match: re.Match[bytes]) -> bytes:
-    high, low, braced, unit, byte, letter = match.groups()
+    high, low, braced, unit, wide, byte, octal, letter = match.groups()
     if high:
         return _character(0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF))
-    if braced or unit:
-        return _character(int(braced or unit, 16))
+    if point := braced or unit or wide:
+        return _character(int(point, 16))
+    if octal:
+        return bytes((int(octal, 8),))
     return bytes((int(byte, 16),)) if byte else _LETTERS.get(letter, letter)
 
 

@@ -30,7 +30,11 @@ Digits alone do not count. They end many lines, and a token's are the bot's id, 
 
 GRAM = 5
 
-_CUT_TOKEN = re.compile(rb"(?:%[0-9A-Fa-f]?|\\+(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|&[#A-Za-z0-9]{0,8})$", re.MULTILINE)
+_CUT_TOKEN = re.compile(
+    rb"(?:%(?:[0-9A-Fa-f]?|[uU][0-9A-Fa-f]{0,3})|\\+(?:[uU][0-9A-Fa-f]{0,7}|x[0-9A-Fa-f]?|[0-7]{0,3})?"
+    rb"|&(?:[A-Za-z0-9]{0,8}|#[xX]?[0-9A-Fa-f]*))$",
+    re.MULTILINE,
+)
 """The beginning of an escape at the end of a line."""
 
 Span = tuple[int, int]
@@ -107,7 +111,7 @@ class Index:
         end = -1
         for line in low.split(b"\n"):
             begin, end = end + 1, end + 1 + len(line)
-            cut = _CUT_TOKEN.search(data, max(begin, end - 24), end)
+            cut = _CUT_TOKEN.search(data, max(begin, end - 64), end)
             for stop in {end, cut.start() if cut else end}:
                 longest = min(PART - 1, stop - begin)
                 found = [n for n in range(BEGINNING, longest + 1) if low[stop - n : stop] in self._beginnings]

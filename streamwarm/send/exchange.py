@@ -36,7 +36,7 @@ class Answer:
     body: bytes
     whole: bool
     signatures: tuple[str, ...] = ()
-    """What was made of a secret for this request alone. An answer may quote it, and nobody else knows it."""
+    """What was made of a secret for this request alone. An answer may quote it, and the settings do not have it."""
 
 
 class Outgoing(Protocol):

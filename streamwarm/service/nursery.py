@@ -43,7 +43,7 @@ from streamwarm.service.members import (
 from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.reports import keep_reporting, sum_up
-from streamwarm.service.shutdown import Shutdown as Shutdown  # noqa: PLC0414
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
 from streamwarm.settings.schema import Settings, check_together
@@ -201,7 +201,7 @@ async def run_service(
 async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     """Start the tasks that publish events, follow limits, retry, rescue, prune, renew leases and sweep."""
     store, observe, queue = service.store, service.observe, service.settings.queue
-    await store.set_back()  # while the service was down, the clock may have been
+    await store.reset_deadlines()  # the clock may have been set back while the service was down
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)

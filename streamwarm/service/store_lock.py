@@ -1,4 +1,4 @@
-"""Waits for the lock of a SQLite store that a killed service's other processes still hold."""
+"""Locks a SQLite store; waits if members of a killed supervisor still hold the lock (`sqlite/service_lock`)."""
 
 from __future__ import annotations
 

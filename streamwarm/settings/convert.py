@@ -59,7 +59,7 @@ def convert(value: Any, f: attrs.Attribute[Any], where: str) -> Any:
         converted = _CONVERTER.structure(value, cast("type[Any]", f.type))
         if callable(f.validator) and converted is not None:
             f.validator(None, f, converted)
-        _refuse_no_secret(f, converted)
+        _refuse_empty_secret(f, converted)
     except BadValue as exc:
         raise SettingsError(f"{where}: {exc}") from None
     except (ValueError, TypeError):
@@ -68,8 +68,8 @@ def convert(value: Any, f: attrs.Attribute[Any], where: str) -> Any:
     return converted
 
 
-def _refuse_no_secret(f: attrs.Attribute[Any], converted: Any) -> None:
-    """Refuse a secret that is set and empty: a variable that was not filled in. For tokens it would mean no token."""
+def _refuse_empty_secret(f: attrs.Attribute[Any], converted: Any) -> None:
+    """Refuse a secret that is set and empty: a variable was not filled in. Empty tokens would let everybody in."""
     if isinstance(converted, SecretStr) and not converted:
         raise BadValue("is set and empty; give the secret, or leave the setting out")
     if converted == () and getattr(f.type, "__args__", ())[:1] == (SecretStr,):

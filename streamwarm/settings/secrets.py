@@ -20,8 +20,8 @@ def secrets_in_settings(settings: Settings) -> list[str]:
 def secrets_in_url(url: str) -> list[str]:
     """The passwords in an address, as they are written and as they are meant.
 
-    An address that no parser reads as it was meant has all that may be a part of its password among them: such parts
-    turn up in errors as host, port or database.
+    If parsers would misread the address, all texts that may be part of its password are returned: errors name such
+    parts as host, port or database.
     """
     return list(dict.fromkeys(form for written in _written(url) for form in (written, unquote(written)) if form))
 

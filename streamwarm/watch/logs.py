@@ -122,7 +122,7 @@ def _redactor(redact: Redact) -> structlog.typing.Processor:
 
 
 def _for_terminals(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what a terminal would obey. The lines of a traceback stay lines, behind a mark that no other line has."""
+    """Escape control characters. The lines of a traceback stay lines, behind a mark that no other line has."""
     lines = fields.pop("traceback", None)
     for name, value in fields.items():
         if isinstance(value, str):

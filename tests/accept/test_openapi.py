@@ -18,7 +18,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from streamwarm.accept.auth import Auth
 from streamwarm.accept.describe.openapi import openapi_document
 from streamwarm.service.machine import real_machine
-from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.nursery import run_service
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.watch.observations import Observation, UnexpectedError

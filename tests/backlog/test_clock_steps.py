@@ -39,8 +39,8 @@ async def test_a_clock_set_back_makes_no_wait_longer(store: Store, clock: Clock,
     clock.at -= back_s
     (cooldown,) = (await store.shared_limits()).cooldowns
     assert cooldown.until <= clock.at + 2.0
-    await store.set_back()
-    await store.set_back()  # by another process, too
+    await store.reset_deadlines()
+    await store.reset_deadlines()  # by another process, too
     assert (await view(store, job_id)).retry_at == clock.at + 2.0
     clock.at += 2.1
     assert (await store.shared_limits()).cooldowns == []
@@ -58,7 +58,7 @@ async def test_a_cooldown_of_now_replaces_one_of_a_clock_that_was_ahead(store: S
 async def test_a_long_wait_stays_as_long_where_the_clock_is_right(store: Store, clock: Clock) -> None:
     job_id = await wait(store, clock, 5 * HOUR)
     clock.at += HOUR
-    await store.set_back()
+    await store.reset_deadlines()
     assert (await view(store, job_id)).retry_at == clock.at + 4 * HOUR
     (cooldown,) = (await store.shared_limits()).cooldowns
     assert cooldown.until == clock.at + 4 * HOUR
@@ -75,7 +75,7 @@ async def test_a_retry_of_a_waiting_job_means_now(store: Store, clock: Clock) ->
 async def test_a_lost_workers_job_is_rescued_though_the_clock_was_set_back(store: Store, clock: Clock) -> None:
     claim = await start(store, photo())
     clock.at -= HOUR
-    await store.set_back()
+    await store.reset_deadlines()
     assert (await store.rescue()).queued == 0  # a worker that lives has its time to renew
     clock.at += StoreBounds().lease_s + 1
     assert (await store.rescue()).queued == 1
@@ -169,7 +169,12 @@ def test_the_rule_of_a_wait() -> None:
 
 def test_small_differences_of_two_clocks_are_no_step() -> None:
     steps = Steps()
-    assert [steps.look(now, steady) for now, steady in ((100, 0), (104, 1), (101, 2), (3_700, 3))] == [0, 0, 0, 3_598]
+    assert [steps.measure(now, steady) for now, steady in ((100, 0), (104, 1), (101, 2), (3_700, 3))] == [
+        0,
+        0,
+        0,
+        3_598,
+    ]
     assert not steps.is_settled(20, 30)
     assert steps.is_settled(33, 30)
 

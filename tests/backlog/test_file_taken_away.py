@@ -185,6 +185,35 @@ async def test_an_emptied_file_acknowledges_nothing(open_sqlite: OpenStore, path
         await refused(store, "was emptied")
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 4096], ids=["emptied", "overwritten"])
+async def test_a_log_that_is_damaged_in_place_acknowledges_nothing_and_leaves_the_database_whole(
+    damage: bytes, open_sqlite: OpenStore, path: str
+) -> None:
+    async with open_sqlite() as store:
+        await acknowledge(store)
+        with closing(sqlite3.connect(path)) as other:  # moves all to the database
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        await push_one(store, photo("later.jpg"))
+        if damage:
+            Path(f"{path}-wal").write_bytes(damage)
+        else:
+            os.truncate(f"{path}-wal", 0)
+        await refused(store, "-wal was emptied", "stop the service")
+        await refused(store, "-wal was emptied")
+    assert keys_in(path) == ACKNOWLEDGED
+
+
+async def test_a_file_that_was_moved_behind_a_symlink_acknowledges_nothing_that_a_restart_would_not_find(
+    path: str, clock: Clock
+) -> None:
+    async with open_at(path, clock) as store:
+        await acknowledge(store)
+        os.rename(path, f"{path}.moved")
+        os.symlink(f"{path}.moved", path)
+        await refused(store)
+        assert keys_in(f"{path}.moved") >= ACKNOWLEDGED
+
+
 async def test_of_two_processes_one_writes_the_file_back_and_both_say_the_same(
     open_sqlite: OpenStore, path: str, tmp_path: Path
 ) -> None:

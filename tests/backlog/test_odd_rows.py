@@ -86,7 +86,7 @@ async def fill(store: Store, clock: Clock, damages: int) -> None:
 
 async def do_everything(store: Store, clock: Clock) -> None:
     """What a service does, from its start on. The others' jobs are done in the end."""
-    await store.set_back()
+    await store.reset_deadlines()
     await store.shared_limits()
     await store.rescue(everything=True)
     await store.prune()

@@ -140,3 +140,31 @@ def test_a_text_that_never_ends_to_be_encoded_is_not_shown() -> None:
     for number in range(12):
         text = CODINGS[("percent", "HTML decimal", "JSON units")[number % 3]](text, [False] * 5 + [True])
     assert shown_of(KEY, make_redactor([KEY])(text), 3) == []
+
+
+RARER_CODINGS: dict[str, Callable[[str], str]] = {
+    "HTML decimal with seven digits": lambda c: f"&#{ord(c):07d};",
+    "HTML decimal with twenty digits": lambda c: f"&#{ord(c):020d};",
+    "HTML hexadecimal with twelve digits": lambda c: f"&#X{ord(c):012X};",
+    "JavaScript's escape": lambda c: f"%u{ord(c):04x}",
+    "JavaScript's escape, in percent": lambda c: f"%25u{ord(c):04X}",
+    "Python's long escape": lambda c: f"\\U{ord(c):08x}",
+    "octal": lambda c: f"\\{ord(c):03o}",
+    "octal in JSON": lambda c: f"\\\\{ord(c):03o}",
+}
+
+
+@pytest.mark.parametrize("coding", RARER_CODINGS)
+def test_a_key_is_masked_in_the_rarer_forms_of_each_coding(coding: str) -> None:
+    shown = make_redactor([KEY])(f"you sent <{''.join(map(RARER_CODINGS[coding], KEY))}>, which is wrong")
+    assert shown == f"you sent <{MASK}>, which is wrong"
+
+
+@pytest.mark.parametrize("coding", RARER_CODINGS)
+def test_a_cut_within_an_escape_does_not_show_the_beginning_of_a_key(coding: str) -> None:
+    coded = list(map(RARER_CODINGS[coding], KEY))
+    whole = "".join(coded)
+    for length in range(len("".join(coded[:4])), len(whole)):
+        shown = make_redactor([KEY])(f"the key {whole[:length]}")
+        assert MASK in shown, length
+        assert "".join(coded[:4]) not in shown

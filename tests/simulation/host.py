@@ -20,8 +20,9 @@ from attrs import define, evolve, field
 from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
 from streamwarm.service.machine import Machine
-from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.nursery import run_service
 from streamwarm.service.ready_file import Endpoints
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.schema import CacheSettings, Settings
 from streamwarm.watch.observations import AttemptStarted, Observation, Observer
 from tests.simulation.client_connection import ClientConnection, connected

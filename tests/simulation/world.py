@@ -27,8 +27,9 @@ from streamwarm.sandbox.bot_api import BotApiEmulator, Chat
 from streamwarm.sandbox.bot_api_messages import Bot
 from streamwarm.sandbox.bot_api_methods import Telegram
 from streamwarm.service.machine import Machine
-from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.nursery import run_service
 from streamwarm.service.open import OpenStore, open_store
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, CacheSettings, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.settings.secret import SecretStr

@@ -23,7 +23,8 @@ from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import BotApiEmulator, Fault
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.service.machine import real_machine
-from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.nursery import run_service
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.schema import AuthSettings, QueueSettings
 from streamwarm.watch.history import STEP_S, STEPS, History
 from streamwarm.watch.observations import AttemptSucceeded, BytesMoved, Direction, Observation, UnexpectedError

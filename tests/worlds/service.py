@@ -20,8 +20,9 @@ from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, s
 from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.service.machine import real_machine
-from streamwarm.service.nursery import Shutdown, run_service
+from streamwarm.service.nursery import run_service
 from streamwarm.service.ready_file import Endpoints
+from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.destinations import parse_destinations
 from streamwarm.settings.schema import Address, QueueSettings, R2Settings, ServeSettings, Settings, StoreSettings
 from streamwarm.settings.secret import SecretStr

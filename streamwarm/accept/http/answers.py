@@ -17,10 +17,11 @@ _PUSH_BYTES = 1 << 20
 """Room for a push and its answer. A body has at most 1 MiB; a job's part of the answer is shorter than the job."""
 
 _SMALL_BYTES = 24 * 1024
+"""Room for any other answer, such as a job with its options. It makes it a short one (`SHORT_BYTES`)."""
 
 
 def counted(path: str, handler: Handler, answers: AnswerBudget) -> Handler:
-    """The handler of a path, whose answers take room."""
+    """Return `handler`, made to take room of `answers` for each answer, unless `path` is not counted."""
 
     async def answer(request: Request) -> Response:
         room = await request.until_sent.enter_async_context(answers.room(_needed(request)))

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection: requests in, responses out, one after the other. `framing.py` reads and writes HTTP.
 
-What waits for the client has an end: a request's head `idle_s`, a piece of a response `send_within_s`, and a body what
-its reader gives it. Whatever a client asks to switch to (h2c, a websocket) is ignored: it is answered as HTTP/1.1.
+Every wait for the client has a limit: `idle_s` for a request's head, `send_within_s` for a piece of a response, and for
+a body the time-out of the handler that reads it. A wish to switch protocols (h2c, a websocket) is ignored.
 
 A response may come before the request's body has been read, for instance a refusal. What has arrived of the body is
 dropped then. If much more is to come, the connection ends with the response.
@@ -110,7 +110,7 @@ class HttpConnection:
                     response.close()
         except AnswerUnreadError as error:
             raise ClientGoneError from error
-        return False  # never reached: an exit stack may swallow exceptions, as far as types can tell
+        return False  # never reached: by its type, an exit stack may swallow exceptions
 
     async def _pause_before(self, response: Response) -> None:
         if response.status in _REFUSED and not self._place.is_known:
@@ -183,8 +183,7 @@ class HttpConnection:
         return not is_last and (is_whole or await self._drop_rest()) and self._framing.may_go_on
 
     async def _write_whole(self, head: bytes, body: bytes) -> None:
-        """Write a response that is in memory as a whole until the client has read it, in pieces that `ClientStream`
-        cuts and gives a deadline each."""
+        """Write a response whose body is in memory. `ClientStream` sends it in pieces, each with a deadline."""
         await self._write(head + self._framing.piece(body) + self._framing.end())
 
     async def _write_stream(self, response: StreamedResponse) -> None:

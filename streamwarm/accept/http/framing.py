@@ -1,4 +1,4 @@
-"""HTTP/1.1 of one connection without its socket: bytes in, requests out; responses in, bytes out. h11 judges.
+"""HTTP/1.1 of one connection without its socket: bytes in, requests out; responses in, bytes out. h11 parses it.
 
 What h11 lets pass and a server should not is refused here: heads of very many or folded lines, targets that are too
 long, other versions of HTTP, and requests whose end two readers could see at different places.
@@ -26,7 +26,7 @@ _MAX_HEAD_LINES = 100
 """As many as Apache takes. h11 takes 3 µs per line, and no other task runs meanwhile."""
 
 _SMALL_BODY_BYTES = 64 * 1024
-"""A body that nobody asked for and that is no longer than this is read and dropped, to keep the connection."""
+"""A body that no handler has read is read and dropped if it has at most this length, to keep the connection."""
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\n[ \t]")
@@ -142,7 +142,7 @@ class Framing:
 
 
 def _check_lines(received: bytes) -> None:
-    """Look at a head's lines before h11 parses them. Raises `HttpError`."""
+    """Check a head's lines before h11 parses them. Raises `HttpError`."""
     is_folded = _FOLD.search(received) is not None
     if not is_folded and received.count(b"\n") <= _MAX_HEAD_LINES:
         return

@@ -35,11 +35,12 @@ _LOOKUP_PATHS = ("/v1/media/", "/v1/jobs/")
 class RequestLimits:
     """How often a client may ask. A client is an address together with the token that it sent.
 
-    Measured with an HTTP server that took twice as long as the present one: a process answers 1,100 look-ups per second
-    (0.9 CPU-ms each). `stats` takes 0.9 to 1.3 CPU-ms, metrics 1.5, a refusal 0.5. So a program that asks for stats in
-    a loop without a pause can at best be held to half of the CPU time it would use. If it respects `Retry-After`, it
-    uses at most two fifths of a core. A bot's look-ups are limited to 6,000 per second, which is more than a process
-    can answer.
+    CPU time per request: 0.9 ms for a look-up, 0.9 to 1.3 for `stats`, 1.5 for metrics, 0.5 for a refusal. It was
+    measured with an HTTP server that took twice as long as the present one, so it is an upper bound.
+
+    A refusal costs about half of an answer. So a client that asks for `stats` in a loop uses half of the CPU time that
+    it would use without a limit. A client that respects `Retry-After` uses at most two fifths of a core. Look-ups are
+    limited to 6,000 per second, more than a process can answer.
     """
 
     per_s: float = 300.0
@@ -71,7 +72,7 @@ class HttpApp:
         self.routes = routes
 
     async def answer(self, request: Request) -> Response:
-        """The response to `request`. Raises `ClientGoneError` if nobody waits for it any more."""
+        """The response to `request`. Raises `ClientGoneError` if the client has left."""
         try:
             return self._gate(request) or await self._routed(request)
         except ClientGoneError:

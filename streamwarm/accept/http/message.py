@@ -17,7 +17,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 class ClientGoneError(Exception):
-    """The connection broke or was closed, so nobody waits for a response any more."""
+    """The connection broke or was closed, so no response can be sent any more."""
 
 
 class BadBodyError(Exception):
@@ -99,7 +99,7 @@ class Text(Response):
 
 
 class StreamedResponse(Response):
-    """A response whose body is written piece by piece, and whose length nobody knows. The connection ends with it."""
+    """A response of unknown length, whose body is written piece by piece. The connection ends with it."""
 
     async def write(self, send: Send) -> None:
         """Write the body. It is cancelled when the client leaves."""

@@ -1,12 +1,12 @@
-"""Who may hold a connection when there are more clients than places: decides whose is closed for a newcomer. Pure.
+"""Decides which connection is closed if a new client connects and all places are taken. Pure.
 
-A newcomer always gets a place while any connection waits for its own client. What waits: a connection without a whole
-request, one whose body still comes, one whose response is being read. It was closed sooner or later anyway. A
-connection for which the service works is never closed.
+A new connection always gets a place while another one waits for its client: it has not sent its whole request, or it is
+still reading its response. Such a connection is closed sooner or later anyway. One whose request is under way is never
+closed.
 
-Strangers go first: connections on which no request with a valid token has come. Nobody can tell a stranger's half-open
-connection from a probe whose request is still on its way. So the oldest goes, and it goes from the address that holds
-most: an attacker at one address then only closes its own connections.
+Strangers are closed first: connections on which no request with a valid token has come. An attacker's half-open
+connection looks like a probe's whose request is on its way, so only age can decide. The oldest one of the address that
+holds most is closed, so an attacker at one address closes only its own connections.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Places:
             _count_down(self._held, place.address)
 
     def admit(self, place: Place) -> bool:
-        """Note that its client may use the API and that a request is under way. Returns False if too many are."""
+        """Note that its client may use the API and has a request under way. Returns False if too many requests are."""
         if place.has_left:
             return False
         self._remove(place)
@@ -92,7 +92,7 @@ class Places:
             self._add_waiting(place)
 
     def demote(self, place: Place) -> None:
-        """The connection is about to end, so it goes before others."""
+        """The connection is about to end, so it is closed before others."""
         if not place.has_left:
             self._remove(place)
             place.is_known = False

@@ -14,7 +14,7 @@ from streamwarm.accept.wire.refusals import CallRefusedError
 
 
 class HttpError(Exception):
-    """A request that HTTP itself refuses: its status, and what to do about it."""
+    """A request is refused: the answer's status and headers. The message says what to do."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
         super().__init__(detail)
@@ -67,7 +67,7 @@ def is_expected(error: Exception) -> bool:
 
 
 def too_many_requests() -> HttpError:
-    """So many requests are under way that no more are taken. Probes are."""
+    """The refusal of a request because too many are under way. Probes are still answered."""
     return HttpError(503, "too many requests are under way; try again later", {"retry-after": "1"})
 
 

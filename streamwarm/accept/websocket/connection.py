@@ -1,9 +1,9 @@
-"""One websocket connection of the server: trio-websocket's, with what an untrusted client needs besides.
+"""One websocket connection of the server: trio-websocket's, hardened against untrusted clients.
 
 - A client that breaks the protocol gets a close frame with the code of RFC 6455, section 7.4.1. trio-websocket closes
   the TCP connection without one.
-- A message is joined as it comes, and its bytes are limited. trio-websocket keeps a list of the pieces, which empty
-  ones make grow without end, and limits the characters.
+- A message is joined as it comes, and its bytes are limited. trio-websocket limits characters, and keeps a list of the
+  pieces, which grows without end if they are empty.
 - A long message can be sent in fragments.
 
 Only this file uses protected names of trio-websocket. If a version changes one, tests/accept/test_close_codes.py fails.
@@ -88,7 +88,7 @@ class WebsocketConnection(WebSocketConnection):
             writer.release()
 
     async def _send(self, event: Event) -> None:
-        """wsproto refuses to send after a close frame. For a sender that is no error, but the end of the connection."""
+        """wsproto raises an error for a frame after a close frame. For the sender, the connection is closed."""
         try:
             await super()._send(event)
         except LocalProtocolError:
@@ -102,9 +102,9 @@ class WebsocketConnection(WebSocketConnection):
         await super()._handle_close_connection_event(event)
 
     async def _close_stream(self) -> None:
-        """Stop reading and sending. The stream's owner closes it.
+        """Stop reading and sending, and leave the stream to its owner.
 
-        That reads on for a while, so that the client gets to read the close frame. Here it would be cancelled.
+        The owner reads on for a while, so that the client can read the close frame. Here that would be cancelled.
         """
         self._reader_running = False
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):

@@ -92,7 +92,7 @@ class Follower:
         return {"seq": after}
 
     async def _note_ended(self, watching: Watching, states: Mapping[str, State | None]) -> None:
-        """An ended job may send no event any more that would end its being watched."""
+        """Note which of these jobs have ended. No further event may come that would remove them from the list."""
         watching.note_ended((job_id for job_id, state in states.items() if state is None), 0)  # its events are deleted
         if ended := [job_id for job_id, state in states.items() if state is not None and has_ended(state)]:
             watching.note_ended(ended, await self._feed.cursor(MAX_INTEGER))

@@ -20,7 +20,7 @@ because most of them are probably theirs."""
 
 
 def has_ended(state: State | None) -> bool:
-    """Whether a job in this state goes on only if a user wants it to. None: there is no such job."""
+    """Whether a job in this state has ended: only a user can start it again. None: the job does not exist."""
     return state not in {State.QUEUED, State.RUNNING, State.WAITING}
 
 
@@ -87,9 +87,9 @@ class Watching:
         return True
 
     def note_ended(self, job_ids: Iterable[str], last_seq: int) -> None:
-        """These jobs were found ended, or missing, when `last_seq` was the newest event.
+        """Note jobs that were found ended, or missing, when `last_seq` was the newest event.
 
-        No later event may ever come of them, so they must not take up room for ever.
+        No later event of them may come, and without this note they would stay on the list for ever.
         """
         self.ended |= {job_id: last_seq for job_id in job_ids if job_id in self.ids}
 
@@ -103,7 +103,7 @@ class Watching:
         return len(self.ids) + more <= at_most
 
     def finish_replay(self) -> None:
-        """All events of the replayed jobs have been read: go on where the others are."""
+        """Move the cursor to where the other jobs are: all events of the replayed jobs have been read."""
         if self.replay is not None:
             self.cursor = max(self.cursor, self.replay.until)
             self.replay = None

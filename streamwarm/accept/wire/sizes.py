@@ -69,7 +69,7 @@ class PageBuilder:
     _size: int = 0
 
     def next_read(self) -> int:
-        """How many jobs to read next: as many as fit, by what the jobs so far took, and no sudden lot of them."""
+        """How many jobs to read next: as many as fit by the size of those so far, and at most twice their number."""
         if not self.jobs:
             return min(self.limit, _FIRST_READ)
         fitting = (MAX_PAGE_BYTES - self._size) * len(self.jobs) // self._size + 1

@@ -1,8 +1,8 @@
-"""What waits for a deadline, if the clock is set. Pure: times are passed in.
+"""Keeps deadlines right if the clock is set. Pure: times are passed in.
 
-A deadline is stored as a time, beside the time at which it was set. The wait is the difference of the two. If the
-second one is in the future, the clock was set back since, and the deadline is set anew: the whole wait from now on.
-So a step of the clock makes no wait longer than twice what it was.
+A deadline is stored beside the time at which it was set. The wait is the difference of the two. If the deadline was
+set in the future, the clock was set back since, and the wait begins anew. So a step of the clock makes no wait longer
+than twice what it was.
 
 If the clock is set forward, waits end early, as they do when a machine wakes up. Two things must not: jobs are not
 taken from workers that had no time to renew their leases (`Steps.is_settled`), and nothing is deleted by
@@ -29,8 +29,8 @@ within a day."""
 
 @frozen
 class Reset:
-    """The deadlines to set anew at `now` (Unix seconds): those that were set at `ahead_from` or later, and leases that
-    end at `lease_from` or later. `latest` bounds what is a time at all. No wait is longer than `longest_s`."""
+    """Which deadlines to reset at `now` (Unix seconds): those that were set at `ahead_from` or later, and leases that
+    end at `lease_from` or later. A time after `latest` is invalid. No wait becomes longer than `longest_s`."""
 
     now: float
     ahead_from: float
@@ -41,7 +41,7 @@ class Reset:
 
 
 def reset_at(now: float, lease_s: float) -> Reset:
-    """A host may have longer leases than this one, so a lease is set anew only if it ends ten times as late."""
+    """A host may have longer leases than this one, so a lease is reset only if it ends ten times as late."""
     return Reset(now, ahead_from=now + STEP_S, lease_s=lease_s, lease_from=now + 10 * lease_s + STEP_S)
 
 
@@ -59,8 +59,8 @@ class Steps:
     _ahead_s: float | None = None
     _stepped_at: float | None = None
 
-    def look(self, now: float, steady: float) -> float:
-        """Returns by how much the clock was set since the last look, 0 if it was not."""
+    def measure(self, now: float, steady: float) -> float:
+        """Return by how many seconds the clock was set since the last call, 0 if it was not."""
         before, self._ahead_s = self._ahead_s, now - steady
         step_s = 0.0 if before is None else self._ahead_s - before
         if abs(step_s) < STEP_S:

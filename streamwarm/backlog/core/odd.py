@@ -99,7 +99,7 @@ class OddRows:
         return limit + sum(name == table for name, *_ in list(self._skipped)) if self._skipped else limit
 
     def miss(self, reading: Reading[T], key: dict[str, Any]) -> None:
-        """No row has this key (any more)."""
+        """Note that no row has this key: it was deleted."""
         if self._found:
             self._drop(reading.key_of(key))
 
@@ -114,7 +114,7 @@ class OddRows:
             raise UnreadableRow(why)
 
     def take_news(self) -> list[OddRow]:
-        """Rows that were found to be odd since the last call."""
+        """The rows that were found to be odd since the last call."""
         news, self._news = self._news, []
         return news
 

@@ -40,8 +40,8 @@ class SharedTable(Protocol):
         """Delete those of all its lanes."""
         ...
 
-    def set_back(self, to: Reset) -> None:
-        """Set the ends of cooldowns anew that a clock has set which was set back since."""
+    def reset_deadlines(self, to: Reset) -> None:
+        """Reset the ends of cooldowns that were set before the clock was set back."""
         ...
 
     def put_lease(self, lease: NamedLease) -> None:
@@ -54,7 +54,7 @@ class SharedTable(Protocol):
 
     def take_lease(self, name: str, token: str, *, now: float, expires_at: float, too_far: float) -> bool:
         """Give the lease to `token` until `expires_at`, if it exists and no other token holds it at `now`. A lease that
-        ends after `too_far` is held by nobody: the clock was set back."""
+        ends after `too_far` is free: the clock was set back since it was taken."""
         ...
 
     def delete_lease(self, name: str, token: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the methods of a store do inside a transaction about what processes share, and about deadlines. Pure."""
+"""Operations of a store on the limits that processes share, and on deadlines; each in one transaction. Pure."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ def pause_source(shared: SharedTable, now: float, reason: str) -> None:
 
 
 def take_lease(shared: SharedTable, now: float, name: str, token: str, lease_s: float, force: bool) -> bool:
-    """Holders take a lease for about as long as each other. So one that ends much later is of a clock that was set
-    back since."""
+    """Take the lease if it is free. Returns False if another token holds it.
+
+    All holders take a lease for about the same time. If one ends much later, the clock was set back since it was taken,
+    and it counts as free.
+    """
     free_by = math.inf if force else now
     too_far = now + 60 + 3 * lease_s
     return shared.take_lease(name, token, now=free_by, expires_at=now + lease_s, too_far=too_far)
@@ -53,7 +56,7 @@ def shared_limits(shared: SharedTable, now: float, process: str) -> SharedLimits
     )
 
 
-def set_back(tables: Tables, to: Reset) -> None:
-    """Set the deadlines anew that a clock has set which was set back since."""
-    tables.jobs.set_back(to)
-    tables.shared.set_back(to)
+def reset_deadlines(tables: Tables, to: Reset) -> None:
+    """Reset the deadlines that were set before the clock was set back."""
+    tables.jobs.reset_deadlines(to)
+    tables.shared.reset_deadlines(to)

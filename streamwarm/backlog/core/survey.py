@@ -1,4 +1,4 @@
-"""Reads every row once, a page at a time: so an odd row is named although nobody has asked for it. Pure."""
+"""Reads every row once, a page at a time, so that an odd row is named even if no request reads it. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE_ROWS = 500
 """Rows of one page. They take a few milliseconds, so no other read waits long for the connection."""
 
 _LEAST = -(2**63) + 1
-"""Before every number, whatever has become of it."""
+"""Less than every number that a damaged row may have."""
 
 _TABLES: Sequence[tuple[str, Reading[Any], Mapping[str, object]]] = (
     ("survey_jobs", JOBS, {"seq": _LEAST}),
@@ -28,7 +28,7 @@ _TABLES: Sequence[tuple[str, Reading[Any], Mapping[str, object]]] = (
 
 @frozen
 class Page:
-    """Where a survey goes on: the number of the table, and the key after which its next rows come."""
+    """Where a survey continues: the number of the table, and the key after which its next rows come."""
 
     table: int = 0
     after: Mapping[str, object] | None = None

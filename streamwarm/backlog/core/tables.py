@@ -135,12 +135,12 @@ class JobTable(Protocol):
         """Jobs that ended in `state` before that time, earliest first."""
         ...
 
-    def set_back(self, to: Reset) -> None:
-        """Set the deadlines of waiting jobs and of leases anew that a clock has set which was set back since."""
+    def reset_deadlines(self, to: Reset) -> None:
+        """Reset the deadlines of waiting jobs and of leases that were set before the clock was set back."""
         ...
 
     def is_miscounted(self) -> bool:
-        """Whether the counts of jobs are not what the jobs say: somebody has damaged them."""
+        """Whether the counts of jobs differ from the jobs themselves: the file was damaged."""
         ...
 
     def recount(self) -> None:

@@ -98,7 +98,7 @@ def settled(stored: StoredJob, settlement: Settlement, now: float) -> StoredJob:
 
 def woken(stored: StoredJob, now: float) -> StoredJob:
     """A waiting job whose retry is due."""
-    # Nobody may have woken it for hours: the service was stopped, or the peer asked for a long wait.
+    # It may have waited for hours: the service was stopped, or the peer asked for a long wait.
     return _moved(stored, State.QUEUED, now, first_failed_at=_trouble_since(stored.job, now - stored.job.updated_at))
 
 
@@ -130,7 +130,7 @@ def rescued(stored: StoredJob, *, now: float, max_attempts: int) -> StoredJob:
 
 
 def cancelled(stored: StoredJob, now: float) -> StoredJob:
-    """If an attempt was running, nobody knows how far it came, so a later delivery may be the second."""
+    """If an attempt was running, it may have delivered the object, so a later delivery may be the second."""
     was_running = stored.job.state is State.RUNNING
     return _moved(stored, State.CANCELLED, now, possible_duplicate=stored.job.possible_duplicate or was_running)
 

@@ -138,7 +138,7 @@ class MemoryJobs:
         ended = (stored.job for stored in self._in_state(state) if stored.job.updated_at < ended_before)
         return heapq.nsmallest(limit, ended, key=lambda job: (job.updated_at, job.seq))
 
-    def set_back(self, to: Reset) -> None:
+    def reset_deadlines(self, to: Reset) -> None:
         for at, stored in list(self._waiting()):
             job = stored.job
             if to.ahead_from <= job.updated_at:

@@ -61,7 +61,7 @@ class MemoryShared:
         for key in [key for key in self._set_asides if key[0] == destination]:
             del self._set_asides[key]
 
-    def set_back(self, to: Reset) -> None:
+    def reset_deadlines(self, to: Reset) -> None:
         for key, held in self._cooldowns.items():
             set_at = to.now if held.set_at is None else held.set_at
             if set_at >= to.ahead_from or held.until > to.now + to.longest_s:

@@ -43,10 +43,10 @@ def check_writable(url: str) -> str:
         if found is not None and found > newest:
             raise StoreUnavailable(newer_schema(name, found, newest))
         if not row["may_create"]:
-            raise StoreUnavailable(f"{name} takes no tables of this user; grant it CREATE and USAGE on its schema")
+            raise StoreUnavailable(f"{name} lets this user create no tables; grant it CREATE and USAGE on its schema")
         if found == newest and not connection.execute(_MAY_WRITE).fetchall()[0]["may"]:
             raise StoreUnavailable(
-                f"{name} takes no writes of this user; grant it all on its table write_probe and jobs"
+                f"{name} takes no writes of this user; grant it ALL on its tables, such as jobs and write_probe"
             )
     return schema_found(name, found, newest)
 

@@ -171,7 +171,7 @@ class PostgresJobs:
         found = self._first(limit, "lock_ended_jobs", state=state.value, ended_before=ended_before)
         return [stored.job for stored in found]
 
-    def set_back(self, to: Reset) -> None:
+    def reset_deadlines(self, to: Reset) -> None:
         for query in ("reset_retries", "reset_leases"):
             self._sql.write(query, **asdict(to))
 
@@ -241,7 +241,7 @@ class PostgresJobs:
         return self.odd.read_all(COUNTS, self._sql.all("job_counts"))
 
     def _counted(self) -> list[Count]:
-        """The counts as the jobs themselves say."""
+        """The counts, taken from the jobs."""
         return self.odd.read_all(COUNTED, self._sql.all("counted_jobs"))
 
     def _counter(self, name: str) -> int:

@@ -48,8 +48,8 @@ class PostgresShared:
     def delete_set_asides(self, destination: str) -> None:
         self._sql.write("delete_set_asides", destination=destination)
 
-    def set_back(self, to: Reset) -> None:
-        self._sql.write("reset_silences", **asdict(to))
+    def reset_deadlines(self, to: Reset) -> None:
+        self._sql.write("reset_cooldowns", **asdict(to))
 
     def clear_lease(self, name: str) -> None:
         self._sql.write("clear_lease", name=name)

@@ -25,8 +25,8 @@ BUSY_TIMEOUT_S = 5.0
 backup or a person may hold the file for longer, and a push must not hang on either."""
 
 MIGRATION_WAIT_S = 600.0
-"""How long a migration waits for another process's. On a large file one may take minutes, and whoever gave up earlier
-would stop a deployment that only had to wait."""
+"""How long a migration waits for another process's. On a large file one may take minutes. Giving up
+earlier would stop a deployment that only had to wait."""
 
 CACHE_KIB = 16_384
 """The page cache per connection, at most. With SQLite's own 2 MiB, a store of a million jobs kept reading the inner

@@ -141,7 +141,7 @@ class SqliteJobs:
         found = self._first(limit, "ended_jobs", state=state.value, ended_before=ended_before)
         return [stored.job for stored in found]
 
-    def set_back(self, to: Reset) -> None:
+    def reset_deadlines(self, to: Reset) -> None:
         for query in ("reset_retries", "reset_leases"):
             self._sql.run(query, **asdict(to))
 
@@ -194,11 +194,11 @@ class SqliteJobs:
         return self.odd.read_all(COUNTS, self._sql.all("job_counts"))
 
     def _counted(self) -> list[Count]:
-        """The counts as the jobs themselves say. Those that no column of text can name are left out."""
+        """The counts, taken from the jobs. A count whose destination or state is not text is left out."""
         return self.odd.read_all(COUNTED, self._sql.all("counted_jobs"))
 
     def _last_seq(self, table: str) -> int:
         row = self._sql.one("last_seq_of_table", name=table)
         if row is None or not isinstance(row["seq"], int):
-            row = self._sql.one(f"max_seq_of_{table}")
+            row = self._sql.one(f"max_seq_of_{table}")  # `max_seq_of_jobs` or `max_seq_of_events`
         return int(row["seq"] or 0)

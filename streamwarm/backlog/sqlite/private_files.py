@@ -1,4 +1,4 @@
-"""The files of a SQLite store, as this user alone may read them: jobs name objects, and records are references.
+"""Keeps the files of a SQLite store private to this user: jobs name objects, and records are references.
 
 SQLite gives its log and its shared memory the mode of the database file. So a database that is created or narrowed
 first is enough for all three.
@@ -13,7 +13,6 @@ from contextlib import suppress
 from streamwarm.errors import StoreUnavailable
 
 PRIVATE_FILE = 0o600
-PRIVATE_FOLDER = 0o700
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -34,21 +33,30 @@ def check_path(path: str) -> None:
         raise StoreUnavailable(f"{path} is not a regular file; name another one in store.url")
 
 
+def open_private(path: str, flags: int = 0) -> int:
+    """Open a file, or create it for this user alone. Returns the descriptor. `flags` are further ones of `os.open`.
+
+    Raises `StoreUnavailable`, and `FileExistsError` if `flags` has `O_EXCL`.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, PRIVATE_FILE)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot open or create {path} ({error.strerror}); make sure that its folder exists and that this user may "
+            "write there"
+        ) from error
+
+
 def create_private(path: str) -> None:
     """Create the database file if it is missing, and let this user alone read it and its companions.
 
     A file of another owner is left as it is. Raises `StoreUnavailable` if it cannot be created.
     """
     check_path(path)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise StoreUnavailable(
-            f"cannot create {path} ({error.strerror}); make sure that its folder exists and that this user may write "
-            "there"
-        ) from error
+    with suppress(FileExistsError):
+        os.close(open_private(path, os.O_EXCL))
     for name in (path, *(f"{real_path(path)}{end}" for end in COMPANIONS)):
         with suppress(OSError):
             mode = stat.S_IMODE(os.stat(name).st_mode)

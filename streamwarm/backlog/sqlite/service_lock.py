@@ -1,8 +1,8 @@
 """One service per SQLite file: a lock that the kernel drops when its last holder ends, however it ends (fault 28).
 
-Two locks are taken. That on the database file holds by whatever name the file is reached: a symlink, a hard link, a
-bind of its folder. That on `<path>.lock`, which names the holder's pid, holds when the database file itself was deleted
-or replaced under the service.
+Two locks are taken. The one on the database file holds by whatever name the file is reached: a symlink, a hard link, a
+bind of its folder. The one on `<path>.lock`, which has the holder's pid in it, holds even if the database file was
+deleted or replaced under the service.
 
 The lock on the database must not disturb SQLite. Its own locks are fcntl's, which end when the process closes any
 descriptor of the file. And `flock` of an NFS file is an fcntl lock of the whole file, so it would lock SQLite out. So
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from streamwarm.backlog.sqlite.private_files import PRIVATE_FILE, check_path, real_path
+from streamwarm.backlog.sqlite.private_files import check_path, open_private, real_path
 from streamwarm.errors import StoreLocked, StoreUnavailable
 
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
@@ -29,7 +29,7 @@ _BYTE = 1 << 62
 """The byte that is locked: above every page of a database. SQLite's own locks are at 1 GiB."""
 
 _NOT_KNOWN = frozenset({errno.EINVAL, errno.ENOSYS})
-"""How a kernel without locks of open files (before Linux 3.15) refuses one. `flock` is as good there."""
+"""The errors of a kernel without locks of open files (before Linux 3.15). `flock` is as good there."""
 
 
 @contextmanager
@@ -45,25 +45,15 @@ def lock_service(path: str) -> Iterator[Sequence[int]]:
     path = real_path(path)
     lock_path = f"{path}.lock"
     with ExitStack() as stack:
-        lock = _open(lock_path)
+        lock = open_private(lock_path)
         stack.callback(os.close, lock)
         _lock(lock, path, lock)
-        database = _open(path)
+        database = open_private(path)
         stack.callback(os.close, database)
         _lock(database, path, lock, byte=_BYTE)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield (lock, database)
-
-
-def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"cannot open {path} ({error.strerror}); make sure that its folder exists and that this user may write "
-            "there"
-        ) from error
 
 
 def _lock(descriptor: int, path: str, lock: int, byte: int | None = None) -> None:

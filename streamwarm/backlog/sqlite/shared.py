@@ -44,8 +44,8 @@ class SqliteShared:
     def delete_set_asides(self, destination: str) -> None:
         self._sql.run("delete_set_asides", destination=destination)
 
-    def set_back(self, to: Reset) -> None:
-        self._sql.run("reset_silences", **asdict(to))
+    def reset_deadlines(self, to: Reset) -> None:
+        self._sql.run("reset_cooldowns", **asdict(to))
 
     def clear_lease(self, name: str) -> None:
         self._sql.run("clear_lease", name=name)

@@ -69,7 +69,7 @@ def read_completed(body: bytes) -> str | None:
 
 
 def kept_etag(etag: str) -> str:
-    """The ETag of an answer as it is stored, or an empty text for what is none."""
+    """The ETag of an answer as it is stored, or an empty text if it is not an ETag."""
     return etag if len(etag) <= MAX_REFERENCE_CHARS and re.fullmatch(r"[!-~]+", etag) else ""
 
 
@@ -153,7 +153,7 @@ def read_refusal(
     carried_object: bool = True,
     redact: Callable[[str], str] = knows_no_secrets,
 ) -> DestinationError:
-    """What an answer that is no success means. `now` is Unix seconds; `body` may be empty or cut off. `redact` masks.
+    """Return the error for a refusal. `now` is Unix seconds; `body` may be empty or cut off. `redact` masks it.
 
     `carried_object`: the request had bytes of the object in it. Only what is wrong with the object itself is permanent:
     too large, or a name that the bucket cannot have.

@@ -69,7 +69,7 @@ class BucketProbe:
         return len(self._refused) >= ALIKE
 
     async def _probe_once(self) -> DestinationError | None:
-        """Why the bucket cannot be written, or None. One probe answers all who ask while it is under way."""
+        """Why the bucket cannot be written, or None. Calls during a probe share its result."""
         ended = self._ended
         async with self._probing:
             if self._ended == ended:

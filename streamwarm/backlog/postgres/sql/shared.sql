@@ -34,14 +34,14 @@ ON CONFLICT (destination) DO UPDATE SET number = mends.number + 1;
 SELECT destination, number FROM mends ORDER BY destination;
 
 -- name: put_silence
--- A row that was set in the future is of a clock that was set back since.
+-- If a row was set in the future, the clock was set back since, so the row is replaced.
 INSERT INTO silences (destination, lane, until, reason, set_at)
 VALUES (%(destination)s, %(lane)s, %(until)s, %(reason)s, %(set_at)s)
 ON CONFLICT (destination, lane) DO UPDATE SET
     until = excluded.until, reason = excluded.reason, set_at = excluded.set_at
 WHERE excluded.until > silences.until OR silences.set_at > excluded.set_at + 5;
 
--- name: reset_silences
+-- name: reset_cooldowns
 UPDATE silences SET
     until = %(now)s + least(greatest(until - coalesce(set_at, %(now)s), 0), %(longest_s)s), set_at = %(now)s
 WHERE until BETWEEN 0 AND %(latest)s
@@ -58,7 +58,7 @@ ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at;
 DELETE FROM processes WHERE id = %(id)s;
 
 -- name: delete_processes
--- One that was seen in the future is of a clock that was set back since, and reports again in 2 s if it lives.
+-- If a process was seen in the future, the clock was set back since. If it is alive, it reports again within 2 s.
 DELETE FROM processes WHERE seen_at < %(seen_before)s OR seen_at > %(seen_after)s;
 
 -- name: count_processes

@@ -1,6 +1,6 @@
--- Version 11. `set_at` is when a cooldown began, by the clock that its end is told by: if that clock is set back, the
--- cooldown still lasts no longer than it was asked for. A count that is damaged must not stop the jobs that it counts, so
--- it never falls below zero.
+-- Version 11. `set_at` is when a cooldown began, by the same clock as its end. If that clock is set back, the cooldown
+-- begins anew, so it lasts at most twice as long. A damaged count must not stop the jobs that it counts, so it never falls
+-- below zero.
 
 ALTER TABLE silences ADD COLUMN set_at REAL;
 

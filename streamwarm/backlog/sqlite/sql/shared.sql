@@ -31,14 +31,14 @@ ON CONFLICT (destination) DO UPDATE SET number = number + 1;
 SELECT destination, number FROM mends ORDER BY destination;
 
 -- name: put_silence
--- A row that was set in the future is of a clock that was set back since.
+-- If a row was set in the future, the clock was set back since, so the row is replaced.
 INSERT INTO silences (destination, lane, until, reason, set_at)
 VALUES (:destination, :lane, :until, :reason, :set_at)
 ON CONFLICT (destination, lane) DO UPDATE SET
     until = excluded.until, reason = excluded.reason, set_at = excluded.set_at
 WHERE excluded.until > silences.until OR silences.set_at > excluded.set_at + 5;
 
--- name: reset_silences
+-- name: reset_cooldowns
 UPDATE silences SET until = :now + min(max(until - coalesce(set_at, :now), 0), :longest_s), set_at = :now
 WHERE until BETWEEN 0 AND :latest
     AND (set_at BETWEEN :ahead_from AND :latest OR until > :now + :longest_s);
