@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,19 @@ class ServeProcess:
 
 
 @asynccontextmanager
-async def serving(config: Path, log: Path, *flags: str) -> AsyncIterator[ServeProcess]:
-    """`streamwarm serve --config … FLAGS` inside this block, killed at its end if it still runs; its log in `log`."""
+async def serving(
+    config: Path, log: Path, *flags: str, program: Sequence[str] = ("-m", "streamwarm")
+) -> AsyncIterator[ServeProcess]:
+    """`streamwarm serve --config … FLAGS` inside this block, killed at its end if it still runs; its log in `log`.
+
+    `program`: what Python runs, if it is another version of the command line.
+    """
     ready = config.parent / "ready.json"
     ready.unlink(missing_ok=True)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("STREAMWARM_")}
     with log.open("ab") as stderr:
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "streamwarm", "serve", "--config", str(config), *flags],
+            [sys.executable, *program, "serve", "--config", str(config), *flags],
             stderr=stderr,
             stdout=subprocess.DEVNULL,
             env=environ,
