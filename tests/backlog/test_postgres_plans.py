@@ -27,6 +27,7 @@ SMALL_TABLES = {
     "moved_lanes",
     "pauses",
     "probe_tables",
+    "set_asides",
     "silences",
     "wrong_counters",
 }

@@ -202,7 +202,8 @@ def plan(connection: sqlite3.Connection, query: str) -> str:
     return " ".join(row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", named))
 
 
-SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "pauses", "probe_tables", "silences"}
+SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "pauses", "probe_tables"}
+SMALL_TABLES |= {"set_asides", "silences"}
 ONCE_AT_THE_START = {"counted_jobs"}
 
 

@@ -54,7 +54,7 @@ def test_a_token_opens_the_dashboard_for_this_tab_and_stands_in_no_address(live:
 
 def test_what_strangers_wrote_is_shown_as_text(live: Live, visit: Visit) -> None:
     page = visit.sign_in(live.busy)
-    said = 'Bad Request: <svg onload="window.hacked=1"> \u202eetadpu \u0007'
+    said = 'Bad Request: can\'t parse <svg onload="window.hacked=1"> \u202eetadpu \u0007'
     live.inject(Fault(FaultKind.REFUSED, description=said, times=None))
     live.put({HOSTILE[0]: content("hostile")})
     live.push(*({"r2_key": key, "options": {"caption": "<b onclick=hacked=1>\u202e"}} for key in HOSTILE))

@@ -11,7 +11,7 @@ import pytest
 
 from streamwarm.redact import MASK, make_redactor, quote
 from streamwarm.s3.verdicts import REMEDIES
-from streamwarm.send.telegram.refusals import ROWS
+from streamwarm.send.telegram.refusal_table import ROWS
 
 # The end of a line that equals the first `BEGINNING` characters of a secret is masked. Of drawn ids some would match by
 # chance: one in 65,536 per secret in hex. So the secrets are the same in every run.
