@@ -7,7 +7,7 @@ from streamwarm.attempts import LaneAttempt, Outcome
 from streamwarm.backlog.store import Filter, Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.errors import ErrorCode
-from streamwarm.model import State
+from streamwarm.model import Job, State
 
 RECALLED_S = 60.0
 """The longest window of any quota, in seconds: what was sent before it does not count any more."""
@@ -40,12 +40,17 @@ def _may_have_arrived(attempt: LaneAttempt) -> bool:
     return lost_answer or attempt.outcome in {Outcome.DONE, Outcome.UNKNOWN}
 
 
+def _may_have_lost_a_worker(job: Job) -> bool:
+    """A job that is held has no flag, but the error of a lost answer."""
+    return job.possible_duplicate or (job.error is not None and job.error.code is ErrorCode.DELIVERY_UNKNOWN)
+
+
 async def _recall_lost(store: Store, limits: Limits, now: float) -> None:
     """Count the attempts that were lost or cancelled. Nobody knows their lane, so each counts in every lane."""
     for state in State:
         found = await store.list_jobs(Filter(state=state), limit=RECALLED_JOBS)
         for job in found.jobs:
-            if job.updated_at <= now - RECALLED_S or not job.possible_duplicate:
+            if job.updated_at <= now - RECALLED_S or not _may_have_lost_a_worker(job):
                 continue
             for attempt in await store.attempts(job.id) or ():
                 is_lost = attempt.lane is None and attempt.outcome in {Outcome.LOST, Outcome.CANCELLED}

@@ -106,6 +106,10 @@ class Pipe:
         self._changed.unpark_all()
         return taken
 
+    @property
+    def is_abandoned(self) -> bool:
+        return self._receiver_closed
+
     def stop_receiving(self) -> None:
         self._receiver_closed = True
         self._changed.unpark_all()
@@ -167,6 +171,11 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     @property
     def is_readable(self) -> bool:
         return self._incoming.has_arrived
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the other end has closed: it will read nothing any more."""
+        return self._outgoing.is_abandoned
 
     def close(self) -> None:
         self.is_closed = True

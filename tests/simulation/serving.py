@@ -15,6 +15,8 @@ import h11
 import trio
 from attrs import define, field, frozen
 
+from tests.simulation.network import MemoryStream
+
 LINGER_S = 1.0
 """How long what a client still sends is read after an early refusal, in seconds: it must be able to read the answer."""
 
@@ -140,6 +142,8 @@ class Served:
             if received * 2 >= length and mishap.upload_stall_s and not stalled:
                 stalled = True
                 await trio.sleep(mishap.upload_stall_s)
+                if isinstance(stream, MemoryStream) and stream.is_abandoned:
+                    raise _Ended  # a message that comes long after its client's death is in nobody's budget
             yield bytes(event.data)
 
 
