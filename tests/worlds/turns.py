@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,9 +30,13 @@ class Turns(trio.abc.Instrument):
 
 @asynccontextmanager
 async def measured_turns() -> AsyncIterator[Turns]:
+    """The garbage of other tests is left out: in a process that ran thousands, one collection takes 0.4 s."""
     turns = Turns()
+    gc.collect()
+    gc.freeze()
     trio.lowlevel.add_instrument(turns)
     try:
         yield turns
     finally:
         trio.lowlevel.remove_instrument(turns)
+        gc.unfreeze()
