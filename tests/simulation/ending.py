@@ -21,6 +21,10 @@ REST_WITHIN_S = 900.0
 answer, and than five back-offs and three windows of a chat's budget together."""
 
 LOOK_S = 1.0
+RESUMED_EVERY_S = 120.0
+"""How often somebody resumes what is still paused, in virtual seconds: an answer that was given while a fault lasted
+may arrive more than a minute after it."""
+
 ALL = 10_000
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -31,9 +35,12 @@ async def come_to_rest(whole: Whole) -> bool:
     with trio.move_on_after(REST_WITHIN_S) as scope:
         for person in whole.people:
             await person.has_acted.wait()
-        for params in ({}, *({"destination": name} for name in CHATS)):
-            await whole.people[0].ask_once("resume", params)
+        resumed_at = -RESUMED_EVERY_S
         while not await _is_at_rest(whole):
+            if trio.current_time() >= resumed_at + RESUMED_EVERY_S:
+                resumed_at = trio.current_time()
+                for params in ({}, *({"destination": name} for name in CHATS)):
+                    await whole.people[0].ask_once("resume", params)
             await trio.sleep(LOOK_S)
     return not scope.cancelled_caught
 
