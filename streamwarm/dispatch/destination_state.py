@@ -9,7 +9,7 @@ from attrs import define, field
 
 from streamwarm.dispatch import usage
 from streamwarm.dispatch.lanes import LaneState, route_free_at
-from streamwarm.dispatch.pauses import Pause, free_at, last_to_end
+from streamwarm.dispatch.pauses import Pause, free_at, in_force, last_to_end
 from streamwarm.dispatch.usage import Usage
 from streamwarm.model import Kind, Route
 from streamwarm.send.destination import Rates
@@ -28,16 +28,33 @@ class DestinationState:
     paused: Pause | None = None
     size_departs_at: dict[int, float] = field(factory=dict)
 
-    def pause(self, kind: Kind | None = None) -> Pause | None:
-        """What pauses the whole destination, or all jobs of one kind, even if it is already over.
+    @property
+    def pause(self) -> Pause | None:
+        """What pauses the whole destination, even if it is already over.
 
         That is its own pause or, if every lane has one, the lane pause that ends first: whichever ends last.
         """
-        lanes = [lane.pause_for(kind) for lane in self.lanes.values()]
+        lanes = [lane.pause for lane in self.lanes.values()]
         pauses = [pause for pause in lanes if pause is not None]
         if not pauses or len(pauses) < len(lanes):
             return self.paused
         return last_to_end(self.paused, min(pauses, key=free_at))
+
+    def paused_kinds(self, now: float) -> dict[Kind, Pause]:
+        """The kinds that no lane takes now while some lane takes others, each with the pause that ends first.
+
+        They are named beside a pause of the whole destination too: that may end sooner, and does not end theirs.
+        """
+        lanes = self.lanes.values()
+        if all(in_force(lane.pause, now) for lane in lanes):
+            return {}
+        found = {}
+        for kind in (kind for kind in Kind if kind in self.refused_kinds):
+            pauses = [in_force(lane.pause_for(kind), now) for lane in lanes]
+            known = [pause for pause in pauses if pause is not None]
+            if len(known) == len(pauses):
+                found[kind] = min(known, key=free_at)
+        return found
 
     def free_at(self, route: Route | None = None) -> float:
         """When a job of that route may be sent; None: one that no lane refuses."""

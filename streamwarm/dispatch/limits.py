@@ -199,20 +199,15 @@ class Limits:
         """The pauses of whole destinations that are in force; of two, the user's, which a user can end."""
         names = {*self._states, *(name for name in self._user_pauses if name is not None)}
         pauses = (
-            (name, in_force(self._user_pauses.get(name), now) or in_force(self.state(name).pause(), now))
+            (name, in_force(self._user_pauses.get(name), now) or in_force(self.state(name).pause, now))
             for name in sorted(names)
         )
         return {name: pause for name, pause in pauses if pause is not None}
 
-    def refused_kinds(self, now: float) -> dict[str, dict[Kind, Pause]]:
-        """The kinds that no lane takes now, by destination, while other kinds go on."""
-        found: dict[str, dict[Kind, Pause]] = {}
-        for name, state in self._states.items():
-            for kind in state.refused_kinds:
-                pause = in_force(state.pause(kind), now)
-                if pause is not None and in_force(state.pause(), now) is None:
-                    found.setdefault(name, {})[kind] = pause
-        return found
+    def paused_kinds(self, now: float) -> dict[str, frozenset[Kind]]:
+        """The kinds that no lane takes now, by destination."""
+        found = {name: frozenset(state.paused_kinds(now)) for name, state in self._states.items()}
+        return {name: kinds for name, kinds in found.items() if kinds}
 
     def note_pauses(self, now: float, store_now: float) -> PausedTimes:
         """Remember what is paused now. Returns when nothing could be sent, by the store's clock.

@@ -56,7 +56,7 @@ class Loader:
         now = self.steady_now()
         return (
             self.limits.active(now).keys() != self.left_out
-            or _kinds(self.limits.refused_kinds(now)) != self.refused_kinds
+            or self.limits.paused_kinds(now) != self.refused_kinds
             or (self.limits.source_pause is not None) != self.source_paused
         )
 
@@ -75,7 +75,7 @@ class Loader:
         """
         self._read_at = trio.current_time()
         left_out = frozenset(self.limits.active(self.steady_now()))
-        refused_kinds = _kinds(self.limits.refused_kinds(self.steady_now()))
+        refused_kinds = self.limits.paused_kinds(self.steady_now())
         self.source_paused = self.limits.source_pause is not None
         copies, is_partial = self._next_copies() if self.source_paused else (None, False)
         jobs = await self.store.queued(
@@ -95,7 +95,3 @@ class Loader:
         first = self._next_copy % len(copies)
         self._next_copy = first + share
         return [*copies[first:], *copies[:first]][:share], True
-
-
-def _kinds(refused: Mapping[str, Collection[Kind]]) -> dict[str, frozenset[Kind]]:
-    return {name: frozenset(kinds) for name, kinds in refused.items()}

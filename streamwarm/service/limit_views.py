@@ -11,7 +11,7 @@ from attrs import frozen
 from streamwarm.accept.wire.views import rfc3339
 from streamwarm.dispatch.destination_state import DestinationState
 from streamwarm.dispatch.lanes import LaneState
-from streamwarm.dispatch.pauses import Pause, free_at, in_force
+from streamwarm.dispatch.pauses import Pause, in_force
 from streamwarm.dispatch.usage import counted_within
 from streamwarm.model import JsonObject, Kind
 from streamwarm.send.destination import LaneRates, Quota, Rates
@@ -82,23 +82,6 @@ def refused_kinds(lane: LaneState, now: float) -> dict[Kind, Pause]:
     """The kinds that the chat refuses now, with the reason, in the order of `Kind`. A chat that takes nothing at all
     has its own pause as well."""
     return {kind: pause for kind in Kind if (pause := in_force(lane.refused.get(kind), now)) is not None}
-
-
-def paused_kinds(state: DestinationState, now: float) -> dict[Kind, Pause]:
-    """The kinds that no chat takes now while some chat takes others, each with the pause that ends first.
-
-    They are named beside a pause of the whole destination too: that may end sooner, and does not end theirs.
-    """
-    lanes = state.lanes.values()
-    if all(in_force(lane.pause, now) for lane in lanes):
-        return {}
-    found = {}
-    for kind in Kind:
-        pauses = [in_force(lane.pause_for(kind), now) for lane in lanes]
-        known = [pause for pause in pauses if pause is not None]
-        if kind in state.refused_kinds and len(known) == len(pauses):
-            found[kind] = min(known, key=free_at)
-    return found
 
 
 def kinds_view(pauses: Mapping[Kind, Pause], clocks: LimitClocks) -> JsonObject:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import in_force
-from streamwarm.service.limit_views import paused_kinds, refused_kinds
+from streamwarm.service.limit_views import refused_kinds
 
 
 def paused_now(limits: Limits, bucket: str, now: float) -> Iterator[tuple[str, str, str]]:
@@ -23,7 +23,7 @@ def paused_now(limits: Limits, bucket: str, now: float) -> Iterator[tuple[str, s
         yield "destination", name, pause.by.value
     for name in sorted(limits.rates):
         state = limits.state(name)
-        for kind, pause in paused_kinds(state, now).items():
+        for kind, pause in state.paused_kinds(now).items():
             yield "kind", f"{name}/{kind.value}", pause.by.value
         for lane in state.lanes.values():
             if (pause := in_force(lane.pause, now)) is not None:

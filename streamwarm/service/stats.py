@@ -15,7 +15,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import JsonObject, State
 from streamwarm.send.destination import UNLIMITED
-from streamwarm.service.limit_views import LimitClocks, kinds_view, limits_view, pause_view, paused_kinds
+from streamwarm.service.limit_views import LimitClocks, kinds_view, limits_view, pause_view
 from streamwarm.service.members import Members
 from streamwarm.service.paused_now import paused_now
 from streamwarm.watch.history import STEP_S, History, Series
@@ -82,7 +82,7 @@ class Stats:
     def _destination(self, name: str, jobs: Mapping[State, int], clocks: LimitClocks) -> JsonObject:
         now, limits = clocks.steady_now, self.limits
         state = limits.state(name)
-        pause, kinds = limits.active(now).get(name), paused_kinds(state, now)
+        pause, kinds = limits.active(now).get(name), state.paused_kinds(now)
         view: dict[str, Any] = {
             "type": self.destinations[name],
             "queue": {state.value: count for state, count in jobs.items()},

@@ -81,7 +81,7 @@ class HttpConnection:
                 pass
             await self._linger()
         except ClientGoneError:
-            pass
+            pass  # there is nobody to answer any more, and nothing to report: clients leave as they like
         self._stream.abort()
 
     def close_when_idle(self) -> None:
@@ -205,7 +205,7 @@ class HttpConnection:
                 is_whole = True
                 nursery.cancel_scope.cancel()
         except* (ClientGoneError, trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            pass  # the client left; the next lines say so, unless the body had been written
         if not is_whole:
             raise ClientGoneError
         await self._write(self._framing.end())

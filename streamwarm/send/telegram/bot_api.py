@@ -186,7 +186,7 @@ def read_reply(
 
 
 def _kept(name: str, value: Any, redact: Redactor) -> str:
-    """Return a text of the answer as it is stored. Raises `DestinationError` for what is no id of Telegram's."""
+    """Return a text of the answer as it is stored. Raises `DestinationError` if it cannot be an id."""
     if not isinstance(value, str) or len(value) > MAX_REFERENCE_CHARS or not re.fullmatch(r"[!-~]*", value):
         why = f"is not printable ASCII of at most {MAX_REFERENCE_CHARS} characters"
     elif redact.carries(value):
