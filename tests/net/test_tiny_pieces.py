@@ -11,7 +11,7 @@ import pytest
 from streamwarm.net.http11 import HEAD_LINES, MOST_INFORMATIONAL
 from streamwarm.net.pool import open_client
 from tests.worlds.net_peer import Peer
-from tests.worlds.turns import LONGEST_TURN_S, measured_turns
+from tests.worlds.turns import MOST_CALLS, counted_turns
 
 BODY = bytes(range(256)) * 1200
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -32,10 +32,10 @@ async def test_an_object_in_one_byte_chunks_does_not_keep_others_waiting(start, 
     async with open_client(ca_file=ca_file) as client:
         url = f"{'https' if tls else 'http'}://localhost:{side.port}/"
         await client.get(url)
-        async with measured_turns() as turns, client.stream("GET", url) as response:
+        async with counted_turns() as turns, client.stream("GET", url) as response:
             pieces = [piece async for piece in response.aiter_raw()]
     assert b"".join(pieces) == BODY
-    assert turns.longest_s < LONGEST_TURN_S
+    assert turns.most_calls < MOST_CALLS
     assert len(pieces) < len(BODY) / 100, "they arrived together, and must go up together"
     assert side.opened == 1
 
@@ -67,13 +67,13 @@ async def test_informational_answers_without_end_are_given_up(start, at_once: bo
 
     side = await start(floods)
     url = f"http://127.0.0.1:{side.port}/"
-    async with open_client() as client, measured_turns() as turns:
+    async with open_client() as client, counted_turns() as turns:
         with pytest.raises(httpx.RemoteProtocolError, match="informational"):
             await client.get(url)
         with pytest.raises(httpx.RemoteProtocolError, match="informational"):
             await client.put(url, content=b"x" * 10)
         assert client.stats() == {"active": 0, "idle": 0, "queued": 0}
-    assert turns.longest_s < LONGEST_TURN_S
+    assert turns.most_calls < MOST_CALLS
 
 
 async def test_a_server_that_says_for_long_that_it_works_is_waited_for(memory) -> None:
@@ -93,10 +93,10 @@ async def test_a_server_that_says_for_long_that_it_works_is_waited_for(memory) -
 )
 async def test_a_head_without_end_is_refused(start, head: bytes) -> None:
     side = await start(sending(head + b"\r\n\r\n"))
-    async with open_client() as client, measured_turns() as turns:
+    async with open_client() as client, counted_turns() as turns:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(f"http://127.0.0.1:{side.port}/")
-    assert turns.longest_s < LONGEST_TURN_S
+    assert turns.most_calls < MOST_CALLS
 
 
 @pytest.mark.parametrize(
