@@ -5,10 +5,14 @@ Each process uses an equal share of every budget, so that together they keep it.
 equal shares are close to what each can use, and none has to ask another before each message. A process that joins
 counts itself before it sends anything. The others count it within `FOLLOW_EVERY_S`; until then the budget may be
 exceeded by one share. A process that is gone is counted as long as what it sent counts.
+
+A process that the others had counted out (it stood still, or could not reach the store) does not know what they sent in
+its place. So it recalls the last minute when it is back, as a process that starts does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import trio
@@ -18,7 +22,7 @@ from streamwarm.backlog.shared_limits import SetAside, SharedLimits
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
-from streamwarm.dispatch.recall import RECALLED_S
+from streamwarm.dispatch.recall import RECALLED_S, recall_lanes
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, Lane
 from streamwarm.watch.observations import Observer, StoreTrouble
@@ -26,6 +30,10 @@ from streamwarm.watch.observations import Observer, StoreTrouble
 FOLLOW_EVERY_S = 2.0
 """How often the shared limits are read, in seconds: how late this process follows another one at most. Ten processes
 together read five times a second."""
+
+ABSENT_S = 10.0
+"""Without a read for so long, in seconds, this process may have been counted out: less than the time after which stores
+do that (`ALIVE_S`, 15 s)."""
 
 READ_S = 0.5
 """How long one read takes if the store is busy, in seconds."""
@@ -50,6 +58,7 @@ class LimitsFollower:
     _resumes: Mapping[str, int] = field(factory=dict)
     _set_asides: dict[tuple[str, str, Kind | None], SetAside] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
+    _heard_at: float = math.inf  # the store's clock; no read yet
     _refreshing: trio.Lock = field(factory=trio.Lock)
     _changed: trio.Event = field(factory=trio.Event)
 
@@ -65,6 +74,9 @@ class LimitsFollower:
         async with self._refreshing:
             read_at = trio.current_time()
             shared = await self.store.shared_limits()
+            if shared.processes > 1 and self.now() - self._heard_at > ABSENT_S:
+                await recall_lanes(self.store, self.limits)
+            self._heard_at = self.now()
             if any([self._apply(shared), self.follow_source(shared, read_at)]):
                 self.wake()
 

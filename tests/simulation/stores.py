@@ -6,6 +6,7 @@ place and whose answer is lost, a server that does not answer, and a lease that 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,6 +30,7 @@ from streamwarm.backlog.store import Store
 from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
 from streamwarm.errors import StoreUnavailable
 from streamwarm.service.machine import Machine
+from streamwarm.settings.schema import QueueSettings
 from streamwarm.watch.observations import Observer
 from tests.simulation.plan import FaultKind
 from tests.worlds.power_cut import Connection, Cursor, Disk, Sync, Write
@@ -152,13 +154,21 @@ class _Connection:
 
 @define(eq=False)
 class _Shared(MemoryShared):
-    """Counts the processes that are alive, as a database does."""
+    """Counts the processes that are alive, as a database does.
 
+    `absences` has each process that was counted out, and until when (the database's clock; `inf`: it still is).
+    """
+
+    absences: dict[str, float] = field(factory=dict)
     _seen_at: dict[str, float] = field(factory=dict)
 
     def mark_alive(self, process: str, now: float) -> None:
         self._seen_at[process] = now
-        self._seen_at = {one: at for one, at in self._seen_at.items() if at >= now - ALIVE_S}
+        if process in self.absences:
+            self.absences[process] = now
+        for one in [one for one, at in self._seen_at.items() if at < now - ALIVE_S]:
+            del self._seen_at[one]
+            self.absences[one] = math.inf
 
     def read_limits(self) -> SharedLimits:
         return evolve(super().read_limits(), processes=max(1, len(self._seen_at)))
@@ -170,7 +180,22 @@ class SharedStores:
 
     _now: Any
     _random: Random
-    tables: MemoryTables = field(factory=lambda: MemoryTables(shared=_Shared()))
+    _shared: _Shared = field(factory=_Shared)
+    _hosts: dict[str, StoreHost] = field(factory=dict)
+    tables: MemoryTables = field(init=False)
+
+    @tables.default
+    def _shared_by_all(self) -> MemoryTables:
+        return MemoryTables(shared=self._shared)
+
+    def uploads_counted_out(self, since: float) -> int:
+        """How many uploads hosts may have had under way, at most, that were counted out at `since` or later and live.
+
+        Such a host does not know that the others have taken its share of the budgets. It claims nothing more, but ends
+        what it has begun.
+        """
+        out = (process for process, until in self._shared.absences.items() if until >= since)
+        return sum(QueueSettings().workers for process in out if not self._hosts[process].is_dead)
 
     @asynccontextmanager
     async def opened(self, host: StoreHost, machine: Machine, observe: Observer) -> AsyncIterator[Store]:
@@ -179,6 +204,8 @@ class SharedStores:
         names = _names(machine)
         writer = GroupCommit(transactions.commit_group)
         transactions.writer = writer
+        process = machine.new_token()
+        self._hosts[process] = host
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
             try:
@@ -190,7 +217,7 @@ class SharedStores:
                     names["new_token"],
                     POLL_S,
                     self._now,
-                    machine.new_token(),
+                    process,
                     names["holder"],
                 )
             finally:

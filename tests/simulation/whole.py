@@ -77,7 +77,10 @@ class Whole:
         self.telegram = Telegram(TOKENS, trio.current_time, self.faults)
         self.served = {"r2.example": Served(self.r2), "telegram.example": Served(self.telegram)}
         chance = Random(f"{plan.seed} store")
-        self.stores = SharedStores(self.wall, chance) if plan.hosts > 1 else SqliteStores(self.folder, chance)
+        self.stores = SqliteStores(self.folder, chance)
+        if plan.hosts > 1:
+            self.stores = shared = SharedStores(self.wall, chance)
+            self.telegram.spare = lambda since_s: shared.uploads_counted_out(EPOCH + since_s)
         self.settings = make_settings()
         self.hosts = [self._host(index) for index in range(plan.hosts)]
         self.people = [self._person(number) for number in range(plan.clients)]

@@ -67,6 +67,9 @@ class Crowd:
     async def shared_limits(self) -> SharedLimits:
         return evolve(await self.store.shared_limits(), processes=self.processes)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
 
 @define
 class World:
