@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from streamwarm.cli.client import CallError, Unreachable
 from streamwarm.cli.display import JsonLines, open_display
 from streamwarm.cli.follow import Display, Following
+from streamwarm.cli.pause import pause_lines
 from streamwarm.cli.pauses import PauseNews
 from streamwarm.cli.push import RATE_LIMITED, follow_to_end, push_batch
 
@@ -66,6 +67,21 @@ def test_a_pause_is_said_once_with_its_reason_and_what_ends_it_and_its_end_once(
     assert [*news.lines(NOTHING, {VOICE}), *news.lines(NOTHING, {VOICE}), *news.lines(NOTHING, {VOICE})] == [
         f"{begins.partition(' is ')[0]} is not paused any more"
     ]
+
+
+@pytest.mark.parametrize(
+    ("left", "line"),
+    [
+        (stats(service=USER), "the whole service: paused until it is resumed (paused by a user)"),
+        (stats(source=SOURCE), "the bucket media: paused until a probe of it succeeds (NoSuchBucket)"),
+        (stats(mybot=USER), "mybot: paused until it is resumed (paused by a user)"),
+        (stats(voice={**NO_VOICE, "until": None}), "voice at mybot: paused until it is resumed (no rights to send"),
+    ],
+)
+def test_after_a_resume_whatever_is_still_paused_is_named(left: dict[str, Any], line: str) -> None:
+    [said] = pause_lines(left)
+    assert said.startswith(line)
+    assert pause_lines(NOTHING) == []
 
 
 def test_a_429_is_not_offered_to_be_resumed() -> None:
