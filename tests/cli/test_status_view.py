@@ -159,4 +159,13 @@ def test_what_is_no_time_is_told_with_what_is(text: str) -> None:
 
 def test_every_error_code_comes_with_what_to_do() -> None:
     assert set(REMEDIES) == set(ErrorCode)
-    assert remedy("of_a_newer_service") == "read the message"
+    assert all(remedy(code, "failed") == text for code, text in REMEDIES.items())
+    assert remedy("of_a_newer_service", "failed") == "read the message"
+
+
+def test_nobody_is_sent_to_fix_a_job_that_goes_on_by_itself() -> None:
+    for state in ("queued", "waiting", "running"):
+        for code in (ErrorCode.DESTINATION_REFUSED, ErrorCode.SOURCE_TRUNCATED, "of_a_newer_service"):
+            assert remedy(code, state) == "nothing: it is tried again by itself; `streamwarm status` shows what is paused"
+        for code in (ErrorCode.CHAT_UNAVAILABLE, ErrorCode.UNAUTHORIZED):
+            assert "do what the message says" in remedy(code, state)
