@@ -166,6 +166,6 @@ def test_every_error_code_comes_with_what_to_do() -> None:
 def test_nobody_is_sent_to_fix_a_job_that_goes_on_by_itself() -> None:
     for state in ("queued", "waiting", "running"):
         for code in (ErrorCode.DESTINATION_REFUSED, ErrorCode.SOURCE_TRUNCATED, "of_a_newer_service"):
-            assert remedy(code, state) == "nothing: it is tried again by itself; `streamwarm status` shows what is paused"
+            assert remedy(code, state).startswith("nothing: it is tried again by itself; ")
         for code in (ErrorCode.CHAT_UNAVAILABLE, ErrorCode.UNAUTHORIZED):
             assert "do what the message says" in remedy(code, state)
