@@ -87,7 +87,8 @@ class LaneJudge:
         pause = Pause(found.lane_out_until - now + self.steady_now(), error.message, fixable=True)
         self.limits.refuse_kind(job.destination, lane.name, job.kind, pause)
         for_s = found.lane_out_until - now
-        self.observe(DestinationPaused(job.destination, error.message, for_s, ErrorCode.CHAT_UNAVAILABLE, lane.address))
+        code = ErrorCode.CHAT_UNAVAILABLE
+        self.observe(DestinationPaused(job.destination, error.message, for_s, code, lane.address, job.kind))
         self.wake()
         return SetAside(job.destination, lane.name, job.kind, found.lane_out_until, now, found.lane_room, error.message)
 

@@ -158,9 +158,11 @@ class RetryScheduled(Observation):
 
 @frozen
 class DestinationPaused(Observation):
-    """Nothing is sent to the destination, or to its lane (an address), for `for_s` seconds.
+    """Nothing is sent to the destination, or to its lane (an address), for `for_s` seconds; with `kind`, no job of that
+    kind.
 
-    `code` is the kind of failure: a 429, or a reason why it cannot be sent to. If `for_s` is None, only a user ends it.
+    `code` says what sort of failure it was: a 429, or a reason why it cannot be sent to. If `for_s` is None, only a user
+    ends it.
     """
 
     destination: str
@@ -168,6 +170,7 @@ class DestinationPaused(Observation):
     for_s: float | None
     code: ErrorCode
     lane: str | None = None
+    kind: Kind | None = None
 
 
 @frozen

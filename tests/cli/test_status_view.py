@@ -88,11 +88,15 @@ def test_a_kind_that_no_chat_takes_and_a_chat_that_refuses_one_are_named_with_th
         "queue": {},
         "paused": None,
         "paused_kinds": {"voice": voice},
-        "chats": [{"chat": "-1", "paused": None, "refused": {"voice": voice}}, {"chat": "-2", "paused": None}],
+        "chats": [
+            {"chat": "-1", "paused": None, "refused": {"voice": voice, "photo": {**voice, "reason": "no photo"}}},
+            {"chat": "-2", "paused": None},
+        ],
     }
     lines = status_lines({**STATS, "destinations": {"mybot": bot}})
     assert "  no chat takes voice until it is resumed (no voice\x1b[2J here)" in lines
-    assert "  chat -1 refuses voice until it is resumed (no voice\x1b[2J here)" in lines
+    assert "  chat -1 refuses voice until it is resumed" in lines  # the line above has the reason
+    assert "  chat -1 refuses photo until it is resumed (no photo)" in lines
     assert not [line for line in lines if "chat -2" in line]
     stream = io.StringIO()
     Console(file=stream, force_terminal=True, width=140, color_system=None).print(
