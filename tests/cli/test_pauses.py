@@ -133,6 +133,7 @@ async def push(
     full_until: float = 0.0,
     fails: Sequence[Exception] = (),
     display: Display | None = None,
+    watch: bool = True,
 ) -> Service:
     """Push a photo that is done at that time."""
     send, receive = trio.open_memory_channel[Mapping[str, Any]](10)
@@ -147,7 +148,7 @@ async def push(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(end)
         async with follow_to_end(service, following):
-            await push_batch(service, [job], following, watch=True)
+            await push_batch(service, [job], following, watch=watch)
     assert following.ok == 1
     return service
 
@@ -178,6 +179,17 @@ async def test_a_push_that_is_done_at_once_asks_nothing(
 ) -> None:
     service = await push(lambda _: stats(service=USER), 0.5)
     assert (service.asked, capsys.readouterr().err) == (0, "")
+
+
+async def test_a_push_that_leaves_its_jobs_alone_says_what_they_wait_for(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = await push(lambda _: stats(service=USER, other=USER), 1, watch=False)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("streamwarm: waiting: the whole service is paused (paused by a user)")
+    assert service.asked == 1
+    await push(lambda _: NOTHING, 1, watch=False)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("failure", [CallError(RATE_LIMITED, "slow down", {}), Unreachable("not now")])
