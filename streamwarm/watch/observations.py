@@ -158,11 +158,9 @@ class RetryScheduled(Observation):
 
 @frozen
 class DestinationPaused(Observation):
-    """Nothing is sent to the destination, or to its lane (an address), for `for_s` seconds; with `kind`, no job of that
-    kind.
+    """Nothing is sent to the destination, or its lane (an address), or of one `kind`, for `for_s` seconds.
 
-    `code` says what sort of failure it was: a 429, or a reason why it cannot be sent to. If `for_s` is None, only a user
-    ends it.
+    `code` is a 429, or why it cannot be sent to. If `for_s` is None, only a user ends it.
     """
 
     destination: str

@@ -79,7 +79,7 @@ _BODY_LIMIT = (
     "raise the limit for a request's body of the Bot API server or the proxy before it (nginx: client_max_body_size); "
     "a server in local mode takes 2000 MB, any other 50 MB"
 )
-_OTHER_CHAT = "add the bot to the warm-up chat and `streamwarm resume` the bot, or name another chat in `chats`"
+_OTHER_CHAT = "add the bot to the warm-up chat and `streamwarm resume` it, or name another chat in `chats`"
 _GIVE_RIGHT = "give the bot the right to send there and `streamwarm resume` the bot, or name another chat in `chats`"
 _OPEN_TOPIC = "open that topic again and `streamwarm resume` the bot, or name another in `chats`"
 _GIVE_KIND = "allow that kind in the chat and `streamwarm resume` the bot, or add a chat to `chats` that takes it"
