@@ -172,4 +172,4 @@ def test_nobody_is_sent_to_fix_a_job_that_goes_on_by_itself() -> None:
         for code in (ErrorCode.DESTINATION_REFUSED, ErrorCode.SOURCE_TRUNCATED, "of_a_newer_service"):
             assert remedy(code, state).startswith("nothing: it is tried again by itself; ")
         for code in (ErrorCode.CHAT_UNAVAILABLE, ErrorCode.UNAUTHORIZED):
-            assert "do what the message says" in remedy(code, state)
+            assert "follow the message" in remedy(code, state)
