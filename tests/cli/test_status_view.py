@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from streamwarm.cli.explain import REMEDIES, remedy
-from streamwarm.cli.status import render
+from streamwarm.cli.status import can_be_redrawn, render
 from streamwarm.cli.status_text import bytes_text, duration_text, status_lines
 from streamwarm.cli.table import print_table
 from streamwarm.cli.times import BadTime, parse_time
@@ -79,6 +79,12 @@ def test_the_live_view_shows_what_each_worker_streams() -> None:
     shown = stream.getvalue()
     for words in ("3 queued", "1 of 5 busy", "media/[bold]\\x1b[31mfilm.mp4", "5.0 MB of 20.0 MB", "1.2 MB/s", "other"):
         assert words in shown
+
+
+@pytest.mark.parametrize(("term", "is_live"), [("xterm", True), ("dumb", False), ("unknown", False)])
+def test_a_terminal_that_cannot_be_redrawn_gets_lines_and_not_an_empty_screen(term: str, is_live: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": term})
+    assert can_be_redrawn(console) is is_live
 
 
 def test_a_kind_that_no_chat_takes_and_a_chat_that_refuses_one_are_named_with_the_reason() -> None:
