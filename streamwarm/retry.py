@@ -92,7 +92,7 @@ def parse_retry_after(text: str | None, *, now: float) -> float | None:
 
 
 def parse_http_date(text: str) -> float | None:
-    """Unix seconds of a `Date` or the like; None for what is no date, or is out of every calendar's range."""
+    """Unix seconds of a `Date` or the like; None if the text is not a date, or if the date is out of range."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, OSError, TypeError, IndexError):

@@ -1,4 +1,4 @@
-"""What to do about a failed job, by its error code. docs/protocol.md explains the codes. Pure."""
+"""What to do about a job that met an error, by the error's code. docs/protocol.md explains the codes. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ REMEDIES: Mapping[ErrorCode, str] = {
     ErrorCode.TOO_LARGE: "send a smaller object, or use a local Bot API server (local_server = true: 2000 MB)",
     ErrorCode.BAD_PHOTO: "push it as a document, or resize it: Telegram does not accept this photo",
     ErrorCode.DESTINATION_REFUSED: "read the message: the destination will refuse it again",
-    ErrorCode.CHAT_UNAVAILABLE: "add the bot to the warm-up chat, or add another to chats; see `streamwarm check`",
-    ErrorCode.UNAUTHORIZED: "set the bot's new token and restart the service",
+    ErrorCode.CHAT_UNAVAILABLE: "follow the message, then `streamwarm resume` the bot",
+    ErrorCode.UNAUTHORIZED: "follow the message, then `streamwarm resume` the destination",
     ErrorCode.RATE_LIMITED: "wait: it is retried by itself; a bot with several chats may send more",
     ErrorCode.TIMEOUT: "retry it; if it happens again, check the network or raise pool.body_timeout_s",
     ErrorCode.DESTINATION_UNAVAILABLE: "retry it once the destination answers; check it with `streamwarm check`",
@@ -27,7 +27,14 @@ REMEDIES: Mapping[ErrorCode, str] = {
 }
 
 
-def remedy(code: str) -> str:
-    """What to do about `code`. A newer service may have codes that are unknown here."""
+_NEEDS_A_PERSON = frozenset({ErrorCode.CHAT_UNAVAILABLE, ErrorCode.UNAUTHORIZED})
+"""The errors that a job waits out until a person has fixed the cause."""
+
+
+def remedy(code: str, state: str) -> str:
+    """What to do about a job in `state` whose last attempt met `code`. A newer service may have codes that are unknown
+    here."""
+    if state in {"queued", "waiting", "running"} and code not in _NEEDS_A_PERSON:
+        return "nothing: it is tried again by itself; `streamwarm status` shows what is paused"
     known = frozenset(ErrorCode)
     return REMEDIES[ErrorCode(code)] if code in known else "read the message"

@@ -38,6 +38,8 @@ class Following:
     _early: dict[str, tuple[str, Mapping[str, Any]]] = field(factory=dict)
     # Jobs that the service did not take yet, and that will be pushed again.
     _not_taken: Sequence[Mapping[str, Any]] = ()
+    # Destination and kind of accepted jobs that are not followed and had not ended by then.
+    left: set[tuple[str, str]] = field(factory=set)
     ok: int = 0
     failed: int = 0
 
@@ -47,9 +49,9 @@ class Following:
 
     @property
     def wanted(self) -> set[tuple[str, str]]:
-        """Destination and kind of each job that is open, or that the service did not take yet."""
+        """Destination and kind of each job that is open, that is left to the service, or that it did not take yet."""
         jobs = (*chain.from_iterable(self._open.values()), *self._not_taken)
-        return {(str(job.get("destination")), str(job.get("kind"))) for job in jobs}
+        return self.left | set(map(_destination_and_kind, jobs))
 
     def not_taken(self, jobs: Sequence[Mapping[str, Any]]) -> None:
         """The service has no room for these jobs yet. They replace those of the last call."""
@@ -70,6 +72,8 @@ class Following:
         """The service accepted a job that is not followed. It counts as ok."""
         self.display.added(1)
         self.ok += 1
+        if answer["state"] not in ENDED:
+            self.left.add(_destination_and_kind(job))
         self.display.ended({**_about(job), **_only(answer, "id", "state", "duplicate", "result")})
 
     def rejected(self, job: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
@@ -107,6 +111,10 @@ class Following:
         else:
             self.failed += 1
         self.display.ended(job)
+
+
+def _destination_and_kind(job: Mapping[str, Any]) -> tuple[str, str]:
+    return str(job.get("destination")), str(job.get("kind"))
 
 
 def _about(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def _row(job: Mapping[str, Any]) -> tuple[str, ...]:
 @click.argument("job_id", metavar="ID")
 @client_command
 def show(job_id: str, service: Service, as_json: bool) -> None:
-    """Show all details of a job, what to do if it failed, and its attempts (the last hundred, oldest first).
+    """Show all details of a job, what to do about its error, and its attempts (the last hundred, oldest first).
 
     With --json, the job is one object, with its attempts in it. In a pipe, each attempt is a line of tab-separated
     fields: number, start, end, outcome, host, process, worker, chat, bytes, error.
@@ -115,7 +115,7 @@ def show(job_id: str, service: Service, as_json: bool) -> None:
             click.echo(printable(f"{name}: {value}"))
     if error:
         click.echo(printable(f"error: {error['code']}: {error['message']}"))
-        click.echo(f"what to do: {remedy(error['code'])}")
+        click.echo(f"what to do: {remedy(error['code'], job['state'])}")
     if attempts:
         click.echo("attempts:")
         print_table(ATTEMPT_HEADINGS, [_attempt_row(attempt) for attempt in attempts])

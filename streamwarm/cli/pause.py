@@ -11,6 +11,7 @@ import click
 import trio
 
 from streamwarm.cli.common import print_json, print_line
+from streamwarm.cli.pauses import Paused, all_paused
 from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.cli.times import BadTime, format_time, parse_future, parse_time, rfc3339
 
@@ -41,10 +42,12 @@ def change_pauses(
 
 
 def pause_lines(stats: dict[str, Any]) -> list[str]:
-    """One line per pause in force."""
-    paused = [("the whole service", stats.get("paused"))]
-    paused += [(name, view.get("paused")) for name, view in sorted(stats["destinations"].items())]
-    return [f"{what}: paused until {format_time(p['until'])} ({p['reason']})" for what, p in paused if p]
+    """One line per pause in force: of the service, the bucket, a destination, or a kind that no chat takes."""
+    return [f"{one.what}: paused until {_end(one)} ({one.reason})" for one in all_paused(stats)]
+
+
+def _end(paused: Paused) -> str:
+    return "a probe of it succeeds" if paused.by == "source" else format_time(paused.until)
 
 
 async def _call(service: Service, method: str, destination: str | None, until: str | None) -> Any:

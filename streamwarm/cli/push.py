@@ -38,7 +38,7 @@ FIRST_LOOK_S, LOOK_EVERY_S = 1.0, 5.0
 done at once asks nothing."""
 
 LAST_LOOK_S = 2.0
-"""The longest that a push which is done waits to learn that a pause is over."""
+"""The longest that a push which is done waits to learn that a pause is over, or that it leaves its jobs to one."""
 
 QUEUE_FULL, RATE_LIMITED = -32001, -32005
 FULL_S = 5.0
@@ -122,7 +122,7 @@ async def follow_to_end(client: Follower, following: Following) -> AsyncIterator
         pushed.set()
         if following.open_count:
             await ended.wait()
-        if news.is_any_said:
+        if news.is_any_said or following.left:
             with trio.move_on_after(LAST_LOOK_S):
                 await _say_pauses(client, following, news, sure_after=1)
         nursery.cancel_scope.cancel()

@@ -37,13 +37,19 @@ KEY_WIDTH = 40
 def status(watch: bool, every_s: float, service: Service, as_json: bool) -> None:
     """Show the queue, the workers' streams, and the destinations with their budgets and pauses.
 
-    With --watch it refreshes until Ctrl-C. In a pipe it prints everything at each refresh, with --json as one line.
+    With --watch it refreshes until Ctrl-C. In a pipe, or if TERM is dumb, it prints everything at each refresh,
+    with --json as one line.
     """
     console = Console()
-    if watch and console.is_terminal and not as_json:
+    if watch and can_be_redrawn(console) and not as_json:
         trio.run(_live, service, console, every_s)
     else:
         trio.run(_print, service, every_s if watch else None, as_json)
+
+
+def can_be_redrawn(console: Console) -> bool:
+    """Whether the live view can be shown. With TERM=dumb, whose cursor cannot be moved, rich would show nothing."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 async def _print(service: Service, every_s: float | None, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from streamwarm.cli.pauses import all_paused
@@ -46,6 +46,7 @@ def destination_line(name: str, view: Mapping[str, Any]) -> str:
 
 def limit_lines(view: Mapping[str, Any]) -> list[str]:
     """A destination's rate, what of it is paused (a kind, a chat, a kind in a chat), and a hint that would help."""
+    said = {pause["reason"] for pause in (view.get("paused"), *(view.get("paused_kinds") or {}).values()) if pause}
     lines = [f"  no chat takes {kind} {_until(pause)}" for kind, pause in (view.get("paused_kinds") or {}).items()]
     if limits := view.get("limits"):
         chats = f", {limits['chats']} chats" if limits["chats"] > 1 else ""
@@ -54,9 +55,9 @@ def limit_lines(view: Mapping[str, Any]) -> list[str]:
     for chat in view.get("chats", ()):
         moved = f" (now {chat['moved_to']})" if "moved_to" in chat else ""
         if moved or chat["paused"]:
-            lines.append(f"  chat {chat['chat']}{moved}{_paused(chat['paused'])}")
+            lines.append(f"  chat {chat['chat']}{moved}{_paused(chat['paused'], said)}")
         for kind, pause in (chat.get("refused") or {}).items():
-            lines.append(f"  chat {chat['chat']} refuses {kind} {_until(pause)}")
+            lines.append(f"  chat {chat['chat']} refuses {kind} {_until(pause, said)}")
     return [*lines, f"  {view['hint']}"] if view.get("hint") else lines
 
 
@@ -89,12 +90,14 @@ def _stream_line(stream: Mapping[str, Any]) -> str:
     )
 
 
-def _paused(pause: Mapping[str, Any] | None) -> str:
-    return f"; paused {_until(pause)}" if pause else ""
+def _paused(pause: Mapping[str, Any] | None, said: Collection[str] = ()) -> str:
+    return f"; paused {_until(pause, said)}" if pause else ""
 
 
-def _until(pause: Mapping[str, Any]) -> str:
-    return f"until {format_time(pause['until'])} ({pause['reason']})"
+def _until(pause: Mapping[str, Any], said: Collection[str] = ()) -> str:
+    """When a pause ends, and why it is one, unless a line above has `said` that."""
+    why = "" if pause["reason"] in said else f" ({pause['reason']})"
+    return f"until {format_time(pause['until'])}{why}"
 
 
 def _figures(values: Mapping[str, Any]) -> str:

@@ -72,7 +72,8 @@ class DepartureTurns:
             if wait_s > MAX_TURN_WAIT_S:
                 raise DestinationError(
                     ErrorCode.RATE_LIMITED,
-                    f"the chat was paused for {wait_s:.0f} s while the upload ran, so it was stopped before its end",
+                    f"the chat was paused for {wait_s:.0f} s while the upload ran, so the upload was stopped before "
+                    "its end; it is sent again once a chat is free",
                     counts=False,
                 )
             with trio.move_on_after(wait_s):  # then the limits may say otherwise, so they are asked again

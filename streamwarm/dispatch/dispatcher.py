@@ -94,8 +94,10 @@ class Dispatcher:
     def pause(self, claim: Claim, error: DestinationError) -> PauseEffect:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
         lane, effect = pause_after(self.limits, claim, error, now=self.now(), steady_now=self.steady_now())
-        address = lane.address if lane else None
-        self.observe(DestinationPaused(claim.job.destination, error.message, error.retry_after_s, error.code, address))
+        address, kind = lane.address if lane else None, effect.set_aside.kind if effect.set_aside else None
+        self.observe(
+            DestinationPaused(claim.job.destination, error.message, error.retry_after_s, error.code, address, kind)
+        )
         self.wake()  # its loaded jobs must make room for others
         return effect
 

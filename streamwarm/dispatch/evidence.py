@@ -1,17 +1,17 @@
-"""Whose fault a refusal is if its words are in no table: the job's or the chat's. Pure.
+"""Decides whether the job or the chat is at fault for a refusal in words that no table knows. Pure.
 
-The words do not say, so the attempts do. A chat that refuses jobs that other chats take is at fault; a job that every
-chat refuses is. What is known of a lane is what became of its last attempts at jobs of one kind, by any process:
-`Seen`. They are read from the store when a lane refuses a job, so they outlive a restart.
+The words do not say, so the attempts do. If other chats take the jobs that a chat refuses, the chat is at fault. If
+every chat refuses a job, the job is. The evidence about a lane and a kind is what became of the last such attempts, by
+any process (`Seen`). It is read from the store when a lane refuses a job, so it outlives a restart.
 
 The rules, for a lane and a kind:
 
 - A refused job goes to another lane first, and to the same lane at the earliest `SAME_LANE_S` later.
 - A lane that refused `LEAST_JOBS` different jobs in a row is set aside: for `FIRST_S`, then twice as long each time, up
   to `LONGEST_S`. Then it is tried with one job, rather one that it has not refused yet.
-- A lane that refuses everything must cost little, so after `MOST_UPLOADS` refused uploads it is set aside until the
-  oldest of them is `WINDOW_S` ago.
-- A lane that took a job after it was set aside was set aside for the fault of some jobs. Within `WINDOW_S` of that,
+- A lane that refuses everything must cost little. After `MOST_UPLOADS` refused uploads it is set aside until the first
+  of the last `MOST_UPLOADS` is `WINDOW_S` ago.
+- If a lane takes a job after it was set aside, some jobs were at fault and not the lane. Within `WINDOW_S` of that,
   only `MOST_UPLOADS` refusals in a row set it aside again: a few bad files in a row delay the good ones once.
 - While a lane is set aside, a refusal by it does not count as an attempt of the job. A job whose attempts are used up
   fails only if every lane that could take it has refused it.
@@ -27,10 +27,20 @@ from attrs import frozen
 from streamwarm.model import NOWHERE, Barred
 
 LEAST_JOBS = 3
+"""How many different jobs in a row set a lane aside. Fewer would set it aside for two bad files."""
+
 MOST_UPLOADS = 6
+"""How many uploads of a kind a lane that takes nothing may cost in `WINDOW_S`."""
+
 FIRST_S, LONGEST_S = 30.0, 3600.0
+"""How long a lane is set aside at first, and at most, in seconds. The first is short, because a few bad files may be at
+fault: the good ones then wait as long."""
+
 WINDOW_S = 3600.0
+"""The time in which uploads are counted, in seconds."""
+
 SAME_LANE_S = 60.0
+"""The least time, in seconds, after which a job goes to a lane again that refused it."""
 
 SEEN = 64
 """How many of the last attempts at a lane are read. A streak is decided by the newest `MOST_UPLOADS`; the rest shows
@@ -65,7 +75,7 @@ class Refusal:
 
 @frozen
 class Judgement:
-    """What follows a refusal.
+    """What follows a refusal in unknown words.
 
     `fails`: the job fails. Otherwise it is tried again at `retry_at`, where `barred` allows. `counts`: whether the
     refusal counts as an attempt. `lane_out_until`: until when the lane is set aside for the kind; None: it is not.
@@ -103,7 +113,7 @@ def judge(refusal: Refusal, before: Sequence[Seen], *, backoff_s: float) -> Judg
 
 
 def out_until(seen: Sequence[Seen]) -> float | None:
-    """Until when a lane is set aside after what was seen of it, oldest first; None if it is not. It may be over."""
+    """Return until when a lane is set aside, which may be past; None if it is not. `seen` is oldest first."""
     streak = _streak(seen)
     jobs = len({one.job_id for one in streak})
     until: list[float] = []
@@ -116,20 +126,23 @@ def out_until(seen: Sequence[Seen]) -> float | None:
 
 
 def room_of(seen: Sequence[Seen]) -> int:
-    """How many jobs may be under way to a lane at once after a refusal: as many as would cost `MOST_UPLOADS` in all if
-    it refused them too, and one if it was set aside."""
+    """Return how many jobs may be under way to a lane at once after a refusal.
+
+    One if it was set aside. Otherwise so many that the lane has cost `MOST_UPLOADS` in all if it refuses them too.
+    """
     return 1 if out_until(seen) is not None else MOST_UPLOADS - len(_streak(seen))
 
 
 def _streak(seen: Sequence[Seen]) -> list[Seen]:
-    """The refusals since the lane last took a job, but for jobs that it refused before that: those say nothing new."""
+    """Return the refusals since the lane last took a job. Those of jobs that it had refused before say nothing new and
+    are left out."""
     last = max((number for number, one in enumerate(seen) if one.took), default=-1)
     known = {one.job_id for one in seen[: last + 1] if not one.took}
     return [one for one in seen[last + 1 :] if one.job_id not in known]
 
 
 def _was_set_aside_wrongly(seen: Sequence[Seen], *, since: float) -> bool:
-    """Whether the lane took a job right after so many refusals that it had been set aside."""
+    """Whether the lane took a job after `since`, right after so many refusals that it had been set aside."""
     refused: set[str] = set()
     for one in seen:
         if not one.took:

@@ -21,20 +21,23 @@ READ_BACK_S = 24 * WINDOW_S
 """How far back the attempts at a lane are read, in seconds."""
 
 READ = 500
-"""How many of them are read: the lane's other kinds are among them."""
+"""How many attempts at a lane are read, of all kinds; `SEEN` of the job's kind are used."""
 
 OTHER_LANE_S = 1.0
 """How long a refused job waits before it goes to another lane, in seconds."""
 
 SAME_S = 30.0
-"""An attempt that this process remembers, and one of the same job that ended so near to it, are the same one: no job
-comes back to a lane within `evidence.SAME_LANE_S`."""
+"""If the store has an attempt of the same job less than so many seconds from one that this process remembers, both are
+one attempt. No job comes back to a lane within `evidence.SAME_LANE_S`, which is longer."""
 
 
 @define
 class LaneJudge:
-    """`now` is the store's clock (Unix seconds), `steady_now` that of the limits. `wake` is called when a lane is set
-    aside. `_own` has what this process has seen lately: the store may not have it yet."""
+    """Finds out what follows a refusal in unknown words, and notes which lanes take jobs again.
+
+    `now` is the store's clock (Unix seconds), `steady_now` that of the limits. `wake` is called when a lane is set
+    aside or takes jobs again. `_own` is what this process has seen lately: the store may not have it yet.
+    """
 
     store: Store
     limits: Limits
@@ -46,7 +49,10 @@ class LaneJudge:
     _own: dict[tuple[str, str, Kind], list[Seen]] = field(factory=lambda: defaultdict(list))
 
     async def weigh(self, claim: Claim, error: DestinationError) -> RefusalEffect | None:
-        """What follows a refusal that does not say what is at fault. None if the destination has no lanes."""
+        """Return what follows a refusal. None if its words say what is at fault, or if the destination has no lanes.
+
+        If the store is unavailable, what this process remembers decides.
+        """
         if claim.lane is None or not error.is_unclear:
             return None
         job, lane, now = claim.job, claim.lane, self.now()
@@ -87,12 +93,14 @@ class LaneJudge:
         pause = Pause(found.lane_out_until - now + self.steady_now(), error.message, fixable=True)
         self.limits.refuse_kind(job.destination, lane.name, job.kind, pause)
         for_s = found.lane_out_until - now
-        self.observe(DestinationPaused(job.destination, error.message, for_s, ErrorCode.CHAT_UNAVAILABLE, lane.address))
+        code = ErrorCode.CHAT_UNAVAILABLE
+        self.observe(DestinationPaused(job.destination, error.message, for_s, code, lane.address, job.kind))
         self.wake()
         return SetAside(job.destination, lane.name, job.kind, found.lane_out_until, now, found.lane_room, error.message)
 
     async def _read(self, job: Job, lane: Lane) -> tuple[list[Seen], dict[str, float]]:
-        """What the store has of the lane with this kind, oldest first, and which lanes have refused the job."""
+        """Return what the store has of the lane with this kind, oldest first. Return the lanes that have refused the
+        job too, each with the time of its last refusal."""
         try:
             at_lane = await self.store.attempts_at_lane(lane.address, since=self.now() - READ_BACK_S, limit=READ)
             own = await self.store.attempts(job.id) or []
@@ -123,7 +131,7 @@ def _is_unclear(error: JobError | None) -> bool:
 
 
 def _merged(stored: Sequence[Seen], own: Sequence[Seen]) -> list[Seen]:
-    """What was seen, by time, each attempt once."""
+    """Return what the store and this process have seen, oldest first, each attempt once."""
     missing = [
         one
         for one in own

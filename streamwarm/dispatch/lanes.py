@@ -44,9 +44,12 @@ class Budget:
 
 @define
 class LaneState:
-    """One lane. `set_aside`: why it takes nothing (the bot may not write there). `refused`: why it does not take a
-    kind. `room`: how many jobs may be under way to it at once, of a kind of which it refused the last one in words that
-    nobody knows. `under_way` are those that are."""
+    """One lane.
+
+    `set_aside`: why it takes nothing (the bot may not write there). `refused`: why it does not take a kind. `room`: how
+    many jobs of a kind may be under way to it at once. It has only the kinds that the lane has refused in unknown words
+    and not taken since. `under_way`: how many jobs of each kind are.
+    """
 
     name: str
     budget: Budget
@@ -71,11 +74,12 @@ class LaneState:
         return last_to_end(self.budget.cooldown, self.set_aside)
 
     def pause_for(self, kind: Kind | None) -> Pause | None:
-        """Of the pauses that a job of this kind waits for, whichever ends last. None: the lane's own alone."""
+        """Of the pauses that a job of this kind waits for, whichever ends last. If `kind` is None, only those for all
+        kinds count."""
         return last_to_end(self.pause, None if kind is None else self.refused.get(kind))
 
     def free_at(self, kind: Kind | None = None) -> float:
-        """When it takes a job of this kind; None: of a kind that it does not refuse."""
+        """When it takes a job of this kind; if `kind` is None, of a kind that it does not refuse."""
         if kind in self.room and self.under_way[kind] >= self.room[kind]:
             return math.inf
         return max(self.budget.free_at, free_at(self.pause_for(kind)))
@@ -87,13 +91,13 @@ class LaneState:
 
 
 def route_free_at(lanes: Iterable[LaneState], route: Route) -> float:
-    """When a job of that route may be sent to one of the lanes."""
+    """When a job of that route may be sent to the first of the lanes that is free for it."""
     return min((_admits_at(lane, route) for lane in lanes), default=-math.inf)
 
 
 def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneState:
-    """The lane that takes the job: a free one, rather one that has not refused it, with the fewest attempts under
-    way, used longest ago."""
+    """Return the lane that takes the job: a free one. Of several, first one that has not refused the job, then the one
+    with the fewest attempts under way, then the one that was used longest ago."""
     return min(
         lanes,
         key=lambda lane: (

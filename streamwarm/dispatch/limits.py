@@ -110,8 +110,8 @@ class Limits:
         return found.refused[kind] is not before
 
     def usable(self, destination: str, kind: Kind, now: float) -> list[str]:
-        """The lanes that may take this kind: those that nothing known keeps from it. One that refuses it in unknown
-        words may."""
+        """Return the lanes that may take this kind: all that are not set aside for a reason that the destination named.
+        A lane that refuses the kind in unknown words is among them."""
         return [
             lane.name
             for lane in self.state(destination).lanes.values()
@@ -124,8 +124,8 @@ class Limits:
             found.room[kind] = room
 
     def took(self, destination: str, lane: Lane | None, kind: Kind) -> bool:
-        """Note that the lane took a job of this kind: what it refused before was the fault of those jobs. Returns True
-        if that changed anything."""
+        """Note that the lane took a job of this kind, so that it is used for the kind again. Returns True if that
+        changed anything."""
         if (found := self._lane(destination, lane)) is None or not (kind in found.room or kind in found.refused):
             return False
         found.room.pop(kind, None)
@@ -179,7 +179,7 @@ class Limits:
         return max(self._user_pauses_end_at(destination), self.state(destination).free_at())
 
     def route_free_at(self, route: Route) -> float:
-        """The same for a job of that route."""
+        """When a job of that route may be sent next; otherwise as `free_at`."""
         return max(self._user_pauses_end_at(route.destination), self.state(route.destination).free_at(route))
 
     def _user_pauses_end_at(self, destination: str) -> float:
@@ -269,7 +269,7 @@ class Limits:
             found.under_way[route.kind] -= 1
 
     def budget_name(self, destination: str, lane: Lane | None) -> str | None:
-        """What names the budget of the lane: its chat. None without a lane."""
+        """The name of the lane's budget: its chat. None without a lane."""
         return None if lane is None else self.state(destination).rates.lanes[lane.name].budget or lane.name
 
     def _lane(self, destination: str, lane: Lane | None) -> LaneState | None:

@@ -1,5 +1,5 @@
 """Applies to this process's limits what the processes of one store share: users' pauses and resumes, moved lanes,
-cooldowns after a 429, and how many processes there are.
+cooldowns after a 429, lanes that are set aside, and how many processes there are.
 
 Each process uses an equal share of every budget, so that together they keep it. All of them draw from one queue, so
 equal shares are close to what each can use, and none has to ask another before each message. A process that joins
@@ -137,7 +137,8 @@ class LimitsFollower:
         return any(news)
 
     def _follow_set_asides(self, set_asides: Sequence[SetAside], ahead_s: float) -> bool:
-        """Set the lanes aside that others have, and no longer those that a lane's success has ended since."""
+        """Set aside the lanes that any process has set aside, and use those again that have taken a job since. Returns
+        True if that changed anything."""
         before, self._set_asides = self._set_asides, {(one.destination, one.lane, one.kind): one for one in set_asides}
         ended = [key for key in before if key not in self._set_asides]
         news = [self.limits.took(destination, Lane(lane, lane), kind) for destination, lane, kind in ended if kind]

@@ -87,7 +87,7 @@ class Loader:
         return jobs, is_partial
 
     def _next_copies(self) -> tuple[Sequence[CachedObject], bool]:
-        """As many copies as one read may look up, each time others, and whether that is not all of them."""
+        """Return the next copies, at most as many as one read may look up, and whether there are more."""
         copies = list(self.copies())
         share = max(1, LOOKED_UP // (2 * len(Kind) * max(1, len(self.limits.rates))))
         if len(copies) <= share:

@@ -146,7 +146,7 @@ class SourceGuard:
         return None
 
     async def _objects_to_ask_for(self) -> tuple[list[str], list[str]]:
-        """The key of an object that was warmed, and those of queued jobs, each time others.
+        """Return the key of an object that was warmed, and the keys of queued jobs, other ones at each call.
 
         One job's object may be missing or denied. It must not decide about the bucket for all the others.
         """

@@ -20,6 +20,13 @@ from streamwarm.settings.secret import SecretStr
 
 DESTINATION = "mybot"
 CHAT_ID = -1001000000001
+CHATS: Mapping[int, Chat] = {
+    CHAT_ID: Chat("supergroup", "Warm-up"),
+    CHAT_ID - 1: Chat("supergroup", "Warm-up 2"),
+    CHAT_ID - 2: Chat("supergroup", "Warm-up 3"),
+    1000000001: Chat("private", "Somebody"),
+}
+"""The chats that the bot may send to. The settings name the first alone."""
 
 
 @frozen
@@ -72,7 +79,9 @@ class Sandbox:
         copies = {"type": "s3", **self.r2, "key": "copies/{r2_key}"}
         commented = "".join(f"# {line}" for line in _lines(copies).splitlines(keepends=True))
         return (
-            f"[r2]\n{_lines(self.r2)}\n[destinations.{DESTINATION}]\n{_lines(self.destination)}\n"
+            f"[r2]\n{_lines(self.r2)}\n[destinations.{DESTINATION}]\n{_lines(self.destination)}"
+            f"# Other chats that take its messages: {', '.join(map(str, list(CHATS)[1:]))}\n"
+            f"# Chats and bots can be made to refuse, at {self.bot_api.base_url}/sandbox/…: see docs/sandbox.md\n\n"
             f"# Objects copied within the bucket, too:\n# [destinations.copies]\n{commented}"
         )
 
@@ -82,9 +91,7 @@ async def open_sandbox() -> AsyncIterator[Sandbox]:
     """Run a sandbox inside the block, with new keys and an empty bucket. Raises `ObjectStoreError`."""
     token = f"{secrets.randbelow(9 * 10**8) + 10**8}:{secrets.token_urlsafe(26)[:35]}"
     store_settings = ObjectStoreSettings(secrets.token_hex(10), secrets.token_hex(20))
-    emulator_settings = EmulatorSettings(
-        bots=[token], chats={CHAT_ID: Chat("supergroup", "Warm-up")}, local_server=True
-    )
+    emulator_settings = EmulatorSettings(bots=[token], chats=CHATS, local_server=True)
     async with trio.open_nursery() as nursery:
         object_store = await nursery.start(serve_object_store, store_settings)
         bot_api = await nursery.start(serve_bot_api, emulator_settings)

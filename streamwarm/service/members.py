@@ -15,7 +15,7 @@ FRONT = 1
 """The member that serves clients."""
 
 SUPERVISOR = 0
-"""The number in reports of the supervisor, which is not a member."""
+"""The supervisor's number in reports. It is not a member."""
 
 REPORT_EVERY_S = 0.5
 """Seconds between two reports. Clients get progress once a second, so a report is at most half as old."""

@@ -30,7 +30,7 @@ async def keep_reporting(
     running: Running,
     remotes: Remotes,
 ) -> None:
-    """In any other member: report to member 1 until cancelled. `unreported` is emptied."""
+    """Report to member 1 until cancelled; every other member runs this. `unreported` is emptied."""
     while True:
         await trio.sleep(REPORT_EVERY_S)
         observed = tuple(unreported)

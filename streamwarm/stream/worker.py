@@ -188,7 +188,7 @@ def _failed(attempt: Attempt, error: AttemptError, tools: WorkerTools) -> Settle
 
 
 def _with_ran(settlement: Settlement, number: int, attempt: Attempt) -> Settlement:
-    """The settlement with what is kept of the attempt. A destination that fetches an object itself gets all of it."""
+    """Return the settlement with what is kept of the attempt. After a hand-off, the whole object counts as sent."""
     if attempt.meter is not None:
         sent_bytes = attempt.meter.bytes_out
     else:

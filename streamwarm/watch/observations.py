@@ -158,9 +158,9 @@ class RetryScheduled(Observation):
 
 @frozen
 class DestinationPaused(Observation):
-    """Nothing is sent to the destination, or to its lane (an address), for `for_s` seconds.
+    """Nothing is sent to the destination, or its lane (an address), or of one `kind`, for `for_s` seconds.
 
-    `code` is the kind of failure: a 429, or a reason why it cannot be sent to. If `for_s` is None, only a user ends it.
+    `code` is a 429, or why it cannot be sent to. If `for_s` is None, only a user ends it.
     """
 
     destination: str
@@ -168,6 +168,7 @@ class DestinationPaused(Observation):
     for_s: float | None
     code: ErrorCode
     lane: str | None = None
+    kind: Kind | None = None
 
 
 @frozen

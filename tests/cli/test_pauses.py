@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from streamwarm.cli.client import CallError, Unreachable
 from streamwarm.cli.display import JsonLines, open_display
 from streamwarm.cli.follow import Display, Following
+from streamwarm.cli.pause import pause_lines
 from streamwarm.cli.pauses import PauseNews
 from streamwarm.cli.push import RATE_LIMITED, follow_to_end, push_batch
 
@@ -68,6 +69,21 @@ def test_a_pause_is_said_once_with_its_reason_and_what_ends_it_and_its_end_once(
     ]
 
 
+@pytest.mark.parametrize(
+    ("left", "line"),
+    [
+        (stats(service=USER), "the whole service: paused until it is resumed (paused by a user)"),
+        (stats(source=SOURCE), "the bucket media: paused until a probe of it succeeds (NoSuchBucket)"),
+        (stats(mybot=USER), "mybot: paused until it is resumed (paused by a user)"),
+        (stats(voice={**NO_VOICE, "until": None}), "voice at mybot: paused until it is resumed (no rights to send"),
+    ],
+)
+def test_after_a_resume_whatever_is_still_paused_is_named(left: dict[str, Any], line: str) -> None:
+    [said] = pause_lines(left)
+    assert said.startswith(line)
+    assert pause_lines(NOTHING) == []
+
+
 def test_a_429_is_not_offered_to_be_resumed() -> None:
     [line] = PauseNews().lines(stats(mybot=COOLDOWN), {PHOTO})
     assert "resume" not in line
@@ -117,6 +133,7 @@ async def push(
     full_until: float = 0.0,
     fails: Sequence[Exception] = (),
     display: Display | None = None,
+    watch: bool = True,
 ) -> Service:
     """Push a photo that is done at that time."""
     send, receive = trio.open_memory_channel[Mapping[str, Any]](10)
@@ -131,7 +148,7 @@ async def push(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(end)
         async with follow_to_end(service, following):
-            await push_batch(service, [job], following, watch=True)
+            await push_batch(service, [job], following, watch=watch)
     assert following.ok == 1
     return service
 
@@ -162,6 +179,17 @@ async def test_a_push_that_is_done_at_once_asks_nothing(
 ) -> None:
     service = await push(lambda _: stats(service=USER), 0.5)
     assert (service.asked, capsys.readouterr().err) == (0, "")
+
+
+async def test_a_push_that_leaves_its_jobs_alone_says_what_they_wait_for(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = await push(lambda _: stats(service=USER, other=USER), 1, watch=False)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("streamwarm: waiting: the whole service is paused (paused by a user)")
+    assert service.asked == 1
+    await push(lambda _: NOTHING, 1, watch=False)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("failure", [CallError(RATE_LIMITED, "slow down", {}), Unreachable("not now")])

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from streamwarm.cli.explain import REMEDIES, remedy
-from streamwarm.cli.status import render
+from streamwarm.cli.status import can_be_redrawn, render
 from streamwarm.cli.status_text import bytes_text, duration_text, status_lines
 from streamwarm.cli.table import print_table
 from streamwarm.cli.times import BadTime, parse_time
@@ -81,6 +81,12 @@ def test_the_live_view_shows_what_each_worker_streams() -> None:
         assert words in shown
 
 
+@pytest.mark.parametrize(("term", "is_live"), [("xterm", True), ("dumb", False), ("unknown", False)])
+def test_a_terminal_that_cannot_be_redrawn_gets_lines_and_not_an_empty_screen(term: str, is_live: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": term})
+    assert can_be_redrawn(console) is is_live
+
+
 def test_a_kind_that_no_chat_takes_and_a_chat_that_refuses_one_are_named_with_the_reason() -> None:
     voice = {"until": None, "reason": "no voice\x1b[2J here", "by": "destination", "mendable": True}
     bot = {
@@ -88,11 +94,15 @@ def test_a_kind_that_no_chat_takes_and_a_chat_that_refuses_one_are_named_with_th
         "queue": {},
         "paused": None,
         "paused_kinds": {"voice": voice},
-        "chats": [{"chat": "-1", "paused": None, "refused": {"voice": voice}}, {"chat": "-2", "paused": None}],
+        "chats": [
+            {"chat": "-1", "paused": None, "refused": {"voice": voice, "photo": {**voice, "reason": "no photo"}}},
+            {"chat": "-2", "paused": None},
+        ],
     }
     lines = status_lines({**STATS, "destinations": {"mybot": bot}})
     assert "  no chat takes voice until it is resumed (no voice\x1b[2J here)" in lines
-    assert "  chat -1 refuses voice until it is resumed (no voice\x1b[2J here)" in lines
+    assert "  chat -1 refuses voice until it is resumed" in lines  # the line above has the reason
+    assert "  chat -1 refuses photo until it is resumed (no photo)" in lines
     assert not [line for line in lines if "chat -2" in line]
     stream = io.StringIO()
     Console(file=stream, force_terminal=True, width=140, color_system=None).print(
@@ -159,4 +169,13 @@ def test_what_is_no_time_is_told_with_what_is(text: str) -> None:
 
 def test_every_error_code_comes_with_what_to_do() -> None:
     assert set(REMEDIES) == set(ErrorCode)
-    assert remedy("of_a_newer_service") == "read the message"
+    assert all(remedy(code, "failed") == text for code, text in REMEDIES.items())
+    assert remedy("of_a_newer_service", "failed") == "read the message"
+
+
+def test_nobody_is_sent_to_fix_a_job_that_goes_on_by_itself() -> None:
+    for state in ("queued", "waiting", "running"):
+        for code in (ErrorCode.DESTINATION_REFUSED, ErrorCode.SOURCE_TRUNCATED, "of_a_newer_service"):
+            assert remedy(code, state).startswith("nothing: it is tried again by itself; ")
+        for code in (ErrorCode.CHAT_UNAVAILABLE, ErrorCode.UNAUTHORIZED):
+            assert "follow the message" in remedy(code, state)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from streamwarm.send.telegram.refusals import read_error
 from tests.worlds.dashboard import Live
 from tests.worlds.visit import Visit, fits
 
@@ -96,6 +97,17 @@ def test_a_bot_of_which_every_chat_is_out_for_one_reason_is_one_line(live: Live,
     show(page, mybot={"chats": refused, "paused_kinds": {"voice": NO_VOICE}})
     expect(page.locator("#pauses li")).to_have_count(1)
     expect(page.locator("#pauses")).to_contain_text("voice at mybot is paused")
+
+
+def test_on_a_phone_a_pause_is_read_to_the_end_with_its_remedy_and_what_ends_it(live: Live, visit: Visit) -> None:
+    page = visit.sign_in(live.busy)
+    page.set_viewport_size({"width": 360, "height": 780})
+    words = "Forbidden: bot was kicked from the supergroup chat"
+    long = {**KICKED, "reason": read_error(403, {"error_code": 403, "description": words}).message}
+    show(page, mybot={"chats": [chat("-1001000000001", paused=long), chat("-1001000000002")]})
+    for line in (page.locator("#pauses li"), page.locator(".destination .pause", has_text="kicked")):
+        expect(line).to_have_count(1)
+        assert line.evaluate("line => line.scrollHeight <= line.clientHeight")
 
 
 def test_a_hundred_paused_chats_leave_the_page_in_sight(live: Live, visit: Visit) -> None:

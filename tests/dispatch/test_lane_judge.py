@@ -77,7 +77,8 @@ async def test_three_jobs_that_two_hosts_saw_refused_set_the_chat_aside() -> Non
         assert effect.set_aside.until == one.clock.at + 30
         assert one.free_at() == one.clock.at + 30
         assert one.free_at(Kind.PHOTO) < one.clock.at
-        assert [paused.lane for paused in one.seen if isinstance(paused, DestinationPaused)] == [ONE]
+        paused = [seen for seen in one.seen if isinstance(seen, DestinationPaused)]
+        assert [(seen.lane, seen.kind) for seen in paused] == [(ONE, Kind.VOICE)]
 
 
 async def test_a_restart_forgets_no_refusal_and_tries_the_chat_with_one_job() -> None:

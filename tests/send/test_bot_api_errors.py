@@ -110,6 +110,20 @@ def test_a_bot_that_is_out_keeps_its_jobs_and_the_remedy_is_the_one_that_fits(
     assert not_told not in error.message
 
 
+@pytest.mark.parametrize(
+    "description", ["Bad Request: TOPIC_CLOSED", "Bad Request: TOPIC_DELETED", "Bad Request: message thread not found"]
+)
+def test_a_topic_that_is_out_is_not_blamed_on_the_bots_rights(description: str) -> None:
+    error = read(400, description)
+    assert error.pauses_lane
+    assert "open that topic again" in error.message
+    assert "right" not in error.message
+
+
+def test_unknown_words_come_with_what_to_check() -> None:
+    assert "check the file, and the bot's rights in the chat" in read(400, "Bad Request: SOMETHING_NEW").message
+
+
 @pytest.mark.parametrize("answer", [{"error_code": 413, "description": "Request Entity Too Large"}, {}])
 def test_a_body_over_the_servers_limit_names_the_limits_and_the_setting_that_raises_them(
     answer: dict[str, Any],
@@ -133,7 +147,7 @@ def test_a_body_over_the_servers_limit_names_the_limits_and_the_setting_that_rai
 def test_a_chat_that_refuses_one_kind_is_in_use_for_the_others(code: int, description: str) -> None:
     error = read(code, description)
     assert (error.code, error.pauses_kind, error.pauses_lane) == (ErrorCode.CHAT_UNAVAILABLE, True, False)
-    assert "name a chat in `chats` that takes it" in error.message
+    assert "add a chat to `chats` that takes it" in error.message
 
 
 def test_a_429_that_a_chats_own_rate_explains_is_that_chats_and_a_penalty_is_the_bots() -> None:

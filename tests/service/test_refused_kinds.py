@@ -12,6 +12,7 @@ from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import ChatRefusal
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings.schema import QueueSettings
+from streamwarm.watch.observations import DestinationPaused
 from tests.worlds.service import (
     CHAT,
     DEADLINE_S,
@@ -51,6 +52,8 @@ async def test_a_kind_that_one_chat_refuses_goes_to_the_next_and_the_rest_to_bot
     chats = {kind: {one.chat_id for one in emulator.deliveries if one.kind is kind} for kind in kinds}
     assert chats == {Kind.VOICE: {OTHER}, Kind.DOCUMENT: {CHAT, OTHER}}
     assert sum(emulator.rights.refused.values()) <= 6
+    logged = {(one.lane, one.kind) for one in world.observed if isinstance(one, DestinationPaused)}
+    assert logged == {(str(CHAT), Kind.VOICE)}
 
 
 async def test_a_kind_that_the_only_chat_refuses_waits_and_all_others_go_on_until_it_is_allowed(

@@ -61,7 +61,7 @@ async def _jobs(host: Host) -> list[Job]:
 
 
 async def ending_of(whole: Whole, *, settled_in_time: bool) -> Callable[[], Ending]:
-    """What is known now; the rest is asked once the service has stopped, by calling the result."""
+    """Gather what only a running service knows. Returns a function that adds the rest once the service has stopped."""
     store = whole.hosts[0].store
     jobs = {job.id: job for job in await _jobs(whole.hosts[0])}
     events = await store.events_after(0, limit=ALL)

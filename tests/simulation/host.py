@@ -41,7 +41,7 @@ AFTER_FAILED_START_S = 1.0
 
 @define(eq=False)
 class Life:
-    """The host from one start to the next. It is a store's host, and the machine's network."""
+    """A host from one start to the next. Its store asks it as a `StoreHost`, and its service as the network."""
 
     host: Host
     index: int

@@ -70,7 +70,7 @@ async def _strike(whole: Whole, fault: Fault) -> None:
 
 
 async def _last(whole: Whole, fault: Fault) -> None:
-    """A state of a peer that lasts."""
+    """Put a peer into the state of this fault for as long as the fault says."""
     name, peer = list(TOKENS)[fault.of % len(TOKENS)], list(PEERS)[fault.of % len(PEERS)]
     chats = [str(chat) for chats in CHATS.values() for chat in chats]
     chat = chats[fault.of % len(chats)]

@@ -1,4 +1,4 @@
-"""What must be true once the faults have stopped. Each rule gives its complaints; none is a run as it should be.
+"""What must be true once the faults have stopped. Each rule yields its complaints; a good run has none.
 
 A rule belongs to a promise of the contract. `Ending` is what is known then, from outside as far as that is possible.
 """
@@ -20,7 +20,7 @@ ENDED = {State.DONE, State.FAILED, State.CANCELLED}
 MAX_ATTEMPTS = 5
 
 NOT_COUNTED = {"rate_limited", "unauthorized", "chat_unavailable"}
-"""Errors that are no attempt's fault."""
+"""Errors that use up no attempt."""
 
 _NEXT: Mapping[State | None, set[State]] = {
     None: {State.QUEUED},
@@ -147,7 +147,7 @@ def _nothing_fails_without_fault(ending: Ending) -> Iterator[str]:
 
 
 def _acted_on(plan: Plan, verb: Verb) -> set[int | None]:
-    """The numbers of the jobs that somebody did this to."""
+    """The numbers of the jobs that a client did `verb` to."""
     return {action.job for action in plan.actions if action.verb is verb}
 
 

@@ -23,13 +23,13 @@ from tests.simulation.whole import Whole
 from tests.simulation.world import PEER_PORT, Traced, deterministic_scheduling
 
 SHARED_MEMORY = Path("/dev/shm")
-"""Where there is one, files are there: a run syncs some hundred times, and no disk has to do it."""
+"""Files are put here if the system has it. A run syncs some hundred times, and no disk needs to."""
 
 MOST_S = 7_200.0
 """Virtual seconds after which a run that does not end is broken off."""
 
 PEERS_STOP_S = 71.0
-"""The longest that a peer stalls, in seconds: then nothing of the service's may be under way with it any more."""
+"""The longest that a peer stalls, in seconds. After that, nothing of the service may be under way with a peer."""
 
 
 @frozen

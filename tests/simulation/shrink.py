@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def shrink(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:
-    """The plan with as much left out as `fails` lets go: without any one part more it would not fail."""
+    """Return the plan without the parts that it can do without and still fail. Without one more, it would not fail."""
     while (smaller := next(filter(fails, _smaller(plan)), None)) is not None:
         plan = smaller
     return plan
@@ -34,7 +34,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
 
 
 def _without_some(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
-    """Without a half, a quarter, … and in the end without one of them."""
+    """Yield the items without a half of them, then without a quarter, and so on, in the end without one."""
     size = (len(items) + 1) // 2
     while size:
         for at in range(0, len(items), size):
@@ -43,7 +43,7 @@ def _without_some(items: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
 
 
 def _without_client(plan: Plan, client: int) -> Plan:
-    """What the client did, the first one does now."""
+    """Return the plan without this client. The first client does what it did."""
     actions = tuple(
         evolve(action, client=0 if action.client == client else action.client - (action.client > client))
         for action in plan.actions

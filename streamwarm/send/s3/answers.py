@@ -138,7 +138,7 @@ class UnclearRefusal(DestinationError):
         self.denied = denied
 
     def of_the_bucket(self) -> DestinationError:
-        """The same refusal, once it is known that every object meets it."""
+        """Return this refusal as one that every object meets: it pauses the destination."""
         return _pausing(self.code, f"{self.message}, {_THEN}")
 
 

@@ -1,4 +1,4 @@
-"""A bot's lane as the Bot API names it: a chat, and a topic of it where one is meant. Pure."""
+"""Reads a lane's name as the Bot API takes it: a chat, and its topic if the name has one. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast Telegram takes a bot's messages. Pure.
+"""The rates at which Telegram takes a bot's messages. Pure.
 
 "Avoid sending more than one message per second" in a chat, "20 messages per minute to the same group", "about 30
 messages per second" in all: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this. Telegram

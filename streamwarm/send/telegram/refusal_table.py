@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     """This chat is set aside and the bot's next chat is used. No attempt is used up."""
 
     PAUSE_KIND = "pause_kind"
-    """The same for jobs of this kind: the chat takes the others. No attempt is used up."""
+    """This chat is set aside for jobs of this kind alone: it takes the others. No attempt is used up."""
 
     COOLDOWN = "cooldown"
     """429: nothing is sent to the chat, or by the bot, until `retry_after` has passed. No attempt is used up."""
@@ -66,24 +66,23 @@ def _row(verdict: Verdict, error: ErrorCode, code: int | None, words: str, sourc
 
 
 PHOTO_REMEDY = 'send it as kind document, set options.fallback to "document", or resize it'
-_SET_TOKEN = "the bot's token is not valid: set a new one from @BotFather and restart"  # noqa: S105
+_SET_TOKEN = "the bot's token is not valid: set a new one from @BotFather and restart the service"  # noqa: S105
 _SET_API_ID = (
     "the Bot API server was started with a wrong --api-id or --api-hash: take them from https://my.telegram.org, "
     "restart that server, and `streamwarm resume` the bot"
 )
 _LOGGED_OUT = (
-    "the bot was logged out of this Bot API server (logOut): set base_url to the server that it moved to and restart, "
-    "or wait ten minutes and `streamwarm resume` the bot"
+    "the bot was logged out of this Bot API server (logOut): set base_url to the server that it moved to and restart "
+    "the service, or wait ten minutes and `streamwarm resume` the bot"
 )
 _BODY_LIMIT = (
     "raise the limit for a request's body of the Bot API server or the proxy before it (nginx: client_max_body_size); "
     "a server in local mode takes 2000 MB, any other 50 MB"
 )
-_OTHER_CHAT = "add the bot to the warm-up chat and `streamwarm resume` it, or name another in `chats`"
-_GIVE_RIGHT = "give the bot the right to send there and `streamwarm resume` it, or name another chat in `chats`"
-_GIVE_KIND = (
-    "give the bot the right to send that kind there and `streamwarm resume` it, or name a chat in `chats` that takes it"
-)
+_OTHER_CHAT = "add the bot to the warm-up chat and `streamwarm resume` it, or name another chat in `chats`"
+_GIVE_RIGHT = "give the bot the right to send there and `streamwarm resume` the bot, or name another chat in `chats`"
+_OPEN_TOPIC = "open that topic again and `streamwarm resume` the bot, or name another in `chats`"
+_GIVE_KIND = "allow that kind in the chat and `streamwarm resume` the bot, or add a chat to `chats` that takes it"
 _STOP_DELETING = (
     "something there deletes the bot's messages: stop it and `streamwarm resume` the bot, or name another chat"
 )
@@ -127,7 +126,8 @@ ROWS: tuple[Row, ...] = (
         421,
         "",
         "ClientManager.cpp, send: `unallowed token specified`",
-        "this Bot API server does not serve that bot (its --filter option)",
+        "this Bot API server does not serve the bot: change its --filter option, restart that server, and `streamwarm "
+        "resume` the bot",
     ),
     _row(
         Verdict.PERMANENT,
@@ -151,7 +151,7 @@ ROWS: tuple[Row, ...] = (
         None,
         "frozen_",
         "Telegram's core: 406 FROZEN_METHOD_INVALID, which Client.cpp, fail_query_with_error, makes a 400",
-        "Telegram has frozen the bot's account; its owner can appeal",
+        "Telegram has frozen the bot's account: its owner can appeal; once it is free, `streamwarm resume` the bot",
     ),
     _row(
         Verdict.MIGRATE,
@@ -200,10 +200,17 @@ ROWS: tuple[Row, ...] = (
         ErrorCode.CHAT_UNAVAILABLE,
         400,
         "not enough rights|have no rights|have no write access|chat_write_forbidden|chat_admin_required"
-        "|need administrator rights|chat_restricted|chat_guest_send_forbidden|user_is_blocked|user_banned_in_channel"
-        "|topic_closed|topic_deleted|message thread not found",
+        "|need administrator rights|chat_restricted|chat_guest_send_forbidden|user_is_blocked|user_banned_in_channel",
         "td: MessageContent.cpp, can_send_message_content; DialogManager.cpp, can_send_message",
         _GIVE_RIGHT,
+    ),
+    _row(
+        Verdict.PAUSE_CHAT,
+        ErrorCode.CHAT_UNAVAILABLE,
+        400,
+        "topic_closed|topic_deleted|message thread not found",
+        "Client.cpp, TdOnCheckForumTopicCallback; Telegram's core",
+        _OPEN_TOPIC,
     ),
     _row(
         Verdict.PAUSE_CHAT,
@@ -262,6 +269,7 @@ UNKNOWN = _row(
     None,
     "",
     "any other 4xx: Telegram adds words to its core at any time (https://core.telegram.org/api/errors)",
+    "that does not say what is at fault: check the file, and the bot's rights in the chat",
 )
 UNAVAILABLE = _row(
     Verdict.RETRY, ErrorCode.DESTINATION_UNAVAILABLE, None, "", "5xx (RFC 9110, 15.6), or a refusal that names no error"
