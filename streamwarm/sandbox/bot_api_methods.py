@@ -172,6 +172,13 @@ class Telegram:
         if caption:
             message["caption"] = caption
         message |= _shown_as(file.kind, fields)
+        self._note_delivery(bot, method, evolve(media, file=file), message, fields)
+        return message
+
+    def _note_delivery(
+        self, bot: Bot, method: str, media: Media, message: Mapping[str, Any], fields: Mapping[str, str]
+    ) -> None:
+        file, cover = media.file, media.details.cover
         self.delivered += 1
         self.deliveries.append(
             Delivery(
@@ -188,17 +195,16 @@ class Telegram:
                 bytes=file.bytes,
                 file_name=media.sent_name,
                 content_type=media.sent_type,
-                caption=caption,
+                caption=fields.get("caption"),
                 fields=_other_texts(method, fields),
                 at=self.now(),
                 width=file.width,
                 height=file.height,
                 duration_s=file.duration_s,
                 thumbnail_sha256=media.thumbnail_sha256,
-                cover_sha256=None if media.details.cover is None else media.details.cover.sha256,
+                cover_sha256=None if cover is None else cover.sha256,
             )
         )
-        return message
 
     def _new_message(self, bot: Bot, fields: Mapping[str, str]) -> dict[str, Any]:
         chat_id, chat = self.chat_of(fields)
