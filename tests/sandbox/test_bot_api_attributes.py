@@ -83,7 +83,7 @@ async def test_a_video_note_has_its_length_for_both_sides() -> None:
         assert (note["length"], note["duration"]) == (480, 9)
         assert (await sent(client, "video_note", b"x"))["video_note"]["length"] == 384
         assert not {"file_name", "mime_type", "width"} & note.keys()
-        measured = (await sent(client, "video_note", movie(240, 240, seconds=3)))["video_note"]
+        measured = (await sent(client, "video_note", movie(320, 240, seconds=3)))["video_note"]
         assert (measured["length"], measured["duration"], "thumbnail" in measured) == (240, 3, True)
         assert refusal(await client.upload("video_note", b"x", length="641"))[1].endswith("wrong video note length")
         too_big = await client.upload("video_note", bytes(12 * 2**20 + 1))
