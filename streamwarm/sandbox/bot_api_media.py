@@ -33,7 +33,8 @@ SILENT_MARKER = "silent"
 """A video whose file name contains this counts as one without sound, which Telegram returns as an animation."""
 
 _NOTHING_NAMED: Mapping[str, str] = {}
-"""Telegram measures what it fetches; what the request names is ignored (`get_input_media` in td's managers)."""
+"""What counts of a request's attributes for what Telegram fetches (`get_input_media` in td's managers), and for a
+document, whatever it comes back as: sendDocument has none."""
 
 
 @frozen
@@ -80,7 +81,7 @@ def uploaded(kind: FileKind, upload: UploadedFile, form: Form, *, strict_images:
     if returned is Kind.PHOTO:
         file, thumbnail_sha256 = photo_of(upload, strict_images=strict_images), None
     else:
-        shape = shape_of(returned, upload, form.fields)
+        shape = shape_of(returned, upload, _NOTHING_NAMED if kind is Kind.DOCUMENT else form.fields)
         small, thumbnail_sha256 = find_thumbnail(returned, form, shape.thumbnail)
         file = _file(returned, upload, evolve(shape, thumbnail=small))
     if returned is Kind.ANIMATION and mime_type == "image/gif":
