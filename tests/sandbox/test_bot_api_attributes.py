@@ -153,8 +153,9 @@ async def test_a_wrong_thumbnail_is_dropped_without_a_word(kind: str, picture: b
 async def test_a_thumbnail_that_is_no_part_of_the_form_is_ignored() -> None:
     async with running_with_client() as (_, client):
         photo = (await sent(client, "photo", jpeg(300, 300)))["photo"][0]["file_id"]
-        for reference in (photo, "http://127.0.0.1:1/a.jpg", "attach://missing"):
-            assert "thumbnail" not in (await sent(client, "video", b"x", thumbnail=reference))["video"]
+        for reference in (photo, "http://127.0.0.1:1/a.jpg", "attach://missing", "small"):
+            message = await sent(client, "video", b"x", pictures={"small": jpeg()}, thumbnail=reference)
+            assert "thumbnail" not in message["video"]
 
 
 async def test_telegrams_own_thumbnail_of_a_small_video_wins() -> None:
