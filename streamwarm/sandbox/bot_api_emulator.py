@@ -12,9 +12,10 @@ import trio
 
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api_control import Traffic, answer_control
-from streamwarm.sandbox.bot_api_media import MediaUrl, find_media, uploaded
+from streamwarm.sandbox.bot_api_media import Media, fetched, find_media
 from streamwarm.sandbox.bot_api_messages import Bot
 from streamwarm.sandbox.bot_api_methods import SEND_METHODS, Delivery, Telegram, chat_id_of
+from streamwarm.sandbox.bot_api_pictures import MediaUrl, find_cover, photo_of
 from streamwarm.sandbox.bot_api_replies import (
     BotApiError,
     Reply,
@@ -25,9 +26,9 @@ from streamwarm.sandbox.bot_api_replies import (
 )
 from streamwarm.sandbox.bot_api_rights import Rights
 from streamwarm.sandbox.faults import Fault, FaultKind, FaultPlan
-from streamwarm.sandbox.file_ids import read_file_id
+from streamwarm.sandbox.file_ids import Extra, FileKind, read_file_id
 from streamwarm.sandbox.form_reader import MAX_TEXT_BYTES, Form, FormReader, form_reader
-from streamwarm.sandbox.handoff import fetch_url, kind_fetched
+from streamwarm.sandbox.handoff import fetch_url
 from streamwarm.sandbox.http_connection import BadRequestError, HttpConnection, Request
 
 BOT_PATTERN = r"[0-9]{1,18}:[A-Za-z0-9_-]+"
@@ -189,15 +190,25 @@ class BotApiEmulator:
             return success(self._telegram.call(bot, method, form))
         await trio.sleep(self._telegram.equal_size_delay_s(bot, form))
         self._telegram.check_send(bot, kind, form)
-        strict_images = self._telegram.strict_images
-        media = find_media(bot, kind, form, strict_images=strict_images)
-        if isinstance(media, MediaUrl):
-            fetched = await fetch_url(self._client, media.url, kind)
-            kind = kind_fetched(kind, fetched)
-            media = uploaded(kind, fetched, form.fields, origin="url", strict_images=strict_images)
+        media = await self._find_media(bot, kind, form)
         returned_as = fault.kind if fault is not None and fault.fault is FaultKind.RETURNED_AS else None
         message = self._telegram.send_media(bot, method, media, form.fields, returned_as=returned_as)
         return success(message)
+
+    async def _find_media(self, bot: Bot, kind: FileKind, form: Form) -> Media:
+        """Return what a request sends, fetched if it names an address. Raises `BotApiError`."""
+        strict_images = self._telegram.strict_images
+        media = find_media(bot, kind, form, strict_images=strict_images)
+        if isinstance(media, MediaUrl):
+            answer = await fetch_url(self._client, media.url, kind)
+            media = fetched(kind, answer, strict_images=strict_images)
+        if kind is not Kind.VIDEO:
+            return media
+        cover = find_cover(bot, form, strict_images=strict_images)
+        if isinstance(cover, MediaUrl):
+            answer = await fetch_url(self._client, cover.url, Kind.PHOTO)
+            cover = photo_of(answer, strict_images=strict_images)
+        return media.with_cover(cover)
 
 
 def _raise_refusal(fault: Fault) -> None:
@@ -255,7 +266,7 @@ async def _refuse(http: HttpConnection, refusal: BotApiError) -> None:
 
 
 def _without_file(reply: Reply) -> Reply:
-    result = {name: value for name, value in reply.payload["result"].items() if name not in frozenset(Kind)}
+    result = {name: value for name, value in reply.payload["result"].items() if name not in {*Kind, Extra.STICKER}}
     return success(result)
 
 

@@ -1,106 +1,142 @@
-"""The media of a request: an upload, a `file_id` or an address, and which of them Telegram refuses. No I/O."""
+"""The media of a request: an upload, a `file_id` or an address, and as what it comes back. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import evolve, frozen
 
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api_messages import Bot, MediaDetails
+from streamwarm.sandbox.bot_api_pictures import (
+    MIB,
+    MediaUrl,
+    check_covered,
+    find_thumbnail,
+    is_url,
+    photo_of,
+    stored,
+    too_big,
+)
 from streamwarm.sandbox.bot_api_replies import bad_request
-from streamwarm.sandbox.file_ids import StoredFile, read_file_id
-from streamwarm.sandbox.form_reader import Form, UploadedFile
-from streamwarm.sandbox.image_header import image_size
+from streamwarm.sandbox.file_ids import FileKind, StoredFile
+from streamwarm.sandbox.form_reader import Form, UploadedFile, is_true, number
+from streamwarm.sandbox.media_names import extension_of, kept_name, kind_of_document, mime_type_as, mime_type_of
+from streamwarm.sandbox.media_shapes import Shape, shape_of
 
-MIB = 1024 * 1024
-MAX_PHOTO_BYTES = 10 * MIB
-MAX_PHOTO_SIDES = 10_000
-MAX_PHOTO_RATIO = 20
+MAX_VIDEO_NOTE_BYTES = 12 * MIB
+MAX_VIDEO_NOTE_LENGTH = 640
+MAX_VOICE_URL_BYTES = MIB
+"""A longer voice message that Telegram fetches is returned as a file."""
 
 SILENT_MARKER = "silent"
 """A video whose file name contains this counts as one without sound, which Telegram returns as an animation."""
 
-_TYPE_NAMES = {kind: kind.replace("_", " ").title().replace(" ", "") for kind in Kind}
-_MAX_U16 = 0xFFFF
-_MAX_U32 = 0xFFFFFFFF
-
-
-@frozen
-class MediaUrl:
-    """Media named by an address that Telegram fetches (hand-off). The address may be signed, so it is never shown."""
-
-    url: str = field(repr=False)
+_NOTHING_NAMED: Mapping[str, str] = {}
+"""What counts of a request's attributes for what Telegram fetches (`get_input_media` in td's managers), and for a
+document, whatever it comes back as: sendDocument has none."""
 
 
 @frozen
 class Media:
-    """The media of a send. `origin` is `upload`, `file_id` or `url`."""
+    """The media of a send. `origin` is `upload`, `file_id` or `url`; `sent_name` and `sent_type` are what the upload or
+    the fetched answer named. `thumbnail_sha256` is of a thumbnail that came with it and was taken."""
 
     file: StoredFile
     details: MediaDetails
     origin: str
+    sent_name: str | None = None
+    sent_type: str | None = None
+    thumbnail_sha256: str | None = None
+
+    def with_cover(self, cover: StoredFile | None) -> Media:
+        """Return the media with a cover, which only a video can have. Raises `BotApiError`."""
+        if cover is None or self.file.kind is not Kind.VIDEO:
+            return self
+        check_covered(self.file)
+        return evolve(self, details=evolve(self.details, cover=cover))
 
 
-def find_media(bot: Bot, kind: Kind, form: Form, *, strict_images: bool) -> Media | MediaUrl:
+def find_media(bot: Bot, kind: FileKind, form: Form, *, strict_images: bool) -> Media | MediaUrl:
     """Return the media of a send: an upload (direct or `attach://`), a `file_id` or an address. Raises
     `BotApiError`."""
-    reference = form.fields.get(kind.value, "")
-    upload = form.files.get(reference.removeprefix("attach://") if reference else kind.value)
+    upload = form.part(kind.value)
     if upload is not None:
-        return uploaded(kind, upload, form.fields, origin="upload", strict_images=strict_images)
-    if not reference:
+        return uploaded(kind, upload, form, strict_images=strict_images)
+    reference = form.fields.get(kind.value, "")
+    if not reference or reference.startswith("attach://"):
         raise bad_request(f"there is no {kind.value.replace('_', ' ')} in the request")
-    if reference.startswith(("http://", "https://")):
+    if is_url(reference):
         return MediaUrl(reference)
-    file = read_file_id(reference, token=bot.token)
-    if file is None:
-        raise bad_request("wrong file identifier/HTTP URL specified")
-    if file.kind is not kind:
-        raise bad_request(f"can't use file of type {_TYPE_NAMES[file.kind]} as {_TYPE_NAMES[kind]}")
-    return Media(file, MediaDetails(fields=form.fields), "file_id")
+    return Media(stored(bot, reference, kind), MediaDetails(), "file_id")
 
 
-def uploaded(kind: Kind, upload: UploadedFile, fields: Mapping[str, str], *, origin: str, strict_images: bool) -> Media:
-    """Return new content as media of `kind`. Raises `BotApiError` if Telegram would refuse it."""
+def uploaded(kind: FileKind, upload: UploadedFile, form: Form, *, strict_images: bool) -> Media:
+    """Return an upload as media, of `kind` or of the one as which it comes back. Raises `BotApiError` if Telegram would
+    refuse it."""
+    _check_size(kind, upload, form.fields)
+    named = kept_name(upload.file_name)
+    mime_type = mime_type_of(named)
+    returned = _kind_of_upload(kind, upload, form.fields)
+    if returned is Kind.PHOTO:
+        file, thumbnail_sha256 = photo_of(upload, strict_images=strict_images), None
+    else:
+        shape = shape_of(returned, upload, _NOTHING_NAMED if kind is Kind.DOCUMENT else form.fields)
+        small, thumbnail_sha256 = find_thumbnail(returned, form, shape.thumbnail)
+        file = _file(returned, upload, evolve(shape, thumbnail=small))
+    if returned is Kind.ANIMATION and mime_type == "image/gif":
+        named, mime_type = f"{named}.mp4", "video/mp4"  # https://github.com/eternnoir/pyTelegramBotAPI/issues/672
+    tags = (form.fields.get("performer"), form.fields.get("title")) if kind is Kind.AUDIO else (None, None)
+    details = MediaDetails(named, mime_type_as(returned, mime_type), *tags)
+    return Media(file, details, "upload", upload.file_name, upload.content_type, thumbnail_sha256)
+
+
+def fetched(kind: FileKind, answer: UploadedFile, *, strict_images: bool) -> Media:
+    """Return what Telegram has fetched as media. Its type is the answer's; sizes and length are measured or unknown.
+    Raises `BotApiError` if Telegram would refuse it."""
+    _check_size(kind, answer, _NOTHING_NAMED)
+    mime_type = answer.content_type or ""
+    if kind is Kind.DOCUMENT:
+        kind = kind_of_document(mime_type)
+    elif kind is Kind.VOICE and answer.bytes > MAX_VOICE_URL_BYTES:
+        kind = Kind.DOCUMENT
+    shape = shape_of(kind, answer, _NOTHING_NAMED)
+    if kind is Kind.VIDEO and shape.is_silent:
+        kind = Kind.ANIMATION  # https://github.com/tdlib/telegram-bot-api/issues/315
+    file = photo_of(answer, strict_images=strict_images) if kind is Kind.PHOTO else _file(kind, answer, shape)
+    details = MediaDetails(kept_name(answer.file_name), mime_type_as(kind, mime_type))
+    return Media(file, details, "url", answer.file_name, answer.content_type)
+
+
+def _kind_of_upload(kind: FileKind, upload: UploadedFile, fields: Mapping[str, str]) -> FileKind:
+    """Return as what an upload comes back that was sent as `kind`. Its name decides, not its content.
+
+    A video stays one, with sound or without: the open server sets `nosound_video` for sendVideo, and for nothing else
+    (td's VideosManager.cpp). So only `SILENT_MARKER` makes an animation of it.
+    """
+    named = kept_name(upload.file_name)
+    if kind is Kind.VIDEO and SILENT_MARKER in named:
+        return Kind.ANIMATION
+    shape = shape_of(kind, upload, fields)
+    if kind is Kind.DOCUMENT and not is_true(fields.get("disable_content_type_detection")):
+        kind = kind_of_document(mime_type_of(named))
+        return Kind.ANIMATION if kind is Kind.VIDEO and shape.is_silent else kind
+    if kind is Kind.ANIMATION and not extension_of(named) and not shape.is_named:
+        return Kind.DOCUMENT  # neither its name nor a size says that it moves (td's AnimationsManager.cpp)
+    return kind
+
+
+def _file(kind: FileKind, upload: UploadedFile, shape: Shape) -> StoredFile:
+    size = (shape.width, shape.height, shape.duration_s)
+    return StoredFile(kind, upload.sha256, upload.bytes, *size, thumbnail=shape.thumbnail)
+
+
+def _check_size(kind: FileKind, upload: UploadedFile, fields: Mapping[str, str]) -> None:
     if upload.bytes == 0:
         raise bad_request("file must be non-empty")
-    width, height = _frame(kind, fields)
-    if kind is Kind.PHOTO:
-        width, height = _photo_size(upload, strict_images=strict_images)
-    elif kind is Kind.VIDEO and SILENT_MARKER in (upload.file_name or ""):
-        kind = Kind.ANIMATION
-    duration_s = min(number(fields.get("duration"), 0), _MAX_U32)
-    file = StoredFile(kind, upload.sha256, upload.bytes, width, height, duration_s)
-    return Media(file, MediaDetails(upload.file_name, upload.content_type, fields), origin)
-
-
-def _photo_size(upload: UploadedFile, *, strict_images: bool) -> tuple[int, int]:
-    if upload.bytes > MAX_PHOTO_BYTES:
-        raise bad_request(
-            f"file of size {upload.bytes} bytes is too big for a photo; the maximum size is {MAX_PHOTO_BYTES} bytes"
-        )
-    size = image_size(upload.head)
-    if size is None or min(size) == 0:
-        if strict_images:
-            raise bad_request("IMAGE_PROCESS_FAILED")
-        return 1280, 720
-    if sum(size) > MAX_PHOTO_SIDES or max(size) > MAX_PHOTO_RATIO * min(size):
-        raise bad_request("PHOTO_INVALID_DIMENSIONS")
-    return size
-
-
-def _frame(kind: Kind, fields: Mapping[str, str]) -> tuple[int, int]:
-    """Return the picture's size as the sender gave it, or a default that a client can show."""
-    if kind is Kind.VIDEO_NOTE:
-        length = min(number(fields.get("length"), 240), _MAX_U16)
-        return length, length
-    if kind in (Kind.VIDEO, Kind.ANIMATION):
-        width, height = number(fields.get("width"), 1280), number(fields.get("height"), 720)
-        return min(width, _MAX_U16), min(height, _MAX_U16)
-    return 0, 0
-
-
-def number(text: str | None, default: int) -> int:
-    """Return the whole number in a form's field, or `default` for anything else."""
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 else default
+    if kind is not Kind.VIDEO_NOTE:
+        return
+    if number(fields.get("length"), 0) > MAX_VIDEO_NOTE_LENGTH:
+        raise bad_request("wrong video note length")
+    if upload.bytes > MAX_VIDEO_NOTE_BYTES:
+        raise too_big(upload.bytes, "video note", MAX_VIDEO_NOTE_BYTES)

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from streamwarm.model import Kind
-from streamwarm.sandbox.file_ids import StoredFile, file_id
+from streamwarm.sandbox.file_ids import Extra, StoredFile, file_id
 
 _PHOTO_SIDES = (1280, 800, 320, 90)
 """The longest sides of the versions that Telegram makes of a photo (types y, x, m and s), largest first."""
@@ -37,11 +36,13 @@ class Bot:
 
 @frozen
 class MediaDetails:
-    """What a message shows of a file beside its bytes, as the sender gave it."""
+    """What a message shows of a file beside what its id holds. Empty for a send by `file_id`."""
 
     file_name: str | None = None
-    content_type: str | None = None
-    fields: Mapping[str, str] = field(factory=dict)
+    mime_type: str | None = None
+    performer: str | None = None
+    title: str | None = None
+    cover: StoredFile | None = None
 
 
 def user_json(bot: Bot) -> dict[str, Any]:
@@ -93,24 +94,26 @@ def media_json(bot: Bot, file: StoredFile, details: MediaDetails) -> dict[str, A
     """Return the members of a `Message` that show a file. They depend on its kind."""
     if file.kind is Kind.PHOTO:
         return {"photo": _photo_sizes(bot, file)}
-    common = _file_json(bot, file)
-    named = {**common, **_present(file_name=details.file_name, mime_type=details.content_type)}
+    common = {**_file_json(bot, file), **_thumbnail_json(bot, file)}
+    named = {**common, **_present(file_name=details.file_name, mime_type=details.mime_type)}
     framed = {"width": file.width, "height": file.height, "duration": file.duration_s}
-    fields = details.fields
     match file.kind:
         case Kind.VIDEO:
-            return {"video": {**named, **framed}}
+            cover = {} if details.cover is None else {"cover": _photo_sizes(bot, details.cover)}
+            return {"video": {**named, **framed, **cover}}
         case Kind.ANIMATION:
             # Telegram sends `document` beside `animation` for old clients. A reader must check `animation` first.
             return {"animation": {**named, **framed}, "document": named}
         case Kind.AUDIO:
-            tags = _present(performer=fields.get("performer"), title=fields.get("title"))
+            tags = _present(performer=details.performer, title=details.title)
             return {"audio": {**named, "duration": file.duration_s, **tags}}
         case Kind.VOICE:
-            mime_type = details.content_type or "audio/ogg"
+            mime_type = details.mime_type or "audio/ogg"
             return {"voice": {**common, "duration": file.duration_s, "mime_type": mime_type}}
         case Kind.VIDEO_NOTE:
             return {"video_note": {**common, "length": file.width, "duration": file.duration_s}}
+        case Extra.STICKER:
+            return {"sticker": {**common, **_sticker_json(file, details)}}
         case _:
             return {"document": named}
 
@@ -123,6 +126,21 @@ def file_json(bot: Bot, file: StoredFile) -> dict[str, Any]:
 def _sender_json(bot: Bot) -> dict[str, Any]:
     user = user_json(bot)
     return {name: user[name] for name in ("id", "is_bot", "first_name", "username")}
+
+
+def _sticker_json(file: StoredFile, details: MediaDetails) -> dict[str, Any]:
+    is_animated = details.mime_type == "application/x-tgsticker"
+    size = {"width": file.width, "height": file.height}
+    return {"type": "regular", **size, "is_animated": is_animated, "is_video": False}
+
+
+def _thumbnail_json(bot: Bot, file: StoredFile) -> dict[str, Any]:
+    """Return a file's thumbnail under both of its names: the older one still stands in answers, too."""
+    small = file.thumbnail_file
+    if small is None:
+        return {}
+    picture = {**_file_json(bot, small), "width": small.width, "height": small.height}
+    return {"thumbnail": picture, "thumb": picture}
 
 
 def _photo_sizes(bot: Bot, file: StoredFile) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from streamwarm.model import Kind
-from streamwarm.sandbox.bot_api_media import MIB, Media, number
+from streamwarm.sandbox.bot_api_media import Media
 from streamwarm.sandbox.bot_api_messages import (
     Bot,
     Chat,
@@ -24,11 +24,12 @@ from streamwarm.sandbox.bot_api_messages import (
     message_json,
     user_json,
 )
+from streamwarm.sandbox.bot_api_pictures import MIB
 from streamwarm.sandbox.bot_api_rates import RateLimits, RateRules
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request, too_many_requests
 from streamwarm.sandbox.bot_api_rights import Rights, Send
-from streamwarm.sandbox.file_ids import file_id, read_file_id
-from streamwarm.sandbox.form_reader import Form
+from streamwarm.sandbox.file_ids import Extra, FileKind, file_id, read_file_id
+from streamwarm.sandbox.form_reader import Form, is_true, number
 
 MAX_UPLOAD_BYTES = 50 * MIB
 MAX_LOCAL_UPLOAD_BYTES = 2000 * MIB
@@ -36,8 +37,10 @@ MAX_GET_FILE_BYTES = 20 * MIB
 MAX_CAPTION_CHARS = 1024
 MAX_TEXT_CHARS = 4096
 
-SEND_METHODS: Mapping[str, Kind] = {f"send{kind.replace('_', '')}": kind for kind in Kind}
+SEND_METHODS: Mapping[str, FileKind] = {f"send{kind.replace('_', '')}": kind for kind in (*Kind, Extra.STICKER)}
 """Method names in lower case, because the Bot API ignores case."""
+
+_WITH_SPOILER = frozenset({Kind.PHOTO, Kind.VIDEO, Kind.ANIMATION})
 
 _CHAT_ID = re.compile(r"-?[0-9]{1,18}")
 
@@ -46,8 +49,9 @@ _CHAT_ID = re.compile(r"-?[0-9]{1,18}")
 class Delivery:
     """One delivered message with a file. `seq` counts from 1 without gaps; `at` is in Unix seconds.
 
-    `kind` is the one returned. `origin` is `upload`, `file_id` or `url`. `fields` are the request's other texts, each
-    cut at `MAX_CAPTION_CHARS`.
+    `kind` is the one returned, and `width`, `height` and `duration_s` are what the answer says. `origin` is `upload`,
+    `file_id` or `url`. `file_name` and `content_type` are what the sender named. `fields` are the request's other
+    texts, each cut at `MAX_CAPTION_CHARS`. `thumbnail_sha256` and `cover_sha256` are of pictures that were taken.
     """
 
     seq: int
@@ -55,7 +59,7 @@ class Delivery:
     chat_id: int
     message_id: int
     method: str
-    kind: Kind
+    kind: FileKind
     origin: str
     file_id: str
     file_unique_id: str
@@ -66,6 +70,11 @@ class Delivery:
     caption: str | None
     fields: Mapping[str, str]
     at: float
+    width: int = 0
+    height: int = 0
+    duration_s: int = 0
+    thumbnail_sha256: str | None = None
+    cover_sha256: str | None = None
 
 
 @define
@@ -125,11 +134,11 @@ class Telegram:
             raise bad_request("chat not found")
         return chat_id, self.chats[chat_id]
 
-    def check_send(self, bot: Bot, kind: Kind | None, form: Form) -> None:
+    def check_send(self, bot: Bot, kind: FileKind | None, form: Form) -> None:
         """Raise `BotApiError` if there is no such chat or topic, or if it refuses this file. None: a text."""
         chat_id, chat = self.chat_of(form.fields)
         reference = "" if kind is None else form.fields.get(kind.value, "")
-        upload = None if kind is None else form.files.get(reference.removeprefix("attach://") or kind.value)
+        upload = None if kind is None else form.part(kind.value)
         file = reference.partition("?")[0] if upload is None else upload.sha256
         self.rights.check_send(Send(bot.id, chat_id, topic_of(form.fields), kind, file), chat)
 
@@ -162,6 +171,14 @@ class Telegram:
         message |= media_json(bot, file, media.details)
         if caption:
             message["caption"] = caption
+        message |= _shown_as(file.kind, fields)
+        self._note_delivery(bot, method, evolve(media, file=file), message, fields)
+        return message
+
+    def _note_delivery(
+        self, bot: Bot, method: str, media: Media, message: Mapping[str, Any], fields: Mapping[str, str]
+    ) -> None:
+        file, cover = media.file, media.details.cover
         self.delivered += 1
         self.deliveries.append(
             Delivery(
@@ -176,14 +193,18 @@ class Telegram:
                 file_unique_id=file.unique_id,
                 sha256=file.sha256,
                 bytes=file.bytes,
-                file_name=media.details.file_name,
-                content_type=media.details.content_type,
-                caption=caption,
+                file_name=media.sent_name,
+                content_type=media.sent_type,
+                caption=fields.get("caption"),
                 fields=_other_texts(method, fields),
                 at=self.now(),
+                width=file.width,
+                height=file.height,
+                duration_s=file.duration_s,
+                thumbnail_sha256=media.thumbnail_sha256,
+                cover_sha256=None if cover is None else cover.sha256,
             )
         )
-        return message
 
     def _new_message(self, bot: Bot, fields: Mapping[str, str]) -> dict[str, Any]:
         chat_id, chat = self.chat_of(fields)
@@ -233,6 +254,14 @@ def chat_id_of(fields: Mapping[str, str]) -> int | None:
 def topic_of(fields: Mapping[str, str]) -> int | None:
     """Return the topic that a request names. The server takes what is not a number for none."""
     return number(fields.get("message_thread_id"), 0) or None
+
+
+def _shown_as(kind: FileKind, fields: Mapping[str, str]) -> dict[str, bool]:
+    """Return the members of a `Message` that say how a picture is shown. They are there only if they are true."""
+    spoiler = kind in _WITH_SPOILER and is_true(fields.get("has_spoiler"))
+    above = kind in _WITH_SPOILER and is_true(fields.get("show_caption_above_media")) and bool(fields.get("caption"))
+    members = {"has_media_spoiler": spoiler, "show_caption_above_media": above}
+    return {name: shown for name, shown in members.items() if shown}
 
 
 def _other_texts(method: str, fields: Mapping[str, str]) -> dict[str, str]:

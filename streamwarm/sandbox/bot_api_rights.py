@@ -19,11 +19,12 @@ from attrs import define, field, frozen
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api_messages import Chat
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request
+from streamwarm.sandbox.file_ids import Extra, FileKind
 
 MAX_REFUSALS = 1000
 """How many rules there may be at once."""
 
-_PLURALS: Mapping[Kind, str] = {
+_PLURALS: Mapping[FileKind, str] = {
     Kind.PHOTO: "photos",
     Kind.VIDEO: "videos",
     Kind.AUDIO: "music",
@@ -31,8 +32,9 @@ _PLURALS: Mapping[Kind, str] = {
     Kind.ANIMATION: "animations",
     Kind.VOICE: "voice notes",
     Kind.VIDEO_NOTE: "video notes",
+    Extra.STICKER: "stickers",
 }
-_PRIVATE_WORDS: Mapping[Kind, str] = {
+_PRIVATE_WORDS: Mapping[FileKind, str] = {
     Kind.VOICE: "VOICE_MESSAGES_FORBIDDEN",
     Kind.VIDEO_NOTE: "user restricted receiving of video messages",
 }
@@ -98,7 +100,7 @@ class ChatRefusal:
             and (self.share == 1 or _number_of(self.chat_id, send.file) < self.share * _HASH_RANGE)
         )
 
-    def words(self, chat: Chat, kind: Kind | None) -> str:
+    def words(self, chat: Chat, kind: FileKind | None) -> str:
         """Return the description of the refusal."""
         if self.description is not None:
             return self.description
@@ -117,7 +119,7 @@ class Send:
     bot_id: int
     chat_id: int
     topic: int | None
-    kind: Kind | None
+    kind: FileKind | None
     file: str
 
 
@@ -127,7 +129,7 @@ class Refused(NamedTuple):
     bot_id: int
     chat_id: int
     topic: int | None
-    kind: Kind | None
+    kind: FileKind | None
     description: str
 
 

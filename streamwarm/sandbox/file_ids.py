@@ -12,17 +12,43 @@ import binascii
 import hashlib
 import hmac
 import struct
+from enum import StrEnum
 
 from attrs import evolve, frozen
 
 from streamwarm.model import Kind
 
-_LAYOUT = struct.Struct(">BBQ32sQHHI")
+
+class Extra(StrEnum):
+    """The kinds that nobody sends by a job, but that Telegram makes of files."""
+
+    STICKER = "sticker"
+    THUMBNAIL = "thumbnail"
+
+
+FileKind = Kind | Extra
+
+_LAYOUT = struct.Struct(">BBQ32sQHHIHHI")
 _SIGNATURE_BYTES = 4
-_KINDS = tuple(Kind)
+_KINDS: tuple[FileKind, ...] = (*Kind, *Extra)
 
 BEST_SIZE = 0
 """The `size_index` of a photo's largest version, and of every other file."""
+
+THUMBNAIL_SIZE = 100
+"""The `size_index` of a thumbnail: above those of a photo's versions."""
+
+
+@frozen
+class Thumbnail:
+    """A small picture beside a file, in pixels and bytes. All are 0 if it has none."""
+
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+
+
+NO_THUMBNAIL = Thumbnail()
 
 
 @frozen
@@ -30,19 +56,29 @@ class StoredFile:
     """A file that Telegram has. `width` and `height` are in pixels; they and `duration_s` are 0 if the kind has
     none."""
 
-    kind: Kind
+    kind: FileKind
     sha256: str
     bytes: int
     width: int = 0
     height: int = 0
     duration_s: int = 0
     size_index: int = BEST_SIZE
+    thumbnail: Thumbnail = NO_THUMBNAIL
 
     @property
     def unique_id(self) -> str:
         """15 characters, as Telegram's have: the same for the same content, kind and size, whichever bot sent it."""
         text = f"{self.kind}:{self.sha256}:{self.size_index}"
         return _encode(hashlib.sha256(text.encode()).digest()[:11])
+
+    @property
+    def thumbnail_file(self) -> StoredFile | None:
+        """The thumbnail as a file of its own, or None if there is none. Telegram lets nobody send it."""
+        small = self.thumbnail
+        if not small.bytes:
+            return None
+        size = (small.bytes, small.width, small.height)
+        return StoredFile(Extra.THUMBNAIL, self.sha256, *size, size_index=THUMBNAIL_SIZE)
 
     def scaled(self, size_index: int, longest_side: int) -> StoredFile:
         """Return the version of a photo whose longest side has at most `longest_side` pixels."""
@@ -67,6 +103,9 @@ def file_id(file: StoredFile, *, bot_id: int, token: str) -> str:
         file.width,
         file.height,
         file.duration_s,
+        file.thumbnail.width,
+        file.thumbnail.height,
+        file.thumbnail.bytes,
     )
     return _encode(packed + _signature(packed, token))
 
@@ -82,8 +121,9 @@ def read_file_id(text: str, *, token: str) -> StoredFile | None:
     body = packed[: _LAYOUT.size]
     if not hmac.compare_digest(packed[_LAYOUT.size :], _signature(body, token)):
         return None
-    kind, size_index, _, digest, size, width, height, duration_s = _LAYOUT.unpack(body)
-    return StoredFile(_KINDS[kind], digest.hex(), size, width, height, duration_s, size_index)
+    kind, size_index, _, digest, size, width, height, duration_s, *small = _LAYOUT.unpack(body)
+    shape = (size, width, height, duration_s, size_index)
+    return StoredFile(_KINDS[kind], digest.hex(), *shape, Thumbnail(*small))
 
 
 def _signature(packed: bytes, token: str) -> bytes:

@@ -1,12 +1,11 @@
 """Reads a Bot API request's parameters in every form that the Bot API takes. Files are read but not kept.
 
 The forms (https://core.telegram.org/bots/api#making-requests): query string, `application/x-www-form-urlencoded`,
-`application/json` and `multipart/form-data`. Of a file, only its digest, its size and its first bytes are kept.
+`application/json` and `multipart/form-data`. Of a file, only its digest, its size and what its header says are kept.
 """
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import json
 from typing import Protocol
@@ -15,6 +14,8 @@ from urllib.parse import parse_qsl
 from attrs import define, field, frozen
 
 from streamwarm.sandbox.bot_api_replies import bad_request, too_large
+from streamwarm.sandbox.image_header import Image, ImageReader
+from streamwarm.sandbox.movie_header import Movie, MovieReader
 from streamwarm.sandbox.multipart_reader import (
     MalformedMultipartError,
     MultipartReader,
@@ -30,19 +31,17 @@ MAX_TEXT_BYTES = 1024 * 1024
 MAX_PARTS = 100
 """The most parts that a request may have. A send has about twenty parameters."""
 
-HEAD_BYTES = 64 * 1024
-"""How much of a file's start is kept. An Exif block before a JPEG's dimensions may take 64 KB."""
-
 
 @frozen
 class UploadedFile:
-    """A complete file. `sha256` is lower-case hex, `head` its first `HEAD_BYTES`."""
+    """A complete file. `sha256` is lower-case hex; `image` and `movie` are what it says of itself, if it is one."""
 
     file_name: str | None
     content_type: str | None
     sha256: str
     bytes: int
-    head: builtins.bytes = field(repr=False)
+    image: Image | None = None
+    movie: Movie | None = None
 
 
 @frozen
@@ -51,6 +50,24 @@ class Form:
 
     fields: dict[str, str]
     files: dict[str, UploadedFile]
+
+    def part(self, name: str) -> UploadedFile | None:
+        """Return the file of a parameter: the part that its `attach://` names, or without a text its own (the open
+        server's `get_input_file`)."""
+        reference = self.fields.get(name, "")
+        if reference and not reference.startswith("attach://"):
+            return None
+        return self.files.get(reference.removeprefix("attach://") or name)
+
+
+def number(text: str | None, default: int) -> int:
+    """Return the whole number in a form's field, or `default` for anything else."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 20 else default
+
+
+def is_true(text: str | None) -> bool:
+    """Return whether a form's field says yes, in one of the words that the open server knows."""
+    return (text or "").strip().lower() in ("true", "yes", "1")
 
 
 class FormReader(Protocol):
@@ -83,20 +100,22 @@ class FileDigest:
         self._max_bytes = max_bytes
         self._sha256 = hashlib.sha256()
         self._bytes = 0
-        self._head = bytearray()
+        self._image = ImageReader()
+        self._movie = MovieReader()
 
     def update(self, data: bytes | memoryview) -> None:
         self._bytes += len(data)
         if self._bytes > self._max_bytes:
             raise too_large()
         self._sha256.update(data)
-        if len(self._head) < HEAD_BYTES:
-            self._head += data[: HEAD_BYTES - len(self._head)]
+        if not self._image.is_done:
+            self._image.feed(data)
+        if not self._movie.is_done:
+            self._movie.feed(data)
 
     def result(self) -> UploadedFile:
-        return UploadedFile(
-            self._file_name, self._content_type, self._sha256.hexdigest(), self._bytes, bytes(self._head)
-        )
+        seen = (self._image.result(), self._movie.result())
+        return UploadedFile(self._file_name, self._content_type, self._sha256.hexdigest(), self._bytes, *seen)
 
 
 @define

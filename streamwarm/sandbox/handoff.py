@@ -14,18 +14,17 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from streamwarm.model import Kind
-from streamwarm.sandbox.bot_api_media import MIB
+from streamwarm.sandbox.bot_api_pictures import MIB
 from streamwarm.sandbox.bot_api_replies import BotApiError, bad_request
+from streamwarm.sandbox.file_ids import Extra, FileKind
 from streamwarm.sandbox.form_reader import FileDigest, UploadedFile
 
 MAX_PHOTO_URL_BYTES = 5 * MIB
 MAX_URL_BYTES = 20 * MIB
-MAX_VOICE_URL_BYTES = MIB
-"""A longer voice message is returned as a file."""
 
 _TIMEOUT_S = 20.0
 
-_CONTENT_TYPES: dict[Kind, tuple[str, ...]] = {
+_CONTENT_TYPES: dict[FileKind, tuple[str, ...]] = {
     Kind.PHOTO: ("image/",),
     Kind.VIDEO: ("video/",),
     Kind.AUDIO: ("audio/",),
@@ -33,11 +32,12 @@ _CONTENT_TYPES: dict[Kind, tuple[str, ...]] = {
     Kind.ANIMATION: ("image/gif", "video/mp4"),
     Kind.VOICE: ("audio/ogg",),
     Kind.VIDEO_NOTE: (),
+    Extra.STICKER: ("image/webp",),
 }
 """How the content type must begin; a video note cannot be sent by address at all."""
 
 
-async def fetch_url(client: httpx.AsyncClient, url: str, kind: Kind) -> UploadedFile:
+async def fetch_url(client: httpx.AsyncClient, url: str, kind: FileKind) -> UploadedFile:
     """GET the address to its end and digest the bytes, piece by piece.
 
     Raises `BotApiError` in Telegram's wording if the address does not answer 200, the content is too large, or its
@@ -65,11 +65,6 @@ async def _digest(response: httpx.Response, file_name: str, content_type: str, m
     except BotApiError as error:
         raise _unreachable() from error
     return digest.result()
-
-
-def kind_fetched(kind: Kind, fetched: UploadedFile) -> Kind:
-    """Return the kind under which Telegram sends a file that it has fetched as `kind`."""
-    return Kind.DOCUMENT if kind is Kind.VOICE and fetched.bytes > MAX_VOICE_URL_BYTES else kind
 
 
 def _unreachable() -> BotApiError:

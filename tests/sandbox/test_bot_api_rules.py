@@ -12,8 +12,8 @@ from trio.testing import MockClock
 
 from streamwarm.model import Kind
 from streamwarm.sandbox.bot_api import EmulatorSettings
-from streamwarm.sandbox.bot_api_media import MAX_PHOTO_BYTES
 from streamwarm.sandbox.bot_api_methods import MAX_UPLOAD_BYTES
+from streamwarm.sandbox.bot_api_pictures import MAX_PHOTO_BYTES
 from streamwarm.sandbox.bot_api_rates import RateLimits
 from streamwarm.sandbox.image_header import image_size
 from tests.worlds.bot_api import (
