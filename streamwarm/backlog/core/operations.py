@@ -11,10 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from attrs import frozen
+
 from streamwarm.attempts import AttemptRecord, Holder
 from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.core.push_plan import Known, plan_push
+from streamwarm.backlog.core.push_plan import Stored, plan_push
+from streamwarm.backlog.core.record_operations import (
+    Accounts,
+    known_of,
+    name_of,
+    put_record,
+    record_of,
+)
+from streamwarm.backlog.core.refresh import named_by_push
 from streamwarm.backlog.core.tables import JobTable, MediaStatus, MediaTable, Tables
 from streamwarm.backlog.core.transitions import (
     StoredJob,
@@ -36,9 +46,9 @@ _STATUS_AFTER = {
     State.FAILED: MediaStatus.ERROR,
     State.UNKNOWN: MediaStatus.ERROR,
     State.CANCELLED: None,
+    State.DONE: None,
 }
-"""The status of the media key after a change to this state. Other states leave it as it is: `done` writes the
-record instead."""
+"""The status of the media key after a change to this state. Other states leave it as it is."""
 
 
 def job_of(jobs: JobTable, job_id: str) -> Job | None:
@@ -56,23 +66,35 @@ def stored_of(found: Mapping[str, StoredJob], jobs: JobTable, job_id: str) -> St
 
 
 def push(
-    tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreBounds
+    tables: Tables,
+    now: float,
+    jobs: Sequence[NewJob],
+    ids: Sequence[str],
+    limits: StoreBounds,
+    accounts: Accounts,
 ) -> list[Pushed | Refused]:
     keys = {job.media_key for job in jobs}
     tables.jobs.lock_media_keys()
-    known = Known(
+    store = Stored(
         by_id=(by_id := tables.jobs.lock(set(ids))),
         # Live before warm: both reads find a job that ends between them. The other way round, neither would.
         live=(live := tables.jobs.live(keys)),
-        warm=tables.media.ready(keys),
+        records=(known := known_of(tables.media, accounts, jobs)),
         room=max(0, limits.max_pending - tables.jobs.pending_count()),
         last_seq=tables.jobs.last_job_seq(),
         unreadable=_unreadable(tables.jobs, set(ids) - by_id.keys(), keys - live.keys()),
     )
-    plan = plan_push(jobs, ids, known, now=now)
+    plan = plan_push(jobs, ids, store, now=now, trust_s=limits.trust_s)
     tables.jobs.insert(plan.added)
     tables.jobs.append_events([event_of(stored.job) for stored in plan.added])
+    tables.jobs.update(plan.joined)
     apply(tables, plan.requeued)
+    for index in plan.answered:
+        job = jobs[index]
+        name = name_of(accounts, job.destination, job.kind, job.r2_key)
+        if (record := named_by_push(job, name, known[index], now)) is not None:
+            tables.media.lock({record.r2_key})
+            put_record(tables.media, record)
     return plan.answers
 
 
@@ -128,7 +150,7 @@ def _first_queued(jobs: JobTable, choices: Sequence[Sequence[str]]) -> list[Stor
         looked_up |= unknown
         if unknown:
             locked = jobs.lock_to_claim(unknown)
-            queued |= {job_id: stored for job_id, stored in locked.items() if _is_claimable(stored.job)}
+            queued |= {job_id: stored for job_id, stored in locked.items() if _is_claimable(stored)}
         for index in missing:
             job_id = next(filter(queued.__contains__, choices[index][:depth]), None)
             found[index] = None if job_id is None else queued.pop(job_id)
@@ -137,8 +159,8 @@ def _first_queued(jobs: JobTable, choices: Sequence[Sequence[str]]) -> list[Stor
         depth *= 2
 
 
-def _is_claimable(job: Job) -> bool:
-    return job.state is State.QUEUED and is_listed(job.kind)
+def _is_claimable(stored: StoredJob) -> bool:
+    return stored.job.state is State.QUEUED and not stored.to_check and is_listed(stored.job.kind)
 
 
 def renew(jobs: JobTable, now: float, leases: Sequence[Lease], lease_s: float) -> list[Lease]:
@@ -159,11 +181,21 @@ def note_departure(jobs: JobTable, lease: Lease, departed: bool) -> bool:
     return True
 
 
-def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> list[bool]:
-    """Returns False for each settlement whose lease is lost."""
+@frozen
+class Settled:
+    """`answers`: whether each settlement's lease was valid. `outdated` are the records that were made of an object
+    which may have changed since: a push that meant a newer version has joined the job."""
+
+    answers: list[bool]
+    outdated: list[WarmRecord]
+
+
+def settle(tables: Tables, now: float, settlements: Sequence[Settlement], accounts: Accounts) -> Settled:
     jobs = tables.jobs.lock({settlement.lease.job_id for settlement in settlements})
+    tables.media.lock({stored.job.r2_key for stored in jobs.values()})
     changed: list[StoredJob] = []
     ended: list[AttemptRecord] = []
+    outdated: list[WarmRecord] = []
     answers: list[bool] = []
     for settlement in settlements:
         _share(tables, settlement)
@@ -177,13 +209,16 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
         changed.append(after)
         ended.append(attempts.settled(stored, settlement, now))
         if isinstance(settlement, Done):
-            tables.media.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
+            record = record_of(stored, settlement, accounts, now)
+            put_record(tables.media, record)
             tables.media.put_seen(settlement.seen, now)
+            if record.checked_at is None:
+                outdated.append(record)
             if settlement.takes_again is not None:
                 tables.shared.delete_set_aside(stored.job.destination, settlement.takes_again, stored.job.kind)
     apply(tables, changed)
     tables.attempts.append(ended)
-    return answers
+    return Settled(answers, outdated)
 
 
 def _share(tables: Tables, settlement: Settlement) -> None:
@@ -256,16 +291,3 @@ def _mark_media(media: MediaTable, jobs: Iterable[Job]) -> None:
 
 def _is_valid(lease: Lease, stored: StoredJob | None) -> bool:
     return stored is not None and stored.job.state is State.RUNNING and stored.lease_token == lease.token
-
-
-def _record_of(job: Job, done: Done, now: float) -> WarmRecord:
-    return WarmRecord(
-        destination=job.destination,
-        kind=job.kind,
-        r2_key=job.r2_key,
-        sha256=done.seen.sha256,
-        bytes=done.seen.bytes,
-        result=done.result,
-        job_id=job.id,
-        warmed_at=now,
-    )

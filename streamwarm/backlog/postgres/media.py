@@ -11,9 +11,8 @@ from collections.abc import Collection, Sequence
 from attrs import asdict, define, field
 
 from streamwarm.backlog.core import rows
-from streamwarm.backlog.core.decode import KEYED_RECORDS, NEWEST, newest_record
 from streamwarm.backlog.core.odd import OddRows
-from streamwarm.backlog.core.tables import MediaQuery, MediaStatus
+from streamwarm.backlog.core.tables import MediaStatus
 from streamwarm.backlog.postgres.statements import Statements, columns
 from streamwarm.model import Job, MediaKey, SeenObject, WarmRecord
 
@@ -30,54 +29,6 @@ class PostgresMedia:
     _records: dict[MediaKey, Row] = field(factory=dict)
     _seen: dict[str, SeenObject] = field(factory=dict)
     _seen_at: float = 0.0
-
-    def ready(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
-        if not keys:
-            return {}
-        self.write_collected()
-        found = self._sql.all("ready_records", **columns(map(rows.key_row, keys)))
-        return dict(self._odd.read_all(KEYED_RECORDS, found))
-
-    def find(self, query: MediaQuery) -> WarmRecord | None:
-        exact = self.ready({query.key}).get(query.key)
-        if exact is not None:
-            return exact
-        scope = rows.scope_row(query)
-        room = self._odd.room("media_cache", 1)
-        found = (
-            *self._sql.all("newest_records_by_sha256", **scope, sha256=query.sha256, limit=room),
-            *self._sql.all("newest_records_by_r2_key", **scope, r2_key=query.r2_key, limit=room),
-        )
-        return newest_record(self._odd.read_all(NEWEST, found))
-
-    def put_record(self, key: MediaKey, record: WarmRecord) -> None:
-        self._sql.wrote = True
-        self._records[key] = rows.record_row(key, record)
-
-    def mark(self, job: Job, status: MediaStatus | None) -> None:
-        self._sql.wrote = True
-        self._marks[job.media_key] = None if status is None else rows.mark_row(job, status)
-
-    def delete_marks(self, jobs: Sequence[Job]) -> None:
-        if jobs:
-            self.write_collected()
-            marks = ({**rows.key_row(job.media_key), "job_id": job.id} for job in jobs)
-            self._sql.write("delete_unready_media_of_jobs", **columns(marks))
-
-    def delete_records(self, query: MediaQuery) -> int:
-        self.write_collected()
-        scope = rows.scope_row(query)
-        deleted = (
-            self._sql.write("delete_ready_record", **rows.key_row(query.key)),
-            self._sql.write("delete_records_by_sha256", **scope, sha256=query.sha256),
-            self._sql.write("delete_records_by_r2_key", **scope, r2_key=query.r2_key),
-        )
-        self._sql.sync()
-        return sum(len(cursor.fetchall()) for cursor in deleted)
-
-    def put_seen(self, seen: SeenObject, seen_at: float) -> None:
-        self._sql.wrote = True
-        self._seen[seen.r2_key], self._seen_at = seen, seen_at
 
     def write_collected(self) -> None:
         """Write what was collected so far, in the order of the keys.

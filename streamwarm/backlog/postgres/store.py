@@ -38,7 +38,8 @@ from streamwarm.backlog.postgres.tables import PostgresTables
 from streamwarm.backlog.postgres.writer import DOUBT_LIMIT_S, Writer, end_transaction
 from streamwarm.backlog.queries import load_queries
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
+from streamwarm.backlog.transactional import TransactionalStore, correct_counts
+from streamwarm.backlog.transactions import Operation, T
 from streamwarm.threads import RunSync
 
 POLL_S = 2.0
