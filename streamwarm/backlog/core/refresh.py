@@ -79,6 +79,18 @@ def placed(new: WarmRecord, versions: Sequence[StoredRecord]) -> list[StoredReco
     return [*older, StoredRecord(new, superseded, reported_at=reported_at)]
 
 
+def in_place_of(answering: WarmRecord, imported: WarmRecord) -> WarmRecord:
+    """An imported record as one that supersedes the record which answers now, whenever either was opened."""
+    return evolve(imported, opened_at=max(imported.opened_at, answering.opened_at))
+
+
+def restored(versions: Sequence[StoredRecord]) -> list[StoredRecord]:
+    """The rows to write so that the suspect versions of a name are answered again, as if nobody had reported them."""
+    candidates = [s for s in versions if s.suspect_at is not None or not s.superseded]
+    latest = max(candidates, key=lambda one: one.record.opened_at, default=None)
+    return [evolve(s, suspect_at=None, superseded=s is not latest) for s in candidates]
+
+
 @frozen
 class Judgement:
     """What a comparison means to one name: the record that answers it and how that stands to the object; `state` is
