@@ -50,7 +50,8 @@ GROW = (
     """,
     """
     INSERT INTO media_cache (
-        destination, account, kind, r2_key, version, status, sha256, bytes, result, options, job_id, opened_at, updated_at
+        destination, account, kind, r2_key, version, status, sha256, bytes, result, options, job_id, opened_at,
+        updated_at
     )
     SELECT 'bot', '1', 'photo', n, 'sha256:' || n, 'ready', n, n, '{}', '{}', n, n, n FROM generate_series(1, 3000) n
     """,
@@ -136,7 +137,9 @@ def test_no_query_scans_or_sorts_a_table_that_grows_in_postgres(planned: str, na
 )
 def test_each_query_reads_the_index_that_was_made_for_it(planned: str, name: str, index: str) -> None:
     """In the first minute of a store there are no statistics, and the planner knows only the queries."""
-    assert set(re.findall(r"using (ix_\w+|jobs_\w+|media_\w+)", plan(planned, load_queries("postgres")[name]))) == {index}
+    assert set(re.findall(r"using (ix_\w+|jobs_\w+|media_\w+)", plan(planned, load_queries("postgres")[name]))) == {
+        index
+    }
 
 
 @pytest.mark.parametrize("planner", [plan, plan_for_many])
