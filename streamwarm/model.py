@@ -64,12 +64,31 @@ class MediaKey:
         return cls(destination, kind, f"sha256:{sha256}" if sha256 else f"key:{r2_key}")
 
 
+class Refresh(StrEnum):
+    """What a record that exists means to a push (contract, section 4)."""
+
+    NEVER = "never"
+    IF_CHANGED = "if_changed"
+    ALWAYS = "always"
+
+
+class SourceState(StrEnum):
+    """How a record stands to its object, as they were last compared."""
+
+    CURRENT = "current"
+    CHANGED = "changed"
+    """The bucket has another version."""
+    GONE = "gone"
+    """The bucket has no object of this name."""
+
+
 @frozen
 class NewJob:
     """A pushed job after validation, before it is stored.
 
     `id` is the client's choice or None. `bytes` is the size the client expects, None if unknown. `sha256` is
-    lower-case hex.
+    lower-case hex. `source_etag` is the version that the client saw, unquoted. `source_etag` and `refresh` are not
+    part of what an `id` compares.
     """
 
     destination: str
@@ -79,6 +98,8 @@ class NewJob:
     bytes: int | None = None
     id: str | None = None
     options: JsonObject = field(factory=dict)
+    source_etag: str | None = None
+    refresh: Refresh = Refresh.IF_CHANGED
 
     @property
     def media_key(self) -> MediaKey:
@@ -194,11 +215,32 @@ class Claim:
     lane: Lane | None = None
 
 
+class RecordName(NamedTuple):
+    """What a look-up by key names: one object at one destination, as one kind, under one account."""
+
+    destination: str
+    account: str
+    kind: Kind
+    r2_key: str
+
+
+class DigestName(NamedTuple):
+    """What a look-up by digest names: the same bytes, whatever their object's name is."""
+
+    destination: str
+    account: str
+    kind: Kind
+    sha256: str
+
+
 @frozen
 class WarmRecord:
-    """The reference that a destination returned for an object. A bot looks it up before it sends.
+    """What a destination returned for one version of an object, under one account. A bot looks it up before it sends.
 
-    `sha256` is the digest of the delivered bytes, None if the destination fetched the object by itself.
+    `sha256` is the digest of the delivered bytes, None if the destination fetched the object by itself. `source_etag`
+    is the ETag of that version, unquoted and without `W/`. `options` are the job's own. `opened_at` is when the object
+    was opened, by the store's clock: of the records of one name, the one opened last answers by key. `checked_at` is
+    when the object was last compared with the record, None if never.
     """
 
     destination: str
@@ -209,6 +251,24 @@ class WarmRecord:
     result: JsonObject
     job_id: str
     warmed_at: float
+    account: str = ""
+    source_etag: str | None = None
+    options: JsonObject = field(factory=dict)
+    opened_at: float = 0.0
+    checked_at: float | None = None
+    source_state: SourceState = SourceState.CURRENT
+
+    @property
+    def name(self) -> RecordName:
+        return RecordName(self.destination, self.account, self.kind, self.r2_key)
+
+    @property
+    def version(self) -> str:
+        """What tells the versions of one object apart: the digest, or else the ETag. Records that know neither are
+        one version."""
+        if self.sha256 is not None:
+            return f"sha256:{self.sha256}"
+        return "" if self.source_etag is None else f"etag:{self.source_etag}"
 
 
 @frozen

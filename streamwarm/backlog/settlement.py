@@ -25,12 +25,14 @@ NOT_RUN = Ran()
 @frozen
 class Done:
     """The attempt succeeded. In one transaction the job becomes `done`, its media key becomes warm, and `media_store`
-    records what was seen of the object. `takes_again`: the lane that had refused this kind."""
+    records what was seen of the object. `takes_again`: the lane that had refused this kind. `opened_at`: when the
+    object was opened (the GET's head), by the store's clock; None means now."""
 
     lease: Lease
     result: JsonObject
     seen: SeenObject
     takes_again: str | None = None
+    opened_at: float | None = None
     ran: Ran = NOT_RUN
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from streamwarm.attempts import AttemptRecord, LaneAttempt
+from streamwarm.backlog.records import RecordStore
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import SharedLimitsStore
 from streamwarm.backlog.upkeep import UpkeepStore
@@ -32,7 +33,8 @@ class Pushed:
     """What became of one job of a push.
 
     If it is a `duplicate`, no new work was made: id, state and result are those of the job or warm record that was
-    found. `queued` is the job as the dispatcher orders it, or None if this push did not queue it.
+    found. `queued` is the job as the dispatcher orders it, or None if this push did not queue it. `to_check` is the key
+    of the object that is compared with its record before a worker may have the job, or None.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Pushed:
     duplicate: bool
     result: JsonObject | None = None
     queued: QueuedJob | None = field(default=None, eq=False, repr=False)
+    to_check: str | None = field(default=None, eq=False, repr=False)
 
 
 class RefusalCode(StrEnum):
@@ -115,7 +118,7 @@ class Counts:
     oldest_queued_at: float | None
 
 
-class Store(SharedLimitsStore, UpkeepStore, Protocol):
+class Store(SharedLimitsStore, UpkeepStore, RecordStore, Protocol):
     """A durable backlog. Implementations: `sqlite/`, `postgres/`, `memory/`."""
 
     def now(self) -> float:
@@ -128,12 +131,15 @@ class Store(SharedLimitsStore, UpkeepStore, Protocol):
         The first rule that applies decides:
 
         - The `id` is stored with the same content: returns that job. If it was `done` and its warm record has been
-          forgotten since, it is queued again.
+          forgotten or reported invalid since, it is queued again.
         - The `id` is stored with other content: `id_conflict`.
-        - The media key is warm: returns its record.
-        - The media key has a live job (`lifecycle.LIVE`): returns that job.
+        - The media key has a held job (`unknown`): returns that job.
+        - The media is warm, and by `refresh` the record answers at once (contract, section 4): returns the record.
+        - The media key has a live job (`lifecycle.LIVE`): returns that job. If it runs, and may have opened an older
+          version than this push means, its object is compared once more when it ends.
         - `max_pending` jobs are queued, waiting or running: `queue_full`.
-        - Otherwise the job is stored as `queued`. Jobs of one push see each other.
+        - Otherwise the job is stored as `queued`. If it is warm by key and `refresh` is `if_changed`, the job waits for
+          a comparison (`to_check`). Jobs of one push see each other.
         """
         ...
 
@@ -157,19 +163,25 @@ class Store(SharedLimitsStore, UpkeepStore, Protocol):
     async def find(
         self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
     ) -> WarmRecord | None:
-        """The warm record of exactly this media key.
-
-        If there is none, returns the newest record of the same destination and kind whose object had that digest or
-        that name. So a bot may ask by either, whichever the job was pushed with. Raises `ValueError` if neither is
-        given.
+        """The warm record of the destination's present account: by key, that of the version opened last; by digest, the
+        newest with that digest. So a bot may ask by either, whichever the job was pushed with. Raises `ValueError` if
+        neither is given.
         """
         ...
 
     async def forget(
-        self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
+        self,
+        destination: str,
+        kind: Kind,
+        *,
+        sha256: str | None = None,
+        r2_key: str | None = None,
+        file_id: str | None = None,
     ) -> bool:
-        """Drop every record that `find` could return, so that the next push warms again. Returns False if there was
-        none."""
+        """Drop records of the destination's present account, so that the next push warms again. Returns False if there
+        was none. By key: every version. By digest: the records with that digest; no older version answers in their
+        place. With `file_id`: only if the record that would answer has it.
+        """
         ...
 
     async def cancel(self, job_id: str) -> Job | None:

@@ -8,33 +8,29 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Protocol, TypeVar
 
 import trio
 from attrs import define, field
 
 from streamwarm.attempts import LOCAL, AttemptRecord, Holder, LaneAttempt
 from streamwarm.backlog.commit_signal import CommitSignal
-from streamwarm.backlog.core import bulk, operations, sharing
+from streamwarm.backlog.core import bulk, operations, pushing, sharing
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.deadlines import reset_at
 from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.queue_reads import Wanted, read_queue
 from streamwarm.backlog.core.survey import FIRST_PAGE, SURVEYED
 from streamwarm.backlog.core.survey import Page as SurveyPage
-from streamwarm.backlog.core.tables import MediaQuery, Tables
+from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import MovedLane, SharedLimits, UserPause
 from streamwarm.backlog.store import NO_KINDS, Action, Changed, Counts, Filter, Page, Pushed, Refused
+from streamwarm.backlog.transactional_records import TransactionalRecords
+from streamwarm.backlog.transactions import Operation, T, Transactions
 from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.fetch.source import CachedObject
-from streamwarm.model import Claim, Event, Job, Kind, Lease, MediaKey, NewJob, OddRow, QueuedJob, State, WarmRecord
+from streamwarm.model import Claim, Event, Job, Kind, Lease, NewJob, OddRow, QueuedJob, State
 from streamwarm.priority import NEVER_PAUSED, PausedTimes
-
-T = TypeVar("T")
-
-Operation = Callable[[Tables, float], T]
-"""What to do in one transaction, given the tables and the store's time (Unix seconds)."""
 
 SURVEY_PAUSE_S = 0.1
 """The pause after each page of a survey: 5,000 rows a second at most, which take a few per cent of a core."""
@@ -44,22 +40,11 @@ BATCH_JOBS = 1_000
 waits no longer than that behind a hundred thousand jobs."""
 
 
-class Transactions(Protocol):
-    """Runs operations. If a method raises `StoreUnavailable`, nothing of the operation is committed."""
-
-    async def write(self, operation: Operation[T], *, makes_live: bool = False) -> T:
-        """Run it in a transaction and return once that is durable. `makes_live`: it calls `lock_media_keys`."""
-        ...
-
-    async def read(self, operation: Operation[T]) -> T:
-        """Run it on a snapshot. It must not write."""
-        ...
-
-
 @define(eq=False)
-class TransactionalStore:
+class TransactionalStore(TransactionalRecords):
     """A `Store`. `poll_s`: how often to read the events that other processes committed. `process` names this process
-    among those that share the store; `holder` is kept with its attempts."""
+    among those that share the store; `holder` is kept with its attempts. `accounts` maps each destination to the
+    account that its settings name."""
 
     _transactions: Transactions
     _commits: CommitSignal
@@ -71,6 +56,7 @@ class TransactionalStore:
     _process: str
     _holder: Holder = LOCAL
     _odd: OddRows = field(factory=OddRows)
+    _accounts: Mapping[str, str] = field(factory=dict)
 
     def now(self) -> float:
         return self._now()
@@ -78,7 +64,8 @@ class TransactionalStore:
     async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
         ids = [self._new_id() if job.id is None else job.id for job in jobs]
         return await self._transactions.write(
-            lambda tables, now: operations.push(tables, now, jobs, ids, self._limits), makes_live=True
+            lambda tables, now: pushing.push(tables, now, jobs, ids, self._limits, self._accounts),
+            makes_live=True,
         )
 
     async def get(self, job_id: str) -> Job | None:
@@ -95,34 +82,25 @@ class TransactionalStore:
             lambda tables, _: operations.list_jobs(tables.jobs, which, limit=limit, after=after)
         )
 
-    async def find(
-        self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
-    ) -> WarmRecord | None:
-        query = _media_query(destination, kind, sha256, r2_key)
-        return await self._transactions.read(lambda tables, _: tables.media.find(query))
-
-    async def forget(
-        self, destination: str, kind: Kind, *, sha256: str | None = None, r2_key: str | None = None
-    ) -> bool:
-        query = _media_query(destination, kind, sha256, r2_key)
-        return await self._transactions.write(lambda tables, _: tables.media.delete_records(query)) > 0
-
     async def cancel(self, job_id: str) -> Job | None:
-        return await self._transactions.write(lambda tables, now: bulk.change_one(tables, now, Action.CANCEL, job_id))
+        return await self._transactions.write(
+            lambda tables, now: bulk.change_one(tables, now, self._accounts, Action.CANCEL, job_id)
+        )
 
     async def retry(self, job_id: str) -> Job | None:
         return await self._transactions.write(
-            lambda tables, now: bulk.change_one(tables, now, Action.RETRY, job_id), makes_live=True
+            lambda tables, now: bulk.change_one(tables, now, self._accounts, Action.RETRY, job_id), makes_live=True
         )
 
     async def change_each(self, action: Action, job_ids: Sequence[str]) -> Changed:
         return await self._transactions.write(
-            lambda tables, now: bulk.change_each(tables, now, action, job_ids), makes_live=action is Action.RETRY
+            lambda tables, now: bulk.change_each(tables, now, self._accounts, action, job_ids),
+            makes_live=action is Action.RETRY,
         )
 
     async def change_all(self, action: Action, which: Filter, *, limit: int, after: int | None = None) -> Changed:
         return await self._transactions.write(
-            lambda tables, now: bulk.change_all(tables, now, action, which, limit=limit, after=after),
+            lambda tables, now: bulk.change_all(tables, now, self._accounts, action, which, limit=limit, after=after),
             makes_live=action is Action.RETRY,
         )
 
@@ -154,7 +132,12 @@ class TransactionalStore:
         return await self._transactions.write(lambda tables, _: operations.note_departure(tables.jobs, lease, departed))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return await self._transactions.write(lambda tables, now: operations.settle(tables, now, settlements))
+        settled = await self._transactions.write(
+            lambda tables, now: operations.settle(tables, now, settlements, self._accounts)
+        )
+        if settled.outdated:
+            await self._queue_checks(settled.outdated)
+        return settled.answers
 
     async def wake_due(self) -> Due:
         """Writes only if a job is due: this is called every second."""
@@ -281,9 +264,3 @@ async def correct_counts(transactions: Transactions) -> None:
 
 def _survey(page: SurveyPage, tables: Tables, _: float) -> SurveyPage | None:
     return tables.survey(page)
-
-
-def _media_query(destination: str, kind: Kind, sha256: str | None, r2_key: str | None) -> MediaQuery:
-    if sha256 is None and r2_key is None:
-        raise ValueError("a warm record is looked up by its sha256 or its r2_key; neither was given")
-    return MediaQuery(MediaKey.of(destination, kind, sha256=sha256, r2_key=r2_key or ""), sha256, r2_key)

@@ -33,6 +33,7 @@ from streamwarm.send.destination import Destination
 from streamwarm.send.registry import open_destinations
 from streamwarm.service.machine import Machine
 from streamwarm.service.store_lock import lock_when_free
+from streamwarm.settings.accounts import accounts_of
 from streamwarm.settings.schema import PoolSettings, Settings
 from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.watch.observations import Observer, PoolOpened, unobserved
@@ -66,12 +67,14 @@ async def open_store(
         keep_done_s=queue.keep_done_s,
         keep_failed_s=queue.keep_failed_s,
         max_wait_s=queue.max_wait_s,
+        trust_s=settings.records.trust_s,
     )
     names: dict[str, Any] = {
         "limits": limits,
         "new_id": machine.new_id,
         "new_token": machine.new_token,
         "holder": Holder(machine.hostname, process),
+        "accounts": accounts_of(settings.destinations),
     }
     url = settings.store.url
     if url == "memory:":

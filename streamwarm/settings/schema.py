@@ -153,6 +153,12 @@ class CacheSettings:
 
 
 @frozen(kw_only=True)
+class RecordsSettings:
+    revalidate: bool = True
+    trust_s: float = field(default=300.0, validator=at_least(0))
+
+
+@frozen(kw_only=True)
 class SigningSettings:
     key_ttl_s: float = field(default=82800.0, validator=at_least(0))
 
@@ -181,6 +187,7 @@ class Settings:
     r2: R2Settings = R2Settings()
     pool: PoolSettings = PoolSettings()
     cache: CacheSettings = CacheSettings()
+    records: RecordsSettings = RecordsSettings()
     signing: SigningSettings = SigningSettings()
     log: LogSettings = LogSettings()
     destinations: Mapping[str, DestinationSettings] = field(factory=dict)

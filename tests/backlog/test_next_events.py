@@ -11,7 +11,8 @@ from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.store import Action
-from streamwarm.backlog.transactional import Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import TransactionalStore
+from streamwarm.backlog.transactions import Operation, T
 from tests.worlds.backlog import numbered, photo
 
 

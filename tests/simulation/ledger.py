@@ -29,7 +29,7 @@ class WatchedStore:
         def settle(tables: Tables, now: float) -> list[bool]:
             ids = {settlement.lease.job_id for settlement in settlements}
             held = {job_id: stored.lease_token for job_id, stored in tables.jobs.by_id(ids).items()}
-            answers = operations.settle(tables, now, settlements)
+            answers = operations.settle(tables, now, settlements, self._store._accounts).answers
             for settlement, accepted in zip(settlements, answers, strict=True):
                 if accepted and held.get(settlement.lease.job_id) != settlement.lease.token:
                     self.breaches.append(f"a settlement under a lost lease was accepted: {settlement!r}")

@@ -18,6 +18,7 @@ import trio
 from attrs import define, evolve, field
 
 from streamwarm.attempts import Holder
+from streamwarm.backlog.commit_signal import CommitSignal
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.group_commit import GroupCommit, Result
 from streamwarm.backlog.memory.shared import MemoryShared
@@ -27,7 +28,8 @@ from streamwarm.backlog.shared_limits import SharedLimits
 from streamwarm.backlog.sqlite.file import configure
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import CommitSignal, Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import TransactionalStore
+from streamwarm.backlog.transactions import Operation, T
 from streamwarm.errors import StoreUnavailable
 from streamwarm.service.machine import Machine
 from streamwarm.settings.schema import QueueSettings

@@ -8,7 +8,6 @@ have changed them. A row that fails is raised as `Odd`. A code that this version
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from streamwarm.attempts import AttemptRecord, Holder, LaneAttempt, Outcome
 from streamwarm.backlog.core.columns import (
@@ -24,9 +23,10 @@ from streamwarm.backlog.core.columns import (
 )
 from streamwarm.backlog.core.deadlines import LATEST_S
 from streamwarm.backlog.core.odd import Odd, Reading, Row
+from streamwarm.backlog.core.stored_record import StoredRecord
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.errors import ErrorCode, JobError, code_of, is_listed
-from streamwarm.model import NOWHERE, Barred, Event, Job, Kind, MediaKey, QueuedJob, State, WarmRecord
+from streamwarm.model import NOWHERE, Barred, Event, Job, Kind, QueuedJob, RecordName, SourceState, State, WarmRecord
 
 
 def stored_job_from(row: Row) -> StoredJob:
@@ -45,6 +45,9 @@ def stored_job_from(row: Row) -> StoredJob:
         departed=flag(row, "departed"),
         tries=integer(row, "tries"),
         holder=None if host is None or process is None else Holder(host, process),
+        to_check=flag(row, "to_check"),
+        joined_at=time_or_none(row, "joined_at"),
+        joined_etag=text_or_none(row, "joined_etag"),
     )
 
 
@@ -148,10 +151,10 @@ def lane_attempt_from(row: Row) -> LaneAttempt:
     )
 
 
-def record_from(row: Row) -> WarmRecord:
-    """The warm record of a row that is `ready`."""
-    text(row, "media_reference")
-    return WarmRecord(
+def stored_record_from(row: Row) -> StoredRecord:
+    """A record, suspect or not."""
+    text(row, "version")
+    record = WarmRecord(
         destination=text(row, "destination"),
         kind=code_of(Kind, text(row, "kind")),
         r2_key=text(row, "r2_key"),
@@ -160,26 +163,39 @@ def record_from(row: Row) -> WarmRecord:
         result=json_object(row, "result"),
         job_id=text(row, "job_id"),
         warmed_at=time(row, "updated_at"),
+        account=text(row, "account"),
+        source_etag=text_or_none(row, "source_etag"),
+        options=json_object(row, "options"),
+        opened_at=time(row, "opened_at"),
+        checked_at=time_or_none(row, "checked_at"),
+        source_state=code_of(SourceState, text(row, "source_state")),
+    )
+    return StoredRecord(
+        record, flag(row, "superseded"), time_or_none(row, "suspect_at"), time_or_none(row, "reported_at")
     )
 
 
-def _media_key_from(row: Row) -> MediaKey:
-    return MediaKey(text(row, "destination"), code_of(Kind, text(row, "kind")), text(row, "media_reference"))
+def record_from(row: Row) -> WarmRecord:
+    return stored_record_from(row).record
 
 
-def newest_record(found: Iterable[tuple[int, WarmRecord]]) -> WarmRecord | None:
-    """The record that was warmed last, or None if there is none. `found` has each with its row's id."""
-    ordered = ((-record.warmed_at, row_id, record) for row_id, record in found)
-    return min(ordered, key=lambda one: one[:2], default=(0, 0, None))[2]
+def record_name_from(row: Row) -> RecordName:
+    kind = code_of(Kind, text(row, "kind"))
+    return RecordName(text(row, "destination"), text(row, "account"), kind, text(row, "r2_key"))
+
+
+def record_count_from(row: Row) -> tuple[tuple[str, SourceState], int]:
+    state = code_of(SourceState, text(row, "source_state"))
+    return (text(row, "destination"), state), integer(row, "records")
 
 
 def media_from(row: Row) -> str:
     """The status of any row of media: what a survey reads. A row that is not `ready` has no record."""
     status = text(row, "status")
-    if status == "ready":
+    if status == "ready" or row["result"] is not None:
         record_from(row)
     else:
-        for column in ("destination", "kind", "media_reference", "r2_key", "job_id"):
+        for column in ("destination", "kind", "version", "r2_key", "job_id"):
             text(row, column)
         time(row, "updated_at")
     return status
@@ -193,15 +209,13 @@ def error_from(row: Row) -> JobError | None:
 
 JOBS = Reading("jobs", ("id",), stored_job_from)
 QUEUED_JOBS = Reading("jobs", ("id",), queued_job_from, purpose="to be sent")
+KEYS_TO_CHECK = Reading("jobs", ("id",), lambda row: text(row, "r2_key"), purpose="to be compared")
 DUE_TIMES = Reading("jobs", ("id",), lambda row: time(row, "retry_at"), purpose="its retry_at")
 EVENTS = Reading("events", ("seq",), event_from)
 ATTEMPTS = Reading("attempts", ("job_id", "number"), attempt_from)
 LANE_ATTEMPTS = Reading("attempts", ("job_id", "number"), lane_attempt_from, purpose="of a lane")
 RECORDS = Reading("media_cache", ("id",), record_from)
-KEYED_RECORDS = Reading(
-    "media_cache",
-    ("id",),
-    lambda row: (_media_key_from(row), record_from(row)),
-)
-NEWEST = Reading("media_cache", ("id",), lambda row: (integer(row, "id"), record_from(row)))
+STORED_RECORDS = Reading("media_cache", ("id",), stored_record_from)
+RECORD_NAMES = Reading("media_cache", ("destination", "kind", "r2_key"), record_name_from, purpose="its name")
+RECORD_COUNTS = Reading("record_counts", ("destination", "source_state"), record_count_from)
 MEDIA = Reading("media_cache", ("id",), media_from)

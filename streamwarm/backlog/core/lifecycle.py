@@ -8,6 +8,8 @@ CHANGES: frozenset[tuple[State, State]] = frozenset(
     {
         (State.QUEUED, State.RUNNING),  # a worker claimed it
         (State.QUEUED, State.CANCELLED),
+        (State.QUEUED, State.DONE),  # a comparison found that its record still holds
+        (State.QUEUED, State.FAILED),  # a comparison found that its object is gone
         (State.RUNNING, State.DONE),
         (State.RUNNING, State.FAILED),
         (State.RUNNING, State.UNKNOWN),  # every byte was sent, the answer was lost, and the policy is `hold`

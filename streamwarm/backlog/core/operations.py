@@ -9,12 +9,14 @@ and deletion.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import frozen
 
 from streamwarm.attempts import AttemptRecord, Holder
 from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.core.push_plan import Known, plan_push
+from streamwarm.backlog.core.record_operations import Accounts, put_records, record_of
 from streamwarm.backlog.core.tables import JobTable, MediaStatus, MediaTable, Tables
 from streamwarm.backlog.core.transitions import (
     StoredJob,
@@ -26,19 +28,19 @@ from streamwarm.backlog.core.transitions import (
     woken,
 )
 from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
-from streamwarm.backlog.store import Filter, Page, Pushed, Refused
+from streamwarm.backlog.store import Filter, Page
 from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.errors import is_listed
-from streamwarm.model import Claim, Job, Lease, MediaKey, NewJob, State, WarmRecord
+from streamwarm.model import Claim, Job, Lease, State, WarmRecord
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,
     State.FAILED: MediaStatus.ERROR,
     State.UNKNOWN: MediaStatus.ERROR,
     State.CANCELLED: None,
+    State.DONE: None,
 }
-"""The status of the media key after a change to this state. Other states leave it as it is: `done` writes the
-record instead."""
+"""The status of the media key after a change to this state. Other states leave it as it is."""
 
 
 def job_of(jobs: JobTable, job_id: str) -> Job | None:
@@ -53,36 +55,6 @@ def stored_of(found: Mapping[str, StoredJob], jobs: JobTable, job_id: str) -> St
     if stored is None:
         jobs.odd.refuse("jobs", id=job_id)
     return stored
-
-
-def push(
-    tables: Tables, now: float, jobs: Sequence[NewJob], ids: Sequence[str], limits: StoreBounds
-) -> list[Pushed | Refused]:
-    keys = {job.media_key for job in jobs}
-    tables.jobs.lock_media_keys()
-    known = Known(
-        by_id=(by_id := tables.jobs.lock(set(ids))),
-        # Live before warm: both reads find a job that ends between them. The other way round, neither would.
-        live=(live := tables.jobs.live(keys)),
-        warm=tables.media.ready(keys),
-        room=max(0, limits.max_pending - tables.jobs.pending_count()),
-        last_seq=tables.jobs.last_job_seq(),
-        unreadable=_unreadable(tables.jobs, set(ids) - by_id.keys(), keys - live.keys()),
-    )
-    plan = plan_push(jobs, ids, known, now=now)
-    tables.jobs.insert(plan.added)
-    tables.jobs.append_events([event_of(stored.job) for stored in plan.added])
-    apply(tables, plan.requeued)
-    return plan.answers
-
-
-def _unreadable(jobs: JobTable, ids: Collection[str], keys: Collection[MediaKey]) -> dict[str | MediaKey, str]:
-    """Why a new job cannot be stored under this id, or for this media: the row of another one cannot be read."""
-    if not len(jobs.odd):
-        return {}
-    why: dict[str | MediaKey, str | None] = {job_id: jobs.odd.why("jobs", id=job_id) for job_id in ids}
-    why |= {key: jobs.odd.why("jobs", id=job_id) for key, job_id in jobs.live_ids(keys).items()}
-    return {key: text for key, text in why.items() if text is not None}
 
 
 def list_jobs(jobs: JobTable, which: Filter, *, limit: int, after: int | None) -> Page:
@@ -128,7 +100,7 @@ def _first_queued(jobs: JobTable, choices: Sequence[Sequence[str]]) -> list[Stor
         looked_up |= unknown
         if unknown:
             locked = jobs.lock_to_claim(unknown)
-            queued |= {job_id: stored for job_id, stored in locked.items() if _is_claimable(stored.job)}
+            queued |= {job_id: stored for job_id, stored in locked.items() if _is_claimable(stored)}
         for index in missing:
             job_id = next(filter(queued.__contains__, choices[index][:depth]), None)
             found[index] = None if job_id is None else queued.pop(job_id)
@@ -137,8 +109,8 @@ def _first_queued(jobs: JobTable, choices: Sequence[Sequence[str]]) -> list[Stor
         depth *= 2
 
 
-def _is_claimable(job: Job) -> bool:
-    return job.state is State.QUEUED and is_listed(job.kind)
+def _is_claimable(stored: StoredJob) -> bool:
+    return stored.job.state is State.QUEUED and not stored.to_check and is_listed(stored.job.kind)
 
 
 def renew(jobs: JobTable, now: float, leases: Sequence[Lease], lease_s: float) -> list[Lease]:
@@ -159,11 +131,20 @@ def note_departure(jobs: JobTable, lease: Lease, departed: bool) -> bool:
     return True
 
 
-def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> list[bool]:
-    """Returns False for each settlement whose lease is lost."""
+@frozen
+class Settled:
+    """`answers`: whether each settlement's lease was valid. `outdated` are the records that were made of an object
+    which may have changed since: a push that meant a newer version has joined the job."""
+
+    answers: list[bool]
+    outdated: list[WarmRecord]
+
+
+def settle(tables: Tables, now: float, settlements: Sequence[Settlement], accounts: Accounts) -> Settled:
     jobs = tables.jobs.lock({settlement.lease.job_id for settlement in settlements})
     changed: list[StoredJob] = []
     ended: list[AttemptRecord] = []
+    made: list[WarmRecord] = []
     answers: list[bool] = []
     for settlement in settlements:
         _share(tables, settlement)
@@ -177,13 +158,15 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement]) -> lis
         changed.append(after)
         ended.append(attempts.settled(stored, settlement, now))
         if isinstance(settlement, Done):
-            tables.media.put_record(stored.job.media_key, _record_of(stored.job, settlement, now))
+            made.append(record_of(stored, settlement, accounts, now))
             tables.media.put_seen(settlement.seen, now)
             if settlement.takes_again is not None:
                 tables.shared.delete_set_aside(stored.job.destination, settlement.takes_again, stored.job.kind)
+    tables.media.lock({record.r2_key for record in made})
+    put_records(tables.media, made)
     apply(tables, changed)
     tables.attempts.append(ended)
-    return answers
+    return Settled(answers, [record for record in made if record.checked_at is None])
 
 
 def _share(tables: Tables, settlement: Settlement) -> None:
@@ -256,16 +239,3 @@ def _mark_media(media: MediaTable, jobs: Iterable[Job]) -> None:
 
 def _is_valid(lease: Lease, stored: StoredJob | None) -> bool:
     return stored is not None and stored.job.state is State.RUNNING and stored.lease_token == lease.token
-
-
-def _record_of(job: Job, done: Done, now: float) -> WarmRecord:
-    return WarmRecord(
-        destination=job.destination,
-        kind=job.kind,
-        r2_key=job.r2_key,
-        sha256=done.seen.sha256,
-        bytes=done.seen.bytes,
-        result=done.result,
-        job_id=job.id,
-        warmed_at=now,
-    )

@@ -10,22 +10,23 @@ from collections.abc import Mapping, Sequence
 
 from attrs import define, field, frozen
 
-from streamwarm.backlog.core.transitions import StoredJob, arrived, requeued
+from streamwarm.backlog.core.refresh import Known, Need, need_of
+from streamwarm.backlog.core.transitions import StoredJob, arrived, joined, requeued
 from streamwarm.backlog.store import Pushed, RefusalCode, Refused
-from streamwarm.model import Job, JsonObject, MediaKey, NewJob, State, WarmRecord
+from streamwarm.model import Job, JsonObject, MediaKey, NewJob, State
 
 
 @frozen
-class Known:
+class Stored:
     """What the store knows about the jobs of a push.
 
-    `room`: how many more may become pending. `unreadable` says why a row that has this id, or is live for this media,
-    cannot be read.
+    `records` has for each job the records that may answer it. `room`: how many more may become pending. `unreadable`
+    says why a row that has this id, or is live for this media, cannot be read.
     """
 
     by_id: Mapping[str, StoredJob]
     live: Mapping[MediaKey, StoredJob]
-    warm: Mapping[MediaKey, WarmRecord]
+    records: Sequence[Known]
     room: int
     last_seq: int
     unreadable: Mapping[str | MediaKey, str] = field(factory=dict)
@@ -33,46 +34,59 @@ class Known:
 
 @define
 class PushPlan:
-    """One answer per job, and the rows to insert and to update so that the answers are true."""
+    """One answer per job, and the rows to insert and to update so that the answers are true.
+
+    `joined` are running jobs that a push has joined. `answered` are the indexes of the jobs that a record answers.
+    """
 
     answers: list[Pushed | Refused] = field(factory=list)
     added: list[StoredJob] = field(factory=list)
     requeued: list[StoredJob] = field(factory=list)
+    joined: list[StoredJob] = field(factory=list)
+    answered: list[int] = field(factory=list)
 
 
-def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], known: Known, *, now: float) -> PushPlan:
+def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], store: Stored, *, now: float, trust_s: float) -> PushPlan:
     """`ids[i]` becomes the id of `jobs[i]` if that job is new."""
     plan = PushPlan()
-    by_id, live = dict(known.by_id), dict(known.live)
-    for new, job_id in zip(jobs, ids, strict=True):
-        key = new.media_key
-        if (why := known.unreadable.get(job_id) or known.unreadable.get(key)) is not None:
+    by_id, live = dict(store.by_id), dict(store.live)
+    for index, (new, job_id) in enumerate(zip(jobs, ids, strict=True)):
+        key, known = new.media_key, store.records[index]
+        need, record, owner = need_of(new, known, now=now, trust_s=trust_s), known.of(new), live.get(key)
+        if (why := store.unreadable.get(job_id) or store.unreadable.get(key)) is not None:
             plan.answers.append(Refused(RefusalCode.ID_CONFLICT, why))
             continue
         if (same := by_id.get(job_id)) is not None:
             if not same_content(same.job, new):
                 plan.answers.append(_id_conflict(job_id))
                 continue
-            forgotten = same.job.state is State.DONE and key not in known.warm and key not in live
-            if not forgotten:
+            if same.job.state is not State.DONE or record is not None or owner is not None:
                 plan.answers.append(_as_it_is(same.job))
                 continue
             stored = requeued(same, now)
             plan.requeued.append(stored)
-        elif (record := known.warm.get(key)) is not None:
-            plan.answers.append(Pushed(record.job_id, State.DONE, duplicate=True, result=record.result))
-            continue
-        elif (owner := live.get(key)) is not None:
+        elif owner is not None and owner.job.state is State.UNKNOWN:
             plan.answers.append(_as_it_is(owner.job))
             continue
-        elif len(plan.added) >= known.room:
+        elif record is not None and need is Need.NOTHING:
+            plan.answers.append(Pushed(record.job_id, State.DONE, duplicate=True, result=record.result))
+            plan.answered.append(index)
+            continue
+        elif owner is not None:
+            plan.answers.append(_as_it_is(owner.job, to_check=owner.to_check))
+            if owner.job.state is State.RUNNING:
+                live[key] = joined(owner, now, new.source_etag)
+                plan.joined.append(live[key])
+            continue
+        elif len(plan.added) >= store.room:
             plan.answers.append(Refused(RefusalCode.QUEUE_FULL, "the backlog is full; push this job again later"))
             continue
         else:
-            stored = arrived(new, seq=known.last_seq + len(plan.added) + 1, job_id=job_id, now=now)
+            seq = store.last_seq + len(plan.added) + 1
+            stored = arrived(new, seq=seq, job_id=job_id, now=now, to_check=need is Need.CHECK)
             plan.added.append(stored)
         by_id[job_id] = live[key] = stored
-        plan.answers.append(Pushed(job_id, State.QUEUED, duplicate=False, queued=stored.as_queued))
+        plan.answers.append(_queued(stored))
     return plan
 
 
@@ -93,8 +107,15 @@ def options_text(options: JsonObject) -> str:
     return json.dumps(dict(options), sort_keys=True, separators=(",", ":"))
 
 
-def _as_it_is(job: Job) -> Pushed:
-    return Pushed(job.id, job.state, duplicate=True, result=job.result)
+def _queued(stored: StoredJob) -> Pushed:
+    job = stored.job
+    if stored.to_check:
+        return Pushed(job.id, State.QUEUED, duplicate=False, to_check=job.r2_key)
+    return Pushed(job.id, State.QUEUED, duplicate=False, queued=stored.as_queued)
+
+
+def _as_it_is(job: Job, *, to_check: bool = False) -> Pushed:
+    return Pushed(job.id, job.state, duplicate=True, result=job.result, to_check=job.r2_key if to_check else None)
 
 
 def _id_conflict(job_id: str) -> Refused:

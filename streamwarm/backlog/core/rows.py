@@ -9,11 +9,12 @@ from attrs import asdict
 
 from streamwarm.attempts import AttemptRecord
 from streamwarm.backlog.core.push_plan import options_text
-from streamwarm.backlog.core.tables import MediaQuery, MediaStatus
+from streamwarm.backlog.core.stored_record import StoredRecord
+from streamwarm.backlog.core.tables import MediaStatus
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.shared_limits import Cooldown, SetAside, UserPause
 from streamwarm.errors import JobError
-from streamwarm.model import Barred, Event, Job, JsonObject, MediaKey, WarmRecord
+from streamwarm.model import Barred, DigestName, Event, Job, JsonObject, MediaKey, RecordName, WarmRecord
 from streamwarm.priority import base_score
 
 
@@ -56,6 +57,9 @@ def changing_columns(stored: StoredJob) -> dict[str, object]:
         "host": stored.holder and stored.holder.host,
         "process": stored.holder and stored.holder.process,
         "barred": barred_text(job.barred),
+        "to_check": stored.to_check,
+        "joined_at": stored.joined_at,
+        "joined_etag": stored.joined_etag,
         **error_columns(job.error),
     }
 
@@ -81,32 +85,52 @@ def attempt_row(attempt: AttemptRecord) -> dict[str, object]:
     return columns
 
 
-def record_row(key: MediaKey, record: WarmRecord) -> dict[str, object]:
+def record_row(stored: StoredRecord) -> dict[str, object]:
+    """All columns of a record. A suspect one is not `ready`: no look-up finds it."""
+    record = stored.record
+    warnings = " ".join(map(str, record.result.get("warnings") or ()))
     return {
-        **key_row(key),
-        "r2_key": record.r2_key,
+        **version_row(record),
+        "status": (MediaStatus.READY if stored.suspect_at is None else MediaStatus.ERROR).value,
+        "superseded": stored.superseded,
+        "source_state": record.source_state.value,
         "sha256": record.sha256,
+        "source_etag": record.source_etag,
         "bytes": record.bytes,
         "result": json_text(record.result),
+        "options": options_text(record.options),
+        "warnings": warnings or None,
         "job_id": record.job_id,
+        "opened_at": record.opened_at,
+        "checked_at": record.checked_at,
+        "suspect_at": stored.suspect_at,
+        "reported_at": stored.reported_at,
         "updated_at": record.warmed_at,
     }
 
 
+def version_row(record: WarmRecord) -> dict[str, object]:
+    """What names the row of a record."""
+    return {**name_row(record.name), "version": record.version}
+
+
+def name_row(name: RecordName | DigestName) -> dict[str, object]:
+    return {**name._asdict(), "kind": name.kind.value}
+
+
 def mark_row(job: Job, status: MediaStatus) -> dict[str, object]:
     """A `media_cache` row that has a status and no record."""
+    return {**mark_name(job), "status": status.value, "job_id": job.id, "updated_at": job.updated_at}
+
+
+def mark_name(job: Job) -> dict[str, object]:
+    """What names the row that has the status of a job's media key."""
     return {
-        **key_row(job.media_key),
-        "status": status.value,
+        "destination": job.destination,
+        "kind": job.kind.value,
         "r2_key": job.r2_key,
-        "job_id": job.id,
-        "updated_at": job.updated_at,
+        "version": f"job:{job.media_key.reference}",
     }
-
-
-def scope_row(query: MediaQuery) -> dict[str, object]:
-    """The destination and kind within which `query` finds records by digest or object name."""
-    return {"destination": query.key.destination, "kind": query.key.kind.value}
 
 
 def cooldown_row(cooldown: Cooldown) -> dict[str, object]:

@@ -11,17 +11,28 @@ from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from attrs import frozen
-
 from streamwarm.attempts import AttemptRecord, LaneAttempt
 from streamwarm.backlog.core.deadlines import Reset
 from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.shared_table import SharedTable
+from streamwarm.backlog.core.stored_record import StoredRecord
 from streamwarm.backlog.core.survey import Page
 from streamwarm.backlog.core.transitions import StoredJob
+from streamwarm.backlog.records import RecordFilter, RecordPage, RecordPlace
 from streamwarm.backlog.store import Counts, Filter
-from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State, WarmRecord
+from streamwarm.model import (
+    DigestName,
+    Event,
+    Job,
+    MediaKey,
+    QueuedJob,
+    RecordName,
+    SeenObject,
+    SourceState,
+    State,
+    WarmRecord,
+)
 
 PENDING = frozenset({State.QUEUED, State.WAITING, State.RUNNING})
 """The states that `max_pending` bounds."""
@@ -33,15 +44,6 @@ class MediaStatus(StrEnum):
     WARMING = "warming"
     READY = "ready"
     ERROR = "error"
-
-
-@frozen
-class MediaQuery:
-    """A look-up of warm records: the exact `key` first, then the object's digest or name. None: not asked for."""
-
-    key: MediaKey
-    sha256: str | None
-    r2_key: str | None
 
 
 class JobTable(Protocol):
@@ -100,6 +102,15 @@ class JobTable(Protocol):
 
     def page(self, which: Filter, *, limit: int, before_seq: int | None) -> list[Job]:
         """Up to `limit` jobs with a lower `seq`, newest first."""
+        ...
+
+    def lock_to_check(self, r2_keys: Collection[str]) -> list[StoredJob]:
+        """The queued jobs that wait for a comparison of one of these objects. No other method that reads the queue
+        returns them."""
+        ...
+
+    def keys_to_check(self, limit: int, queued_by: float) -> list[str]:
+        """Up to `limit` keys of objects that jobs queued by then wait to have compared, the earliest first."""
         ...
 
     def queued_counts(self) -> dict[str, int]:
@@ -191,31 +202,66 @@ class AttemptTable(Protocol):
 
 
 class MediaTable(Protocol):
-    """What is known per media key: a warm record, or the status of the job that makes one. And what was last seen of
-    each object."""
+    """Warm records, the status of media whose job is under way or has failed, and what was last seen of each object."""
 
-    def ready(self, keys: Collection[MediaKey]) -> dict[MediaKey, WarmRecord]:
-        """The warm records of exactly these keys, with one index read per key."""
+    def lock(self, r2_keys: Collection[str]) -> None:
+        """Until this transaction ends, no other one changes records of these objects. In a store with a single writer
+        there is nothing to lock."""
         ...
 
-    def find(self, query: MediaQuery) -> WarmRecord | None:
-        """The record of exactly the query's key, else the newest one with its digest or object name."""
+    def by_name(self, names: Collection[RecordName]) -> dict[RecordName, WarmRecord]:
+        """The records that answer by key, with one index read per name."""
         ...
 
-    def put_record(self, key: MediaKey, record: WarmRecord) -> None:
-        """Make the key ready, whatever its status was."""
+    def by_digest(self, names: Collection[DigestName]) -> dict[DigestName, WarmRecord]:
+        """Of the records with each digest that are not suspect, the one opened last."""
+        ...
+
+    def with_digest(self, name: DigestName) -> list[StoredRecord]:
+        """Every record with this digest, suspect ones too. Of records that were opened at the same time, the first key
+        goes first; so it does in `by_digest`."""
+        ...
+
+    def versions(self, names: Collection[RecordName]) -> dict[RecordName, list[StoredRecord]]:
+        """Every record of these names, superseded and suspect ones too. Names that have none may be left out."""
+        ...
+
+    def of_objects(self, r2_keys: Collection[str]) -> list[StoredRecord]:
+        """Every record of these objects, at every destination and under every account, of the names that have one that
+        answers by key."""
+        ...
+
+    def put(self, records: Sequence[StoredRecord]) -> None:
+        """Write records, in order. A row of the same name and version is replaced."""
+        ...
+
+    def delete(self, records: Sequence[WarmRecord]) -> None:
+        """Delete the rows of these names and versions."""
+        ...
+
+    def reported(self, destination: str, account: str, since: float) -> list[StoredRecord]:
+        """The records that are not superseded, of the names that were reported invalid after `since`."""
+        ...
+
+    def page(self, which: RecordFilter, *, limit: int, after: RecordPlace | None) -> RecordPage:
+        """See `RecordStore.records`."""
+        ...
+
+    def counts(self) -> dict[tuple[str, SourceState], int]:
+        """How many records answer by key, by destination and source state."""
+        ...
+
+    def adopt(self, destination: str, account: str, limit: int) -> int:
+        """Give up to `limit` of the destination's records without an account this one. Returns how many there were. A
+        version that the account has already is dropped, and one of a name that has an answer is superseded."""
         ...
 
     def mark(self, job: Job, status: MediaStatus | None) -> None:
-        """Set the status of the job's media key, or delete its row (None). A ready row is not changed."""
+        """Set the status of the job's media key, or delete it (None). Records are not changed."""
         ...
 
     def delete_marks(self, jobs: Sequence[Job]) -> None:
-        """Delete the rows that `mark` wrote for these jobs. A ready row stays."""
-        ...
-
-    def delete_records(self, query: MediaQuery) -> int:
-        """Delete every record that `find` could return; returns how many."""
+        """Delete the statuses that `mark` wrote for these jobs, unless another job has written them since."""
         ...
 
     def put_seen(self, seen: SeenObject, seen_at: float) -> None: ...

@@ -15,7 +15,7 @@ from streamwarm.attempts import Holder
 from streamwarm.backlog.core.lifecycle import check_change
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry, Settlement
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import NOWHERE, Event, Job, NewJob, QueuedJob, State
+from streamwarm.model import NOWHERE, Event, Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.retry import is_patient, trouble_since
 
 
@@ -26,6 +26,9 @@ class StoredJob:
     `queued_at` is when it was last queued. The lease is that of its running attempt. `departed` is True if the last
     bytes of that attempt may have left and the policy for a lost answer is `hold`. `tries` counts all claims, and
     `holder` is the process that has the running attempt. Times are Unix seconds.
+
+    `to_check`: it is queued, and waits for a comparison of its object with the record that exists. `joined_at` is when
+    a push last joined its running attempt, and `joined_etag` the version that a push named then.
     """
 
     job: Job
@@ -35,6 +38,9 @@ class StoredJob:
     departed: bool = False
     tries: int = 0
     holder: Holder | None = None
+    to_check: bool = False
+    joined_at: float | None = None
+    joined_etag: str | None = None
 
     @property
     def as_queued(self) -> QueuedJob:
@@ -42,7 +48,7 @@ class StoredJob:
         return QueuedJob(job.seq, job.id, job.destination, job.kind, job.bytes, self.queued_at, job.r2_key, job.barred)
 
 
-def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:
+def arrived(new: NewJob, *, seq: int, job_id: str, now: float, to_check: bool = False) -> StoredJob:
     """A job as it is first stored."""
     job = Job(
         seq=seq,
@@ -58,7 +64,25 @@ def arrived(new: NewJob, *, seq: int, job_id: str, now: float) -> StoredJob:
         created_at=now,
         updated_at=now,
     )
-    return StoredJob(job, queued_at=now)
+    return StoredJob(job, queued_at=now, to_check=to_check)
+
+
+def joined(stored: StoredJob, now: float, source_etag: str | None) -> StoredJob:
+    """A running job that a push has joined. Its attempt may have opened an older version than the push means."""
+    return evolve(stored, joined_at=now, joined_etag=source_etag or stored.joined_etag)
+
+
+def compared(stored: StoredJob, now: float, *, result: JsonObject | None) -> StoredJob:
+    """A queued job whose object was compared. With `result`, the record still holds, and the job is done. Without,
+    the object has changed, and workers may have the job."""
+    if result is None:
+        return evolve(stored, to_check=False)
+    return _moved(stored, State.DONE, now, result=result, error=None)
+
+
+def missing(stored: StoredJob, now: float, error: JobError) -> StoredJob:
+    """A queued job whose object is gone, as a comparison has found."""
+    return _moved(stored, State.FAILED, now, error=error)
 
 
 def claimed(stored: StoredJob, *, token: str, now: float, lease_s: float, holder: Holder) -> StoredJob:
@@ -194,6 +218,8 @@ def _moved(stored: StoredJob, state: State, now: float, **changes: Any) -> Store
 MAKERS: Mapping[tuple[State, State], tuple[Callable[..., StoredJob], ...]] = {
     (State.QUEUED, State.RUNNING): (claimed,),
     (State.QUEUED, State.CANCELLED): (cancelled,),
+    (State.QUEUED, State.DONE): (compared,),
+    (State.QUEUED, State.FAILED): (missing,),
     (State.RUNNING, State.DONE): (settled,),
     (State.RUNNING, State.FAILED): (settled, rescued),
     (State.RUNNING, State.UNKNOWN): (settled, rescued),

@@ -29,12 +29,13 @@ _Arrival = tuple[float, int, str]
 @define(eq=False)
 class MemoryJobs:
     """A `JobTable`. `_queued` is the index that the databases have: each destination's queued jobs per base score, in
-    the order of arrival."""
+    the order of arrival. `_to_check` has those that wait for a comparison of their object, by its key."""
 
     odd: OddRows = field(factory=OddRows)
     _jobs: dict[str, StoredJob] = field(factory=dict)
     _by_state: dict[State, dict[str, None]] = field(factory=lambda: {state: {} for state in State})
     _queued: dict[str, dict[int, list[_Arrival]]] = field(factory=lambda: defaultdict(lambda: defaultdict(list)))
+    _to_check: dict[str, list[_Arrival]] = field(factory=dict)
     _live: dict[MediaKey, str] = field(factory=dict)
     _last_job_seq: int = 0
     _events: list[Event] = field(factory=list)
@@ -90,6 +91,13 @@ class MemoryJobs:
             stored.job for stored in self._jobs.values() if stored.job.seq < before and which.matches(stored.job)
         )
         return heapq.nlargest(limit, matching, key=lambda job: job.seq)
+
+    def lock_to_check(self, r2_keys: Collection[str]) -> list[StoredJob]:
+        return [self._jobs[job_id] for r2_key in r2_keys for *_, job_id in self._to_check.get(r2_key, ())]
+
+    def keys_to_check(self, limit: int, queued_by: float) -> list[str]:
+        waiting = ((arrivals[0], r2_key) for r2_key, arrivals in self._to_check.items())
+        return [key for _, key in heapq.nsmallest(limit, (one for one in waiting if one[0][0] <= queued_by))]
 
     def queued_counts(self) -> dict[str, int]:
         return {
@@ -203,14 +211,20 @@ class MemoryJobs:
         self._by_state[job.state][job.id] = None
         if job.state in LIVE:
             self._live[job.media_key] = job.id
-        if job.state is State.QUEUED:
+        if stored.to_check:
+            insort(self._to_check.setdefault(job.r2_key, []), (stored.queued_at, job.seq, job.id))
+        elif job.state is State.QUEUED:
             insort(self._arrivals(job), (stored.queued_at, job.seq, job.id))
 
     def _drop(self, job_id: str) -> None:
         stored = self._jobs.pop(job_id)
         job = stored.job
         del self._by_state[job.state][job_id]
-        if job.state is State.QUEUED:
+        if stored.to_check:
+            self._to_check[job.r2_key].remove((stored.queued_at, job.seq, job.id))
+            if not self._to_check[job.r2_key]:
+                del self._to_check[job.r2_key]
+        elif job.state is State.QUEUED:
             arrivals = self._arrivals(job)
             del arrivals[bisect_left(arrivals, (stored.queued_at, job.seq, job.id))]
         if self._live.get(job.media_key) == job_id:

@@ -5,7 +5,7 @@ It uses no thread and never waits, so it is as deterministic as its scheduler.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 
@@ -18,7 +18,8 @@ from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.memory.tables import MemoryTables
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import Operation, T, TransactionalStore
+from streamwarm.backlog.transactional import TransactionalStore
+from streamwarm.backlog.transactions import Operation, T
 
 
 @asynccontextmanager
@@ -29,13 +30,15 @@ async def open_memory_store(
     new_id: Callable[[], str],
     new_token: Callable[[], str],
     holder: Holder = LOCAL,
+    accounts: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Store]:
-    """A fresh, empty store. `now` gives Unix seconds; `holder` is kept with the attempts."""
+    """A fresh, empty store. `now` gives Unix seconds; `holder` is kept with the attempts. `accounts` maps each
+    destination to the account that its settings name."""
     commits = CommitSignal()
     tables = MemoryTables()
     transactions = _InPlace(tables, commits, now)
     yield TransactionalStore(
-        transactions, commits, limits, new_id, new_token, inf, now, new_token(), holder, tables.jobs.odd
+        transactions, commits, limits, new_id, new_token, inf, now, new_token(), holder, tables.jobs.odd, accounts or {}
     )
 
 

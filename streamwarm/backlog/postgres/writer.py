@@ -22,7 +22,7 @@ from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.group_commit import Result
 from streamwarm.backlog.postgres.server import PgConnection, describe
 from streamwarm.backlog.postgres.tables import PostgresTables
-from streamwarm.backlog.transactional import Operation
+from streamwarm.backlog.transactions import Operation
 from streamwarm.errors import StoreUnavailable
 from streamwarm.threads import RunSync
 

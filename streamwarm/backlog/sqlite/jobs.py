@@ -10,7 +10,7 @@ from attrs import asdict, define, field
 
 from streamwarm.backlog.core import rows
 from streamwarm.backlog.core.deadlines import Reset
-from streamwarm.backlog.core.decode import DUE_TIMES, EVENTS, JOBS, QUEUED_JOBS
+from streamwarm.backlog.core.decode import DUE_TIMES, EVENTS, JOBS, KEYS_TO_CHECK, QUEUED_JOBS
 from streamwarm.backlog.core.odd import OddRows, Row, read_pages
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.small_tables import COUNTED, COUNTS, Count, counts_of
@@ -101,6 +101,14 @@ class SqliteJobs:
             )
         )
         return [self._sql.one("job_by_seq", seq=seq) for seq in heapq.nlargest(limit, seqs)]
+
+    def lock_to_check(self, r2_keys: Collection[str]) -> list[StoredJob]:
+        found = (row for r2_key in r2_keys for row in self._sql.all("jobs_to_check", r2_key=r2_key))
+        return self.odd.read_all(JOBS, found)
+
+    def keys_to_check(self, limit: int, queued_by: float) -> list[str]:
+        found = self._sql.all("keys_to_check", queued_by=queued_by, limit=self.odd.room("jobs", limit))
+        return list(dict.fromkeys(self.odd.read_partly(KEYS_TO_CHECK, found)))[:limit]
 
     def queued_counts(self) -> dict[str, int]:
         return {destination: jobs for destination, state, jobs in self._counts() if state is State.QUEUED}

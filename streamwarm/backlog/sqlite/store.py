@@ -8,7 +8,7 @@ and see the last commit; in WAL mode neither side waits for the other.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -26,7 +26,8 @@ from streamwarm.backlog.sqlite.file import Connect, connect, describe, migrate, 
 from streamwarm.backlog.sqlite.guard import FileGuard
 from streamwarm.backlog.sqlite.tables import SqliteTables
 from streamwarm.backlog.store import Store
-from streamwarm.backlog.transactional import Operation, T, TransactionalStore, correct_counts
+from streamwarm.backlog.transactional import TransactionalStore, correct_counts
+from streamwarm.backlog.transactions import Operation, T
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Event
 from streamwarm.threads import RunSync
@@ -56,14 +57,16 @@ async def open_sqlite_store(
     run_sync: RunSync,
     connect: Connect = connect,
     holder: Holder = LOCAL,
+    accounts: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store in the file at `path`; create or migrate it if need be. `now` gives Unix seconds; `holder`
-    is kept with the attempts.
+    is kept with the attempts; `accounts` maps each destination to the account that its settings name.
 
     On leaving, pending writes are committed first. Raises `StoreUnavailable` if the file cannot be opened.
     """
     await run_sync(migrate, path, connect)
     async with AsyncExitStack() as stack:
+        named = accounts or {}
         queries, odd, guard = load_queries("sqlite"), OddRows(), FileGuard(path)
         stack.callback(guard.close)
         open_tables = partial(_open_tables, stack, path, connect, queries, run_sync, odd)
@@ -87,7 +90,17 @@ async def open_sqlite_store(
             await correct_counts(transactions)
             try:
                 yield TransactionalStore(
-                    transactions, commits, limits, new_id, new_token, POLL_S, now, new_token(), holder, odd
+                    transactions,
+                    commits,
+                    limits,
+                    new_id,
+                    new_token,
+                    POLL_S,
+                    now,
+                    new_token(),
+                    holder,
+                    odd,
+                    named,
                 )
             finally:
                 writer.close()

@@ -15,12 +15,13 @@ SELECT seq FROM sqlite_sequence WHERE name = :name;
 INSERT INTO jobs (
     seq, id, destination, kind, r2_key, sha256, bytes, options, media_reference, base_score, state, attempt,
     created_at, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred,
+    to_check, joined_at, joined_etag
 ) VALUES (
     :seq, :id, :destination, :kind, :r2_key, :sha256, :bytes, :options, :media_reference, :base_score, :state,
     :attempt, :created_at, :updated_at, :queued_at, :retry_at, :lease_token, :lease_expires_at, :result,
     :error_code, :error_message, :error_permanent, :possible_duplicate, :departed, :first_failed_at,
-    :tries, :host, :process, :barred
+    :tries, :host, :process, :barred, :to_check, :joined_at, :joined_etag
 );
 
 -- name: update_job
@@ -29,7 +30,8 @@ UPDATE jobs SET
     lease_token = :lease_token, lease_expires_at = :lease_expires_at, result = :result,
     error_code = :error_code, error_message = :error_message, error_permanent = :error_permanent,
     possible_duplicate = :possible_duplicate, departed = :departed, first_failed_at = :first_failed_at,
-    tries = :tries, host = :host, process = :process, barred = :barred
+    tries = :tries, host = :host, process = :process, barred = :barred, to_check = :to_check,
+    joined_at = :joined_at, joined_etag = :joined_etag
 WHERE seq = :seq;
 
 -- name: extend_lease
@@ -53,17 +55,24 @@ SELECT * FROM jobs WHERE seq = :seq;
 
 -- name: next_base_score
 SELECT max(base_score) AS base_score FROM jobs INDEXED BY ix_jobs_queued
-WHERE state = 'queued' AND destination = :destination AND base_score < :below;
+WHERE state = 'queued' AND to_check = 0 AND destination = :destination AND base_score < :below;
 
 -- name: queued_in_band
 SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs INDEXED BY ix_jobs_queued
-WHERE state = 'queued' AND destination = :destination AND base_score = :base_score
+WHERE state = 'queued' AND to_check = 0 AND destination = :destination AND base_score = :base_score
     AND queued_at BETWEEN :from_at AND :to_at AND instr(:without_kinds, ',' || kind || ',') = 0
 ORDER BY queued_at, seq LIMIT :limit;
 
 -- name: queued_at_destination
 SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs INDEXED BY ix_jobs_queued
-WHERE state = 'queued' AND destination = :destination;
+WHERE state = 'queued' AND to_check = 0 AND destination = :destination;
+
+-- name: jobs_to_check
+SELECT * FROM jobs INDEXED BY ix_jobs_to_check_key WHERE to_check = 1 AND r2_key = :r2_key ORDER BY queued_at, seq;
+
+-- name: keys_to_check
+SELECT id, r2_key FROM jobs INDEXED BY ix_jobs_to_check
+WHERE to_check = 1 AND queued_at <= :queued_by ORDER BY queued_at, seq LIMIT :limit;
 
 -- name: due_jobs
 SELECT * FROM jobs INDEXED BY ix_jobs_due
@@ -110,7 +119,7 @@ SELECT max(seq) AS seq FROM jobs;
 SELECT max(seq) AS seq FROM events;
 
 -- name: oldest_queued_at
-SELECT min(queued_at) AS queued_at FROM jobs INDEXED BY ix_jobs_oldest WHERE state = 'queued';
+SELECT min(queued_at) AS queued_at FROM jobs INDEXED BY ix_jobs_oldest WHERE state = 'queued' AND to_check = 0;
 
 -- name: insert_event
 INSERT INTO events (
