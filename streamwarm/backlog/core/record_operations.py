@@ -15,8 +15,8 @@ from streamwarm.backlog.core.tables import MediaTable, Tables
 from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
-from streamwarm.backlog.shared_limits import Cooldown
-from streamwarm.model import DigestName, Job, Kind, MediaKey, NewJob, RecordName, State, WarmRecord
+from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
+from streamwarm.model import DigestName, Job, JsonObject, Kind, MediaKey, NewJob, RecordName, State, WarmRecord
 
 Accounts = Mapping[str, str]
 
@@ -192,7 +192,9 @@ def _restore_if_many(tables: Tables, now: float, destination: str, account: str)
         f"{len(suspects)} of its references were reported invalid within {SUSPECTS_WITHIN_S / 60:.0f} minutes, so the "
         "trouble is not theirs; check that the senders use this bot's own token, then resume the destination"
     )
-    tables.shared.put_cooldown(Cooldown(destination, None, now + SUSPECTS_PAUSE_S, reason, now))
+    tables.shared.put_set_aside(
+        SetAside(destination, EVERY_LANE, None, now + SUSPECTS_PAUSE_S, set_at=now, room=None, reason=reason)
+    )
     return reason
 
 
@@ -210,12 +212,22 @@ def _import_record(media: MediaTable, record: WarmRecord, replace: bool) -> str 
     if stored is None:
         put_record(media, record)
         return None
+    if stored.version == record.version and _reference(stored) == _reference(record):
+        return None  # it is known already; what this store knows of it besides is not overwritten
     if stored.result.get("source") != IMPORTED and not replace:
         return "this service has a record of its own for it; give replace to import this one instead"
     if stored.version == record.version:
         media.delete([stored])
     put_record(media, evolve(record, opened_at=max(record.opened_at, stored.opened_at)))
     return None
+
+
+def _reference(record: WarmRecord) -> JsonObject | str:
+    """What a sender uses: the `file_id`, or all that another destination answered."""
+    file_id = record.result.get("file_id")
+    if isinstance(file_id, str):
+        return file_id
+    return {name: value for name, value in record.result.items() if name not in {"source", "elapsed_ms"}}
 
 
 def delete_records_of(tables: Tables, accounts: Accounts, jobs: Collection[Job]) -> list[Job]:
