@@ -10,7 +10,7 @@ from attrs import define, field
 from streamwarm.backlog.core.operations import apply
 from streamwarm.backlog.core.record_operations import Accounts, name_of, queue_again
 from streamwarm.backlog.core.refresh import Judgement, judge
-from streamwarm.backlog.core.stored_record import StoredRecord
+from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.core.transitions import StoredJob, compared, missing
 from streamwarm.backlog.records import Compared, Comparison
@@ -50,7 +50,7 @@ def compare(
         judged = {name: judge(rows, one) for name, rows in versions.items() if name.r2_key == one.r2_key}
         for name, judgement in judged.items():
             _write(tables, judgement, effects)
-            versions[name] = tables.media.versions({name}).get(name, [])
+            versions[name] = rewritten(versions[name], judgement.put, judgement.deleted)
         for waits in waiting.pop(one.r2_key, ()):
             name = name_of(accounts, waits.job.destination, waits.job.kind, one.r2_key)
             _answer(waits, judged.get(name, Judgement()), now, effects)
