@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import trio
 
+from streamwarm.accept.guarded import no_destination, store_guarded
 from streamwarm.accept.make_due import make_due
-from streamwarm.accept.wire.fields import FieldError, shown
+from streamwarm.accept.records import RecordIntake
+from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jobs import parse_job
+from streamwarm.accept.wire.record_requests import ForgetRecord, Lookup
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
-from streamwarm.accept.wire.sizes import PageBuilder
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, PauseSending, ResumeSending
+from streamwarm.accept.wire.sizes import page_of_jobs
 from streamwarm.accept.wire.views import attempts_view, job_view, record_view
 from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
-from streamwarm.errors import StoreUnavailable, UnreadableRow
+from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Destination
 from streamwarm.watch.observations import (
     JobAdded,
@@ -45,7 +49,8 @@ class Intake:
     first gets the jobs that a push queued, the second is called when ended jobs are queued again, each after the
     commit. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process. `on_pauses`
     (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the store's clock
-    (Unix seconds). After `drain`, pushes are refused.
+    (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination; `redact` knows
+    the secrets that no import may bring in. `records` has the use cases of records.
     """
 
     def __init__(
@@ -61,6 +66,8 @@ class Intake:
         on_cancelled: Callable[[str], None],
         on_pauses: Callable[[], Awaitable[None]],
         now: Callable[[], float],
+        accounts: Mapping[str, str] | None = None,
+        redact: Redactor = knows_no_secrets,
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -74,6 +81,9 @@ class Intake:
         self._now = now
         self._drain = trio.Event()
         self._drain_within_s = 0.0
+        self.records = RecordIntake(
+            store, destinations, accounts or {}, observe, self._added, on_pauses, now, redact.carries
+        )
 
     @property
     def destinations(self) -> Collection[str]:
@@ -136,13 +146,13 @@ class Intake:
     async def list_jobs(self, request: ListJobs) -> JsonObject:
         """A page of jobs. It has fewer than `limit` if they are large; `next` is where the next page begins."""
         with self._store_guarded("list"):
-            page = PageBuilder(request.limit)
+            page = page_of_jobs(request.limit)
             after = request.after
             while not page.is_full:
                 read = await self._store.list_jobs(request.which, limit=page.next_read(), after=after)
                 page.add(read.jobs, read.next)
                 after = read.next
-            return page.view()
+            return {"jobs": page.items, "next": page.next}
 
     async def find(self, lookup: Lookup) -> JsonObject | None:
         """The warm record's view, or None if the media is cold."""
@@ -150,11 +160,13 @@ class Intake:
             record = await self._store.find(lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key)
         return None if record is None else record_view(record)
 
-    async def forget(self, lookup: Lookup) -> JsonObject:
-        """Drop the warm record. Returns `{"forgotten": false}` if there was none; that is not an error."""
+    async def forget(self, request: ForgetRecord) -> JsonObject:
+        """Drop the warm record. Returns `{"forgotten": false}` if there was none, or not with this `file_id`; that is
+        not an error."""
+        lookup, file_id = request.lookup, request.file_id
         with self._store_guarded("forget"):
             forgotten = await self._store.forget(
-                lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key
+                lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key, file_id=file_id
             )
         return {"forgotten": forgotten}
 
@@ -192,7 +204,7 @@ class Intake:
         if request.until is not None and request.until <= self._now():
             raise FieldError("until is in the past; give a future time, or leave it out")
         if request.destination is not None and request.destination not in self._destinations:
-            raise self._no_destination(request.destination)
+            raise no_destination(request.destination, self._destinations)
         with self._store_guarded("pause"):
             await self._store.pause(request.destination, request.until)
             await self._on_pauses()
@@ -206,7 +218,7 @@ class Intake:
         with self._store_guarded("resume"):
             kept = {pause.destination for pause in (await self._store.shared_limits()).pauses}
             if name is not None and name not in self._destinations and name not in kept:
-                raise self._no_destination(name)
+                raise no_destination(name, self._destinations)
             await self._store.resume(name)
             await make_due(self._store, name)
             await self._on_pauses()
@@ -230,6 +242,11 @@ class Intake:
             self._on_cancelled(job.id)
             self._observe(JobCancelled(job.id, job.destination, job.kind))
 
+    def _added(self, queued: QueuedJob) -> None:
+        """A job was queued for a record."""
+        self._observe(JobAdded(queued.id, queued.destination, queued.kind, queued.r2_key))
+        self._on_pushed([queued])
+
     def _announce(self, new: Mapping[int, NewJob], results: Mapping[int, Pushed | Refused]) -> None:
         for index, job in new.items():
             result = results[index]
@@ -242,24 +259,8 @@ class Intake:
         if queued := [result.queued for result in pushed if result.queued is not None]:
             self._on_pushed(queued)
 
-    def _no_destination(self, name: str) -> CallRefusedError:
-        known = ", ".join(sorted(self._destinations)) or "none"
-        return CallRefusedError(Reason.NOT_FOUND, f"no destination is called {shown(name)}; configured: {known}")
-
-    @contextmanager
-    def _store_guarded(self, method: str) -> Iterator[None]:
-        """Turn `StoreUnavailable` and `UnreadableRow` into refusals. The former's message goes only to the log: it may
-        name files and hosts."""
-        try:
-            yield
-        except UnreadableRow as error:
-            raise CallRefusedError(Reason.UNREADABLE, f"{method}: {error}") from error
-        except StoreUnavailable as error:
-            self._observe(StoreTrouble(f"accept.{method}", str(error)))
-            raise CallRefusedError(
-                Reason.STORE_UNAVAILABLE,
-                f"{method}: the store is unavailable; try again shortly (repeating the call is safe)",
-            ) from error
+    def _store_guarded(self, method: str) -> AbstractContextManager[None]:
+        return store_guarded(self._observe, method)
 
 
 def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:

@@ -29,7 +29,7 @@ from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.source_guard import SourceGuard
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
-from streamwarm.redact import make_redactor
+from streamwarm.redact import Redactor, make_redactor
 from streamwarm.send.destination import rates_of
 from streamwarm.service.listeners import ListenerTools, listening
 from streamwarm.service.machine import Machine
@@ -46,6 +46,7 @@ from streamwarm.service.reports import keep_reporting, sum_up
 from streamwarm.service.shutdown import Shutdown
 from streamwarm.service.stats import Stats
 from streamwarm.service.sweep import sweep_destinations
+from streamwarm.settings.accounts import accounts_of
 from streamwarm.settings.schema import Settings, check_together
 from streamwarm.settings.secrets import secrets_in_settings
 from streamwarm.settle.completer import Completer, open_completer
@@ -70,7 +71,7 @@ class _Service:
     observe: Observer
     shutdown: Shutdown
     membership: Membership
-    redact: Callable[[str], str] = field(init=False)
+    redact: Redactor = field(init=False)
     running: Running = field(factory=Running)
     members: Members = field(init=False)
     limits: Limits = field(init=False)
@@ -121,6 +122,8 @@ class _Service:
             on_cancelled=self.running.cancel,
             on_pauses=self.follower.refresh_everywhere,
             now=self.store.now,
+            accounts=accounts_of(self.settings.destinations),
+            redact=self.redact,
         )
 
     def _make_stats(self, steady_now: Callable[[], float]) -> Stats:

@@ -17,7 +17,7 @@ import structlog
 
 from streamwarm.printable import printable
 from streamwarm.redact import redact_value
-from streamwarm.watch import observations, store_news
+from streamwarm.watch import observations, record_news, store_news
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -49,6 +49,9 @@ _LINES: dict[type, tuple[str, str]] = {
     observations.ConnectionRefused: ("warning", "[WEBSOCKET][REFUSED]"),
     observations.ClientDisconnected: ("debug", "[WEBSOCKET][CLOSED]"),
     observations.StoreTrouble: ("error", "[STORE][TROUBLE]"),
+    record_news.ReferenceReported: ("warning", "[MEDIA][RECORD][INVALID]"),
+    record_news.ReferencesSuspect: ("error", "[DESTINATION][PAUSED]"),
+    record_news.RecordsImported: ("info", "[MEDIA][RECORD][IMPORT]"),
     store_news.StoreRecovered: ("info", "[STORE][RECOVERED]"),
     store_news.OddRowFound: ("error", "[STORE][ODD_ROW]"),
     observations.UnexpectedError: ("error", "[UNEXPECTED]"),

@@ -12,12 +12,12 @@ from typing import Any
 from attrs import field, frozen
 
 from streamwarm.accept.wire.fields import FieldError
+from streamwarm.accept.wire.record_requests import RECORD_PARSERS, RecordRequest
 from streamwarm.accept.wire.table import (
     BY_ID,
     CHANGE_JOBS,
     DEFAULT_LIMIT,
     LIST,
-    LOOKUP,
     MAX_LIMIT,
     NOTHING,
     PAUSE,
@@ -26,17 +26,6 @@ from streamwarm.accept.wire.table import (
     WATCH,
 )
 from streamwarm.backlog.store import Action, Filter
-from streamwarm.model import Kind
-
-
-@frozen
-class Lookup:
-    """Names a warm record: by destination, kind, and exactly one of digest and key."""
-
-    destination: str
-    kind: Kind
-    sha256: str | None = None
-    r2_key: str | None = None
 
 
 @frozen
@@ -58,11 +47,6 @@ class GetAttempts:
 
 
 @frozen
-class FindRecord:
-    lookup: Lookup
-
-
-@frozen
 class ListJobs:
     which: Filter
     limit: int = DEFAULT_LIMIT
@@ -77,11 +61,6 @@ class CancelJob:
 @frozen
 class RetryJob:
     id: str
-
-
-@frozen
-class ForgetRecord:
-    lookup: Lookup
 
 
 @frozen
@@ -130,11 +109,10 @@ Request = (
     PushJobs
     | GetJob
     | GetAttempts
-    | FindRecord
     | ListJobs
     | CancelJob
     | RetryJob
-    | ForgetRecord
+    | RecordRequest
     | ChangeJobs
     | WatchJobs
     | UnwatchJobs
@@ -190,19 +168,14 @@ def _id(params: Mapping[str, Any]) -> str:
     return job_id
 
 
-def _lookup(params: Mapping[str, Any]) -> Lookup:
-    return Lookup(**LOOKUP.read(params))
-
-
 _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Request]] = {
     "push": parse_push,
     "get": lambda params: GetJob(_id(params)),
     "attempts": lambda params: GetAttempts(_id(params)),
-    "find": lambda params: FindRecord(_lookup(params)),
     "list": parse_list,
     "cancel": lambda params: CancelJob(_id(params)),
     "retry": lambda params: RetryJob(_id(params)),
-    "forget": lambda params: ForgetRecord(_lookup(params)),
+    **RECORD_PARSERS,
     **{f"{action}_jobs": partial(parse_change, action) for action in Action},
     "watch": _watch,
     "unwatch": lambda params: UnwatchJobs(**NOTHING.read(params)),
