@@ -6,15 +6,12 @@ has to write in memory and writes it together: at its end, or before it reads or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 from attrs import asdict, define, field
 
 from streamwarm.backlog.core import rows
 from streamwarm.backlog.core.odd import OddRows
-from streamwarm.backlog.core.tables import MediaStatus
 from streamwarm.backlog.postgres.statements import Statements, columns
-from streamwarm.model import Job, MediaKey, SeenObject, WarmRecord
+from streamwarm.model import MediaKey, SeenObject
 
 Row = dict[str, object]
 
