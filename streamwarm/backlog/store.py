@@ -28,6 +28,10 @@ NO_KINDS: Mapping[str, Collection[Kind]] = {}
 """Every kind is taken by some lane of each destination."""
 
 
+PENDING = frozenset({State.QUEUED, State.WAITING, State.RUNNING})
+"""The states that `max_pending` bounds."""
+
+
 @frozen
 class Pushed:
     """What became of one job of a push.

@@ -34,9 +34,6 @@ from streamwarm.model import (
     WarmRecord,
 )
 
-PENDING = frozenset({State.QUEUED, State.WAITING, State.RUNNING})
-"""The states that `max_pending` bounds."""
-
 
 class MediaStatus(StrEnum):
     """The `status` of a `media_cache` row."""

@@ -16,9 +16,8 @@ from streamwarm.backlog.core.lifecycle import LIVE
 from streamwarm.backlog.core.odd import OddRows
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.small_tables import counts_of
-from streamwarm.backlog.core.tables import PENDING
 from streamwarm.backlog.core.transitions import StoredJob
-from streamwarm.backlog.store import Counts, Filter
+from streamwarm.backlog.store import PENDING, Counts, Filter
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, State
 from streamwarm.priority import base_score
 

@@ -17,11 +17,10 @@ from streamwarm.backlog.core.decode import DUE_TIMES, EVENTS, JOBS, KEYS_TO_CHEC
 from streamwarm.backlog.core.odd import OddRows, Row, read_pages
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.small_tables import COUNTED, COUNTS, Count, counts_of
-from streamwarm.backlog.core.tables import PENDING
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.postgres.media import PostgresMedia
 from streamwarm.backlog.postgres.statements import PgCursor, Statements, columns
-from streamwarm.backlog.store import Counts, Filter
+from streamwarm.backlog.store import PENDING, Counts, Filter
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, State
 
 _MAX_BIGINT = 2**63 - 1

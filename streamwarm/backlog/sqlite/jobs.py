@@ -14,10 +14,9 @@ from streamwarm.backlog.core.decode import DUE_TIMES, EVENTS, JOBS, KEYS_TO_CHEC
 from streamwarm.backlog.core.odd import OddRows, Row, read_pages
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.small_tables import COUNTED, COUNTS, Count, counts_of
-from streamwarm.backlog.core.tables import PENDING
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.sqlite.statements import MAX_INTEGER, Statements
-from streamwarm.backlog.store import Counts, Filter
+from streamwarm.backlog.store import PENDING, Counts, Filter
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, State
 
 

@@ -1,0 +1,1 @@
+"""Compares records with the objects that they are of."""
