@@ -15,7 +15,7 @@ from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.core.transitions import StoredJob, compared, missing
 from streamwarm.backlog.records import Compared, Comparison
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Kind, QueuedJob, RecordName, SourceState
+from streamwarm.model import Job, Kind, QueuedJob, RecordName, SourceState
 
 UNCHANGED, UNVERIFIED = "unchanged", "unverified"
 """The `source` of a result that no upload made: the object is as recorded, or the bucket did not say."""
@@ -29,6 +29,8 @@ class _Effects:
     released: list[StoredJob] = field(factory=list)
     queued: list[QueuedJob] = field(factory=list)
     unchanged: Counter[tuple[str, Kind]] = field(factory=Counter)
+    missing: list[Job] = field(factory=list)
+    again: dict[str, None] = field(factory=dict)
     states: Counter[SourceState] = field(factory=Counter)
 
 
@@ -52,6 +54,9 @@ def compare(
             _write(tables, judgement, effects)
             versions[name] = tables.media.versions({name}).get(name, [])
         for waits in waiting.pop(one.r2_key, ()):
+            if waits.means_later_than(one.asked_at, now):
+                effects.again[one.r2_key] = None
+                continue
             name = name_of(accounts, waits.job.destination, waits.job.kind, one.r2_key)
             _answer(waits, judged.get(name, Judgement()), now, effects)
         _rewarm(tables, now, accounts, one, judged, ids, effects)
@@ -59,7 +64,12 @@ def compare(
     apply(tables, effects.moved)
     effects.queued += [stored.as_queued for stored in effects.released]
     return Compared(
-        effects.queued, effects.unchanged, effects.states[SourceState.CHANGED], effects.states[SourceState.GONE]
+        queued=effects.queued,
+        unchanged=effects.unchanged,
+        missing=effects.missing,
+        again=list(effects.again),
+        changed=effects.states[SourceState.CHANGED],
+        gone=effects.states[SourceState.GONE],
     )
 
 
@@ -76,10 +86,12 @@ def _answer(waits: StoredJob, judgement: Judgement, now: float, effects: _Effect
     if record is None or judgement.state is SourceState.CHANGED:
         effects.released.append(compared(waits, now, result=None))
     elif judgement.state is SourceState.GONE:
-        effects.moved.append(missing(waits, now, _not_found(job.r2_key)))
+        failed = missing(waits, now, _not_found(job.r2_key))
+        effects.moved.append(failed)
+        effects.missing.append(failed.job)
     else:
         source = UNVERIFIED if judgement.state is None else UNCHANGED
-        effects.moved.append(compared(waits, now, result={**record.result, "source": source}))
+        effects.moved.append(compared(waits, now, result={**record.answer, "source": source}))
         effects.unchanged[job.destination, job.kind] += 1
 
 
