@@ -30,9 +30,9 @@ UNCONFIGURED_PAUSE_S = 300.0
 class Attempt:
     """One try at a job: its claim, its destination, its departure, and how far it has come.
 
-    `started_at` is trio's time. `lane_address` is the address inside the destination; it changes if the lane has moved.
-    `opened_at` is when the bucket last said that it has the version which was sent (trio's time), None if it is not
-    known. `origin` is the `source` of the result. `not_fetched`: why the object is streamed though the destination was to
+    `started_at` and `opened_at` are trio's times; the latter is when the bucket last had the version that was sent,
+    None if that is not known. `lane_address` is the address inside the destination; it changes if the lane has moved.
+    `origin` is the `source` of the result. `not_fetched`: why the object is streamed though the destination was to
     fetch it. `watchdog` is the one that watches now; before and after it, every wait has a limit of its own.
     """
 

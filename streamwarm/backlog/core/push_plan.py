@@ -36,7 +36,8 @@ class Stored:
 class PushPlan:
     """One answer per job, and the rows to insert and to update so that the answers are true.
 
-    `joined` are jobs that a push has joined which means the object as it is now. `answered` are the indexes of the jobs that a record answers.
+    `joined` are jobs that a push has joined and that may have to do with an older version than it means. `answered` are
+    the indexes of the jobs that a record answers.
     """
 
     answers: list[Pushed | Refused] = field(factory=list)

@@ -18,7 +18,6 @@ from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import NOWHERE, Event, Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.retry import is_patient, trouble_since
 
-
 LONGEST_JOINED_S = 30.0
 """How long pushes that join a job may put off its comparison, in seconds: as long as a silent bucket may."""
 
