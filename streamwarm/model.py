@@ -264,8 +264,8 @@ class WarmRecord:
 
     @property
     def answer(self) -> JsonObject:
-        """The result that a push gets which this record answers."""
-        return {**self.result, "source_etag": self.source_etag}
+        """The result of a push that this record answers."""
+        return self.result if self.source_etag is None else {**self.result, "source_etag": self.source_etag}
 
     @property
     def version(self) -> str:
