@@ -14,7 +14,7 @@ from attrs import define, field
 
 from streamwarm.attempts import LOCAL, AttemptRecord, Holder, LaneAttempt
 from streamwarm.backlog.commit_signal import CommitSignal
-from streamwarm.backlog.core import bulk, operations, sharing
+from streamwarm.backlog.core import bulk, operations, pushing, sharing
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.core.deadlines import reset_at
 from streamwarm.backlog.core.odd import OddRows
@@ -64,7 +64,7 @@ class TransactionalStore(TransactionalRecords):
     async def push(self, jobs: Sequence[NewJob]) -> list[Pushed | Refused]:
         ids = [self._new_id() if job.id is None else job.id for job in jobs]
         return await self._transactions.write(
-            lambda tables, now: operations.push(tables, now, jobs, ids, self._limits, self._accounts),
+            lambda tables, now: pushing.push(tables, now, jobs, ids, self._limits, self._accounts),
             makes_live=True,
         )
 

@@ -10,6 +10,9 @@ from streamwarm.backlog.records import Compared, Comparison, RecordFilter, Recor
 from streamwarm.backlog.transactions import Transactions
 from streamwarm.model import Kind, SourceState, WarmRecord
 
+ADOPTED_AT_ONCE = 2_000
+"""How many records get their account in one transaction. A million in one would outlast PostgreSQL's time-outs."""
+
 
 class TransactionalRecords:
     """A `RecordStore`. `_accounts` maps each destination to the account that its settings name."""
@@ -66,13 +69,20 @@ class TransactionalRecords:
 
     async def import_records(self, imported: Sequence[WarmRecord], *, replace: bool = False) -> list[str | None]:
         return await self._transactions.write(
-            lambda tables, now: operations.import_records(tables, now, self._accounts, imported, replace)
+            lambda tables, _: operations.import_records(tables, self._accounts, imported, replace)
         )
 
     async def adopt_accounts(self) -> int:
-        return await self._transactions.write(
-            lambda tables, _: sum(tables.media.adopt(*account) for account in self._accounts.items())
-        )
+        return sum([await self._adopt(*account) for account in self._accounts.items() if account[1]])
+
+    async def _adopt(self, destination: str, account: str) -> int:
+        adopted, batch = 0, ADOPTED_AT_ONCE
+        while batch == ADOPTED_AT_ONCE:
+            batch = await self._transactions.write(
+                lambda tables, _: tables.media.adopt(destination, account, ADOPTED_AT_ONCE)
+            )
+            adopted += batch
+        return adopted
 
     async def _queue_checks(self, outdated: Sequence[WarmRecord]) -> None:
         """Have the objects of these records compared: each may have changed while its job ran."""

@@ -10,7 +10,7 @@ from attrs import define, field
 from streamwarm.backlog.core.operations import apply
 from streamwarm.backlog.core.record_operations import Accounts, name_of, queue_again
 from streamwarm.backlog.core.refresh import Judgement, judge
-from streamwarm.backlog.core.stored_record import StoredRecord
+from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.core.transitions import StoredJob, compared, missing
 from streamwarm.backlog.records import Compared, Comparison
@@ -52,7 +52,7 @@ def compare(
         judged = {name: judge(rows, one) for name, rows in versions.items() if name.r2_key == one.r2_key}
         for name, judgement in judged.items():
             _write(tables, judgement, effects)
-            versions[name] = tables.media.versions({name}).get(name, [])
+            versions[name] = rewritten(versions[name], judgement.put, judgement.deleted)
         for waits in waiting.pop(one.r2_key, ()):
             if waits.means_later_than(one.asked_at, now):
                 effects.again[one.r2_key] = None

@@ -9,22 +9,14 @@ and deletion.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
 from streamwarm.attempts import AttemptRecord, Holder
 from streamwarm.backlog.core import attempts
 from streamwarm.backlog.core.bounds import StoreBounds
-from streamwarm.backlog.core.push_plan import Stored, plan_push
-from streamwarm.backlog.core.record_operations import (
-    Accounts,
-    known_of,
-    name_of,
-    put_record,
-    record_of,
-)
-from streamwarm.backlog.core.refresh import named_by_push
+from streamwarm.backlog.core.record_operations import Accounts, put_records, record_of
 from streamwarm.backlog.core.tables import JobTable, MediaStatus, MediaTable, Tables
 from streamwarm.backlog.core.transitions import (
     StoredJob,
@@ -36,10 +28,10 @@ from streamwarm.backlog.core.transitions import (
     woken,
 )
 from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
-from streamwarm.backlog.store import Filter, Page, Pushed, Refused
+from streamwarm.backlog.store import Filter, Page
 from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.errors import is_listed
-from streamwarm.model import Claim, Job, Lease, MediaKey, NewJob, State, WarmRecord
+from streamwarm.model import Claim, Job, Lease, State, WarmRecord
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,
@@ -63,48 +55,6 @@ def stored_of(found: Mapping[str, StoredJob], jobs: JobTable, job_id: str) -> St
     if stored is None:
         jobs.odd.refuse("jobs", id=job_id)
     return stored
-
-
-def push(
-    tables: Tables,
-    now: float,
-    jobs: Sequence[NewJob],
-    ids: Sequence[str],
-    limits: StoreBounds,
-    accounts: Accounts,
-) -> list[Pushed | Refused]:
-    keys = {job.media_key for job in jobs}
-    tables.jobs.lock_media_keys()
-    store = Stored(
-        by_id=(by_id := tables.jobs.lock(set(ids))),
-        # Live before warm: both reads find a job that ends between them. The other way round, neither would.
-        live=(live := tables.jobs.live(keys)),
-        records=(known := known_of(tables.media, accounts, jobs)),
-        room=max(0, limits.max_pending - tables.jobs.pending_count()),
-        last_seq=tables.jobs.last_job_seq(),
-        unreadable=_unreadable(tables.jobs, set(ids) - by_id.keys(), keys - live.keys()),
-    )
-    plan = plan_push(jobs, ids, store, now=now, trust_s=limits.trust_s)
-    tables.jobs.insert(plan.added)
-    tables.jobs.append_events([event_of(stored.job) for stored in plan.added])
-    tables.jobs.update(plan.joined)
-    apply(tables, plan.requeued)
-    for index in plan.answered:
-        job = jobs[index]
-        name = name_of(accounts, job.destination, job.kind, job.r2_key)
-        if (record := named_by_push(job, name, known[index], now)) is not None:
-            tables.media.lock({record.r2_key})
-            put_record(tables.media, record)
-    return plan.answers
-
-
-def _unreadable(jobs: JobTable, ids: Collection[str], keys: Collection[MediaKey]) -> dict[str | MediaKey, str]:
-    """Why a new job cannot be stored under this id, or for this media: the row of another one cannot be read."""
-    if not len(jobs.odd):
-        return {}
-    why: dict[str | MediaKey, str | None] = {job_id: jobs.odd.why("jobs", id=job_id) for job_id in ids}
-    why |= {key: jobs.odd.why("jobs", id=job_id) for key, job_id in jobs.live_ids(keys).items()}
-    return {key: text for key, text in why.items() if text is not None}
 
 
 def list_jobs(jobs: JobTable, which: Filter, *, limit: int, after: int | None) -> Page:
@@ -192,10 +142,9 @@ class Settled:
 
 def settle(tables: Tables, now: float, settlements: Sequence[Settlement], accounts: Accounts) -> Settled:
     jobs = tables.jobs.lock({settlement.lease.job_id for settlement in settlements})
-    tables.media.lock({stored.job.r2_key for stored in jobs.values()})
     changed: list[StoredJob] = []
     ended: list[AttemptRecord] = []
-    outdated: list[WarmRecord] = []
+    made: list[WarmRecord] = []
     answers: list[bool] = []
     for settlement in settlements:
         _share(tables, settlement)
@@ -209,16 +158,15 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement], accoun
         changed.append(after)
         ended.append(attempts.settled(stored, settlement, now))
         if isinstance(settlement, Done):
-            record = record_of(stored, settlement, accounts, now)
-            put_record(tables.media, record)
+            made.append(record_of(stored, settlement, accounts, now))
             tables.media.put_seen(settlement.seen, now)
-            if record.checked_at is None:
-                outdated.append(record)
             if settlement.takes_again is not None:
                 tables.shared.delete_set_aside(stored.job.destination, settlement.takes_again, stored.job.kind)
+    tables.media.lock({record.r2_key for record in made})
+    put_records(tables.media, made)
     apply(tables, changed)
     tables.attempts.append(ended)
-    return Settled(answers, outdated)
+    return Settled(answers, [record for record in made if record.checked_at is None])
 
 
 def _share(tables: Tables, settlement: Settlement) -> None:

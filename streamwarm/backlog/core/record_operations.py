@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from attrs import evolve
 
-from streamwarm.backlog.core.refresh import Known, placed
+from streamwarm.backlog.core.refresh import Known, in_place_of, placed, restored
+from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import MediaTable, Tables
 from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of
 from streamwarm.backlog.records import Reported
@@ -56,9 +57,15 @@ def known_of(media: MediaTable, accounts: Accounts, jobs: Sequence[NewJob | Job]
     ]
 
 
-def put_record(media: MediaTable, record: WarmRecord) -> None:
-    """Write a record that has just been made. The caller has locked its object."""
-    media.put(placed(record, media.versions({record.name}).get(record.name, ())))
+def put_records(media: MediaTable, records: Sequence[WarmRecord]) -> None:
+    """Write records that have just been made, in order, after one reading of their names. The caller has locked their
+    objects."""
+    versions = media.versions({record.name for record in records})
+    for record in records:
+        known = versions.get(record.name, [])
+        put = placed(record, known)
+        versions[record.name] = rewritten(known, put)
+        media.put(put)
 
 
 def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> WarmRecord:
@@ -138,16 +145,30 @@ def forget(
     file_id: str | None = None,
 ) -> bool:
     """Returns False if there was nothing to forget, or if `file_id` is not what is recorded."""
-    record = find(tables.media, accounts, destination, kind, sha256, r2_key)
-    if file_id is not None and (record is None or record.result.get("file_id") != file_id):
-        return False
-    if sha256 is not None:
-        gone = tables.media.with_digest(digest_name(accounts, destination, kind, sha256))
+    if sha256 is None and r2_key is None:
+        raise ValueError("a warm record is forgotten by its sha256 or its r2_key; neither was given")
+    if sha256 is None:
+        tables.media.lock({r2_key or ""})
     else:
-        name = name_of(accounts, destination, kind, r2_key or "")
-        gone = tables.media.versions({name}).get(name, [])
+        alike = tables.media.with_digest(digest_name(accounts, destination, kind, sha256))
+        tables.media.lock({stored.record.r2_key for stored in alike})
+    gone = _versions(tables.media, accounts, destination, kind, sha256, r2_key)
+    if file_id is not None:
+        record = find(tables.media, accounts, destination, kind, sha256, r2_key)
+        if record is None or record.result.get("file_id") != file_id:
+            return False
     tables.media.delete([stored.record for stored in gone])
     return bool(gone)
+
+
+def _versions(
+    media: MediaTable, accounts: Accounts, destination: str, kind: Kind, sha256: str | None, r2_key: str | None
+) -> Sequence[StoredRecord]:
+    """Every record that a look-up of this digest, or else of this key, means."""
+    if sha256 is not None:
+        return media.with_digest(digest_name(accounts, destination, kind, sha256))
+    name = name_of(accounts, destination, kind, r2_key or "")
+    return media.versions({name}).get(name, ())
 
 
 def report_invalid(
@@ -182,14 +203,17 @@ def report_invalid(
 
 
 def _restore_if_many(tables: Tables, now: float, destination: str, account: str) -> str | None:
-    """If too many references of a destination are suspect, pause it, and answer them again. Returns the reason."""
-    suspects = tables.media.suspects(destination, account, now - SUSPECTS_WITHIN_S)
+    """If too many references of a destination were reported, pause it, and answer them again. Returns the reason."""
+    since = now - SUSPECTS_WITHIN_S
+    reported = {stored.record.name for stored in tables.media.reported(destination, account, since)}
     answering = sum(count for (name, _), count in tables.media.counts().items() if name == destination)
-    if len(suspects) <= max(MOST_SUSPECTS, MOST_SUSPECTS_SHARE * (answering + len(suspects))):
+    if len(reported) <= max(MOST_SUSPECTS, MOST_SUSPECTS_SHARE * (answering + len(reported))):
         return None
-    tables.media.put([evolve(stored, suspect_at=None) for stored in suspects])
+    tables.media.lock({name.r2_key for name in reported})
+    for versions in tables.media.versions(reported).values():
+        tables.media.put(restored(versions))
     reason = (
-        f"{len(suspects)} of its references were reported invalid within {SUSPECTS_WITHIN_S / 60:.0f} minutes, so the "
+        f"{len(reported)} of its references were reported invalid within {SUSPECTS_WITHIN_S / 60:.0f} minutes, so the "
         "trouble is not theirs; check that the senders use this bot's own token, then resume the destination"
     )
     tables.shared.put_cooldown(Cooldown(destination, None, now + SUSPECTS_PAUSE_S, reason, now))
@@ -197,25 +221,24 @@ def _restore_if_many(tables: Tables, now: float, destination: str, account: str)
 
 
 def import_records(
-    tables: Tables, now: float, accounts: Accounts, records: Sequence[WarmRecord], replace: bool
+    tables: Tables, accounts: Accounts, records: Sequence[WarmRecord], replace: bool
 ) -> list[str | None]:
     """Returns why each record was refused, None if it was stored."""
-    tables.media.lock({record.r2_key for record in records})
     named = [evolve(record, account=record.account or accounts.get(record.destination, "")) for record in records]
-    return [_import_record(tables.media, record, replace) for record in named]
-
-
-def _import_record(media: MediaTable, record: WarmRecord, replace: bool) -> str | None:
-    stored = media.by_name({record.name}).get(record.name)
-    if stored is None:
-        put_record(media, record)
-        return None
-    if stored.result.get("source") != IMPORTED and not replace:
-        return "this service has a record of its own for it; give replace to import this one instead"
-    if stored.version == record.version:
-        media.delete([stored])
-    put_record(media, evolve(record, opened_at=max(record.opened_at, stored.opened_at)))
-    return None
+    tables.media.lock({record.r2_key for record in named})
+    versions = tables.media.versions({record.name for record in named})
+    refused: list[str | None] = []
+    for record in named:
+        known = versions.get(record.name, [])
+        answering = next((stored.record for stored in known if stored.answers_by_key), None)
+        if answering is not None and answering.result.get("source") != IMPORTED and not replace:
+            refused.append("this service has a record of its own for it; give replace to import this one instead")
+            continue
+        put = placed(record if answering is None else in_place_of(answering, record), known)
+        versions[record.name] = rewritten(known, put)
+        tables.media.put(put)
+        refused.append(None)
+    return refused
 
 
 def delete_records_of(tables: Tables, accounts: Accounts, jobs: Collection[Job]) -> list[Job]:

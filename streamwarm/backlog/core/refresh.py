@@ -50,18 +50,18 @@ def need_of(new: NewJob, known: Known, *, now: float, trust_s: float) -> Need:
     return Need.NOTHING if is_trusted and record.source_state is SourceState.CURRENT else Need.CHECK
 
 
-def named_by_push(new: NewJob, name: RecordName, known: Known, now: float) -> WarmRecord | None:
-    """The record that `name` gets when a push with a digest is answered by a record that does not answer by this key.
+def named_by_push(new: NewJob, name: RecordName, known: Known) -> WarmRecord | None:
+    """The record that `name` gets when it has none, and a push by digest is answered by a record of the same bytes.
 
-    The push says that the object has this digest now. The record is of an older version of it, or of another object
-    with the same bytes. Returns None if it answers by this key already.
+    So a look-up by this key answers too. Whatever is opened for this name goes before it: a pusher's list may be old.
+    Returns None if the name has a record.
     """
     record = known.of(new)
-    if record is None or record is known.by_key:
+    if record is None or known.by_key is not None:
         return None
     etag = new.source_etag or (record.source_etag if record.name == name else None)
     return evolve(
-        record, r2_key=name.r2_key, source_etag=etag, opened_at=now, checked_at=None, source_state=SourceState.CURRENT
+        record, r2_key=name.r2_key, source_etag=etag, opened_at=0.0, checked_at=None, source_state=SourceState.CURRENT
     )
 
 
@@ -77,6 +77,18 @@ def placed(new: WarmRecord, versions: Sequence[StoredRecord]) -> list[StoredReco
     superseded = any(stored.answers_by_key and stored.record.opened_at > new.opened_at for stored in others)
     older = [] if superseded else [evolve(stored, superseded=True) for stored in others if not stored.superseded]
     return [*older, StoredRecord(new, superseded, reported_at=reported_at)]
+
+
+def in_place_of(answering: WarmRecord, imported: WarmRecord) -> WarmRecord:
+    """An imported record as one that supersedes the record which answers now, whenever either was opened."""
+    return evolve(imported, opened_at=max(imported.opened_at, answering.opened_at))
+
+
+def restored(versions: Sequence[StoredRecord]) -> list[StoredRecord]:
+    """The rows to write so that the suspect versions of a name are answered again, as if nobody had reported them."""
+    candidates = [s for s in versions if s.suspect_at is not None or not s.superseded]
+    latest = max(candidates, key=lambda one: one.record.opened_at, default=None)
+    return [evolve(s, suspect_at=None, superseded=s is not latest) for s in candidates]
 
 
 @frozen

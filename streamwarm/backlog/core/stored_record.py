@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from streamwarm.model import WarmRecord
@@ -24,3 +26,13 @@ class StoredRecord:
     @property
     def answers_by_key(self) -> bool:
         return not self.superseded and self.suspect_at is None
+
+
+def rewritten(
+    versions: Sequence[StoredRecord], put: Sequence[StoredRecord], deleted: Sequence[WarmRecord] = ()
+) -> list[StoredRecord]:
+    """The versions of a name after some were deleted and then some written."""
+    by_version = {stored.record.version: stored for stored in versions}
+    for record in deleted:
+        by_version.pop(record.version, None)
+    return list((by_version | {stored.record.version: stored for stored in put}).values())

@@ -218,7 +218,8 @@ class MediaTable(Protocol):
         ...
 
     def with_digest(self, name: DigestName) -> list[StoredRecord]:
-        """Every record with this digest."""
+        """Every record with this digest, suspect ones too. Of records that were opened at the same time, the first key
+        goes first; so it does in `by_digest`."""
         ...
 
     def versions(self, names: Collection[RecordName]) -> dict[RecordName, list[StoredRecord]]:
@@ -226,7 +227,8 @@ class MediaTable(Protocol):
         ...
 
     def of_objects(self, r2_keys: Collection[str]) -> list[StoredRecord]:
-        """Every record of these objects, at every destination and under every account."""
+        """Every record of these objects, at every destination and under every account, of the names that have one that
+        answers by key."""
         ...
 
     def put(self, records: Sequence[StoredRecord]) -> None:
@@ -237,8 +239,8 @@ class MediaTable(Protocol):
         """Delete the rows of these names and versions."""
         ...
 
-    def suspects(self, destination: str, account: str, since: float) -> list[StoredRecord]:
-        """The records that became suspect after `since` and are not superseded."""
+    def reported(self, destination: str, account: str, since: float) -> list[StoredRecord]:
+        """The records that are not superseded, of the names that were reported invalid after `since`."""
         ...
 
     def page(self, which: RecordFilter, *, limit: int, after: RecordPlace | None) -> RecordPage:
@@ -249,8 +251,9 @@ class MediaTable(Protocol):
         """How many records answer by key, by destination and source state."""
         ...
 
-    def adopt(self, destination: str, account: str) -> int:
-        """Give the destination's records without an account this one. Returns how many there were."""
+    def adopt(self, destination: str, account: str, limit: int) -> int:
+        """Give up to `limit` of the destination's records without an account this one. Returns how many there were. A
+        version that the account has already is dropped, and one of a name that has an answer is superseded."""
         ...
 
     def mark(self, job: Job, status: MediaStatus | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import nsmallest
+from itertools import islice
 
 from attrs import define, evolve, field
 
@@ -32,11 +33,12 @@ class MemoryMedia:
 
     def by_digest(self, names: Collection[DigestName]) -> dict[DigestName, WarmRecord]:
         found = {name: [s.record for s in self.with_digest(name) if s.suspect_at is None] for name in names}
-        return {name: max(alike, key=lambda one: one.opened_at) for name, alike in found.items() if alike}
+        return {name: alike[0] for name, alike in found.items() if alike}
 
     def with_digest(self, name: DigestName) -> list[StoredRecord]:
         every = (stored for one in self._digests.get(name, ()) for stored in self._records.get(one, {}).values())
-        return [stored for stored in every if stored.record.sha256 == name.sha256]
+        alike = [stored for stored in every if stored.record.sha256 == name.sha256]
+        return sorted(alike, key=lambda one: (-one.record.opened_at, _in_order(_place(one.record))))
 
     def versions(self, names: Collection[RecordName]) -> dict[RecordName, list[StoredRecord]]:
         return {name: list(self._records[name].values()) for name in names if name in self._records}
@@ -62,14 +64,14 @@ class MemoryMedia:
             if not versions and self._records.pop(record.name, None) is not None:
                 del self._names[record.r2_key][record.name]
 
-    def suspects(self, destination: str, account: str, since: float) -> list[StoredRecord]:
+    def reported(self, destination: str, account: str, since: float) -> list[StoredRecord]:
         every = (stored for stored in self._all() if not stored.superseded)
         return [
             stored
             for stored in every
             if (stored.record.destination, stored.record.account) == (destination, account)
-            and stored.suspect_at is not None
-            and stored.suspect_at > since
+            and stored.reported_at is not None
+            and stored.reported_at > since
         ]
 
     def page(self, which: RecordFilter, *, limit: int, after: RecordPlace | None) -> RecordPage:
@@ -85,12 +87,15 @@ class MemoryMedia:
     def counts(self) -> dict[tuple[str, SourceState], int]:
         return dict(Counter((record.destination, record.source_state) for record in self._all_answering()))
 
-    def adopt(self, destination: str, account: str) -> int:
-        orphans = [s for s in self._all() if (s.record.destination, s.record.account) == (destination, "")]
-        if not account:
-            return 0
+    def adopt(self, destination: str, account: str, limit: int) -> int:
+        every = (s for s in self._all() if (s.record.destination, s.record.account) == (destination, ""))
+        orphans = list(islice(every, limit))
         self.delete([stored.record for stored in orphans])
-        self.put([evolve(stored, record=evolve(stored.record, account=account)) for stored in orphans])
+        for stored in orphans:
+            record = evolve(stored.record, account=account)
+            if record.version not in self._records.get(record.name, {}):
+                outdone = self._answering(record.name) is not None
+                self.put([evolve(stored, record=record, superseded=stored.superseded or outdone)])
         return len(orphans)
 
     def mark(self, job: Job, status: MediaStatus | None) -> None:

@@ -13,12 +13,13 @@ from attrs import asdict, define, field
 
 from streamwarm.backlog.core import rows
 from streamwarm.backlog.core.deadlines import Reset
-from streamwarm.backlog.core.decode import DUE_TIMES, EVENTS, JOBS, QUEUED_JOBS
+from streamwarm.backlog.core.decode import DUE_TIMES, EVENTS, JOBS, KEYS_TO_CHECK, QUEUED_JOBS
 from streamwarm.backlog.core.odd import OddRows, Row, read_pages
 from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.small_tables import COUNTED, COUNTS, Count, counts_of
 from streamwarm.backlog.core.tables import PENDING
 from streamwarm.backlog.core.transitions import StoredJob
+from streamwarm.backlog.postgres.media import PostgresMedia
 from streamwarm.backlog.postgres.statements import PgCursor, Statements, columns
 from streamwarm.backlog.store import Counts, Filter
 from streamwarm.model import Event, Job, MediaKey, QueuedJob, State
@@ -38,15 +39,16 @@ class PostgresJobs:
     _count_changes: Counter[tuple[str, State]] = field(factory=Counter)
     _states: dict[int, State] = field(factory=dict)
 
-    def write_collected(self) -> PgCursor | None:
-        """Number and write the events, and add to the counts. Called once, at the end of the transaction.
+    def write_collected(self, media: PostgresMedia) -> PgCursor | None:
+        """Number and write the events, and add to the counts, also those of `media`. Called once, at the end of the
+        transaction.
 
         Returns the cursor that will have the newest event's `seq` (`value`), or None if there was no event.
         """
         if self._events:
             events = columns(rows.event_row(event) for event in self._events)
             self._sql.send("insert_events", count=len(self._events), **events)
-        elif any(self._count_changes.values()):
+        elif any(self._count_changes.values()) or media.has_counted:
             self._sql.send("lock_numbering")
         changed = sorted((key, jobs) for key, jobs in self._count_changes.items() if jobs)
         if changed:
@@ -56,6 +58,7 @@ class PostgresJobs:
                 state=[state.value for (_, state), _ in changed],
                 jobs=[jobs for _, jobs in changed],
             )
+        media.write_counts()
         if not self._events:
             return None
         return self._sql.send("notify")
@@ -140,6 +143,13 @@ class PostgresJobs:
         ]
         places = {"destination": [name for name, _ in matching], "state": [state for _, state in matching]}
         return lambda before: self._sql.all("newest_jobs_in_places", **places, before_seq=before, limit=limit)
+
+    def lock_to_check(self, r2_keys: Collection[str]) -> list[StoredJob]:
+        return list(self._stored("lock_jobs_to_check", r2_keys=sorted(r2_keys)).values())
+
+    def keys_to_check(self, limit: int, queued_by: float) -> list[str]:
+        found = self._sql.all("keys_to_check", queued_by=queued_by, limit=self.odd.room("jobs", limit))
+        return list(dict.fromkeys(self.odd.read_partly(KEYS_TO_CHECK, found)))[:limit]
 
     def queued_counts(self) -> dict[str, int]:
         return {destination: jobs for destination, state, jobs in self._counts() if state is State.QUEUED}

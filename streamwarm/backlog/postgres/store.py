@@ -74,11 +74,13 @@ async def open_postgres_store(
     poll_s: float = POLL_S,
     doubt_limit_s: float = DOUBT_LIMIT_S,
     holder: Holder = LOCAL,
+    accounts: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store in the database at `url`; create or migrate it if need be.
 
     Time is the server's, except in tests that give `now`; `monotonic` carries it on between two answers. No writer
-    or write gets a name of `new_name`'s twice. On leaving, pending writes are committed. Raises `StoreUnavailable`.
+    or write gets a name of `new_name`'s twice. `accounts` maps each destination to the account that its settings name.
+    On leaving, pending writes are committed. Raises `StoreUnavailable`.
     """
     await run_sync(migrate, url)
     pool, clock, odd = make_pool(url), _ServerClock(monotonic), OddRows()
@@ -98,7 +100,17 @@ async def open_postgres_store(
             await correct_counts(transactions)
             try:
                 yield TransactionalStore(
-                    transactions, commits, limits, new_id, new_token, poll_s, now or clock.now, process, holder, odd
+                    transactions,
+                    commits,
+                    limits,
+                    new_id,
+                    new_token,
+                    poll_s,
+                    now or clock.now,
+                    process,
+                    holder,
+                    odd,
+                    accounts or {},
                 )
                 with trio.move_on_after(_LEAVE_S):
                     await run_sync(reader.drop_process, process, abandon_on_cancel=True)

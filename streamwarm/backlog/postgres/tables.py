@@ -50,4 +50,4 @@ class PostgresTables:
         Returns the cursor that will have the newest event's `seq` (`value`), or None if there was no event.
         """
         self.media.write_collected()
-        return self.jobs.write_collected()
+        return self.jobs.write_collected(self.media)

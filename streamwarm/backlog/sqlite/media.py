@@ -54,8 +54,8 @@ class SqliteMedia:
     def delete(self, records: Sequence[WarmRecord]) -> None:
         self._sql.run_many("delete_record", map(rows.version_row, records))
 
-    def suspects(self, destination: str, account: str, since: float) -> list[StoredRecord]:
-        found = self._sql.all("suspect_records", destination=destination, account=account, since=since)
+    def reported(self, destination: str, account: str, since: float) -> list[StoredRecord]:
+        found = self._sql.all("reported_records", destination=destination, account=account, since=since)
         return self._odd.read_all(STORED_RECORDS, found)
 
     def page(self, which: RecordFilter, *, limit: int, after: RecordPlace | None) -> RecordPage:
@@ -64,8 +64,14 @@ class SqliteMedia:
     def counts(self) -> dict[tuple[str, SourceState], int]:
         return dict(self._odd.read_all(RECORD_COUNTS, self._sql.all("record_counts")))
 
-    def adopt(self, destination: str, account: str) -> int:
-        return self._sql.run("adopt_account", destination=destination, account=account) if account else 0
+    def adopt(self, destination: str, account: str, limit: int) -> int:
+        orphans = self._sql.all("orphans", destination=destination, account=account, limit=limit)
+        self._sql.run_many("delete_record_by_id", ({"id": one["id"]} for one in orphans if one["known"]))
+        self._sql.run_many(
+            "adopt_record_by_id",
+            ({"id": one["id"], "account": account, "outdone": one["outdone"]} for one in orphans if not one["known"]),
+        )
+        return len(orphans)
 
     def mark(self, job: Job, status: MediaStatus | None) -> None:
         if status is None:

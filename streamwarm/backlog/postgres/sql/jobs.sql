@@ -40,7 +40,8 @@ UPDATE counters SET value = %(seq)s WHERE name = 'jobs' AND value < %(seq)s;
 INSERT INTO jobs (
     seq, id, destination, kind, r2_key, sha256, bytes, options, media_reference, base_score, state, attempt,
     created_at, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred,
+    to_check, joined_at, joined_etag
 )
 SELECT * FROM unnest(
     %(seq)s::bigint[], %(id)s::text[], %(destination)s::text[], %(kind)s::text[], %(r2_key)s::text[],
@@ -50,7 +51,8 @@ SELECT * FROM unnest(
     %(lease_token)s::text[], %(lease_expires_at)s::double precision[], %(result)s::text[],
     %(error_code)s::text[], %(error_message)s::text[], %(error_permanent)s::boolean[],
     %(possible_duplicate)s::boolean[], %(departed)s::boolean[], %(first_failed_at)s::double precision[],
-    %(tries)s::integer[], %(host)s::text[], %(process)s::integer[], %(barred)s::text[]
+    %(tries)s::integer[], %(host)s::text[], %(process)s::integer[], %(barred)s::text[], %(to_check)s::boolean[],
+    %(joined_at)s::double precision[], %(joined_etag)s::text[]
 );
 
 -- name: update_jobs
@@ -60,17 +62,19 @@ UPDATE jobs SET
     result = new.result, error_code = new.error_code, error_message = new.error_message,
     error_permanent = new.error_permanent, possible_duplicate = new.possible_duplicate, departed = new.departed,
     first_failed_at = new.first_failed_at, tries = new.tries, host = new.host, process = new.process,
-    barred = new.barred
+    barred = new.barred, to_check = new.to_check, joined_at = new.joined_at, joined_etag = new.joined_etag
 FROM unnest(
     %(seq)s::bigint[], %(state)s::text[], %(attempt)s::integer[], %(updated_at)s::double precision[],
     %(queued_at)s::double precision[], %(retry_at)s::double precision[], %(lease_token)s::text[],
     %(lease_expires_at)s::double precision[], %(result)s::text[], %(error_code)s::text[],
     %(error_message)s::text[], %(error_permanent)s::boolean[], %(possible_duplicate)s::boolean[],
     %(departed)s::boolean[], %(first_failed_at)s::double precision[], %(tries)s::integer[], %(host)s::text[],
-    %(process)s::integer[], %(barred)s::text[]
+    %(process)s::integer[], %(barred)s::text[], %(to_check)s::boolean[], %(joined_at)s::double precision[],
+    %(joined_etag)s::text[]
 ) AS new (
     seq, state, attempt, updated_at, queued_at, retry_at, lease_token, lease_expires_at, result, error_code,
-    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred
+    error_message, error_permanent, possible_duplicate, departed, first_failed_at, tries, host, process, barred,
+    to_check, joined_at, joined_etag
 )
 WHERE jobs.seq = new.seq AND jobs.seq = ANY(%(seq)s::bigint[]);
 
@@ -98,13 +102,13 @@ ORDER BY found.seq DESC LIMIT %(limit)s;
 -- name: base_scores
 WITH RECURSIVE score (base_score) AS (
     (
-        SELECT base_score FROM jobs WHERE state = 'queued' AND destination = %(destination)s
+        SELECT base_score FROM jobs WHERE state = 'queued' AND NOT to_check AND destination = %(destination)s
         ORDER BY base_score DESC LIMIT 1
     )
     UNION ALL
     SELECT (
         SELECT jobs.base_score FROM jobs
-        WHERE state = 'queued' AND destination = %(destination)s AND jobs.base_score < score.base_score
+        WHERE state = 'queued' AND NOT to_check AND destination = %(destination)s AND jobs.base_score < score.base_score
         ORDER BY jobs.base_score DESC LIMIT 1
     ) FROM score WHERE score.base_score IS NOT NULL
 )
@@ -117,7 +121,7 @@ SELECT found.* FROM unnest(
 ) AS band (destination, base_score, from_at, to_at, without_kinds)
 CROSS JOIN LATERAL (
     SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs
-    WHERE state = 'queued' AND jobs.destination = band.destination AND jobs.base_score = band.base_score
+    WHERE state = 'queued' AND NOT to_check AND jobs.destination = band.destination AND jobs.base_score = band.base_score
         AND queued_at BETWEEN band.from_at AND band.to_at
         AND strpos(band.without_kinds, ',' || kind || ',') = 0
     ORDER BY queued_at, seq LIMIT %(limit)s
@@ -126,7 +130,17 @@ ORDER BY found.queued_at, found.seq LIMIT %(limit)s;
 
 -- name: queued_at_destination
 SELECT seq, id, destination, kind, bytes, queued_at, r2_key, barred FROM jobs
-WHERE state = 'queued' AND destination = %(destination)s;
+WHERE state = 'queued' AND NOT to_check AND destination = %(destination)s;
+
+-- name: lock_jobs_to_check
+SELECT found.* FROM unnest(%(r2_keys)s::text[]) AS wanted (r2_key)
+CROSS JOIN LATERAL (
+    SELECT * FROM jobs WHERE to_check AND jobs.r2_key BETWEEN wanted.r2_key AND wanted.r2_key
+    ORDER BY jobs.r2_key, queued_at, seq OFFSET 0 FOR UPDATE
+) AS found;
+
+-- name: keys_to_check
+SELECT id, r2_key FROM jobs WHERE to_check AND queued_at <= %(queued_by)s ORDER BY queued_at, seq LIMIT %(limit)s;
 
 -- name: lock_due_jobs
 SELECT * FROM jobs WHERE state = 'waiting' AND retry_at <= %(now)s
@@ -181,7 +195,7 @@ UPDATE counters SET value = greatest(coalesce(value, 0), (
 ));
 
 -- name: oldest_queued_at
-SELECT queued_at FROM jobs WHERE state = 'queued' ORDER BY queued_at + 0 LIMIT 1;
+SELECT queued_at FROM jobs WHERE state = 'queued' AND NOT to_check ORDER BY queued_at + 0 LIMIT 1;
 
 -- name: lock_numbering
 SELECT value FROM counters WHERE name = 'events' FOR UPDATE;

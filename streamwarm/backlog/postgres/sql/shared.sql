@@ -6,7 +6,7 @@ ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at;
 
 -- name: probe_tables
 -- Reads no row: it fails if a table is gone.
-SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases, set_asides, counters, processes, writers
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, record_counts, pauses, moved_lanes, mends, silences, leases, set_asides, counters, processes, writers
 WHERE false;
 
 -- name: put_pause

@@ -40,30 +40,30 @@ WITH seen AS (
     FROM media_store WHERE typeof(etag) = 'text'
 ), records AS (
     SELECT warm.*, seen.etag AS seen_etag,
+        CASE WHEN typeof(warm.result) = 'text' AND json_valid(warm.result)
+            THEN CASE json_type(warm.result) WHEN 'object' THEN warm.result END END AS answer,
+        CASE WHEN typeof(jobs.options) = 'text' AND json_valid(jobs.options)
+            THEN CASE json_type(jobs.options) WHEN 'object' THEN jobs.options ELSE '{}' END ELSE '{}' END AS job_options,
         row_number() OVER (
             PARTITION BY warm.destination, warm.kind, warm.r2_key ORDER BY warm.updated_at DESC, warm.id
-        ) AS place,
-        coalesce(json_valid(jobs.options), 0) AND json_extract(jobs.options, '$.width') IS NOT NULL
-            AND json_extract(jobs.options, '$.height') IS NOT NULL AS is_sized,
-        CASE WHEN json_valid(jobs.options) THEN jobs.options ELSE '{}' END AS job_options
+        ) AS place
     FROM media_cache AS warm
     LEFT JOIN seen ON seen.r2_key = warm.r2_key
         AND (seen.seen_at = warm.updated_at OR seen.sha256 = warm.sha256)
     LEFT JOIN jobs ON jobs.id = warm.job_id
     WHERE warm.status = 'ready'
+), judged AS (
+    SELECT *, kind IN ('video', 'animation') AND bytes > 10000000 AND json_extract(answer, '$.file_id') IS NOT NULL
+        AND (json_extract(job_options, '$.width') IS NULL OR json_extract(job_options, '$.height') IS NULL) AS is_flat
+    FROM records
 )
 SELECT id, destination, '', kind, r2_key,
     CASE WHEN sha256 IS NOT NULL THEN 'sha256:' || sha256 WHEN seen_etag IS NOT NULL THEN 'etag:' || seen_etag ELSE '' END,
     'ready', place > 1, sha256, seen_etag, bytes,
-    CASE WHEN kind IN ('video', 'animation') AND bytes > 10000000 AND NOT is_sized AND json_valid(result)
-            AND json_extract(result, '$.file_id') IS NOT NULL
-        THEN json_set(result, '$.warnings', json_array('no_dimensions')) ELSE result END,
-    job_options,
-    CASE WHEN kind IN ('video', 'animation') AND bytes > 10000000 AND NOT is_sized AND json_valid(result)
-            AND json_extract(result, '$.file_id') IS NOT NULL
-        THEN 'no_dimensions' END,
+    CASE WHEN is_flat THEN json_set(answer, '$.warnings', json_array('no_dimensions')) ELSE result END,
+    job_options, CASE WHEN is_flat THEN 'no_dimensions' END,
     job_id, updated_at, CASE WHEN seen_etag IS NOT NULL THEN updated_at END, updated_at
-FROM records ORDER BY place;
+FROM judged ORDER BY place;
 
 INSERT OR IGNORE INTO media_cache_anew (destination, account, kind, r2_key, version, status, job_id, updated_at)
 SELECT destination, '', kind, r2_key, 'job:' || media_reference, status, job_id, updated_at
@@ -73,21 +73,18 @@ DROP TABLE media_cache;
 
 ALTER TABLE media_cache_anew RENAME TO media_cache;
 
--- One index read answers by key; one answers by digest.
-CREATE INDEX ix_media_cache_lookup ON media_cache (destination, account, kind, r2_key)
+-- One index read answers by key, and the same index has the order of pages; one answers by digest.
+CREATE INDEX ix_media_cache_lookup ON media_cache (r2_key, destination, kind, account)
     WHERE status = 'ready' AND superseded = 0;
-CREATE INDEX ix_media_cache_sha256 ON media_cache (destination, account, kind, sha256, opened_at DESC)
-    WHERE status = 'ready' AND sha256 IS NOT NULL;
+CREATE INDEX ix_media_cache_sha256 ON media_cache (destination, account, kind, sha256, opened_at DESC, r2_key)
+    WHERE sha256 IS NOT NULL;
 
--- The order of pages, and of what one object has everywhere.
-CREATE INDEX ix_media_cache_r2_key ON media_cache (r2_key, destination, kind, account)
-    WHERE status = 'ready' AND superseded = 0;
 CREATE INDEX ix_media_cache_state ON media_cache (source_state, r2_key, destination, kind, account)
     WHERE status = 'ready' AND superseded = 0 AND source_state <> 'current';
 CREATE INDEX ix_media_cache_warnings ON media_cache (r2_key, destination, kind, account)
     WHERE status = 'ready' AND superseded = 0 AND warnings IS NOT NULL;
-CREATE INDEX ix_media_cache_suspect ON media_cache (destination, account, suspect_at)
-    WHERE suspect_at IS NOT NULL;
+CREATE INDEX ix_media_cache_reported ON media_cache (destination, account, reported_at)
+    WHERE reported_at IS NOT NULL;
 
 -- How many records answer by key. Triggers keep it, so that nothing counts the table.
 CREATE TABLE record_counts (

@@ -9,11 +9,12 @@ LIMIT :limit;
 -- name: newest_record_by_digest
 SELECT * FROM media_cache INDEXED BY ix_media_cache_sha256
 WHERE destination = :destination AND account = :account AND kind = :kind AND sha256 = :sha256 AND status = 'ready'
-ORDER BY opened_at DESC LIMIT :limit;
+ORDER BY opened_at DESC, r2_key LIMIT :limit;
 
 -- name: records_with_digest
 SELECT * FROM media_cache INDEXED BY ix_media_cache_sha256
-WHERE destination = :destination AND account = :account AND kind = :kind AND sha256 = :sha256 AND status = 'ready';
+WHERE destination = :destination AND account = :account AND kind = :kind AND sha256 = :sha256
+ORDER BY opened_at DESC, r2_key;
 
 -- name: versions_of_name
 SELECT * FROM media_cache
@@ -21,7 +22,7 @@ WHERE destination = :destination AND account = :account AND kind = :kind AND r2_
     AND result IS NOT NULL;
 
 -- name: names_of_object
-SELECT DISTINCT destination, account, kind, r2_key FROM media_cache INDEXED BY ix_media_cache_r2_key
+SELECT DISTINCT destination, account, kind, r2_key FROM media_cache INDEXED BY ix_media_cache_lookup
 WHERE r2_key = :r2_key AND status = 'ready' AND superseded = 0;
 
 -- name: put_record
@@ -43,12 +44,12 @@ ON CONFLICT (destination, account, kind, r2_key, version) DO UPDATE SET
 DELETE FROM media_cache
 WHERE destination = :destination AND account = :account AND kind = :kind AND r2_key = :r2_key AND version = :version;
 
--- name: suspect_records
-SELECT * FROM media_cache INDEXED BY ix_media_cache_suspect
-WHERE destination = :destination AND account = :account AND suspect_at > :since AND superseded = 0;
+-- name: reported_records
+SELECT * FROM media_cache INDEXED BY ix_media_cache_reported
+WHERE destination = :destination AND account = :account AND reported_at > :since AND superseded = 0;
 
 -- name: page_of_records
-SELECT * FROM media_cache INDEXED BY ix_media_cache_r2_key
+SELECT * FROM media_cache INDEXED BY ix_media_cache_lookup
 WHERE status = 'ready' AND superseded = 0
     AND (r2_key, destination, kind, account) > (:r2_key, :destination, :kind, :account)
 ORDER BY r2_key, destination, kind, account LIMIT :limit;
@@ -68,9 +69,27 @@ ORDER BY r2_key, destination, kind, account LIMIT :limit;
 -- name: record_counts
 SELECT destination, source_state, records FROM record_counts WHERE records > 0;
 
--- name: adopt_account
-UPDATE OR REPLACE media_cache SET account = :account
-WHERE destination = :destination AND account = '' AND result IS NOT NULL;
+-- name: orphans
+-- Records without an account. `known`: the account has this version already; `outdone`: another one answers.
+SELECT id,
+    EXISTS (
+        SELECT 1 FROM media_cache AS own
+        WHERE own.destination = orphan.destination AND own.account = :account AND own.kind = orphan.kind
+            AND own.r2_key = orphan.r2_key AND own.version = orphan.version
+    ) AS known,
+    EXISTS (
+        SELECT 1 FROM media_cache AS own INDEXED BY ix_media_cache_lookup
+        WHERE own.destination = orphan.destination AND own.account = :account AND own.kind = orphan.kind
+            AND own.r2_key = orphan.r2_key AND own.status = 'ready' AND own.superseded = 0
+    ) AS outdone
+FROM media_cache AS orphan
+WHERE destination = :destination AND account = '' AND result IS NOT NULL LIMIT :limit;
+
+-- name: delete_record_by_id
+DELETE FROM media_cache WHERE id = :id;
+
+-- name: adopt_record_by_id
+UPDATE media_cache SET account = :account, superseded = superseded OR :outdone WHERE id = :id;
 
 -- name: mark_media
 INSERT INTO media_cache (destination, account, kind, r2_key, version, status, job_id, updated_at)

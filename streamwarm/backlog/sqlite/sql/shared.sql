@@ -5,7 +5,7 @@ INSERT OR REPLACE INTO write_probe (id, written_at) VALUES (1, :written_at);
 
 -- name: probe_tables
 -- Reads no row: it fails if a table is gone.
-SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, pauses, moved_lanes, mends, silences, leases, set_asides
+SELECT 1 FROM jobs, events, attempts, media_cache, media_store, job_counts, record_counts, pauses, moved_lanes, mends, silences, leases, set_asides
 WHERE 0;
 
 -- name: put_pause
