@@ -25,9 +25,8 @@ object."""
 _FIRST_BYTE = {"range": "bytes=0-0"}
 _OK = frozenset({200})
 _OK_OR_PARTIAL = frozenset({200, 206})
-_ANY = frozenset(range(200, 600))
-_BUSY = frozenset({429, 500, 502, 503, 504})
-"""Statuses of HEAD after which the bucket is not asked again at once: it is busy, or in trouble that passes."""
+_SAID = frozenset(range(200, 600)) - {429, 500, 502, 503, 504}
+"""Statuses of HEAD but those after which the bucket is not asked again at once: it is busy, or in passing trouble."""
 
 
 @define
@@ -49,11 +48,17 @@ class Versions:
 
     async def _by_head(self, r2_key: str) -> ObjectVersion | None:
         """Returns None if a GET has to tell. Raises `SourceError` if the bucket is in trouble."""
-        with trio.move_on_after(STEP_S):
-            answer = await self._bucket.ask(Asked.HEAD, r2_key, expect=_ANY - _BUSY)
+        try:
+            answer = await self._bucket.ask(Asked.HEAD, r2_key, expect=_SAID, within_s=STEP_S)
+        except SourceError as error:
+            if error.code is ErrorCode.TIMEOUT:
+                return None
+            raise
+        try:
+            await answer.piece()  # there is none, but without a read the connection could not be used again
+        finally:
             await answer.aclose()
-            return answer.head.version if answer.head.status == 200 else None
-        return None
+        return answer.head.version if answer.head.status == 200 else None
 
     async def _by_get(self, r2_key: str) -> ObjectVersion:
         try:
@@ -64,13 +69,12 @@ class Versions:
         return await self._get(r2_key, {})
 
     async def _get(self, r2_key: str, headers: dict[str, str]) -> ObjectVersion:
-        with trio.move_on_after(STEP_S):
-            expect = _OK_OR_PARTIAL if headers else _OK
-            answer = await self._bucket.ask(Asked.OBJECT, r2_key, expect=expect, headers=headers)
-            try:
-                if answer.head.status == 206:
+        expect = _OK_OR_PARTIAL if headers else _OK
+        answer = await self._bucket.ask(Asked.OBJECT, r2_key, expect=expect, headers=headers, within_s=STEP_S)
+        try:
+            if answer.head.status == 206:
+                with trio.move_on_after(STEP_S):
                     await answer.read(2)  # to the end, so that the connection can be used again
-            finally:
-                await answer.aclose()
-            return answer.head.version
-        raise SourceError(ErrorCode.TIMEOUT, f"the bucket did not say within {STEP_S:g} s which {r2_key!r} it has")
+        finally:
+            await answer.aclose()
+        return answer.head.version

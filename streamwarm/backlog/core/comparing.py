@@ -25,6 +25,7 @@ UNCHANGED, UNVERIFIED = "unchanged", "unverified"
 class _Effects:
     """What the comparisons of one transaction do."""
 
+    unmoved: list[StoredRecord] = field(factory=list)
     moved: list[StoredJob] = field(factory=list)
     released: list[StoredJob] = field(factory=list)
     queued: list[QueuedJob] = field(factory=list)
@@ -41,15 +42,16 @@ def compare(
     keys = {one.r2_key for one in comparisons}
     tables.jobs.lock_media_keys()
     tables.media.lock(keys)
-    versions: dict[RecordName, list[StoredRecord]] = defaultdict(list)
+    objects: dict[str, dict[RecordName, list[StoredRecord]]] = defaultdict(lambda: defaultdict(list))
     for stored in tables.media.of_objects(keys):
-        versions[stored.record.name].append(stored)
+        objects[stored.record.r2_key][stored.record.name].append(stored)
     waiting: dict[str, list[StoredJob]] = defaultdict(list)
     for job in tables.jobs.lock_to_check(keys):
         waiting[job.job.r2_key].append(job)
     effects = _Effects()
     for one in comparisons:
-        judged = {name: judge(rows, one) for name, rows in versions.items() if name.r2_key == one.r2_key}
+        versions = objects[one.r2_key]
+        judged = {name: judge(rows, one) for name, rows in versions.items()}
         for name, judgement in judged.items():
             _write(tables, judgement, effects)
             versions[name] = rewritten(versions[name], judgement.put, judgement.deleted)
@@ -60,6 +62,7 @@ def compare(
             name = name_of(accounts, waits.job.destination, waits.job.kind, one.r2_key)
             _answer(waits, judged.get(name, Judgement()), now, effects)
         _rewarm(tables, now, accounts, one, judged, ids, effects)
+    tables.media.note_compared(effects.unmoved)
     tables.jobs.update(effects.released)
     apply(tables, effects.moved)
     effects.queued += [stored.as_queued for stored in effects.released]
@@ -74,6 +77,9 @@ def compare(
 
 
 def _write(tables: Tables, judgement: Judgement, effects: _Effects) -> None:
+    if judgement.is_unmoved:
+        effects.unmoved += judgement.put
+        return
     tables.media.delete(judgement.deleted)
     tables.media.put(judgement.put)
     if judgement.put and judgement.state is not None:
