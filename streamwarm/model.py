@@ -276,6 +276,11 @@ class WarmRecord:
         return RecordName(self.destination, self.account, self.kind, self.r2_key)
 
     @property
+    def answer(self) -> JsonObject:
+        """The result of a push that this record answers."""
+        return self.result if self.source_etag is None else {**self.result, "source_etag": self.source_etag}
+
+    @property
     def version(self) -> str:
         """What tells the versions of one object apart: the digest, or else the ETag. Records that know neither are
         one version."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import trio
 
 from streamwarm.accept.guarded import no_destination, store_guarded
 from streamwarm.accept.make_due import make_due
+from streamwarm.accept.push_reply import push_view
 from streamwarm.accept.records import RecordIntake
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jobs import parse_job
@@ -20,7 +20,7 @@ from streamwarm.accept.wire.sizes import page_of_jobs
 from streamwarm.accept.wire.views import attempts_view, job_view, record_view
 from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
+from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State, WarmRecord
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Destination
 from streamwarm.watch.observations import (
@@ -33,10 +33,6 @@ from streamwarm.watch.observations import (
     StoreTrouble,
 )
 
-RETRY_AFTER_S = 5.0
-"""Seconds to wait before pushing again after `queue_full`. Long enough for a full backlog to have room again, and short
-for a bulk import."""
-
 _JOBS_BETWEEN_CHECKPOINTS = 500
 """Jobs checked without a checkpoint. One takes about ten microseconds, so a push blocks transfers for a few
 milliseconds at most."""
@@ -46,11 +42,12 @@ class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
     `stats` returns the reply of `stats`. `on_pushed` and `on_retried` are the dispatcher's `offer` and `wake`: the
-    first gets the jobs that a push queued, the second is called when ended jobs are queued again, each after the
-    commit. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process. `on_pauses`
-    (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the store's clock
-    (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination; `redact` knows
-    the secrets that no import may bring in. `records` has the use cases of records.
+    first gets the jobs that a push queued, the second is called when ended jobs are queued again. `on_to_check` gets
+    those that wait for a comparison, with their objects' keys. Each is called after the commit. `on_found` gets each
+    record that a look-up answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process.
+    `on_pauses` (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the
+    store's clock (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination;
+    `redact` knows the secrets that no import may bring in. `records` has the use cases of records.
     """
 
     def __init__(
@@ -68,6 +65,8 @@ class Intake:
         now: Callable[[], float],
         accounts: Mapping[str, str] | None = None,
         redact: Redactor = knows_no_secrets,
+        on_to_check: Callable[[Mapping[str, str]], None] = lambda _: None,
+        on_found: Callable[[WarmRecord], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -79,6 +78,8 @@ class Intake:
         self._on_cancelled = on_cancelled
         self._on_pauses = on_pauses
         self._now = now
+        self._on_to_check = on_to_check
+        self._on_found = on_found
         self._drain = trio.Event()
         self._drain_within_s = 0.0
         self.records = RecordIntake(
@@ -118,7 +119,7 @@ class Intake:
         }
         results |= zip(new, pushed, strict=True)
         self._announce(new, results)
-        return _push_view(results)
+        return push_view(results)
 
     async def get(self, job_id: str) -> JsonObject:
         with self._store_guarded("get"):
@@ -158,7 +159,10 @@ class Intake:
         """The warm record's view, or None if the media is cold."""
         with self._store_guarded("find"):
             record = await self._store.find(lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key)
-        return None if record is None else record_view(record)
+        if record is None:
+            return None
+        self._on_found(record)
+        return record_view(record)
 
     async def forget(self, request: ForgetRecord) -> JsonObject:
         """Drop the warm record. Returns `{"forgotten": false}` if there was none, or not with this `file_id`; that is
@@ -255,9 +259,11 @@ class Intake:
         full = sum(isinstance(result, Refused) and result.code is RefusalCode.QUEUE_FULL for result in results.values())
         if full:
             self._observe(QueueFull(full, self._max_pending))
-        pushed = (result for result in results.values() if isinstance(result, Pushed))
+        pushed = [result for result in results.values() if isinstance(result, Pushed)]
         if queued := [result.queued for result in pushed if result.queued is not None]:
             self._on_pushed(queued)
+        if to_check := {result.id: result.to_check for result in pushed if result.to_check is not None}:
+            self._on_to_check(to_check)
 
     def _store_guarded(self, method: str) -> AbstractContextManager[None]:
         return store_guarded(self._observe, method)
@@ -271,27 +277,3 @@ def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
 
 def _no_job(job_id: str) -> CallRefusedError:
     return CallRefusedError(Reason.NOT_FOUND, f"there is no job {job_id!a} (any more)")
-
-
-def _refused_view(index: int, answer: Refused) -> JsonObject:
-    view: dict[str, Any] = {"index": index, "code": answer.code, "message": answer.message}
-    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code is RefusalCode.QUEUE_FULL else {})
-
-
-def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
-    accepted: list[JsonObject] = []
-    rejected: list[JsonObject] = []
-    for index, answer in sorted(outcome.items()):
-        if isinstance(answer, Refused):
-            rejected.append(_refused_view(index, answer))
-        else:
-            item: dict[str, Any] = {
-                "index": index,
-                "id": answer.id,
-                "state": answer.state,
-                "duplicate": answer.duplicate,
-            }
-            accepted.append(item if answer.result is None else item | {"result": answer.result})
-    if rejected and not accepted and all(item["code"] is RefusalCode.QUEUE_FULL for item in rejected):
-        raise CallRefusedError(Reason.QUEUE_FULL, rejected[0]["message"], retry_after_s=RETRY_AFTER_S)
-    return {"accepted": accepted, "rejected": rejected}

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from attrs import field, frozen
 
-from streamwarm.model import Kind, QueuedJob, SourceState, WarmRecord
+from streamwarm.model import Job, Kind, QueuedJob, SourceState, WarmRecord
 
 
 @frozen
@@ -88,10 +88,14 @@ class Comparison:
 @frozen
 class Compared:
     """What comparisons have changed. `queued` are the jobs that workers may have now. `unchanged` counts the jobs that
-    ended without an upload, by destination and kind. `changed` and `gone` count the records that became so."""
+    ended without an upload, by destination and kind. `missing` are the jobs that failed because their object is gone.
+    `changed` and `gone` count the records that became so. `again` are the keys of objects that were pushed after the
+    bucket was asked: it must be asked once more."""
 
     queued: Sequence[QueuedJob] = ()
     unchanged: Mapping[tuple[str, Kind], int] = field(factory=dict)
+    missing: Sequence[Job] = ()
+    again: Sequence[str] = ()
     changed: int = 0
     gone: int = 0
 
@@ -135,8 +139,9 @@ class RecordStore(Protocol):
         - `Gone`: the record is `gone`, and its jobs fail with `source_not_found`.
         - `Unanswered`: the record stays as it is, and its jobs are `done` with its reference (`unverified`).
 
-        A record without an ETag adopts that of the bucket if the object is not newer than the record and the record has
-        no digest of its own. A record that was warmed or compared after `asked_at` is not changed.
+        A job that was pushed, or joined by a push, after `asked_at` waits for the next comparison: it may mean a newer
+        version. A record without an ETag adopts that of the bucket if the object is not newer than the record and the
+        record has no digest of its own. A record that was warmed or compared after `asked_at` is not changed.
         """
         ...
 

@@ -10,7 +10,7 @@ costs at most one read of the queue, or leaves its job's next event to the dispa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import trio
 from attrs import define, field
@@ -55,6 +55,23 @@ class Arrivals:
             if self._announced.discard(job.id):
                 continue
             self._offered.add(job.id)
+            try:
+                self._sender.send_nowait(job)
+            except trio.WouldBlock:
+                room = False
+        return room
+
+    def expect(self, job_ids: Iterable[str]) -> None:
+        """Note committed jobs that wait for a comparison: their events order no read of the store."""
+        for job_id in job_ids:
+            if not self._announced.discard(job_id):
+                self._offered.add(job_id)
+
+    def release(self, jobs: Sequence[QueuedJob]) -> bool:
+        """Put jobs into the channel whose events have passed: they waited for a comparison. Returns False if it was
+        full."""
+        room = True
+        for job in jobs:
             try:
                 self._sender.send_nowait(job)
             except trio.WouldBlock:

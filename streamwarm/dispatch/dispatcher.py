@@ -12,7 +12,7 @@ others: at the start, when an event reports a job that did not arrive so, when l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import trio
 from attrs import define, field
@@ -84,6 +84,15 @@ class Dispatcher:
     def offer(self, jobs: Sequence[QueuedJob]) -> None:
         """Take jobs that a push of this process has just committed. Those that do not fit stay in the store."""
         self._stale |= not self._arrivals.offer(jobs)
+        self._changed.set()
+
+    def expect(self, job_ids: Iterable[str]) -> None:
+        """Note jobs that this process has just committed and that wait for a comparison."""
+        self._arrivals.expect(job_ids)
+
+    def release(self, jobs: Sequence[QueuedJob]) -> None:
+        """Take jobs that a comparison has just released, or queued. Those that do not fit stay in the store."""
+        self._stale |= not self._arrivals.release(jobs)
         self._changed.set()
 
     def note_queued(self, job_id: str) -> None:

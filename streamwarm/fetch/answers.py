@@ -11,9 +11,9 @@ from xml.etree.ElementTree import Element
 from attrs import frozen
 
 from streamwarm.errors import Blame, ErrorCode, SourceError
-from streamwarm.fetch.source import ObjectInfo
+from streamwarm.fetch.source import ObjectInfo, ObjectVersion, plain_etag
 from streamwarm.redact import knows_no_secrets
-from streamwarm.retry import parse_retry_after
+from streamwarm.retry import parse_http_date, parse_retry_after
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
 
@@ -74,6 +74,7 @@ class Head:
     content_range: ContentRange | None
     retry_after: str | None
     is_chunked: bool = False
+    last_modified: str | None = None
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str]) -> Head:
@@ -88,10 +89,16 @@ class Head:
             content_range=parse_content_range(headers.get("content-range", "")),
             retry_after=headers.get("retry-after"),
             is_chunked=headers.get("transfer-encoding", "").strip().lower() == "chunked",
+            last_modified=_short(headers.get("last-modified")),
         )
 
-    def info(self, r2_key: str, size_bytes: int) -> ObjectInfo:
-        return ObjectInfo(r2_key, size_bytes, self.etag, self.content_type, self.content_encoding)
+    def info(self, r2_key: str, size_bytes: int, *, seen_at: float | None = None) -> ObjectInfo:
+        return ObjectInfo(r2_key, size_bytes, self.etag, self.content_type, self.content_encoding, seen_at)
+
+    @property
+    def version(self) -> ObjectVersion:
+        etag = None if self.etag is None else plain_etag(self.etag)
+        return ObjectVersion(etag or None, parse_http_date(self.last_modified or ""))
 
 
 def _short(value: str | None) -> str | None:

@@ -122,8 +122,10 @@ class BucketClient:
         expect: frozenset[int],
         query: tuple[tuple[str, str], ...] = (),
         headers: Mapping[str, str] | None = None,
+        within_s: float | None = None,
     ) -> Answer:
         """Send a request without a body and return the answer, if its status is in `expect`. The caller closes it.
+        `within_s`: how long the head may take, if not `headers_timeout_s`.
 
         Raises `SourceError` for any other status. If the connection dies before the head, the request is sent once
         more: the server may have closed an idle connection just as it was reused, and repeating a request without a
@@ -132,9 +134,9 @@ class BucketClient:
         method = "HEAD" if asked is Asked.HEAD else "GET"
         s3_request = self._s3_request(method, r2_key, query=query, headers=headers or {})
         try:
-            answer = await self._send(self._build(s3_request))
+            answer = await self._send(self._build(s3_request), timeout_s=within_s)
         except _ConnectionLostError:
-            answer = await self._send(self._build(s3_request))
+            answer = await self._send(self._build(s3_request), timeout_s=within_s)
         return await self._expected(answer, asked, r2_key, expect)
 
     @asynccontextmanager

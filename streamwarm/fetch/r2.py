@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import httpx
+import trio
 from attrs import evolve
 
 from streamwarm.errors import ErrorCode, SourceError, SourceOffline
@@ -24,7 +25,16 @@ from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.listing import Listing
 from streamwarm.fetch.probe import probe_bucket
 from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation
-from streamwarm.fetch.source import CachedObject, LengthUnknown, ObjectInfo, ResumableSource, SignedUrl, SourceObject
+from streamwarm.fetch.source import (
+    CachedObject,
+    LengthUnknown,
+    ObjectInfo,
+    ObjectVersion,
+    ResumableSource,
+    SignedUrl,
+    SourceObject,
+)
+from streamwarm.fetch.version import Versions
 from streamwarm.model import MAX_KEY_BYTES
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.sigv4 import SigningKeys
@@ -57,6 +67,7 @@ class R2Source(ResumableSource):
         redact: Redactor = knows_no_secrets,
     ) -> None:
         self._bucket = BucketClient(client, bucket, signing_keys, now, headers_timeout_s, body_timeout_s, redact)
+        self._versions = Versions(self._bucket)
         self._observe = observe
         self._uniform = uniform
         self._offline = False
@@ -69,10 +80,11 @@ class R2Source(ResumableSource):
         `sha256`: the job's digest, if it names one. An answer that does not look like S3's is read only then.
         """
         self._check_online(r2_key)
+        asked_at = trio.current_time()
         answer = await self._bucket.ask(Asked.OBJECT, _named(r2_key), expect=_OK)
         self._last_read = r2_key
         try:
-            info = await self._describe(r2_key, answer.head, sha256)
+            info = evolve(await self._describe(r2_key, answer.head, sha256), seen_at=asked_at)
         except BaseException:
             await answer.aclose()
             raise
@@ -83,11 +95,12 @@ class R2Source(ResumableSource):
     async def open_unsized(self, r2_key: str) -> AsyncIterator[SourceObject]:
         """See `ResumableSource.open_unsized`. An end without chunks or a length looks like a cut, so it is refused."""
         self._check_online(r2_key)
+        asked_at = trio.current_time()
         answer = await self._bucket.ask(Asked.OBJECT, _named(r2_key), expect=_OK)
         try:
             if not answer.head.is_chunked or answer.head.etag is None or answer.head.content_encoding is not None:
                 raise LengthUnknown(r2_key)
-            yield UnsizedObject(answer.head.info(r2_key, 0), answer)
+            yield UnsizedObject(answer.head.info(r2_key, 0, seen_at=asked_at), answer)
         finally:
             await answer.aclose()
 
@@ -118,7 +131,13 @@ class R2Source(ResumableSource):
         self._check_online(r2_key)
         return await self._head(r2_key)
 
+    async def version_of(self, r2_key: str) -> ObjectVersion:
+        """Return the object's version. `fetch.version` has the rules."""
+        self._check_online(r2_key)
+        return await self._versions.ask(_named(r2_key))
+
     async def _head(self, r2_key: str) -> ObjectInfo:
+        asked_at = trio.current_time()
         async with self._bucket.asking(Asked.HEAD, _named(r2_key), expect=_OK) as answer:
             head = answer.head
         if head.length_bytes is None:
@@ -126,7 +145,7 @@ class R2Source(ResumableSource):
                 ErrorCode.SOURCE_REFUSED,
                 f"the server does not report the size of {r2_key!r}; check r2.endpoint_url",
             )
-        return head.info(r2_key, head.length_bytes)
+        return head.info(r2_key, head.length_bytes, seen_at=asked_at)
 
     def set_offline(self, offline: bool) -> None:
         self._offline = offline

@@ -27,7 +27,9 @@ class Origin(StrEnum):
 class ObjectInfo:
     """What is known of an object before its first byte, from the answer's head.
 
-    `bytes` is the exact size of the stored object. `content_encoding` is None for identity.
+    `bytes` is the exact size of the stored object. `etag` is the header as it came, `source_etag` what records keep of
+    it. `content_encoding` is None for identity. `seen_at` is when the bucket was asked (trio's time), None if that is
+    not known: it had this version then or a moment later.
     """
 
     r2_key: str
@@ -35,6 +37,25 @@ class ObjectInfo:
     etag: str | None
     content_type: str | None
     content_encoding: str | None = None
+    seen_at: float | None = field(default=None, eq=False)
+
+    @property
+    def source_etag(self) -> str | None:
+        return None if self.etag is None else plain_etag(self.etag)
+
+
+@frozen
+class ObjectVersion:
+    """Which version of an object the bucket has. `etag` is unquoted, without `W/`; None if the bucket names none.
+    `last_modified` is in Unix seconds."""
+
+    etag: str | None
+    last_modified: float | None
+
+
+def plain_etag(etag: str) -> str:
+    """An ETag as records keep it: unquoted, without `W/`. Equal ones name the same version (RFC 9110, 8.8.3.2)."""
+    return etag.removeprefix("W/").removeprefix('"').removesuffix('"')
 
 
 @frozen
@@ -97,6 +118,13 @@ class Source(Protocol):
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
         """Return what the bucket holds under this name now. Raises `SourceError`."""
+        ...
+
+    async def version_of(self, r2_key: str) -> ObjectVersion:
+        """Return which version of the object the bucket has now, by small requests. Raises `SourceError`.
+
+        `source_not_found` with `Blame.UNSURE` may be about the bucket: a probe finds out.
+        """
         ...
 
     async def probe(self, *, warmed: Sequence[str] = (), queued: Sequence[str] = ()) -> None:

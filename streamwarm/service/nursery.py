@@ -19,6 +19,7 @@ from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.rescuer import prune_interval_s, run_rescuer
 from streamwarm.backlog.store import Store
 from streamwarm.backlog.store_watch import StoreWatch
+from streamwarm.compare.checker import Checker
 from streamwarm.dispatch.clock import SteadyClock
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.lane_judge import LaneJudge
@@ -31,15 +32,10 @@ from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
 from streamwarm.redact import Redactor, make_redactor
 from streamwarm.send.destination import rates_of
+from streamwarm.service.checking import make_checker
 from streamwarm.service.listeners import ListenerTools, listening
 from streamwarm.service.machine import Machine
-from streamwarm.service.members import (
-    ALONE,
-    NOT_REPORTED,
-    UNREPORTED_MAX,
-    Members,
-    Membership,
-)
+from streamwarm.service.members import ALONE, NOT_REPORTED, UNREPORTED_MAX, Members, Membership
 from streamwarm.service.open import OpenStore, Remotes, open_remotes, open_store
 from streamwarm.service.ready_file import Endpoints, drop_stale_ready_file, ready_file
 from streamwarm.service.reports import keep_reporting, sum_up
@@ -82,6 +78,7 @@ class _Service:
     lane_judge: LaneJudge = field(init=False)
     publisher: Publisher = field(init=False)
     stats: Stats = field(init=False)
+    checker: Checker = field(init=False)
     intake: Intake = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -111,6 +108,9 @@ class _Service:
         )
         self.publisher = Publisher(self.store, lambda: self.members.progress, self.observe, self._on_events)
         self.stats = self._make_stats(steady_now)
+        self.checker = make_checker(
+            self.settings, self.machine, self.store, source, self.source_guard, self.dispatcher, self.observe
+        )
         self.intake = Intake(
             self.store,
             self.remotes.destinations,
@@ -124,6 +124,8 @@ class _Service:
             now=self.store.now,
             accounts=accounts_of(self.settings.destinations),
             redact=self.redact,
+            on_to_check=self.checker.offer,
+            on_found=self.checker.found,
         )
 
     def _make_stats(self, steady_now: Callable[[], float]) -> Stats:
@@ -209,6 +211,7 @@ async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     await plumbing.start(service.follower.follow)
     await recall_lanes(store, service.limits)
     plumbing.start_soon(service.source_guard.run)
+    plumbing.start_soon(service.checker.run)
     plumbing.start_soon(service.stats.probe.run)
     plumbing.start_soon(service.stats.keep_history)
     await plumbing.start(

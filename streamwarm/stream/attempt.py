@@ -30,7 +30,8 @@ UNCONFIGURED_PAUSE_S = 300.0
 class Attempt:
     """One try at a job: its claim, its destination, its departure, and how far it has come.
 
-    `started_at` is trio's time. `lane_address` is the address inside the destination; it changes if the lane has moved.
+    `started_at` and `opened_at` are trio's times; the latter is when the bucket last had the version that was sent,
+    None if that is not known. `lane_address` is the address inside the destination; it changes if the lane has moved.
     `origin` is the `source` of the result. `not_fetched`: why the object is streamed though the destination was to
     fetch it. `watchdog` is the one that watches now; before and after it, every wait has a limit of its own.
     """
@@ -41,6 +42,7 @@ class Attempt:
     started_at: float
     lane_address: str | None
     origin: Origin = Origin.STREAM
+    opened_at: float | None = None
     not_fetched: str | None = None
     meter: Meter | None = None
     watchdog: Watchdog | None = None
@@ -140,7 +142,9 @@ class Attempt:
             "sha256": sha256,
             "bytes": info.bytes,
             "source": self.origin.value,
+            "source_etag": info.source_etag,
             "elapsed_ms": round(self.elapsed_s * 1000),
         }
-        seen = SeenObject(self.job.r2_key, info.bytes, info.etag, info.content_type, sha256)
+        self.opened_at = info.seen_at
+        seen = SeenObject(self.job.r2_key, info.bytes, info.source_etag, info.content_type, sha256)
         return Done(self.claim.lease, result, seen)

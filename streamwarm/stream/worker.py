@@ -97,7 +97,8 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
         try:
             settlement = await _run(attempt, tools)
             if isinstance(settlement, Done):
-                settlement = evolve(settlement, takes_again=tools.took(claim))
+                opened_at = _by_the_store(attempt.opened_at, tools)
+                settlement = evolve(settlement, takes_again=tools.took(claim), opened_at=opened_at)
         finally:
             tools.ended(claim, attempt.departure.departed_at)
             _observe_attempt(attempt, tools.observe)
@@ -110,6 +111,11 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
                 await tools.finish(Finished(claim, ended, attempt.elapsed_s, called_off))
     if isinstance(settlement, Done):
         await _tidy_up(claim, settlement, tools)
+
+
+def _by_the_store(at: float | None, tools: WorkerTools) -> float | None:
+    """A time of trio's, by the store's clock."""
+    return None if at is None else tools.now() - (trio.current_time() - at)
 
 
 async def _tidy_up(claim: Claim, done: Done, tools: WorkerTools) -> None:

@@ -35,6 +35,8 @@ _LINES: dict[type, tuple[str, str]] = {
     observations.SourceReopened: ("warning", "[R2][REOPEN]"),
     observations.AttemptSucceeded: ("info", "[MEDIA][PREWARM][OK]"),
     observations.AttemptFailed: ("error", "[MEDIA][PREWARM][ERR]"),
+    record_news.JobsUnchanged: ("info", "[MEDIA][PREWARM][UNCHANGED]"),
+    record_news.JobMissing: ("error", "[MEDIA][PREWARM][ERR]"),
     observations.RetryScheduled: ("warning", "[MEDIA][PREWARM][RETRY]"),
     observations.BatchDone: ("info", "[MEDIA][PREWARM][BATCH][DONE]"),
     observations.DestinationPaused: ("warning", "[DESTINATION][PAUSED]"),

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from streamwarm.errors import ErrorCode
-from streamwarm.watch import observations
+from streamwarm.watch import observations, record_news
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 """Buckets, in seconds: from a small photo on a fast network to a 2 GB video on a slow one."""
@@ -28,6 +28,10 @@ class Metrics:
             observations.AttemptSucceeded: self._succeeded,
             observations.AttemptFailed: self._failed,
             observations.JobCancelled: lambda e: self._jobs.labels(e.destination, e.kind.value, "cancelled").inc(),
+            record_news.JobsUnchanged: lambda e: self._jobs.labels(e.destination, e.kind.value, "unchanged").inc(
+                e.jobs
+            ),
+            record_news.JobMissing: lambda e: self._jobs.labels(e.destination, e.kind.value, "failed").inc(),
             observations.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
             observations.DestinationPaused: self._paused,
             observations.BytesMoved: lambda e: self._bytes.labels(e.direction.value).inc(e.bytes),
@@ -125,6 +129,9 @@ class Metrics:
             self._jobs.labels(event.destination, event.kind.value, event.outcome).inc()
         if event.code.value == "delivery_unknown":
             self._unknown.inc()
+
+    def _unchanged(self, event: record_news.JobsUnchanged) -> None:
+        self._jobs.labels(event.destination, event.kind.value, "unchanged").inc(event.jobs)
 
     def _paused(self, event: observations.DestinationPaused) -> None:
         if event.code is ErrorCode.RATE_LIMITED:

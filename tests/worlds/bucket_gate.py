@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -16,20 +16,23 @@ from tests.worlds.http_sink import Connection, FaultProxy, serving
 
 @define(eq=False)
 class BucketGate(FaultProxy):
-    """`shut` holds the answer while the bucket is shut: a status and S3's word. `refused` are the requests it got."""
+    """`shut` holds the answer while the bucket is shut: a status and S3's word. `shut_for` gives the answer to one
+    request (method, target), None to pass it on. `refused` are the requests that were not passed on."""
 
     shut: tuple[int, str] | None = None
+    shut_for: Callable[[str, str], tuple[int, str] | None] = lambda method, target: None
     refused: list[str] = Factory(list)
 
     async def _pass_on(
         self, request: h11.Request, connection: Connection, behind: trio.abc.Stream
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        if self.shut is None:
+        shut = self.shut or self.shut_for(request.method.decode(), request.target.decode())
+        if shut is None:
             return await super()._pass_on(request, connection, behind)
         while await connection.piece():
             pass
         self.refused.append(self.requests[-1])
-        status, code = self.shut
+        status, code = shut
         body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>m</Message></Error>'.encode()
         return status, [], b"" if request.method == b"HEAD" else body
 

@@ -15,7 +15,7 @@ from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.core.transitions import StoredJob, compared, missing
 from streamwarm.backlog.records import Compared, Comparison
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Kind, QueuedJob, RecordName, SourceState
+from streamwarm.model import Job, Kind, QueuedJob, RecordName, SourceState
 
 UNCHANGED, UNVERIFIED = "unchanged", "unverified"
 """The `source` of a result that no upload made: the object is as recorded, or the bucket did not say."""
@@ -25,10 +25,13 @@ UNCHANGED, UNVERIFIED = "unchanged", "unverified"
 class _Effects:
     """What the comparisons of one transaction do."""
 
+    unmoved: list[StoredRecord] = field(factory=list)
     moved: list[StoredJob] = field(factory=list)
     released: list[StoredJob] = field(factory=list)
     queued: list[QueuedJob] = field(factory=list)
     unchanged: Counter[tuple[str, Kind]] = field(factory=Counter)
+    missing: list[Job] = field(factory=list)
+    again: dict[str, None] = field(factory=dict)
     states: Counter[SourceState] = field(factory=Counter)
 
 
@@ -39,31 +42,44 @@ def compare(
     keys = {one.r2_key for one in comparisons}
     tables.jobs.lock_media_keys()
     tables.media.lock(keys)
-    versions: dict[RecordName, list[StoredRecord]] = defaultdict(list)
+    objects: dict[str, dict[RecordName, list[StoredRecord]]] = defaultdict(lambda: defaultdict(list))
     for stored in tables.media.of_objects(keys):
-        versions[stored.record.name].append(stored)
+        objects[stored.record.r2_key][stored.record.name].append(stored)
     waiting: dict[str, list[StoredJob]] = defaultdict(list)
     for job in tables.jobs.lock_to_check(keys):
         waiting[job.job.r2_key].append(job)
     effects = _Effects()
     for one in comparisons:
-        judged = {name: judge(rows, one) for name, rows in versions.items() if name.r2_key == one.r2_key}
+        versions = objects[one.r2_key]
+        judged = {name: judge(rows, one) for name, rows in versions.items()}
         for name, judgement in judged.items():
             _write(tables, judgement, effects)
             versions[name] = rewritten(versions[name], judgement.put, judgement.deleted)
         for waits in waiting.pop(one.r2_key, ()):
+            if waits.means_later_than(one.asked_at, now):
+                effects.again[one.r2_key] = None
+                continue
             name = name_of(accounts, waits.job.destination, waits.job.kind, one.r2_key)
             _answer(waits, judged.get(name, Judgement()), now, effects)
         _rewarm(tables, now, accounts, one, judged, ids, effects)
+    tables.media.note_compared(effects.unmoved)
     tables.jobs.update(effects.released)
     apply(tables, effects.moved)
     effects.queued += [stored.as_queued for stored in effects.released]
     return Compared(
-        effects.queued, effects.unchanged, effects.states[SourceState.CHANGED], effects.states[SourceState.GONE]
+        queued=effects.queued,
+        unchanged=effects.unchanged,
+        missing=effects.missing,
+        again=list(effects.again),
+        changed=effects.states[SourceState.CHANGED],
+        gone=effects.states[SourceState.GONE],
     )
 
 
 def _write(tables: Tables, judgement: Judgement, effects: _Effects) -> None:
+    if judgement.is_unmoved:
+        effects.unmoved += judgement.put
+        return
     tables.media.delete(judgement.deleted)
     tables.media.put(judgement.put)
     if judgement.put and judgement.state is not None:
@@ -76,10 +92,12 @@ def _answer(waits: StoredJob, judgement: Judgement, now: float, effects: _Effect
     if record is None or judgement.state is SourceState.CHANGED:
         effects.released.append(compared(waits, now, result=None))
     elif judgement.state is SourceState.GONE:
-        effects.moved.append(missing(waits, now, _not_found(job.r2_key)))
+        failed = missing(waits, now, _not_found(job.r2_key))
+        effects.moved.append(failed)
+        effects.missing.append(failed.job)
     else:
         source = UNVERIFIED if judgement.state is None else UNCHANGED
-        effects.moved.append(compared(waits, now, result={**record.result, "source": source}))
+        effects.moved.append(compared(waits, now, result={**record.answer, "source": source}))
         effects.unchanged[job.destination, job.kind] += 1
 
 

@@ -36,7 +36,8 @@ class Stored:
 class PushPlan:
     """One answer per job, and the rows to insert and to update so that the answers are true.
 
-    `joined` are running jobs that a push has joined. `answered` are the indexes of the jobs that a record answers.
+    `joined` are jobs that a push has joined and that may have to do with an older version than it means. `answered` are
+    the indexes of the jobs that a record answers.
     """
 
     answers: list[Pushed | Refused] = field(factory=list)
@@ -69,12 +70,12 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], store: Stored, *, now:
             plan.answers.append(_as_it_is(owner.job))
             continue
         elif record is not None and need is Need.NOTHING:
-            plan.answers.append(Pushed(record.job_id, State.DONE, duplicate=True, result=record.result))
+            plan.answers.append(Pushed(record.job_id, State.DONE, duplicate=True, result=record.answer))
             plan.answered.append(index)
             continue
         elif owner is not None:
             plan.answers.append(_as_it_is(owner.job, to_check=owner.to_check))
-            if owner.job.state is State.RUNNING:
+            if owner.job.state is State.RUNNING or (owner.to_check and owner.queued_at < now):
                 live[key] = joined(owner, now, new.source_etag)
                 plan.joined.append(live[key])
             continue

@@ -94,12 +94,14 @@ def restored(versions: Sequence[StoredRecord]) -> list[StoredRecord]:
 @frozen
 class Judgement:
     """What a comparison means to one name: the record that answers it and how that stands to the object; `state` is
-    None if the bucket did not say. `put` and `deleted` are the rows to write and to delete, in the reverse order."""
+    None if the bucket did not say. `put` and `deleted` are the rows to write and to delete, in the reverse order.
+    `is_unmoved`: nothing of the row in `put` is new but its `checked_at` and `source_etag`."""
 
     record: WarmRecord | None = None
     state: SourceState | None = None
     put: Sequence[StoredRecord] = ()
     deleted: Sequence[WarmRecord] = field(default=())
+    is_unmoved: bool = False
 
 
 def judge(versions: Sequence[StoredRecord], comparison: Comparison) -> Judgement:
@@ -127,8 +129,10 @@ def judge(versions: Sequence[StoredRecord], comparison: Comparison) -> Judgement
 
 
 def _rewritten(stored: StoredRecord, record: WarmRecord) -> Judgement:
-    deleted = [] if record.version == stored.record.version else [stored.record]
-    return Judgement(record, record.source_state, [evolve(stored, record=record)], deleted)
+    before = stored.record
+    deleted = [] if record.version == before.version else [before]
+    is_unmoved = not deleted and record.source_state is before.source_state
+    return Judgement(record, record.source_state, [evolve(stored, record=record)], deleted, is_unmoved)
 
 
 def _is_same(record: WarmRecord, found: Found) -> bool | None:

@@ -85,6 +85,11 @@ def attempt_row(attempt: AttemptRecord) -> dict[str, object]:
     return columns
 
 
+def compared_row(stored: StoredRecord) -> dict[str, object]:
+    record = stored.record
+    return {**version_row(record), "checked_at": record.checked_at, "source_etag": record.source_etag}
+
+
 def record_row(stored: StoredRecord) -> dict[str, object]:
     """All columns of a record. A suspect one is not `ready`: no look-up finds it."""
     record = stored.record

@@ -232,6 +232,10 @@ class MediaTable(Protocol):
         """Write records, in order. A row of the same name and version is replaced."""
         ...
 
+    def note_compared(self, records: Sequence[StoredRecord]) -> None:
+        """Write `checked_at` and `source_etag` of records of which nothing else has changed. That touches no index."""
+        ...
+
     def delete(self, records: Sequence[WarmRecord]) -> None:
         """Delete the rows of these names and versions."""
         ...

@@ -18,6 +18,9 @@ from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import NOWHERE, Event, Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.retry import is_patient, trouble_since
 
+LONGEST_JOINED_S = 30.0
+"""How long pushes that join a job may put off its comparison, in seconds: as long as a silent bucket may."""
+
 
 @frozen
 class StoredJob:
@@ -28,7 +31,7 @@ class StoredJob:
     `holder` is the process that has the running attempt. Times are Unix seconds.
 
     `to_check`: it is queued, and waits for a comparison of its object with the record that exists. `joined_at` is when
-    a push last joined its running attempt, and `joined_etag` the version that a push named then.
+    a push last joined its running attempt or that wait, and `joined_etag` the version that a push named then.
     """
 
     job: Job
@@ -46,6 +49,16 @@ class StoredJob:
     def as_queued(self) -> QueuedJob:
         job = self.job
         return QueuedJob(job.seq, job.id, job.destination, job.kind, job.bytes, self.queued_at, job.r2_key, job.barred)
+
+    def means_later_than(self, asked_at: float, now: float) -> bool:
+        """Whether a push of this job may mean a newer version than the bucket had at `asked_at`.
+
+        Times in the future are not believed: the clock was set back. Nor does a job wait for ever that pushes join more
+        often than the bucket answers.
+        """
+        if asked_at < self.queued_at <= now:
+            return True
+        return self.joined_at is not None and asked_at < self.joined_at <= now < self.queued_at + LONGEST_JOINED_S
 
 
 def arrived(new: NewJob, *, seq: int, job_id: str, now: float, to_check: bool = False) -> StoredJob:
@@ -68,7 +81,8 @@ def arrived(new: NewJob, *, seq: int, job_id: str, now: float, to_check: bool = 
 
 
 def joined(stored: StoredJob, now: float, source_etag: str | None) -> StoredJob:
-    """A running job that a push has joined. Its attempt may have opened an older version than the push means."""
+    """A running job, or one that waits for a comparison, that a push has joined. Its attempt may have opened, or the
+    bucket answered, an older version than the push means."""
     return evolve(stored, joined_at=now, joined_etag=source_etag or stored.joined_etag)
 
 

@@ -57,6 +57,8 @@ class MemoryMedia:
                 digest = DigestName(record.destination, record.account, record.kind, record.sha256)
                 self._digests.setdefault(digest, {})[name] = None
 
+    note_compared = put
+
     def delete(self, records: Sequence[WarmRecord]) -> None:
         for record in records:
             versions = self._records.get(record.name, {})

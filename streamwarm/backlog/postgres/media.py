@@ -89,6 +89,8 @@ class PostgresMedia:
         for stored in records:
             self._collect(stored.record, rows.record_row(stored), _counts_as(stored))
 
+    note_compared = put
+
     def delete(self, records: Sequence[WarmRecord]) -> None:
         for record in records:
             self._collect(record, None, None)

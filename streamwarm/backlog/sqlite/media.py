@@ -51,6 +51,9 @@ class SqliteMedia:
     def put(self, records: Sequence[StoredRecord]) -> None:
         self._sql.run_many("put_record", map(rows.record_row, records))
 
+    def note_compared(self, records: Sequence[StoredRecord]) -> None:
+        self._sql.run_many("note_compared", map(rows.compared_row, records))
+
     def delete(self, records: Sequence[WarmRecord]) -> None:
         self._sql.run_many("delete_record", map(rows.version_row, records))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 
 class Slot(Protocol):
@@ -33,6 +33,20 @@ class Slot(Protocol):
 
 
 S = TypeVar("S", bound=Slot)
+
+
+@frozen
+class CacheStats:
+    """Counts for `stats`. `bytes` is the disk space in use or reserved.
+
+    A request is a hit if another request's download serves it; `bytes_saved` is what hits have read.
+    """
+
+    entries: int
+    bytes: int
+    hits: int
+    misses: int
+    bytes_saved: int
 
 
 @define

@@ -23,17 +23,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field
 
 from streamwarm.errors import SourceError
 from streamwarm.fetch.answers import is_strong
 from streamwarm.fetch.cache.download import CacheReader, SharedDownload
-from streamwarm.fetch.cache.index import CacheIndex, RecentKeys, has_expired
+from streamwarm.fetch.cache.index import CacheIndex, CacheStats, RecentKeys, has_expired
 from streamwarm.fetch.cache.spool import spooled
 from streamwarm.fetch.source import (
     CachedObject,
     LengthUnknown,
     ObjectInfo,
+    ObjectVersion,
     Origin,
     ResumableSource,
     SignedUrl,
@@ -48,20 +49,6 @@ SWEEP_EVERY_S = 5.0
 
 MAX_TURNS = 3
 """How many downloads a request tries if they are replaced or break meanwhile; then it reads the bucket."""
-
-
-@frozen
-class CacheStats:
-    """Counts for `stats`. `bytes` is the disk space in use or reserved.
-
-    A request is a hit if another request's download serves it; `bytes_saved` is what hits have read.
-    """
-
-    entries: int
-    bytes: int
-    hits: int
-    misses: int
-    bytes_saved: int
 
 
 @define(eq=False)
@@ -132,6 +119,9 @@ class CachedSource(Source):
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
         return await self._source.head_object(r2_key)
+
+    async def version_of(self, r2_key: str) -> ObjectVersion:
+        return await self._source.version_of(r2_key)
 
     def set_offline(self, offline: bool) -> None:
         self.offline = offline
@@ -214,7 +204,10 @@ class CachedSource(Source):
             now = await self._source.head_object(download.r2_key)
         except SourceError:
             return False  # no verdict on the object: only a GET's answer is
-        return not download.is_dead and (now.etag, now.bytes) == (known.etag, known.bytes)
+        if download.is_dead or (now.etag, now.bytes) != (known.etag, known.bytes):
+            return False
+        download.info = evolve(known, seen_at=now.seen_at)
+        return True
 
     def _begin(self, r2_key: str, sha256: str | None) -> CacheReader:
         download = SharedDownload(
