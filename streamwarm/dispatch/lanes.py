@@ -29,6 +29,7 @@ has refused itself, in seconds."""
 class Budget:
     """What one chat has taken lately, at what rates, and its cooldown (a 429)."""
 
+    name: str
     rates: LaneRates
     usage: Usage = field(factory=Usage)
     cooldown: Pause | None = None
@@ -84,6 +85,15 @@ class LaneState:
         """Whether it takes no job of this kind for a reason of its own, and not only for its rate."""
         reasons = (self.set_aside, None if kind is None else self.refused.get(kind))
         return any(in_force(reason, now) for reason in reasons)
+
+
+def join_budgets(lanes: Iterable[LaneState], one: Budget, other: Budget) -> None:
+    """Let the lanes of two budgets share `other` from now on: they are of one chat."""
+    other.usage = usage.joined(one.usage, other.usage)
+    other.cooldown = last_to_end(other.cooldown, one.cooldown)
+    for lane in lanes:
+        if lane.budget is one:
+            lane.budget = other
 
 
 def route_free_at(lanes: Iterable[LaneState], route: Route) -> float:

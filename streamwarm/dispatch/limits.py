@@ -14,7 +14,7 @@ from attrs import define, field
 
 from streamwarm.dispatch import usage
 from streamwarm.dispatch.destination_state import DestinationState
-from streamwarm.dispatch.lanes import Budget, LaneState, next_in_turn
+from streamwarm.dispatch.lanes import Budget, LaneState, join_budgets, next_in_turn
 from streamwarm.dispatch.pause_log import PauseLog
 from streamwarm.dispatch.pauses import Pause, after_resume, free_at, in_force, last_to_end
 from streamwarm.model import Kind, Lane, Route
@@ -44,7 +44,7 @@ class Limits:
         found = self._states.get(destination)
         if found is None:
             rates = self.rates.get(destination, UNLIMITED).share(self.processes)
-            budgets = {lane.budget or name: Budget(lane) for name, lane in rates.lanes.items()}
+            budgets = {key: Budget(key, lane) for name, lane in rates.lanes.items() for key in (lane.budget or name,)}
             lanes = {name: LaneState(name, budgets[lane.budget or name], name) for name, lane in rates.lanes.items()}
             found = self._states[destination] = DestinationState(rates, lanes)
         return found
@@ -136,12 +136,17 @@ class Limits:
         """Reach the lane at `address` from now on. Returns True if that changed anything.
 
         A lane that is not configured any more is ignored. If the address is another lane's already, this lane is set
-        aside: both would send to one chat, at twice its rate.
+        aside: both would send to one chat, at twice its rate. A lane that is another topic of the same chat by now
+        shares its budget.
         """
-        lanes = self.state(destination).lanes
+        state = self.state(destination)
+        lanes, budget_at = state.lanes, state.rates.budget_at
         if (found := lanes.get(lane)) is None or found.address == address:
             return False
         found.address = address
+        for other in lanes.values():
+            if other.budget is not found.budget and budget_at(other.address) == budget_at(address):
+                join_budgets(lanes.values(), found.budget, other.budget)
         if twin := next((name for name, other in lanes.items() if other.address == address and name != lane), None):
             found.set_aside = Pause(None, f"it is the same chat as {twin} by now: remove it from `chats`")
         return True
@@ -270,7 +275,7 @@ class Limits:
 
     def budget_name(self, destination: str, lane: Lane | None) -> str | None:
         """What names the budget of the lane: its chat. None without a lane."""
-        return None if lane is None else self.state(destination).rates.lanes[lane.name].budget or lane.name
+        return None if (found := self._lane(destination, lane)) is None else found.budget.name
 
     def _lane(self, destination: str, lane: Lane | None) -> LaneState | None:
         return None if lane is None else self.state(destination).lanes.get(lane.name)

@@ -12,6 +12,16 @@ class Chat(NamedTuple):
     topic: str | None
 
 
+def moved(lane: int | str, chat_id: str) -> str:
+    """Return the address of a lane whose chat has a new id: its topic is the same."""
+    return chat_id if (topic := chat_of(lane).topic) is None else f"{chat_id}/{topic}"
+
+
+def chat_id_of(address: str) -> str:
+    """Return the chat of an address, which names its budget."""
+    return chat_of(address).chat_id
+
+
 def chat_of(lane: int | str) -> Chat:
     """Return the chat of a lane's name or address: `-1001234567890/42` is topic 42 of that supergroup."""
     chat_id, _, topic = str(lane).partition("/")
