@@ -238,7 +238,7 @@ class TransactionalStore:
         await self._transactions.write(lambda tables, now: tables.shared.put_pause(UserPause(destination, until, now)))
 
     async def resume(self, destination: str | None) -> None:
-        await self._transactions.write(lambda tables, _: sharing.resume(tables.shared, destination))
+        await self._transactions.write(lambda tables, _: sharing.resume(tables, destination))
 
     async def pause_source(self, reason: str) -> None:
         await self._transactions.write(lambda tables, now: sharing.pause_source(tables.shared, now, reason))

@@ -32,6 +32,10 @@ UPDATE jobs SET
     tries = :tries, host = :host, process = :process, barred = :barred
 WHERE seq = :seq;
 
+-- name: unbar_jobs
+UPDATE jobs SET barred = NULL
+WHERE state IN ('queued', 'waiting') AND barred IS NOT NULL AND destination = :destination;
+
 -- name: extend_lease
 UPDATE jobs SET lease_expires_at = :lease_expires_at WHERE id = :id;
 
