@@ -19,7 +19,8 @@ from streamwarm.send.destination import Rates
 class DestinationState:
     """One destination: its own budget and pause, and its lanes.
 
-    `size_departs_at`: when an object of exactly that many bytes may depart next.
+    `size_departs_at`: when an object of exactly that many bytes may depart next. `resumed_at`: when a user
+    last resumed it, as this process heard of it, by the store's clock.
     """
 
     rates: Rates
@@ -27,6 +28,7 @@ class DestinationState:
     usage: Usage = field(factory=Usage)
     paused: Pause | None = None
     size_departs_at: dict[int, float] = field(factory=dict)
+    resumed_at: float = -math.inf
 
     @property
     def pause(self) -> Pause | None:

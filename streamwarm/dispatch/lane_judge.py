@@ -51,8 +51,10 @@ class LaneJudge:
             return None
         job, lane, now = claim.job, claim.lane, self.now()
         key = (job.destination, lane.name, job.kind)
+        # What was refused before a user resumed the destination says nothing about it now.
+        since = self.limits.state(job.destination).resumed_at
         stored, refused_by = await self._read(job, lane)
-        before = _merged(stored, self._own[key])
+        before = [one for one in _merged(stored, self._own[key]) if one.at > since]
         self._own[key] = [*self._own[key], Seen(job.id, now, took=False)][-SEEN:]
         refusal = Refusal(
             job_id=job.id,
@@ -60,7 +62,7 @@ class LaneJudge:
             at=now,
             attempt=job.attempt,
             max_attempts=self.max_attempts,
-            refused_by=refused_by,
+            refused_by={name: at for name, at in refused_by.items() if at > since},
             usable=self.limits.usable(job.destination, job.kind, self.steady_now()),
         )
         found = judge(refusal, before, backoff_s=OTHER_LANE_S)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import define, field
 
 from streamwarm.dispatch import usage
 from streamwarm.dispatch.pauses import Pause, free_at, in_force, last_to_end
 from streamwarm.dispatch.usage import Usage
-from streamwarm.model import Kind, Route
+from streamwarm.model import Barred, Kind, Route
 from streamwarm.send.destination import LaneRates
 
 REFUSED_ELSEWHERE_S, REFUSED_HERE_S = 2.0, 5.0
@@ -96,14 +96,16 @@ def join_budgets(lanes: Iterable[LaneState], one: Budget, other: Budget) -> None
             lane.budget = other
 
 
-def route_free_at(lanes: Iterable[LaneState], route: Route) -> float:
+def route_free_at(lanes: Collection[LaneState], route: Route) -> float:
     """When a job of that route may be sent to one of the lanes."""
+    route = _last_resort(lanes, route)
     return min((_admits_at(lane, route) for lane in lanes), default=-math.inf)
 
 
-def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneState:
+def next_in_turn(lanes: Collection[LaneState], route: Route, now: float) -> LaneState:
     """The lane that takes the job: a free one, rather one that has not refused it, with the fewest attempts under
     way, used longest ago."""
+    route = _last_resort(lanes, route)
     return min(
         lanes,
         key=lambda lane: (
@@ -114,6 +116,15 @@ def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneSt
             lane.handed_out_at,  # topics of one chat take turns too
         ),
     )
+
+
+def _last_resort(lanes: Collection[LaneState], route: Route) -> Route:
+    """A job whose attempts are used up waits for the lanes that have not refused it. If the settings name none of them
+    any more, the others may take it: one more refusal ends it."""
+    barred = route.barred
+    if barred.until < math.inf or any(lane.name not in barred.lanes for lane in lanes):
+        return route
+    return route._replace(barred=Barred(barred.lanes, -math.inf))
 
 
 def _admits_at(lane: LaneState, route: Route) -> float:

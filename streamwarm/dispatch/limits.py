@@ -157,9 +157,11 @@ class Limits:
         if lane is not None:
             lane.budget.usage = usage.recalled(lane.usage, at, lane.rates)
 
-    def resume(self, destination: str) -> None:
-        """End the pauses whose cause a user has fixed, of the destination and its lanes. A 429's deadline stays."""
+    def resume(self, destination: str, at: float = -math.inf) -> None:
+        """End the pauses whose cause a user has fixed, of the destination and its lanes. A 429's deadline stays. `at`
+        is the store's time at which this became known."""
         state = self.state(destination)
+        state.resumed_at = max(state.resumed_at, at)
         state.paused = after_resume(state.paused)
         for lane in state.lanes.values():
             lane.set_aside = None if lane.set_aside is None or lane.set_aside.fixable else lane.set_aside

@@ -9,6 +9,7 @@ exceeded by one share. A process that is gone is counted as long as what it sent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import trio
@@ -47,7 +48,7 @@ class LimitsFollower:
     wake: Callable[[], None]
     observe: Observer
     follow_source: Callable[[SharedLimits, float], bool]
-    _resumes: Mapping[str, int] = field(factory=dict)
+    _resumes: Mapping[str, int] | None = None
     _set_asides: dict[tuple[str, str, Kind | None], SetAside] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
     _refreshing: trio.Lock = field(factory=trio.Lock)
@@ -98,10 +99,13 @@ class LimitsFollower:
         # In whole seconds: the two clocks are read one after the other, so only a larger difference means that the
         # store's clock was set back.
         ahead_s = round(self.steady_now() - self.now())
-        resumed = [name for name, times in shared.resumes.items() if times != self._resumes.get(name)]
+        before = self._resumes or {}
+        resumed = [name for name, times in shared.resumes.items() if times != before.get(name)]
+        # Those of the first read may be long past: chats may have refused jobs since.
+        heard_at = -math.inf if self._resumes is None else self.now()
         self._resumes = shared.resumes
         for name in resumed:
-            self.limits.resume(name)
+            self.limits.resume(name, heard_at)
         news = [
             bool(resumed),
             self.limits.share(self._sharers(shared.processes)),

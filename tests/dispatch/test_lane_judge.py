@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -115,6 +116,35 @@ async def test_a_job_that_every_chat_refuses_fails_and_says_so() -> None:
         assert job is not None
         assert job.error is not None
         assert "every chat has refused it" in job.error.message
+
+
+async def test_what_was_refused_before_a_resume_sets_no_chat_aside_after_it() -> None:
+    """A user has fixed the chat: one bad file must not close it for an hour."""
+    async with processes(ONE) as (one, _):
+        for n in range(6):
+            await one.refused(f"j{n}")
+            one.clock.at += 1
+        await one.store.resume("bot")
+        one.limits.resume("bot", one.clock.at)
+        one.clock.at += 1
+        for n, is_out in ((6, False), (7, False), (8, True)):
+            assert ((await one.refused(f"j{n}")).set_aside is not None) is is_out
+            one.clock.at += 1
+
+
+async def test_a_job_ends_though_the_chat_that_it_waited_for_is_no_longer_in_the_settings() -> None:
+    async with processes(ONE, TWO, jobs=1) as (one, _):
+        for _ in range(5):
+            effect = await one.refused("j0", ONE)
+            one.clock.at += 61
+            await one.store.wake_due()
+        assert effect.barred.until == math.inf
+        restarted = process(one.store, one.clock, (ONE,))
+        [queued] = await one.store.queued(1)
+        assert restarted.limits.route_free_at(queued.route) <= one.clock.at
+        lane = restarted.limits.reserve(queued.route, one.clock.at)
+        assert lane is not None
+        assert (await restarted.refused("j0", lane.name)).fails
 
 
 async def test_a_refused_job_goes_to_the_other_chat_within_seconds_and_not_back() -> None:
