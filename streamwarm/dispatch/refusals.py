@@ -6,7 +6,7 @@ from streamwarm.backlog.shared_limits import Cooldown, PauseEffect, SetAside
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
-from streamwarm.model import Claim, Lane
+from streamwarm.model import Barred, Claim, Kind, Lane
 
 
 def pause_after(
@@ -26,7 +26,7 @@ def pause_after(
         limits.pause(destination, pause)
         # A job that the pause costs nothing stays in the queue: it goes on with all others when a user resumes.
         return None, PauseEffect(job_waits=error.counts)
-    kind = claim.job.kind if error.pauses_kind else None
+    kind = Kind(error.sent_as or claim.job.kind) if error.pauses_kind else None
     if kind is None:
         limits.set_lane_aside(destination, lane.name, pause)
     else:
@@ -34,7 +34,13 @@ def pause_after(
     if for_s is None:
         return lane, PauseEffect(job_waits=False)
     set_aside = SetAside(destination, lane.name, kind, now + for_s, now, None, error.message)
-    return lane, PauseEffect(job_waits=False, set_aside=set_aside)
+    barred = None if kind is None or kind is claim.job.kind else _barred_also(claim.job.barred, lane, now + for_s)
+    return lane, PauseEffect(job_waits=False, set_aside=set_aside, barred=barred)
+
+
+def _barred_also(before: Barred, lane: Lane, until: float) -> Barred:
+    """The lane does not take what this job is sent as, though it takes jobs of its kind."""
+    return Barred(before.lanes | {lane.name}, max(before.until, until))
 
 
 def _cool_down(

@@ -96,6 +96,8 @@ class PhotoCheck:
         If it is about the photo and the job allows a document, another attempt follows as one, and this attempt is not
         counted.
         """
+        if sent_as is not media.kind:
+            refusal.sent_as = sent_as.value
         if sent_as is not Kind.PHOTO:
             return refusal
         if _NO_MEDIA in refusal.message.lower():
