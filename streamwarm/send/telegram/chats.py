@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-
 GENERAL_TOPIC = "1"
 """`GENERAL_FORUM_TOPIC_ID` of telegram-bot-api, Client.h."""
 
