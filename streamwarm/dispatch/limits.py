@@ -103,8 +103,9 @@ class Limits:
         return found.set_aside is not before
 
     def refuse_kind(self, destination: str, lane: str, kind: Kind, pause: Pause) -> bool:
-        """Send no job of this kind to a lane that refuses it; others go on. Returns True if that changed anything."""
-        if (found := self.state(destination).lanes.get(lane)) is None:
+        """Send no job of this kind to a lane that refuses it, or to all lanes of a chat (`lanes.all_of`); others go on.
+        Returns True if that changed anything."""
+        if (found := self.state(destination).refusing(lane)) is None:
             return False
         before, found.refused[kind] = found.refused.get(kind), last_to_end(found.refused.get(kind), pause) or pause
         return found.refused[kind] is not before
@@ -115,22 +116,20 @@ class Limits:
         return [
             lane.name
             for lane in self.state(destination).lanes.values()
-            if not (lane.is_out(None if kind in lane.room else kind, now))
+            if not lane.is_out(None if lane.is_suspect(kind) else kind, now)
         ]
 
     def suspect(self, destination: str, lane: str, kind: Kind, room: int) -> None:
-        """Let at most `room` jobs of this kind be under way to the lane at once, until it takes one (`took`)."""
-        if (found := self.state(destination).lanes.get(lane)) is not None:
+        """Let at most `room` jobs of this kind be under way to the lane, or to all lanes of a chat, at once, until it
+        takes one (`took`)."""
+        if (found := self.state(destination).refusing(lane)) is not None:
             found.room[kind] = room
 
-    def took(self, destination: str, lane: Lane | None, kind: Kind) -> bool:
-        """Note that the lane took a job of this kind: what it refused before was the fault of those jobs. Returns True
-        if that changed anything."""
-        if (found := self._lane(destination, lane)) is None or not (kind in found.room or kind in found.refused):
-            return False
-        found.room.pop(kind, None)
-        found.refused.pop(kind, None)
-        return True
+    def took(self, destination: str, lane: str, kind: Kind) -> bool:
+        """Note that the lane, or a lane of a chat, took a job of this kind: what it refused before was the fault of
+        those jobs. Returns True if that changed anything."""
+        found = self.state(destination).refusing(lane)
+        return found is not None and found.took(kind)
 
     def move_lane(self, destination: str, lane: str, address: str) -> bool:
         """Reach the lane at `address` from now on. Returns True if that changed anything.
@@ -165,8 +164,9 @@ class Limits:
         state.paused = after_resume(state.paused)
         for lane in state.lanes.values():
             lane.set_aside = None if lane.set_aside is None or lane.set_aside.fixable else lane.set_aside
-            lane.refused.clear()
-            lane.room.clear()
+            for one in (lane, lane.budget):
+                one.refused.clear()
+                one.room.clear()
 
     def replace_user_pauses(self, pauses: Mapping[str | None, Pause]) -> bool:
         """Replace the pauses ordered by users. Returns True if anything changed."""
@@ -242,6 +242,7 @@ class Limits:
         lane = next_in_turn(state.lanes.values(), route, now)
         lane.budget.usage = usage.handed_out(lane.usage, now)
         lane.under_way[route.kind] += 1
+        lane.budget.under_way[route.kind] += 1
         lane.handed_out_at = now
         return Lane(lane.name, lane.address)
 
@@ -274,6 +275,7 @@ class Limits:
         if (found := self._lane(route.destination, lane)) is not None:
             found.budget.usage = usage.ended(found.usage, now, departed_at, found.rates)
             found.under_way[route.kind] -= 1
+            found.budget.under_way[route.kind] -= 1
 
     def budget_name(self, destination: str, lane: Lane | None) -> str | None:
         """What names the budget of the lane: its chat. None without a lane."""

@@ -21,7 +21,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.dispatch.recall import RECALLED_S
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Kind, Lane
+from streamwarm.model import Kind
 from streamwarm.watch.observations import Observer, StoreTrouble
 
 FOLLOW_EVERY_S = 2.0
@@ -132,7 +132,7 @@ class LimitsFollower:
         """Set the lanes aside that others have, and no longer those that a lane's success has ended since."""
         before, self._set_asides = self._set_asides, {(one.destination, one.lane, one.kind): one for one in set_asides}
         ended = [key for key in before if key not in self._set_asides]
-        news = [self.limits.took(destination, Lane(lane, lane), kind) for destination, lane, kind in ended if kind]
+        news = [self.limits.took(destination, lane, kind) for destination, lane, kind in ended if kind]
         for one in set_asides:
             pause = Pause(one.until + ahead_s, one.reason, fixable=True)
             if one.kind is None:

@@ -79,7 +79,7 @@ def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> fl
 def refused_kinds(lane: LaneState, now: float) -> dict[Kind, Pause]:
     """The kinds that the chat refuses now, with the reason, in the order of `Kind`. A chat that takes nothing at all
     has its own pause as well."""
-    return {kind: pause for kind in Kind if (pause := in_force(lane.refused.get(kind), now)) is not None}
+    return {kind: pause for kind in Kind if (pause := in_force(lane.refusal_of(kind), now)) is not None}
 
 
 def kinds_view(pauses: Mapping[Kind, Pause], clocks: LimitClocks) -> JsonObject:
