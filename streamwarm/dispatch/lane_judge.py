@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -56,7 +57,8 @@ class LaneJudge:
             return None
         mates = {mate.name: mate.address for mate in state.mates(lane.name)}
         # What was refused before a user resumed the destination says nothing about it now.
-        before, refused_by = await self._read(job, mates, since=state.resumed_at)
+        since = state.resumed_at if state.resumed_at <= now else -math.inf  # the clock was set back
+        before, refused_by = await self._read(job, mates, since=since)
         this = Seen(job.id, now, took=False)
         self._remember(job, lane.name, this)
         chat = judge_chat(lane.name, this, before) if len(mates) > 1 else None

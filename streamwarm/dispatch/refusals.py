@@ -38,6 +38,18 @@ def pause_after(
     return lane, PauseEffect(job_waits=False, set_aside=set_aside, barred=barred)
 
 
+def is_older_than_resume(limits: Limits, claim: Claim, error: DestinationError, *, now: float) -> bool:
+    """Whether a user has resumed the destination while the attempt was under way.
+
+    The refusal may be of a fault that is fixed by now, so it pauses nothing: the next attempt shows. A 429 does, and so
+    does an outage, for which an attempt counts. `now` is the store's time; if its clock was set back since the resume,
+    nothing is known.
+    """
+    resumed_at = limits.state(claim.job.destination).resumed_at
+    is_fixable = error.code is not ErrorCode.RATE_LIMITED and not error.counts
+    return is_fixable and claim.job.updated_at < resumed_at <= now
+
+
 def _barred_also(before: Barred, lane: Lane, until: float) -> Barred:
     """The lane does not take what this job is sent as, though it takes jobs of its kind."""
     return Barred(before.lanes | {lane.name}, max(before.until, until))
