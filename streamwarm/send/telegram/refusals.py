@@ -16,10 +16,10 @@ CHAT_SET_ASIDE_S = 3600.0
 use `streamwarm resume` instead of waiting."""
 
 CHAT_WINDOW_S = 3600.0
-"""The longest wait that a chat's own limits explain: a group in slow mode takes a member's next message after an hour
-at most (https://core.telegram.org/method/channels.toggleSlowMode). A longer one is a penalty of unknown cause, so the
-whole bot pauses, as python-telegram-bot does after every 429 (`AIORateLimiter`). A shorter one may be the bot's too:
-`Limits.cool_down_lane` finds that out at the cost of one more refusal."""
+"""A chat's own limits explain a wait below this: a group in slow mode takes a member's next message an hour after
+the last one at most (https://core.telegram.org/method/channels.toggleSlowMode). A longer one is a penalty of unknown
+cause, so the whole bot pauses, as python-telegram-bot does after every 429 (`AIORateLimiter`). A shorter one may be the
+bot's too: `Limits.cool_down_lane` finds that out at the cost of one more refusal."""
 
 _WAIT = re.compile(r"(?:flood_wait_|slowmode_wait_|flood_premium_wait_|retry after )([0-9]{1,9})")
 
@@ -73,7 +73,7 @@ def _rate_limited(said: str, seconds: Any, header: str | None) -> DestinationErr
     if not is_given and header and header.isascii() and header.isdigit():
         seconds = int(header[:10])
     wait_s = float(min(seconds, LONGEST_WAIT_S)) if type(seconds) in {int, float} and seconds > 0 else 1.0
-    is_chat_limit = is_given and wait_s <= CHAT_WINDOW_S  # if Telegram names no wait, it is a proxy's limit
+    is_chat_limit = is_given and wait_s < CHAT_WINDOW_S  # if Telegram names no wait, it is a proxy's limit
     return DestinationError(
         ErrorCode.RATE_LIMITED,
         said,
