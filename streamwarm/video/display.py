@@ -85,12 +85,12 @@ def display_size(picture: Picture) -> tuple[int, int] | None:
 
 
 def _pixel_aspect(picture: Picture, width: int, height: int) -> Fraction:
-    """The first of three that says something: an uneven matrix, `pasp`, and a header that differs from the samples."""
+    """The first of three that says something: `pasp`, an uneven matrix, and a header that differs from the samples."""
+    if picture.pixel is not None and all(picture.pixel):
+        return Fraction(*picture.pixel)
     across, down = picture.matrix.scales
     if across > 0 and down > 0 and abs(across / down - 1) > 0.01:
         return Fraction(across / down)
-    if picture.pixel is not None and all(picture.pixel):
-        return Fraction(*picture.pixel)
     if all(picture.presented):
         return Fraction(picture.presented[0] * height, picture.presented[1] * width)
     return Fraction(1)

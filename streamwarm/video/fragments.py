@@ -20,6 +20,9 @@ from streamwarm.video.window import READ_BYTES, Ended, Windows
 MOST_SAMPLES = 1 << 20
 """Samples of one run; a number above it is damage. A fragment of an hour at 120 frames a second has 432,000."""
 
+TFXD = bytes.fromhex("6d1d9b0542d544e680e2141daff757b2")
+"""The `uuid` that stands for `tfdt` in files of Smooth Streaming (MS-SSTR, 2.2.4.4)."""
+
 
 @frozen
 class _Scale:
@@ -163,6 +166,8 @@ def _span(source: Windows, traf: Box, scales: dict[int, _Scale]) -> _Span | None
             scale = _own_scale(source, box, scales)
         elif box.type == b"tfdt":
             begin = field(source, box, 4, 8 if field(source, box, 0, 1) else 4)
+        elif box.type == b"uuid" and source.at(box.body, 16) == TFXD:
+            begin = field(source, box, 20, 8 if field(source, box, 16, 1) else 4)
         elif box.type == b"trun" and scale is not None:
             units += _run(source, box, scale.sample)
     if scale is None or begin is None:

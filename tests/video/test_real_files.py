@@ -49,7 +49,7 @@ def test_a_video_that_plays_before_it_is_whole_is_known_as_one(shape: Shape, vid
     with videos[shape.name].open("rb") as file:
         front = file.read(READ_BYTES)
     index, media = front.find(b"moov"), front.find(b"mdat")
-    assert read(videos[shape.name]).streamable == (0 <= index and (media < 0 or index < media))
+    assert read(videos[shape.name]).streamable == (index >= 0 and (media < 0 or index < media))
 
 
 @each_shape
