@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from streamwarm.video.boxes import Box, field, first_of_each, inner_boxes, top_boxes
-from streamwarm.video.times import length_field, longest, seconds
+from streamwarm.video.boxes import Box, Hopeless, field, first_of_each, inner_boxes, top_boxes
+from streamwarm.video.times import LONGEST_S, length_field, longest, seconds
 from streamwarm.video.tracks import Track
 from streamwarm.video.window import READ_BYTES, Ended, Windows
 
@@ -54,7 +54,7 @@ def length_of_fragments(
         scales = _scales(source, extends, tracks)
         indexed, first = _front(source, start, scales)
         return indexed if indexed is not None else _until_last(source, start, scales, first)
-    except Ended:
+    except (Ended, Hopeless):
         return None
 
 
@@ -119,11 +119,11 @@ def _until_last(source: Windows, start: int, scales: dict[int, _Scale], first_s:
     if place is None:
         found = tail.rfind(b"moof\x00\x00\x00\x10mfhd")
         place = tail_at + found - 4 if found >= 4 else None
-    if place is None or place < start:
+    if place is None or not start <= place < source.size_bytes:
         return None
     box = next(top_boxes(source, place))
     last_s = longest(*(span.ends_s for span in _spans(source, box, scales))) if box.type == b"moof" else None
-    return None if last_s is None or last_s <= first_s else last_s - first_s
+    return last_s - first_s if last_s is not None and 0 < last_s - first_s <= LONGEST_S else None
 
 
 def _last_in_index(source: Windows, tail: bytes) -> int | None:

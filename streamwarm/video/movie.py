@@ -117,23 +117,26 @@ def _find_movie(source: Windows) -> _Place:
     brand, is_after_media = b"", False
     for box in top_boxes(source):
         if box.type == b"moov":
-            return _Place(box, is_after_media, brand.decode("latin-1").strip())
+            return _Place(box, is_after_media, brand.decode("latin-1").strip() if brand.strip().isalnum() else "")
         if box.type == b"ftyp" and box.end >= box.body + 4:
             brand = source.at(box.body, 4)
             if brand in PICTURES:
                 raise Hopeless("is a picture, not a video", is_mp4=False)
-        is_after_media = is_after_media or box.type in (b"mdat", b"moof")
+        is_after_media = is_after_media or (box.type in (b"mdat", b"moof") and box.end > box.body)
     raise Ended
 
 
 def _read_movie(source: Windows, moov: Box) -> _Movie:
     """Read as much of `moov` as there is, and as is worth a window. Raises Hopeless if it is compressed."""
-    movie = _Movie()
+    movie, is_whole = _Movie(), not moov.is_cut
     try:
         for box in inner_boxes(source, moov.body, moov.end):
             if box.type == b"cmov":
                 raise Hopeless("has a compressed movie header (cmov)")
-            movie = _with(source, movie, box)
+            try:
+                movie = _with(source, movie, box)
+            except Ended:  # damaged or out of reach, which the next one need not be
+                is_whole = False
             if not source.has(box.end, 8):
                 if movie.is_enough:
                     return movie
@@ -141,7 +144,7 @@ def _read_movie(source: Windows, moov: Box) -> _Movie:
                     break
     except Ended:
         return movie
-    return evolve(movie, is_whole=not moov.is_cut)
+    return evolve(movie, is_whole=is_whole)
 
 
 def _with(source: Windows, movie: _Movie, box: Box) -> _Movie:
@@ -149,8 +152,7 @@ def _with(source: Windows, movie: _Movie, box: Box) -> _Movie:
     if box.type == b"mvhd":
         return evolve(movie, header=read_movie_header(source, box))
     if box.type == b"trak":
-        track = read_track(source, box, movie.header)
-        return movie if track is None else evolve(movie, tracks=(*movie.tracks, track))
+        return evolve(movie, tracks=(*movie.tracks, read_track(source, box, movie.header)))
     return evolve(movie, extends=box) if box.type == b"mvex" else movie
 
 

@@ -83,7 +83,7 @@ class VideoReader:
 
     def _take(self, offset: int, data: bytes) -> None:
         data = data[: max(0, self._source.size_bytes - offset)]
-        self._source.add(offset, bytes(data))
+        self._source.add(offset, data)
         self.bytes_read += len(data)
 
     def _advance(self) -> None:

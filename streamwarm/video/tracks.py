@@ -9,7 +9,7 @@ from attrs import frozen
 from streamwarm.video.boxes import Box, field, first_of_each, inner_boxes
 from streamwarm.video.display import Matrix, Picture, display_size
 from streamwarm.video.times import length_field, seconds
-from streamwarm.video.window import READ_BYTES, Windows
+from streamwarm.video.window import READ_BYTES, Ended, Windows
 
 VIDEO, SOUND = b"vide", b"soun"
 
@@ -54,15 +54,15 @@ def read_movie_header(source: Windows, box: Box) -> MovieHeader:
     )
 
 
-def read_track(source: Windows, trak: Box, movie: MovieHeader) -> Track | None:
-    """Read `trak`; None if it lacks what every track has. Raises Ended if the file does not go so far."""
+def read_track(source: Windows, trak: Box, movie: MovieHeader) -> Track:
+    """Read `trak`. Raises Ended if it lacks what every track has, or the file does not go so far."""
     found = first_of_each(source, trak.body, trak.end, {b"tkhd", b"mdia"})
     if len(found) < 2:
-        return None
+        raise Ended
     header, media = found[b"tkhd"], found[b"mdia"]
     inside = first_of_each(source, media.body, media.end, {b"mdhd", b"hdlr", b"minf"})
     if b"mdhd" not in inside or b"hdlr" not in inside:
-        return None
+        raise Ended
     # Between header and media, in any order. What comes after the media may be megabytes away.
     between = first_of_each(source, header.end, media.start, {b"edts", b"tref"})
     handler = source.at(inside[b"hdlr"].body + 8, 4)

@@ -39,15 +39,15 @@ class Windows:
         self.steps = 0
         self.is_complete = False
         """Whether no further window will come: what is not at hand then ends the reading instead of asking for it."""
-        self._parts: list[tuple[int, bytes]] = []
+        self._parts: list[tuple[int, bytearray]] = []
 
     def add(self, offset: int, data: bytes) -> None:
         """Keep `data`, joined to the part that ends where it begins."""
-        for number, (start, part) in enumerate(self._parts):
+        for start, part in self._parts:
             if start + len(part) == offset:
-                self._parts[number] = (start, part + data)
+                part += data
                 return
-        self._parts.append((offset, data))
+        self._parts.append((offset, bytearray(data)))
 
     def at(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on; `length` is at most `READ_BYTES`, so that one window is enough.
@@ -63,7 +63,7 @@ class Windows:
         if missing < offset + length:
             raise Ended if self.is_complete else Lacking(missing)
         return next(
-            part[offset - start : offset - start + length]
+            bytes(part[offset - start : offset - start + length])
             for start, part in self._parts
             if start <= offset and offset + length <= start + len(part)
         )

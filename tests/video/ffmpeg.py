@@ -6,13 +6,13 @@ import math
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
 from attrs import frozen
 
-from tests.video.shapes import Shape
+from tests.video.shapes import SHAPES, Shape
 
 
 @frozen
@@ -119,14 +119,29 @@ def _size(stream: str) -> tuple[int, int] | None:
     return width, height
 
 
-def file_name(shape: Shape) -> str:
-    """A name for a shape's file."""
-    return f"{re.sub('[^a-z0-9]+', '-', shape.name.lower())}.{shape.ending}"
+class Videos:
+    """A file of each shape in a folder, and what ffmpeg says about it, by the shape's name."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._paths: dict[str, Path] = {}
+        self._said: dict[str, Said] = {}
 
-def make_all(shapes: Iterable[Shape], folder: Path) -> dict[str, Path]:
-    """Make a file of each shape, and return their paths by the shapes' names."""
-    paths = {shape.name: folder / file_name(shape) for shape in shapes}
-    for shape in shapes:
-        make(shape, paths[shape.name])
-    return paths
+    def __getitem__(self, name: str) -> Path:
+        if name not in self._paths:
+            (shape,) = (one for one in SHAPES if one.name == name)
+            path = self._folder / f"{re.sub('[^a-z0-9]+', '-', name.lower())}.{shape.ending}"
+            make(shape, path)
+            self._paths[name] = path
+        return self._paths[name]
+
+    def said(self, name: str) -> Said:
+        """What ffmpeg says about it."""
+        if name not in self._said:
+            (self._said[name],) = ask([self[name]])
+        return self._said[name]
+
+    def delete(self) -> None:
+        """Delete the files that were made."""
+        for path in self._paths.values():
+            path.unlink()

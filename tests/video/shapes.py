@@ -52,10 +52,10 @@ def _long(name: str, arguments: str, copying: str = "") -> Shape:
     return Shape(name, arguments, seconds=180 * 60, source_s=60, source=SLOW, sound=HUSH, again=again, slack_s=23)
 
 
-def _hour(name: str, arguments: str, copying: str = "") -> Shape:
-    """An hour of one minute 60 times over: tables of 90,000 pictures."""
-    again = f"-stream_loop 59|{copying}"
-    return Shape(name, arguments, seconds=60 * 60, source_s=60, source=GREY, sound=HUSH, again=again, slack_s=8)
+def _twenty_minutes(name: str, arguments: str, copying: str = "") -> Shape:
+    """Twenty minutes of one minute 20 times over: tables of 30,000 pictures, which are longer than a window."""
+    again = f"-stream_loop 19|{copying}"
+    return Shape(name, arguments, seconds=20 * 60, source_s=60, source=GREY, sound=HUSH, again=again, slack_s=3)
 
 
 SLOW = "testsrc=size=64x48:rate=1/10:duration={seconds},format=yuv420p"
@@ -89,7 +89,8 @@ SHAPES = (
     Shape("pixels 16:15", f"{BOTH} {H264} -vf setsar=16/15"),
     Shape("pixels 8:9, index first", f"{BOTH} {H264} -vf setsar=8/9 -movflags +faststart"),
     Shape("pixels 40:33, turned by 90", f"{BOTH} {H264} -vf setsar=40/33", again="-display_rotation -90|"),
-    Shape("odd size", f"{BOTH} {H264} -vf scale=62:102"),
+    Shape("higher than wide", f"{BOTH} {H264} -vf scale=62:102,setsar=1"),
+    Shape("pixels 68:31, of a scaled picture", f"{BOTH} {H264} -vf scale=62:102"),
     Shape("sound first", f"-map 1:a -map 0:v -c:a aac {H264}"),
     Shape("sound first, index first", f"-map 1:a -map 0:v -c:a aac {H264} -movflags +faststart"),
     Shape("silent", f"-map 0:v {H264}"),
@@ -118,9 +119,9 @@ SHAPES = (
     _long("three hours, index first", f"{BOTH} {H264}", "-movflags +faststart"),
     _long("three hours, sound first", f"-map 1:a -map 0:v -c:a aac {H264}"),
     _long("three hours, silent", f"-map 0:v {H264}"),
-    _hour("an hour at 25 a second", f"{BOTH} {H264}"),
-    _hour("an hour at 25 a second, index first", f"{BOTH} {H264}", "-movflags +faststart"),
-    _hour("an hour at 25 a second, silent", f"-map 0:v {H264}"),
+    _twenty_minutes("20 minutes at 25 a second", f"{BOTH} {H264}"),
+    _twenty_minutes("20 minutes at 25 a second, index first", f"{BOTH} {H264}", "-movflags +faststart"),
+    _twenty_minutes("20 minutes at 25 a second, silent", f"-map 0:v {H264}"),
     Shape("12 MB", f"{BOTH} {H264}", hole_bytes=12_000_000),
     Shape("12 MB, index first", f"{BOTH} {H264} -movflags +faststart", hole_bytes=12_000_000),
     Shape("2 GB", f"{BOTH} {H264}", hole_bytes=2_000_000_000),

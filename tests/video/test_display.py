@@ -4,14 +4,13 @@ on its side. One real file, its headers changed in every way that turns or stret
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
 from streamwarm.video import Video
-from tests.video.ffmpeg import ask
+from tests.video.ffmpeg import Videos, ask
 from tests.video.files import read_bytes
 
 ONE = 1 << 16
@@ -82,7 +81,7 @@ def changed(content: bytes, change: Change) -> bytes:
     return bytes(out)
 
 
-def test_a_picture_is_turned_and_stretched_as_ffmpeg_does_it(videos: Mapping[str, Path], tmp_path: Path) -> None:
+def test_a_picture_is_turned_and_stretched_as_ffmpeg_does_it(videos: Videos, tmp_path: Path) -> None:
     content = videos["mpeg4"].read_bytes()
     paths = []
     for number, change in enumerate(CHANGES):
@@ -98,9 +97,7 @@ def test_a_picture_is_turned_and_stretched_as_ffmpeg_does_it(videos: Mapping[str
 
 
 @pytest.mark.parametrize("pixel", [(17, 1), (1, 17), (1 << 32 - 1, 1)])
-def test_pixels_longer_than_any_are_square_as_in_telegram_desktop(
-    pixel: tuple[int, int], videos: Mapping[str, Path]
-) -> None:
+def test_pixels_longer_than_any_are_square_as_in_telegram_desktop(pixel: tuple[int, int], videos: Videos) -> None:
     video = read_bytes(changed(videos["mpeg4"].read_bytes(), Change("long pixels", pixel=pixel)))
     assert isinstance(video, Video)
     assert (video.width, video.height) == (64, 48)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from streamwarm.video import READ_BYTES, Video, VideoReader
-from tests.video.ffmpeg import Said
+from tests.video.ffmpeg import Videos
 from tests.video.files import read_all, read_path
 from tests.video.shapes import SHAPES, Shape
 
@@ -22,30 +21,28 @@ def read(path: Path) -> Video:
 
 
 @each_shape
-def test_a_video_is_sent_with_the_size_that_ffmpeg_shows(
-    shape: Shape, videos: Mapping[str, Path], said: Mapping[str, Said]
-) -> None:
-    video, ffmpeg = read(videos[shape.name]), said[shape.name]
+def test_a_video_is_sent_with_the_size_that_ffmpeg_shows(shape: Shape, videos: Videos) -> None:
+    video, ffmpeg = read(videos[shape.name]), videos.said(shape.name)
     assert (video.width, video.height, video.has_video) == (ffmpeg.width, ffmpeg.height, ffmpeg.has_video)
     assert (video.width is not None) == video.has_video
 
 
 @each_shape
-def test_a_video_is_sent_with_its_length(shape: Shape, videos: Mapping[str, Path], said: Mapping[str, Said]) -> None:
-    video, ffmpeg = read(videos[shape.name]), said[shape.name]
+def test_a_video_is_sent_with_its_length(shape: Shape, videos: Videos) -> None:
+    video, ffmpeg = read(videos[shape.name]), videos.said(shape.name)
     assert video.duration_s == pytest.approx(ffmpeg.seconds, abs=shape.said_slack_s)
     assert video.duration_s == pytest.approx(shape.seconds, abs=shape.slack_s)
 
 
 @each_shape
-def test_a_silent_video_is_known_as_one(shape: Shape, videos: Mapping[str, Path], said: Mapping[str, Said]) -> None:
-    video, ffmpeg = read(videos[shape.name]), said[shape.name]
+def test_a_silent_video_is_known_as_one(shape: Shape, videos: Videos) -> None:
+    video, ffmpeg = read(videos[shape.name]), videos.said(shape.name)
     assert video.has_audio == ffmpeg.has_audio
     assert video.is_silent == ("silent" in shape.name or shape.name == "fragments of 150 KB")
 
 
 @each_shape
-def test_a_video_that_plays_before_it_is_whole_is_known_as_one(shape: Shape, videos: Mapping[str, Path]) -> None:
+def test_a_video_that_plays_before_it_is_whole_is_known_as_one(shape: Shape, videos: Videos) -> None:
     with videos[shape.name].open("rb") as file:
         front = file.read(READ_BYTES)
     index, media = front.find(b"moov"), front.find(b"mdat")
@@ -53,7 +50,7 @@ def test_a_video_that_plays_before_it_is_whole_is_known_as_one(shape: Shape, vid
 
 
 @each_shape
-def test_a_probe_costs_three_windows_at_most(shape: Shape, videos: Mapping[str, Path]) -> None:
+def test_a_probe_costs_three_windows_at_most(shape: Shape, videos: Videos) -> None:
     _, reader = read_path(videos[shape.name])
     assert reader.reads <= 3
     assert reader.bytes_read <= 3 * READ_BYTES
@@ -61,7 +58,7 @@ def test_a_probe_costs_three_windows_at_most(shape: Shape, videos: Mapping[str, 
 
 
 @each_shape
-def test_a_front_that_passes_in_pieces_is_not_read_again(shape: Shape, videos: Mapping[str, Path]) -> None:
+def test_a_front_that_passes_in_pieces_is_not_read_again(shape: Shape, videos: Videos) -> None:
     path = videos[shape.name]
     size = path.stat().st_size
     whole, counted = read_path(path)
@@ -80,5 +77,7 @@ def test_a_front_that_passes_in_pieces_is_not_read_again(shape: Shape, videos: M
     assert all(offset >= READ_BYTES for offset in asked)
 
 
-def test_there_are_thirty_shapes_and_more() -> None:
+def test_there_are_thirty_shapes_and_more_and_the_page_has_each() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "videos.md").read_text(encoding="utf-8")
     assert len({shape.name for shape in SHAPES}) == len(SHAPES) >= 30
+    assert [shape.name for shape in SHAPES if f"\n| {shape.name} | " not in page] == []
