@@ -45,7 +45,7 @@ class Windows:
         """Keep `data`, joined to the part that ends where it begins."""
         for start, part in self._parts:
             if start + len(part) == offset:
-                part += data
+                part.extend(data)
                 return
         self._parts.append((offset, bytearray(data)))
 
