@@ -10,16 +10,17 @@ file is fragmented, finds its end (`fragments`). It never reads in between: tabl
 `MOST_READS` windows of `READ_BYTES`, reads at most `MOST_STEPS` boxes and fields, and ends with a `Video` or an
 `Unreadable`. After each window it starts from the front again, which costs little and keeps no half-read state.
 
-No permissive library does this from partial bytes. Looked at in November 2026, each with the files of tests/video:
+No permissive library does this from partial bytes. Looked at in November 2026, each run on a whole file, on its first
+64 KiB and on boxes nested 10,000 deep:
 
-- tinytag 2.3.2 (MIT): length, but neither width nor height; reads a box in full at its claimed size.
-- pymp4 1.4.0 and pymp4x 2.1.0 (Apache-2.0, on construct): parse a whole stream; pymp4 needs construct 2.8.8.
-- mp4analyzer 1.1.6 (MIT): opens a path, recurses as deep as boxes nest, runs ffprobe for what is needed here.
-- pith-mp4 0.1.1 (MIT): wants the whole file in memory, refuses fragmented ones; a binary.
-- pymediainfo 7.0.1 (MIT, libmediainfo BSD-2) and av 19.0.2 (BSD-3, FFmpeg): native parsers of hostile input that
-  seek in a file object, with no bound on what they read.
-- enzyme 0.5.2 (MIT): Matroska alone.
-- mutagen 1.48.1, hachoir 3.4.0 (GPL-2), cs-iso14496 (GPL-3), mp4analyser 0.0.1 (LGPL-3): not permissive.
+- tinytag 2.3.2 (MIT): the length of a cut file too, but no width or height; reads a box in full at its claimed size.
+- pymp4 1.4.0, pymp4x 2.1.0 (Apache-2.0, on construct): parse every box in full; raise at the first that is cut off.
+- mp4analyzer 1.1.6 (MIT): wants a path; RecursionError at nested boxes; asks ffprobe for size and length.
+- pith-mp4 0.1.1 (MIT, a binary): wants the whole file in memory; refuses one that is cut off or fragmented.
+- pymediainfo 7.0.1 (MIT; libmediainfo, BSD-2), av 18.1.0 (BSD-3; FFmpeg): read such a prefix well. They are native
+  parsers of hostile input, seek in a file object, and bound neither what they read nor how long.
+- enzyme 0.5.2 (MIT): Matroska only.
+- mutagen 1.48.1, hachoir 3.4.0 (GPL-2), cs-iso14496 20260531 (GPL-3), mp4analyser 0.0.1 (LGPL-3): not permissive.
 """
 
 from streamwarm.video.reader import VideoReader, Wanted, probe_video
