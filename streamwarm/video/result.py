@@ -34,7 +34,7 @@ class Video:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is a video that certainly has no sound. Telegram may make an animation of one."""
+        """Whether it is a video that certainly has no sound. As a document it may come back as an animation."""
         return self.has_video and self.has_audio is False
 
     @property

@@ -6,8 +6,8 @@ from streamwarm.video.boxes import Box, field
 from streamwarm.video.window import Windows
 
 LONGEST_S = 30 * 86_400
-"""A longer video is taken as one whose length is unknown. Telegram takes 4 GB at most, which is 12 kbit/s over 30 days;
-numbers of damaged files are far longer."""
+"""A longer video is taken as one whose length is unknown. A bot sends 2,000 MB at most, which is 6 kbit/s over 30 days;
+numbers of damaged files are far larger."""
 
 
 def seconds(units: int, timescale: int) -> float | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 READ_BYTES = 64 * 1024
-"""Bytes per window. In files of ffmpeg and of phones, `moov` up to its first sample table takes under 2 KB. What
-follows `moov` in a fragmented file, an index of up to 5,000 fragments, fits as well."""
+"""Bytes per window. In files of ffmpeg, `moov` up to its first sample table takes under 2 KB. What follows `moov` in a
+fragmented file, an index of up to 5,000 fragments, fits as well."""
 
 MOST_READS = 4
 """Windows per file, the first one included. The worst real file needs all: front, `moov` behind the media, and two
