@@ -54,7 +54,7 @@ def test_a_probe_costs_three_windows_at_most(shape: Shape, videos: Videos) -> No
     _, reader = read_path(videos[shape.name])
     assert reader.reads <= 3
     assert reader.bytes_read <= 3 * READ_BYTES
-    assert reader.steps <= 400
+    assert reader.steps <= 200
 
 
 @each_shape
