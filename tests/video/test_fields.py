@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamwarm.video import READ_BYTES, Unreadable, Video
+from streamwarm.video import READ_BYTES, Unreadable, Video, VideoReader
 from tests.video.boxes import ALL_ONES, box, elst, ftyp, full, mdhd, moov, mvhd, numbers, stsd, tkhd, trak
-from tests.video.files import read_bytes
+from tests.video.files import read_all, read_bytes
 
 MEDIA = box("mdat", bytes(1000))
 SOUND = trak(2, "soun", description=stsd(name="mp4a"))
@@ -60,6 +60,10 @@ class TestAMovieWithoutALength:
         assert (found.duration_s, found.whole_seconds, found.width) == (None, None, 64)
 
 
+def test_a_length_of_all_ones_is_unknown_even_if_it_would_be_a_day() -> None:
+    assert video(ftyp(), moov(trak(), header=mvhd(ALL_ONES, 90_000)), MEDIA).duration_s == pytest.approx(2000 / 90_000)
+
+
 @pytest.mark.parametrize(("length", "shown"), [(1, 1), (499, 1), (1499, 1), (1500, 2), (59_500, 60)])
 def test_the_bot_api_gets_whole_seconds_and_never_0_for_a_short_video(length: int, shown: int) -> None:
     assert video(ftyp(), moov(trak(), header=mvhd(length)), MEDIA).whole_seconds == shown
@@ -108,6 +112,9 @@ def test_a_box_of_size_0_reaches_to_the_end() -> None:
 def test_quicktime_ends_a_list_of_boxes_with_a_0() -> None:
     track = trak(description=stsd((64, 48), bytes(4)))
     assert video(ftyp("qt  "), box("moov", mvhd(), track, SOUND, box("udta", bytes(4)), bytes(4)), MEDIA).has_audio
+    # More bytes behind the 0 are padding.
+    padded = box("moov", mvhd(), trak(description=stsd((64, 48), bytes(40))), SOUND, bytes(400))
+    assert video(ftyp("qt  "), padded, MEDIA).has_audio
 
 
 def test_the_picture_is_found_behind_sounds_whose_tables_are_long() -> None:
@@ -118,6 +125,21 @@ def test_the_picture_is_found_behind_sounds_whose_tables_are_long() -> None:
 def test_sound_is_found_behind_a_picture_whose_tables_are_long() -> None:
     assert video(ftyp(), moov(trak(tables=LONG_TABLES), SOUND), MEDIA).has_audio is True
     assert video(ftyp(), moov(trak(tables=LONG_TABLES)), MEDIA).has_audio is False
+
+
+def reads(*parts: bytes) -> int:
+    content = b"".join(parts)
+    reader = VideoReader(len(content))
+    read_all(reader, lambda offset, length: content[offset : offset + length], len(content))
+    return reader.reads
+
+
+def test_no_window_is_read_for_what_is_known_or_cannot_be_there() -> None:
+    picture, sound = trak(tables=LONG_TABLES), trak(2, "soun", tables=LONG_TABLES)
+    notes = box("udta", bytes(100))
+    assert reads(ftyp(), moov(picture, sound, trak(3, "text"), notes), MEDIA) == 2
+    assert reads(ftyp(), moov(picture, notes), MEDIA) == 1
+    assert reads(ftyp(), moov(picture, box("udta", bytes(1000))), MEDIA) == 2
 
 
 def test_sound_that_four_windows_do_not_reach_is_unknown_and_the_size_is_not_lost() -> None:
@@ -206,7 +228,15 @@ def test_a_picture_stretched_beyond_all_screens_has_no_size() -> None:
 
 
 def test_a_track_that_lacks_its_headers_is_passed() -> None:
-    broken = box("trak", full("tkhd", 0, 3)), box("trak", tkhd(7)), box("trak", tkhd(8), box("mdia", mdhd()))
+    cut = trak(6, header=full("tkhd", 0, 3)), trak(7, media=full("mdhd", 0, 0))
+    broken = *cut, box("trak", tkhd(7)), box("trak", tkhd(8), box("mdia", mdhd()))
     assert video(ftyp(), moov(*broken, trak(), SOUND), MEDIA) == Video(64, 48, 2.0, True, True, True, "isom")
-    # Any of them may have been a sound.
-    assert video(ftyp(), moov(*broken, trak()), MEDIA).has_audio is None
+    # Each of them may have been a sound.
+    for one in broken:
+        assert video(ftyp(), moov(one, trak()), MEDIA).has_audio is None
+
+
+def test_a_movie_header_that_is_cut_short_costs_the_length_alone() -> None:
+    track = trak(header=tkhd(1, 0), media=mdhd(3000))
+    found = video(ftyp(), moov(track, header=full("mvhd", 0, 0)), MEDIA)
+    assert (found.width, found.height, found.duration_s) == (64, 48, 3.0)
