@@ -17,9 +17,6 @@ from streamwarm.video.times import LONGEST_S, length_field, longest, seconds
 from streamwarm.video.tracks import Track
 from streamwarm.video.window import READ_BYTES, Ended, Windows
 
-MOST_SAMPLES = 1 << 20
-"""Samples of one run; a number above it is damage. A fragment of an hour at 120 frames a second has 432,000."""
-
 TFXD = bytes.fromhex("6d1d9b0542d544e680e2141daff757b2")
 """The `uuid` that stands for `tfdt` in files of Smooth Streaming (MS-SSTR, 2.2.4.4)."""
 
@@ -188,8 +185,6 @@ def _own_scale(source: Windows, box: Box, scales: dict[int, _Scale]) -> _Scale |
 def _run(source: Windows, box: Box, sample: int) -> int:
     """The length of a run of samples (8.8.8) in the track's units."""
     flags, count = field(source, box, 1, 3), field(source, box, 4, 4)
-    if count > MOST_SAMPLES:
-        raise Ended
     if not flags & 0x100:
         return count * sample
     begin = box.body + 8 + (4 if flags & 0x01 else 0) + (4 if flags & 0x04 else 0)

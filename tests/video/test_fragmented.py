@@ -130,9 +130,10 @@ def test_a_first_fragment_inside_the_index_counts() -> None:
     ],
 )
 def test_fragments_that_make_no_sense_cost_the_length_alone(last: bytes) -> None:
-    found = read_bytes(front() + MEDIA + last)
-    assert isinstance(found, Video)
-    assert (found.width, found.height, found.duration_s) == (64, 48, None)
+    for between in (MEDIA, b""):
+        found = read_bytes(front() + between + last)
+        assert isinstance(found, Video)
+        assert (found.width, found.height, found.duration_s) == (64, 48, None)
 
 
 def test_a_fragment_with_more_samples_than_a_window_goes_on_as_it_began() -> None:
