@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -13,6 +13,7 @@ from streamwarm.backlog.settlement import Done
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, Progress, SeenObject
+from streamwarm.send.attachment import AttachedObject, Attachment
 from streamwarm.send.destination import Destination, Media, Reference
 from streamwarm.stream.departure import AwaitTurn, Departure, NoteDeparture
 from streamwarm.stream.meter import Meter
@@ -33,6 +34,7 @@ class Attempt:
     `started_at` is trio's time. `lane_address` is the address inside the destination; it changes if the lane has moved.
     `origin` is the `source` of the result. `not_fetched`: why the object is streamed though the destination was to
     fetch it. `watchdog` is the one that watches now; before and after it, every wait has a limit of its own.
+    `attachments` are the objects to send along with the job's own.
     """
 
     claim: Claim
@@ -44,6 +46,7 @@ class Attempt:
     not_fetched: str | None = None
     meter: Meter | None = None
     watchdog: Watchdog | None = None
+    attachments: Sequence[Attachment] = ()
 
     @classmethod
     def start(
@@ -53,12 +56,13 @@ class Attempt:
         *,
         depart: AwaitTurn,
         note_departure: NoteDeparture,
+        attachments: Sequence[Attachment] = (),
     ) -> Attempt:
         """Begin an attempt now. `destination` is None if the settings do not name it any more."""
         noted = destination is not None and destination.on_unknown == "hold"
         departure = Departure(claim, depart, note_departure, noted=noted)
         lane_address = claim.lane.address if claim.lane else None
-        return cls(claim, destination, departure, trio.current_time(), lane_address)
+        return cls(claim, destination, departure, trio.current_time(), lane_address, attachments=attachments)
 
     @property
     def job(self) -> Job:
@@ -99,8 +103,8 @@ class Attempt:
         """
         return self.watchdog is None or now < self.watchdog.scope.deadline + STUCK_S
 
-    def media(self, info: ObjectInfo) -> Media:
-        """Describe the object to the destination.
+    def media(self, info: ObjectInfo, attached: Sequence[AttachedObject] = ()) -> Media:
+        """Describe the object to the destination, with what is sent along with it.
 
         Raises `SourceError` or `DestinationError` if the destination would refuse it whatever its bytes are (fault 8).
         """
@@ -117,6 +121,7 @@ class Attempt:
             sha256=job.sha256,
             lane=self.lane_address,
             content_encoding=info.content_encoding,
+            attached=attached,
         )
         self.destination.check_media(media)
         return media
