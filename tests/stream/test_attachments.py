@@ -51,14 +51,19 @@ class Place:
 
 @asynccontextmanager
 async def place(
-    thumbnail: bytes | Script = SMALL, cover: bytes | Script = LARGE, *, body_timeout_s: float = 10.0, **telegram: Any
+    thumbnail: bytes | Script = SMALL,
+    cover: bytes | Script = LARGE,
+    video: bytes | Script = VIDEO,
+    *,
+    body_timeout_s: float = 10.0,
+    **telegram: Any,
 ) -> AsyncIterator[Place]:
     """A bucket with `a.mp4`, `t.jpg` and `c.jpg`, and a Bot API that keeps what it gets."""
 
     def script(one: bytes | Script) -> Script:
         return holding(one, cuts=[]) if isinstance(one, bytes) else one
 
-    bucket = by_path({"a.mp4": holding(VIDEO, cuts=[]), "t.jpg": script(thumbnail), "c.jpg": script(cover)})
+    bucket = by_path({"a.mp4": script(video), "t.jpg": script(thumbnail), "c.jpg": script(cover)})
     async with (
         scripted_bot_api(file={"file_id": "AgAC", "file_unique_id": "u", "thumbnail": {}}) as api,
         world(bucket, base_url=api.base_url, telegram=telegram, body_timeout_s=body_timeout_s) as w,
@@ -97,6 +102,18 @@ async def test_the_length_is_exact_and_every_byte_arrives_whatever_goes_together
         for name in options:
             assert sent.files[sent.fields[name].removeprefix("attach://")].content == given[name][1]
         assert p.w.source_pool.stats()["active"] == 0
+
+
+async def test_a_small_picture_holds_no_connection_while_its_object_is_sent() -> None:
+    busy: list[int] = []
+
+    async def video(asked: Asked, stream: trio.SocketStream) -> None:
+        busy.append(p.w.source_pool.stats()["active"])
+        await holding(VIDEO, cuts=[])(asked, stream)
+
+    async with place(cover=jpeg(640, 360, 262_144), video=video) as p:
+        await p.w.send(job(kind=Kind.VIDEO, options=THUMBNAIL | COVER))
+        assert busy == [1]
 
 
 async def test_telegrams_rule_for_equal_sizes_counts_all_files_of_a_form() -> None:

@@ -92,6 +92,11 @@ async def test_a_photo_falls_back_to_a_document_by_default_where_the_bot_says_so
         assert (result.result["kind"], result.result["warnings"]) == ("document", ["other_kind"])
 
 
+async def test_a_photo_that_is_too_large_goes_as_a_document_by_default_where_the_bot_says_so() -> None:
+    async with world(film(content(10_000_001), "image/jpeg"), telegram={"defaults": {"fallback": "document"}}) as w:
+        assert (await w.send(job(kind=Kind.PHOTO, r2_key="a.jpg"))).result["kind"] == "document"
+
+
 @pytest.mark.parametrize(
     ("kind", "returned", "file", "media", "warnings"),
     [
