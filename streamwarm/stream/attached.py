@@ -68,6 +68,7 @@ class Attached(AttachedObject):
         peeked = [self._front]
         while self._read_bytes < min(count, self._bytes):
             peeked.append(bytes(await self._next()))  # copies views only
+        self._expect_destination()
         self._front = b"".join(filter(None, peeked))
         return self._front
 

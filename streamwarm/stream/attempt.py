@@ -14,7 +14,7 @@ from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, Progress, SeenObject
 from streamwarm.send.attachment import AttachedObject, Attachment
-from streamwarm.send.destination import Destination, Media, Reference
+from streamwarm.send.destination import Destination, Media, Reference, VideoFacts
 from streamwarm.stream.departure import AwaitTurn, Departure, NoteDeparture
 from streamwarm.stream.meter import Meter
 from streamwarm.stream.watchdog import Watchdog
@@ -103,8 +103,10 @@ class Attempt:
         """
         return self.watchdog is None or now < self.watchdog.scope.deadline + STUCK_S
 
-    def media(self, info: ObjectInfo, attached: Sequence[AttachedObject] = ()) -> Media:
-        """Describe the object to the destination, with what is sent along with it.
+    def media(
+        self, info: ObjectInfo, attached: Sequence[AttachedObject] = (), facts: VideoFacts | None = None
+    ) -> Media:
+        """Describe the object to the destination, with what is sent along with it and what is known of a video.
 
         Raises `SourceError` or `DestinationError` if the destination would refuse it whatever its bytes are (fault 8).
         """
@@ -122,6 +124,7 @@ class Attempt:
             lane=self.lane_address,
             content_encoding=info.content_encoding,
             attached=attached,
+            facts=facts,
         )
         self.destination.check_media(media)
         return media

@@ -50,6 +50,7 @@ WORDS = [
     (400, "Bad Request: file is too big", Verdict.PERMANENT),
     (400, "Bad Request: PHOTO_INVALID_DIMENSIONS", Verdict.PERMANENT),
     (400, "Bad Request: IMAGE_PROCESS_FAILED", Verdict.PERMANENT),
+    (400, "Bad Request: dimensions of the photo are too big", Verdict.PERMANENT),
     (400, "Bad Request: photo has unsupported extension. Use one of .jpg, .jpeg, .gif, .png", Verdict.PERMANENT),
     (400, "Bad Request: file must be non-empty", Verdict.PERMANENT),
     (400, "Bad Request: message caption is too long", Verdict.PERMANENT),

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from streamwarm.errors import ErrorCode
 from streamwarm.model import Job, Kind
 from streamwarm.sandbox.bot_api import Fault, FaultKind
+from streamwarm.send.destination import Media, VideoFacts
 from tests.worlds.scripted_bot_api import jpeg, scripted_bot_api
 from tests.worlds.scripted_bucket import ETAG, Script, answering, by_path
 from tests.worlds.stream import content, job, world
+from tests.worlds.whole_body import Bytes
 
 BODY = content(60_000)
 
@@ -137,3 +140,34 @@ async def test_a_thumbnail_that_telegram_dropped_is_told(came_back: dict[str, An
         result = (await w.send(video(thumbnail="t.jpg"))).result
         assert result["warnings"] == warnings
         assert result["media"]["has_thumbnail"] is not bool(warnings)
+
+
+@pytest.mark.parametrize("options", [{"cover": "c.jpg"}, {"cover": "c.jpg", "thumbnail": "t.jpg"}])
+async def test_a_cover_that_telegram_itself_refuses_is_named(options: dict[str, Any]) -> None:
+    bucket = by_path({".jpg": answering(200, jpeg(90, 90), etag=ETAG), "a.mp4": film()})
+    async with (
+        scripted_bot_api(refuses="Bad Request: IMAGE_PROCESS_FAILED") as api,
+        world(bucket, base_url=api.base_url) as w,
+    ):
+        worked = await w.work(video(**options))
+        assert worked.error is not None
+        assert (worked.error.code, worked.error.permanent) == (ErrorCode.BAD_PHOTO, True)
+        assert worked.error.message.startswith("options.cover: c.jpg: ")
+
+
+@pytest.mark.parametrize("streamable", [True, False])
+async def test_what_a_video_says_of_itself_goes_with_it_where_nobody_names_it(streamable: bool) -> None:
+    facts = VideoFacts(1080, 1920, 12.0, streamable=streamable)
+    answer = {"file_id": "AgAC", "file_unique_id": "u", "width": 1080, "height": 1920}
+    async with (
+        scripted_bot_api(file=answer) as api,
+        world(film(), base_url=api.base_url, telegram={"defaults": {"duration": 99}}) as w,
+    ):
+        media = Media("job-1", Kind.VIDEO, "a.mp4", 4, "video/mp4", {"width": 5}, facts=facts)
+        body: Any = Bytes(b"film")
+        result = await w.destination.deliver(media, body)
+        (sent,) = api.sent
+        measured = {name: sent.fields[name] for name in ("width", "height", "duration")}
+        assert measured == {"width": "5", "height": "1920", "duration": "99"}
+        assert sent.fields.get("supports_streaming") == ("true" if streamable else None)
+        assert result["warnings"] == ([] if streamable else ["index_at_end"])

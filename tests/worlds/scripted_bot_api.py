@@ -44,12 +44,14 @@ class Sent:
 class ScriptedBotApi:
     """Answers every send with a message that has `file`, under the asked kind or `kind`.
 
-    With `closes_after`, the first connection is closed once that many bytes of a body have come.
+    With `closes_after`, the first connection is closed once that many bytes of a body have come. With `refuses`, every
+    send is answered with 400 and these words.
     """
 
     file: dict[str, Any] = Factory(lambda: dict(TAKEN))
     kind: str | None = None
     closes_after: int | None = None
+    refuses: str | None = None
     sent: list[Sent] = Factory(list)
     begun: int = 0
     port: int = 0
@@ -71,13 +73,18 @@ class ScriptedBotApi:
             headers = {name.decode(): value.decode() for name, value in request.headers}
             method = request.target.decode().rpartition("/")[2]
             self.sent.append(_read(method, headers, bytes(body)))
+            if self.refuses is not None:
+                refusal = {"ok": False, "error_code": 400, "description": self.refuses}
+                await connection.answer(400, _JSON, json.dumps(refusal).encode())
+                continue
             kind = self.kind or _KINDS[method]
             file = [self.file] if kind == "photo" else self.file
             result = {"message_id": 7, "chat": {"id": -1001}, kind: file}
             answer = json.dumps({"ok": True, "result": result}).encode()
-            await connection.answer(200, [("Content-Type", "application/json")], answer)
+            await connection.answer(200, _JSON, answer)
 
 
+_JSON = [("Content-Type", "application/json")]
 _KINDS = {
     "sendPhoto": "photo",
     "sendVideo": "video",

@@ -50,6 +50,13 @@ async def check_attached(media: Media) -> None:
             )
 
 
+def name_cover(refusal: DestinationError, media: Media) -> None:
+    """Say in Telegram's refusal of a picture that it is about the cover, if one was sent: a video has no other."""
+    for one in media.attached:
+        if one.attachment.name == "cover" and refusal.code is ErrorCode.BAD_PHOTO:
+            refusal.reword(f"{one.attachment.named_by}: {one.attachment.r2_key}: {refusal.message}")
+
+
 async def _why_no_picture(one: AttachedObject) -> str | None:
     """Return why Telegram would not take the picture, as a phrase that follows the object's name."""
     if not (await one.peek(len(_JPEG))).startswith(_JPEG):

@@ -20,7 +20,7 @@ from streamwarm.send.destination import Body, Media, NotFetched
 from streamwarm.send.exchange import Outgoing, broken_answer, exchange, stored_headers
 from streamwarm.send.telegram import bot_api, handoff, names
 from streamwarm.send.telegram.answered import warnings_of
-from streamwarm.send.telegram.attached import check_attached
+from streamwarm.send.telegram.attached import check_attached, name_cover
 from streamwarm.send.telegram.multipart import AttachedFile, Frame, frame_file
 from streamwarm.send.telegram.options import lost_with_an_address, merged_options
 from streamwarm.send.telegram.preflight import PhotoCheck, RecentJobs, check_size
@@ -95,6 +95,7 @@ class TelegramDestination:
             try:
                 return await self._reference(request, upload, media)
             except DestinationError as refusal:
+                name_cover(refusal, media)
                 raise self._photos.after_refusal(refusal, media, kind) from None
 
     def _frame(self, media: Media, kind: Kind) -> Frame:

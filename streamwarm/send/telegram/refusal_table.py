@@ -233,7 +233,7 @@ ROWS: tuple[Row, ...] = (
         ErrorCode.BAD_PHOTO,
         400,
         "photo_invalid_dimensions|image_process_failed|photo_ext_invalid|photo_save_file_invalid"
-        "|photo has unsupported extension|photo must be non-empty",
+        "|photo has unsupported extension|photo must be non-empty|dimensions of the photo",
         "td: MessagesManager.cpp, process_send_message_fail_error; Telegram's core",
         PHOTO_REMEDY,
     ),
