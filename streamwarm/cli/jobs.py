@@ -12,7 +12,7 @@ import trio
 from attrs import frozen
 
 from streamwarm.cli.common import FAILED, OK, F, fail, print_json
-from streamwarm.cli.explain import remedy
+from streamwarm.cli.explain import remedy, warning_remedy
 from streamwarm.cli.reach import Caller, Service, client_command, client_options, open_caller
 from streamwarm.cli.table import print_table
 from streamwarm.model import State
@@ -113,6 +113,8 @@ def show(job_id: str, service: Service, as_json: bool) -> None:
     for name, value in job.items():
         if value not in (None, {}):
             click.echo(printable(f"{name}: {value}"))
+    for warning in (job.get("result") or {}).get("warnings", ()):
+        click.echo(printable(f"warning: {warning}: {warning_remedy(warning)}"))
     if error:
         click.echo(printable(f"error: {error['code']}: {error['message']}"))
         click.echo(f"what to do: {remedy(error['code'], job['state'])}")

@@ -12,7 +12,7 @@ from streamwarm.accept.wire.fields import Field, or_null, ref
 from streamwarm.accept.wire.table import COMPONENTS, COUNT, DIGEST, KIND, STATE
 from streamwarm.attempts import Outcome
 from streamwarm.errors import ErrorCode
-from streamwarm.model import SourceState
+from streamwarm.model import MediaWarning, SourceState
 
 
 def _object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -31,7 +31,20 @@ _AT = {"type": "string", "format": "date-time"}
 _KIND = KIND.schema()
 _STATE = STATE.schema()
 _SHA256 = DIGEST.schema()
-_RESULT = {"type": "object", "description": "For Telegram: file_id, file_unique_id, kind, chat_id, message_id, …"}
+_MEDIA = _object(
+    {"width": _COUNT, "height": _COUNT, "duration": _COUNT, "file_name": _TEXT, "has_thumbnail": {"type": "boolean"}},
+    required=("has_thumbnail",),
+)
+_RESULT = _object(
+    {
+        "media": _MEDIA | {"description": "For Telegram: what it knows of the file, as it answered."},
+        "warnings": {
+            "type": "array",
+            "items": {"enum": [warning.value for warning in MediaWarning]},
+            "description": "For Telegram: what went less than well. Empty if nothing did.",
+        },
+    }
+) | {"description": "For Telegram: file_id, file_unique_id, kind, chat_id, message_id, …"}
 
 _PAUSES_BY_KIND = {
     "type": "object",
