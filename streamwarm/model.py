@@ -48,6 +48,11 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+def bare_etag(written: str | None) -> str | None:
+    """An ETag as records and jobs keep it: unquoted and without `W/`. None if it is absent or empty."""
+    return (written or "").strip().removeprefix("W/").strip('"') or None
+
+
 @frozen
 class MediaKey:
     """Identifies the work of a job: `(destination, kind, reference)`. Jobs with equal keys are the same work.

@@ -31,10 +31,13 @@ class Known:
     by_digest: WarmRecord | None = None
 
     def of(self, new: NewJob) -> WarmRecord | None:
-        """The record that this job would make again: by digest if it names one, else by key."""
+        """The record that this job would make again: by digest if it names one, else by key. A record without a digest
+        (the destination fetched the object by itself) may be of the version that the job names."""
         if self.by_key is not None and new.sha256 in {None, self.by_key.sha256}:
             return self.by_key
-        return None if new.sha256 is None else self.by_digest
+        if self.by_digest is not None or (self.by_key is not None and self.by_key.sha256 is not None):
+            return self.by_digest
+        return self.by_key
 
 
 def need_of(new: NewJob, known: Known, *, now: float, trust_s: float) -> Need:
@@ -42,8 +45,10 @@ def need_of(new: NewJob, known: Known, *, now: float, trust_s: float) -> Need:
     record = known.of(new)
     if record is None or new.refresh is Refresh.ALWAYS:
         return Need.WARMING
-    if new.sha256 is not None or new.refresh is Refresh.NEVER:
+    if new.refresh is Refresh.NEVER:
         return Need.NOTHING
+    if new.sha256 is not None:
+        return Need.NOTHING if new.sha256 == record.sha256 else Need.CHECK
     if new.source_etag is not None:
         return Need.NOTHING if new.source_etag == record.source_etag else Need.CHECK
     is_trusted = record.checked_at is not None and 0 <= now - record.checked_at < trust_s
