@@ -17,7 +17,18 @@ from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
-from streamwarm.model import DigestName, Job, JsonObject, Kind, MediaKey, NewJob, RecordName, State, WarmRecord
+from streamwarm.model import (
+    DigestName,
+    Job,
+    JsonObject,
+    Kind,
+    MediaKey,
+    NewJob,
+    RecordName,
+    State,
+    WarmRecord,
+    bare_etag,
+)
 
 Accounts = Mapping[str, str]
 
@@ -72,7 +83,7 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
     """The record that a successful attempt makes. It counts as not compared (`checked_at` None) if a push that joined
     the job may have meant a newer version than it delivered."""
     job = stored.job
-    opened_at = now if done.opened_at is None else min(done.opened_at, now)
+    opened_at, etag = now if done.opened_at is None else min(done.opened_at, now), bare_etag(done.seen.etag)
     return WarmRecord(
         destination=job.destination,
         kind=job.kind,
@@ -83,10 +94,10 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
         job_id=job.id,
         warmed_at=now,
         account=accounts.get(job.destination, ""),
-        source_etag=done.seen.etag,
+        source_etag=etag,
         options=job.options,
         opened_at=opened_at,
-        checked_at=None if _is_outdated(stored, done.seen.etag, opened_at) else opened_at,
+        checked_at=None if _is_outdated(stored, etag, opened_at) else opened_at,
     )
 
 
