@@ -46,6 +46,11 @@ class Pending:
         """How many keys that jobs wait for have not been asked for yet."""
         return len(self._wanted)
 
+    @property
+    def asked(self) -> int:
+        """How many keys are being asked for, or have answers that are not recorded yet."""
+        return len(self._asked)
+
     def want(self, r2_key: str, *, is_known: bool = False) -> bool | None:
         """Note that jobs wait for this key. Returns True if it is new here, False if not, None if there is no room.
 
