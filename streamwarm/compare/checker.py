@@ -140,6 +140,7 @@ class Checker:
             waiting = min(BATCH - 1, self._receive.statistics().current_buffer_used)
             batch += [self._receive.receive_nowait() for _ in range(waiting)]
             again: Sequence[str] = ()
+            self._pending.recording(one.r2_key for one in batch)
             try:
                 again = await self._apply(batch)
             except StoreUnavailable as exc:
