@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.worlds.memory_bucket import MemoryBucket, brisk_clock, cache_rig
+from tests.worlds.memory_bucket import CacheRig, MemoryBucket, brisk_clock, cache_rig
 from tests.worlds.scripted_bucket import Asked, answering, rig
 
 SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # of b"hello"
@@ -19,11 +19,12 @@ def autojump_clock() -> MockClock:
     return brisk_clock()
 
 
-async def seen_at(r, **more: str) -> float:  # type: ignore[no-untyped-def]
+async def seen_at(r: CacheRig, **more: str) -> float:
     async with r.cache.open_object("a", **more) as opened:
         async for _ in opened.pieces():
             pass
-        return float(opened.info.seen_at)
+        assert opened.info.seen_at is not None
+        return opened.info.seen_at
 
 
 async def test_a_copy_is_as_old_as_the_last_answer_of_the_bucket_about_it(
