@@ -45,6 +45,21 @@ async def test_a_push_that_came_after_the_bucket_was_asked_is_not_answered_by_th
         assert (await w.record("a")).source_state is SourceState.CHANGED
 
 
+async def test_another_destinations_job_is_not_answered_by_an_older_answer_either(autojump_clock: MockClock) -> None:
+    async with open_world() as w:
+        await warmed(w, "a")
+        await w.warm("a", "one", "file-of-other", destination="other")
+        await trio.sleep(1)
+        await w.push("a")
+        await trio.sleep(0.01)
+        w.bucket.etags["a"] = "two"
+        [pushed] = await w.store.push([NewJob("other", Kind.VIDEO, "a")])
+        assert isinstance(pushed, Pushed)
+        w.checker.offer({pushed.id: "a"})
+        await trio.sleep(1)
+        assert [one.id for one in w.released] == [pushed.id]
+
+
 async def test_pushes_without_an_end_do_not_keep_a_job_for_ever(autojump_clock: MockClock) -> None:
     async with open_world() as w:
         await warmed(w, "a")
