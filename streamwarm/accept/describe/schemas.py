@@ -263,6 +263,7 @@ SCHEMAS: dict[str, Any] = {
                 "additionalProperties": _object(
                     {
                         "type": _TEXT,
+                        "account": _TEXT,
                         "queue": {"type": "object"},
                         "paused": ref("PauseView"),
                         "paused_kinds": _PAUSES_BY_KIND,
@@ -272,7 +273,7 @@ SCHEMAS: dict[str, Any] = {
                         "eta_s": or_null(_COUNT),
                         "hint": or_null(_TEXT),
                     },
-                    required=("type", "queue", "paused"),
+                    required=("type", "account", "queue", "paused"),
                 ),
             },
             "odd_rows": _COUNT,

@@ -35,6 +35,9 @@ Accounts = Mapping[str, str]
 IMPORTED = "import"
 """The `source` of a result that was made elsewhere."""
 
+MOST_ACCOUNTS = 10
+"""How many accounts of a destination are named: nobody changes a bot more often and keeps the records."""
+
 REPORT_EVERY_S = 3_600.0
 """How often a name is warmed anew because its reference was reported invalid, in seconds: once an hour (contract)."""
 
@@ -263,6 +266,17 @@ def _reference(record: WarmRecord) -> JsonObject | str:
     if isinstance(file_id, str):
         return file_id
     return {name: value for name, value in record.result.items() if name not in {"source", "elapsed_ms"}}
+
+
+def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
+    """The first `MOST_ACCOUNTS` accounts, in order, that have records at the destination."""
+    found: list[str] = []
+    while (
+        len(found) < MOST_ACCOUNTS
+        and (account := media.next_account(destination, found[-1] if found else "")) is not None
+    ):
+        found.append(account)
+    return found
 
 
 def delete_records_of(tables: Tables, accounts: Accounts, jobs: Collection[Job]) -> list[Job]:

@@ -256,6 +256,10 @@ class MediaTable(Protocol):
         """How many records answer by key, by destination and source state."""
         ...
 
+    def next_account(self, destination: str, after: str) -> str | None:
+        """The next account, in order, that has records at the destination."""
+        ...
+
     def adopt(self, destination: str, account: str, limit: int) -> int:
         """Give up to `limit` of the destination's records without an account this one. Returns how many there were. A
         version that the account has already is dropped, and one of a name that has an answer is superseded."""
