@@ -1,4 +1,4 @@
-"""`verify`: a destination is asked about its references within its rates, and nothing is claimed that it did not say."""
+"""`verify` asks a destination about its references within its rates, and claims nothing that it did not say."""
 
 from __future__ import annotations
 
