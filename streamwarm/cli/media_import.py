@@ -104,12 +104,13 @@ def read_lines(file: BinaryIO) -> Iterator[Line]:
     number = 0
     while text := file.readline(MAX_LINE_BYTES + 1):
         number += 1
+        text = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text  # a byte order mark, as Windows writes it
         if len(text) > MAX_LINE_BYTES and not text.endswith(b"\n"):
             while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                 pass
             yield Line(number, why_not=f"is longer than {MAX_LINE_BYTES} bytes; no record is")
         elif text.strip():
-            yield _line_of(number, text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text)
+            yield _line_of(number, text)
 
 
 def _line_of(number: int, text: bytes) -> Line:
@@ -126,18 +127,25 @@ async def _import(
     service: Service, lines: Iterator[Line], defaults: Mapping[str, str], replace: bool, total: Total
 ) -> None:
     async with open_caller(service) as caller:
-        batch: list[Line] = []
-        size_bytes = 0
-        # Read in a thread: standard input may be a slow pipe.
-        while some := await trio.to_thread.run_sync(lambda: list(islice(lines, BATCH_RECORDS)), abandon_on_cancel=True):
-            for line in some:
-                if batch and (len(batch) == BATCH_RECORDS or size_bytes + line.bytes > BATCH_BYTES):
-                    await _send(caller, batch, defaults, replace, total)
-                    batch, size_bytes = [], 0
-                batch.append(line)
-                size_bytes += line.bytes
-        if batch:
-            await _send(caller, batch, defaults, replace, total)
+        await import_lines(caller, lines, defaults, replace=replace, total=total)
+
+
+async def import_lines(
+    caller: Caller, lines: Iterator[Line], defaults: Mapping[str, str], *, replace: bool, total: Total
+) -> None:
+    """Import all lines, a batch at a time. At most two batches are in memory."""
+    batch: list[Line] = []
+    size_bytes = 0
+    # Read in a thread: standard input may be a slow pipe.
+    while some := await trio.to_thread.run_sync(lambda: list(islice(lines, BATCH_RECORDS)), abandon_on_cancel=True):
+        for line in some:
+            if batch and (len(batch) == BATCH_RECORDS or size_bytes + line.bytes > BATCH_BYTES):
+                await _send(caller, batch, defaults, replace, total)
+                batch, size_bytes = [], 0
+            batch.append(line)
+            size_bytes += line.bytes
+    if batch:
+        await _send(caller, batch, defaults, replace, total)
 
 
 async def _send(
