@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import trio
 
@@ -13,6 +12,7 @@ from streamwarm.accept.make_due import make_due
 from streamwarm.accept.records import RecordIntake
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jobs import parse_job
+from streamwarm.accept.wire.push_answer import push_view
 from streamwarm.accept.wire.record_requests import ForgetRecord, Lookup
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, PauseSending, ResumeSending
@@ -33,13 +33,13 @@ from streamwarm.watch.observations import (
     StoreTrouble,
 )
 
-RETRY_AFTER_S = 5.0
-"""Seconds to wait before pushing again after `queue_full`. Long enough for a full backlog to have room again, and short
-for a bulk import."""
-
 _JOBS_BETWEEN_CHECKPOINTS = 500
 """Jobs checked without a checkpoint. One takes about ten microseconds, so a push blocks transfers for a few
 milliseconds at most."""
+
+
+_SIEVED_READS, _SIEVED_JOBS = 10, 200
+"""Reads for a page of jobs by what no index has, and jobs in each: 2,000 jobs at most, some 50 ms."""
 
 
 class Intake:
@@ -118,7 +118,7 @@ class Intake:
         }
         results |= zip(new, pushed, strict=True)
         self._announce(new, results)
-        return _push_view(results)
+        return push_view(results)
 
     async def get(self, job_id: str) -> JsonObject:
         with self._store_guarded("get"):
@@ -144,15 +144,17 @@ class Intake:
         return states
 
     async def list_jobs(self, request: ListJobs) -> JsonObject:
-        """A page of jobs. It has fewer than `limit` if they are large; `next` is where the next page begins."""
+        """A page of jobs. It has fewer than `limit` if they are large, or if few of those read pass the sieve; `next` is
+        where the next page begins."""
+        sieve, after, reads = request.sieve, request.after, 0
+        page = page_of_jobs(request.limit)
         with self._store_guarded("list"):
-            page = page_of_jobs(request.limit)
-            after = request.after
-            while not page.is_full:
-                read = await self._store.list_jobs(request.which, limit=page.next_read(), after=after)
-                page.add(read.jobs, read.next)
-                after = read.next
-            return {"jobs": page.items, "next": page.next}
+            while not page.is_full and (sieve.is_open or reads < _SIEVED_READS):
+                count = page.next_read() if sieve.is_open else _SIEVED_JOBS
+                read = await self._store.list_jobs(request.which, limit=count, after=after)
+                page.add([job for job in read.jobs if sieve.passes(job)], read.next)
+                after, reads = read.next, reads + 1
+        return {"jobs": page.items, "next": page.next}
 
     async def find(self, lookup: Lookup) -> JsonObject | None:
         """The warm record's view, or None if the media is cold."""
@@ -271,27 +273,3 @@ def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:
 
 def _no_job(job_id: str) -> CallRefusedError:
     return CallRefusedError(Reason.NOT_FOUND, f"there is no job {job_id!a} (any more)")
-
-
-def _refused_view(index: int, answer: Refused) -> JsonObject:
-    view: dict[str, Any] = {"index": index, "code": answer.code, "message": answer.message}
-    return view | ({"retry_after_s": RETRY_AFTER_S} if answer.code is RefusalCode.QUEUE_FULL else {})
-
-
-def _push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
-    accepted: list[JsonObject] = []
-    rejected: list[JsonObject] = []
-    for index, answer in sorted(outcome.items()):
-        if isinstance(answer, Refused):
-            rejected.append(_refused_view(index, answer))
-        else:
-            item: dict[str, Any] = {
-                "index": index,
-                "id": answer.id,
-                "state": answer.state,
-                "duplicate": answer.duplicate,
-            }
-            accepted.append(item if answer.result is None else item | {"result": answer.result})
-    if rejected and not accepted and all(item["code"] is RefusalCode.QUEUE_FULL for item in rejected):
-        raise CallRefusedError(Reason.QUEUE_FULL, rejected[0]["message"], retry_after_s=RETRY_AFTER_S)
-    return {"accepted": accepted, "rejected": rejected}
