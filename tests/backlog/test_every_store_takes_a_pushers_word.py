@@ -1,4 +1,4 @@
-"""A push that names a digest says what an object is now: it makes an unknown name findable, and never an old one new."""
+"""A push that names a digest says what an object is: it makes an unknown name findable, and never an old one new."""
 
 from __future__ import annotations
 
