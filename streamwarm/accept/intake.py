@@ -144,8 +144,8 @@ class Intake:
         return states
 
     async def list_jobs(self, request: ListJobs) -> JsonObject:
-        """A page of jobs. It has fewer than `limit` if they are large, or if few of those read pass the sieve; `next` is
-        where the next page begins."""
+        """A page of jobs. It has fewer than `limit` if they are large, or if few of those read pass the sieve. `next`
+        is where the next page begins."""
         sieve, after, reads = request.sieve, request.after, 0
         page = page_of_jobs(request.limit)
         with self._store_guarded("list"):

@@ -50,7 +50,7 @@ class GetAttempts:
 
 @frozen
 class Sieve:
-    """What no index of jobs has, so it is looked for in those that an index finds. None and an empty prefix mean any."""
+    """What no index of jobs has: it is looked for in what an index finds. None and an empty prefix mean any."""
 
     kind: Kind | None = None
     code: ErrorCode | None = None
