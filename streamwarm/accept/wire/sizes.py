@@ -96,7 +96,7 @@ class PageBuilder(Generic[Item, Place]):
         for item in items:
             view = self.view(item)
             self._size += len(json_text(view)) + 1
-            if self.items and self._size > MAX_PAGE_BYTES:
+            if len(self.items) >= self.limit or (self.items and self._size > MAX_PAGE_BYTES):
                 self.is_full = True
                 return
             self.items.append(view)
