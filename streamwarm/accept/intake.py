@@ -9,7 +9,6 @@ import trio
 
 from streamwarm.accept.guarded import no_destination, store_guarded
 from streamwarm.accept.make_due import make_due
-from streamwarm.accept.push_reply import push_view
 from streamwarm.accept.records import RecordIntake
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jobs import parse_job
