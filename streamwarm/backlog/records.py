@@ -136,7 +136,8 @@ class RecordStore(Protocol):
         - `Unanswered`: the record stays as it is, and its jobs are `done` with its reference (`unverified`).
 
         A record without an ETag adopts that of the bucket if the object is not newer than the record and the record has
-        no digest of its own. A record that was warmed or compared after `asked_at` is not changed.
+        no digest of its own. A record that was warmed or compared after `asked_at` is not changed, and a job that was
+        queued after it goes on waiting. If a push joined a job after it, the object is compared once more.
         """
         ...
 

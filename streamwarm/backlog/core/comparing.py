@@ -12,10 +12,10 @@ from streamwarm.backlog.core.record_operations import Accounts, name_of, queue_a
 from streamwarm.backlog.core.refresh import Judgement, judge
 from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import Tables
-from streamwarm.backlog.core.transitions import StoredJob, compared, missing
+from streamwarm.backlog.core.transitions import StoredJob, compared, is_outdated, missing
 from streamwarm.backlog.records import Compared, Comparison
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Kind, QueuedJob, RecordName, SourceState
+from streamwarm.model import Kind, QueuedJob, RecordName, SourceState, WarmRecord
 
 UNCHANGED, UNVERIFIED = "unchanged", "unverified"
 """The `source` of a result that no upload made: the object is as recorded, or the bucket did not say."""
@@ -30,12 +30,14 @@ class _Effects:
     queued: list[QueuedJob] = field(factory=list)
     unchanged: Counter[tuple[str, Kind]] = field(factory=Counter)
     states: Counter[SourceState] = field(factory=Counter)
+    outdated: list[WarmRecord] = field(factory=list)
 
 
 def compare(
     tables: Tables, now: float, accounts: Accounts, comparisons: Sequence[Comparison], ids: Iterator[str]
-) -> Compared:
-    """`ids` gives the ids of jobs that are queued here: at most one for each `rewarm` of a comparison."""
+) -> tuple[Compared, list[WarmRecord]]:
+    """Returns what has changed, and the records whose objects need another comparison: a push has joined a job after
+    the bucket was asked for it. `ids` gives the ids of jobs that are queued here, at most one for each `rewarm`."""
     keys = {one.r2_key for one in comparisons}
     tables.jobs.lock_media_keys()
     tables.media.lock(keys)
@@ -53,14 +55,16 @@ def compare(
             versions[name] = rewritten(versions[name], judgement.put, judgement.deleted)
         for waits in waiting.pop(one.r2_key, ()):
             name = name_of(accounts, waits.job.destination, waits.job.kind, one.r2_key)
-            _answer(waits, judged.get(name, Judgement()), now, effects)
+            if waits.queued_at <= one.asked_at:  # what was pushed since may be of a newer version
+                _answer(waits, judged.get(name, Judgement()), one.asked_at, now, effects)
         _rewarm(tables, now, accounts, one, judged, ids, effects)
     tables.jobs.update(effects.released)
     apply(tables, effects.moved)
     effects.queued += [stored.as_queued for stored in effects.released]
-    return Compared(
+    compared = Compared(
         effects.queued, effects.unchanged, effects.states[SourceState.CHANGED], effects.states[SourceState.GONE]
     )
+    return compared, effects.outdated
 
 
 def _write(tables: Tables, judgement: Judgement, effects: _Effects) -> None:
@@ -70,13 +74,16 @@ def _write(tables: Tables, judgement: Judgement, effects: _Effects) -> None:
         effects.states[judgement.state] += 1
 
 
-def _answer(waits: StoredJob, judgement: Judgement, now: float, effects: _Effects) -> None:
+def _answer(waits: StoredJob, judgement: Judgement, asked_at: float, now: float, effects: _Effects) -> None:
     """Decide what becomes of a job that waited for the comparison."""
     job, record = waits.job, judgement.record
     is_other = record is not None and None not in {job.sha256, record.sha256} and job.sha256 != record.sha256
     if record is None or is_other or judgement.state is SourceState.CHANGED:
         effects.released.append(compared(waits, now, result=None))
-    elif judgement.state is SourceState.GONE:
+        return
+    if judgement.state is not None and is_outdated(waits, record.source_etag, asked_at):
+        effects.outdated.append(record)
+    if judgement.state is SourceState.GONE:
         effects.moved.append(missing(waits, now, _not_found(job.r2_key)))
     else:
         source = UNVERIFIED if judgement.state is None else UNCHANGED

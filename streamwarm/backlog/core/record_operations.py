@@ -13,7 +13,7 @@ from attrs import evolve
 from streamwarm.backlog.core.refresh import Known, in_place_of, placed, restored
 from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import MediaTable, Tables
-from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of
+from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of, is_outdated
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import Cooldown
@@ -86,16 +86,8 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
         source_etag=etag,
         options=job.options,
         opened_at=opened_at,
-        checked_at=None if _is_outdated(stored, etag, opened_at) else opened_at,
+        checked_at=None if is_outdated(stored, etag, opened_at) else opened_at,
     )
-
-
-def _is_outdated(stored: StoredJob, etag: str | None, opened_at: float) -> bool:
-    if stored.joined_at is None:
-        return False
-    if stored.joined_etag is not None:
-        return stored.joined_etag != etag
-    return stored.joined_at > opened_at
 
 
 def queue_checks(tables: Tables, now: float, outdated: Sequence[WarmRecord], ids: Sequence[str]) -> None:
