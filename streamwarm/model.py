@@ -36,6 +36,19 @@ class Kind(StrEnum):
     VIDEO_NOTE = "video_note"
 
 
+class MediaWarning(StrEnum):
+    """What went less than well with a job that is done: a result's `warnings`, a closed list (contract, section 5)."""
+
+    NO_DIMENSIONS = "no_dimensions"
+    """A video or an animation for which Telegram stored no width and height of its own: people see a square."""
+    NO_THUMBNAIL = "no_thumbnail"
+    """A thumbnail was sent, and Telegram dropped it."""
+    INDEX_AT_END = "index_at_end"
+    """The index of an MP4 stands at its end, so it plays only once all of it is loaded."""
+    OTHER_KIND = "other_kind"
+    """Telegram stored the file as another kind than the job asked for."""
+
+
 class State(StrEnum):
     """The state of a job. `backlog/core/lifecycle.py` lists the allowed changes."""
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import trio
 
+from streamwarm.accept.guarded import no_destination, store_guarded
 from streamwarm.accept.make_due import make_due
-from streamwarm.accept.push_reply import push_view
-from streamwarm.accept.wire.fields import FieldError, shown
+from streamwarm.accept.records import RecordIntake
+from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jobs import parse_job
+from streamwarm.accept.wire.push_answer import push_view
+from streamwarm.accept.wire.record_requests import ForgetRecord, Lookup
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
-from streamwarm.accept.wire.sizes import PageBuilder
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, PauseSending, ResumeSending
+from streamwarm.accept.wire.sizes import page_of_jobs
 from streamwarm.accept.wire.views import attempts_view, job_view, record_view
 from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
-from streamwarm.errors import StoreUnavailable, UnreadableRow
+from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State, WarmRecord
+from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Destination
 from streamwarm.watch.observations import (
     JobAdded,
@@ -34,15 +38,20 @@ _JOBS_BETWEEN_CHECKPOINTS = 500
 milliseconds at most."""
 
 
+_SIEVED_READS, _SIEVED_JOBS = 10, 200
+"""Reads for a page of jobs by what no index has, and jobs in each: 2,000 jobs at most, some 50 ms."""
+
+
 class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
     `stats` returns the reply of `stats`. `on_pushed` and `on_retried` are the dispatcher's `offer` and `wake`: the
     first gets the jobs that a push queued, the second is called when ended jobs are queued again. `on_to_check` gets
-    those that wait for a comparison. Each is called after the commit. `on_found` gets each
-    record that a look-up answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process.
-    `on_pauses` (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the
-    store's clock (Unix seconds). After `drain`, pushes are refused.
+    those that wait for a comparison. Each is called after the commit. `on_found` gets each record that a look-up
+    answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process. `on_pauses`
+    (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the store's clock
+    (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination; `redact` knows
+    the secrets that no import may bring in. `records` has the use cases of records.
     """
 
     def __init__(
@@ -60,6 +69,8 @@ class Intake:
         now: Callable[[], float],
         on_to_check: Callable[[Sequence[Pushed]], None] = lambda _: None,
         on_found: Callable[[WarmRecord], None] = lambda _: None,
+        accounts: Mapping[str, str] | None = None,
+        redact: Redactor = knows_no_secrets,
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -75,6 +86,9 @@ class Intake:
         self._on_found = on_found
         self._drain = trio.Event()
         self._drain_within_s = 0.0
+        self.records = RecordIntake(
+            store, destinations, accounts or {}, observe, self._added, on_pauses, now, redact.carries
+        )
 
     @property
     def destinations(self) -> Collection[str]:
@@ -135,15 +149,17 @@ class Intake:
         return states
 
     async def list_jobs(self, request: ListJobs) -> JsonObject:
-        """A page of jobs. It has fewer than `limit` if they are large; `next` is where the next page begins."""
+        """A page of jobs. It has fewer than `limit` if they are large, or if few of those read pass the sieve. `next`
+        is where the next page begins."""
+        sieve, after, reads = request.sieve, request.after, 0
+        page = page_of_jobs(request.limit)
         with self._store_guarded("list"):
-            page = PageBuilder(request.limit)
-            after = request.after
-            while not page.is_full:
-                read = await self._store.list_jobs(request.which, limit=page.next_read(), after=after)
-                page.add(read.jobs, read.next)
-                after = read.next
-            return page.view()
+            while not page.is_full and (sieve.is_open or reads < _SIEVED_READS):
+                count = page.next_read() if sieve.is_open else _SIEVED_JOBS
+                read = await self._store.list_jobs(request.which, limit=count, after=after)
+                page.add([job for job in read.jobs if sieve.passes(job)], read.next)
+                after, reads = read.next, reads + 1
+        return {"jobs": page.items, "next": page.next}
 
     async def find(self, lookup: Lookup) -> JsonObject | None:
         """The warm record's view, or None if the media is cold."""
@@ -154,11 +170,13 @@ class Intake:
         self._on_found(record)
         return record_view(record)
 
-    async def forget(self, lookup: Lookup) -> JsonObject:
-        """Drop the warm record. Returns `{"forgotten": false}` if there was none; that is not an error."""
+    async def forget(self, request: ForgetRecord) -> JsonObject:
+        """Drop the warm record. Returns `{"forgotten": false}` if there was none, or not with this `file_id`; that is
+        not an error."""
+        lookup, file_id = request.lookup, request.file_id
         with self._store_guarded("forget"):
             forgotten = await self._store.forget(
-                lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key
+                lookup.destination, lookup.kind, sha256=lookup.sha256, r2_key=lookup.r2_key, file_id=file_id
             )
         return {"forgotten": forgotten}
 
@@ -196,7 +214,7 @@ class Intake:
         if request.until is not None and request.until <= self._now():
             raise FieldError("until is in the past; give a future time, or leave it out")
         if request.destination is not None and request.destination not in self._destinations:
-            raise self._no_destination(request.destination)
+            raise no_destination(request.destination, self._destinations)
         with self._store_guarded("pause"):
             await self._store.pause(request.destination, request.until)
             await self._on_pauses()
@@ -210,7 +228,7 @@ class Intake:
         with self._store_guarded("resume"):
             kept = {pause.destination for pause in (await self._store.shared_limits()).pauses}
             if name is not None and name not in self._destinations and name not in kept:
-                raise self._no_destination(name)
+                raise no_destination(name, self._destinations)
             await self._store.resume(name)
             await make_due(self._store, name)
             await self._on_pauses()
@@ -234,6 +252,11 @@ class Intake:
             self._on_cancelled(job.id)
             self._observe(JobCancelled(job.id, job.destination, job.kind))
 
+    def _added(self, queued: QueuedJob) -> None:
+        """A job was queued for a record."""
+        self._observe(JobAdded(queued.id, queued.destination, queued.kind, queued.r2_key))
+        self._on_pushed([queued])
+
     def _announce(self, new: Mapping[int, NewJob], results: Mapping[int, Pushed | Refused]) -> None:
         for index, job in new.items():
             result = results[index]
@@ -248,24 +271,8 @@ class Intake:
         if to_check := [result for result in pushed if result.to_check is not None]:
             self._on_to_check(to_check)
 
-    def _no_destination(self, name: str) -> CallRefusedError:
-        known = ", ".join(sorted(self._destinations)) or "none"
-        return CallRefusedError(Reason.NOT_FOUND, f"no destination is called {shown(name)}; configured: {known}")
-
-    @contextmanager
-    def _store_guarded(self, method: str) -> Iterator[None]:
-        """Turn `StoreUnavailable` and `UnreadableRow` into refusals. The former's message goes only to the log: it may
-        name files and hosts."""
-        try:
-            yield
-        except UnreadableRow as error:
-            raise CallRefusedError(Reason.UNREADABLE, f"{method}: {error}") from error
-        except StoreUnavailable as error:
-            self._observe(StoreTrouble(f"accept.{method}", str(error)))
-            raise CallRefusedError(
-                Reason.STORE_UNAVAILABLE,
-                f"{method}: the store is unavailable; try again shortly (repeating the call is safe)",
-            ) from error
+    def _store_guarded(self, method: str) -> AbstractContextManager[None]:
+        return store_guarded(self._observe, method)
 
 
 def _view_or_not_found(job_id: str, job: Job | None) -> JsonObject:

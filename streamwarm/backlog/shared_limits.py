@@ -45,10 +45,15 @@ class Cooldown:
     set_at: float | None = None
 
 
+EVERY_LANE = ""
+"""The `lane` of a `SetAside` that is the whole destination's. No lane has an empty name."""
+
+
 @frozen
 class SetAside:
     """A lane takes no job of `kind` (None: no job at all) until `until`, for a reason of its own that a user can fix.
 
+    `EVERY_LANE` stands for the destination itself. A user's resume ends it, unlike a `Cooldown`.
     `room`: how many jobs of the kind may be under way to it at once from then on, because nobody knows the words that
     it refused with. None: it named the reason. Times are Unix seconds; `set_at` is when this was recorded.
     """

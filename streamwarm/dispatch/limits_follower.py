@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import trio
 from attrs import define, field
 
-from streamwarm.backlog.shared_limits import SetAside, SharedLimits
+from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside, SharedLimits
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
@@ -131,6 +131,9 @@ class LimitsFollower:
         news = [self.limits.took(destination, Lane(lane, lane), kind) for destination, lane, kind in ended if kind]
         for one in set_asides:
             pause = Pause(one.until + ahead_s, one.reason, fixable=True)
+            if one.lane == EVERY_LANE:
+                news.append(self.limits.cool_down(one.destination, None, pause))
+                continue
             if one.kind is None:
                 news.append(self.limits.set_lane_aside(one.destination, one.lane, pause))
                 continue

@@ -73,6 +73,14 @@ class Upload:
         self.upload_sent = True
 
 
+@frozen
+class NoUpload:
+    """A request without an object. Losing its answer leaves no delivery uncertain, because it can be repeated."""
+
+    bytes_out: int = 0
+    upload_sent: bool = False
+
+
 async def exchange(client: httpx.AsyncClient, request: httpx.Request, upload: Outgoing, *, max_bytes: int) -> Answer:
     """Send `request`, whose content is `upload`, and read at most `max_bytes` of the answer.
 

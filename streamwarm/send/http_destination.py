@@ -16,8 +16,9 @@ from streamwarm.model import JsonObject, NewJob
 from streamwarm.redact import Redactor, knows_no_secrets, quote
 from streamwarm.retry import parse_retry_after
 from streamwarm.send.destination import MAX_REFERENCE_CHARS, UNAUTHORIZED_PAUSE_S, Body, Media
-from streamwarm.send.exchange import Answer, Upload, exchange, stored_headers
+from streamwarm.send.exchange import Answer, NoUpload, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
+from streamwarm.send.verifying import Verified, Works
 from streamwarm.settings.http import HttpSettings
 
 ANSWER_TIMEOUT_S = 300.0
@@ -96,6 +97,34 @@ class HttpDestination:
             raise read_refusal(answer, now=self._now(), redact=self._redact)
         return self._reference(answer)
 
+    async def verify(self, result: JsonObject) -> Verified:
+        """HEAD of the record's location, if that is at the endpoint's own origin: its credentials go nowhere else."""
+        target = self._target_at(result.get("location"))
+        if target is None:
+            return Verified(Works.UNPROVEN, "its answer named no location at the endpoint itself to ask for")
+        request = self._client.build_request(
+            "HEAD", self._origin, headers=self._headers, extensions={"target": target.encode("ascii")}
+        )
+        answer = await exchange(self._client, request, NoUpload(), max_bytes=ANSWER_BYTES)
+        if answer.status in {404, 410}:
+            return Verified(Works.BAD, f"the endpoint answered {answer.status} for its location")
+        if answer.status in {405, 501} or 300 <= answer.status < 400:
+            return Verified(Works.UNPROVEN, f"the endpoint answered {answer.status} to a HEAD of its location")
+        if not 200 <= answer.status < 300:
+            raise read_refusal(answer, now=self._now(), redact=self._redact)
+        return _same_etag(result.get("etag"), answer.headers.get("ETag"))
+
+    def _target_at(self, location: object) -> str | None:
+        """The path to ask for, None if `location` is not at this endpoint."""
+        if not isinstance(location, str) or not re.fullmatch(r"[!-~]+", location):
+            return None
+        try:
+            parts, own = urlsplit(location), urlsplit(str(self._origin))
+            is_own = (parts.scheme, parts.netloc) in {("", ""), (own.scheme, own.netloc)}
+        except ValueError:
+            return None
+        return parts.path if is_own and parts.path.startswith("/") else None
+
     def _is_dot_segment(self, r2_key: str) -> bool:
         path = self._target.text.partition("?")[0]
         return any(segment.replace("{r2_key}", r2_key) in {".", ".."} for segment in path.split("/") if "{" in segment)
@@ -114,6 +143,16 @@ class HttpDestination:
             if shown and not self._redact.carries(value):
                 reference[name] = value
         return reference
+
+
+def _same_etag(recorded: object, found: str | None) -> Verified:
+    if recorded and found and _unquoted(str(recorded)) != _unquoted(found):
+        return Verified(Works.BAD, "the endpoint has another object there; its ETag differs")
+    return Verified(Works.GOOD)
+
+
+def _unquoted(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
 
 
 def _encode(value: str) -> str:

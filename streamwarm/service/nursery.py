@@ -30,7 +30,7 @@ from streamwarm.dispatch.recall import recall_lanes
 from streamwarm.dispatch.source_guard import SourceGuard
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
-from streamwarm.redact import make_redactor
+from streamwarm.redact import Redactor, make_redactor
 from streamwarm.send.destination import rates_of
 from streamwarm.service.accounts import adopt_records
 from streamwarm.service.checking import make_checker
@@ -68,7 +68,7 @@ class _Service:
     observe: Observer
     shutdown: Shutdown
     membership: Membership
-    redact: Callable[[str], str] = field(init=False)
+    redact: Redactor = field(init=False)
     running: Running = field(factory=Running)
     members: Members = field(init=False)
     limits: Limits = field(init=False)
@@ -117,6 +117,8 @@ class _Service:
             now=self.store.now,
             on_to_check=self.checker.offer,
             on_found=self.checker.found,
+            accounts=accounts_of(self.settings.destinations),
+            redact=self.redact,
         )
 
     def _make_stats(self, steady_now: Callable[[], float]) -> Stats:

@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from streamwarm.accept.intake import Intake
+from streamwarm.accept.wire.record_requests import ForgetRecord, Lookup
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, Lookup, PauseSending, ResumeSending
+from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, PauseSending, ResumeSending
 from streamwarm.backlog.store import Action, Filter
 from streamwarm.errors import StoreUnavailable
 from streamwarm.model import Kind, State
@@ -139,8 +140,8 @@ async def test_forgotten_media_is_cold_and_is_warmed_again_by_the_next_push() ->
         record = await world.intake.find(A)
         assert record is not None
         assert (record["result"], record["sha256"], record["job_id"]) == (RESULT, SHA256, "job-1")
-        assert await world.intake.forget(A) == {"forgotten": True}
-        assert await world.intake.forget(A) == {"forgotten": False}
+        assert await world.intake.forget(ForgetRecord(A)) == {"forgotten": True}
+        assert await world.intake.forget(ForgetRecord(A)) == {"forgotten": False}
         assert await world.intake.find(A) is None
         assert (await world.intake.push([job()]))["accepted"][0]["state"] is State.QUEUED
 
@@ -179,7 +180,7 @@ async def test_a_store_that_is_down_is_never_an_acknowledgement() -> None:
         lambda: intake.list_jobs(ListJobs(Filter())),
         lambda: intake.cancel("a"),
         lambda: intake.retry("a"),
-        lambda: intake.forget(A),
+        lambda: intake.forget(ForgetRecord(A)),
         lambda: intake.pause(PauseSending()),
         lambda: intake.change_jobs(ChangeJobs(Action.RETRY, ("a",))),
         lambda: intake.change_jobs(ChangeJobs(Action.CANCEL, None, Filter(State.QUEUED))),

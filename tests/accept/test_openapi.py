@@ -29,10 +29,17 @@ from tests.worlds.accept_clients import api
 API = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """The routes for programs; the others are pages for users."""
 
-REFUSES_WHAT_IS_VALID = ("POST /v1/jobs", "POST /v1/pause", "POST /v1/resume")
-"""What no schema says of these: a body of jobs, each of which may be anything, is refused for one integer beyond 64
-bits, for a nesting of more than 32 levels, or for its size; a time must lie after 1970 (`date-time` begins in the year
-0), and that of a pause in the future."""
+REFUSES_WHAT_IS_VALID = (
+    "POST /v1/jobs",
+    "POST /v1/media/import",
+    "POST /v1/media/verify",
+    "GET /v1/media",
+    "POST /v1/pause",
+    "POST /v1/resume",
+)
+"""What no schema says of these: a body of jobs or records, each of which may be anything, is refused for one integer
+beyond 64 bits, for a nesting of more than 32 levels, or for its size; `after` must be a text that `next` had; a time
+must lie after 1970 (`date-time` begins in the year 0), and that of a pause in the future."""
 
 NOWHERE = "http://127.0.0.1:9"
 """The discard port. Nothing listens there, so attempts fail at once."""

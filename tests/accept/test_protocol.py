@@ -19,8 +19,9 @@ from streamwarm.accept.wire.jsonrpc import (
     error_reply,
     result_reply,
 )
+from streamwarm.accept.wire.record_requests import FindRecord, Lookup
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
-from streamwarm.accept.wire.requests import METHODS, FindRecord, GetJob, GetStats, ListJobs, Lookup, PushJobs, WatchJobs
+from streamwarm.accept.wire.requests import METHODS, GetJob, GetStats, ListJobs, PushJobs, WatchJobs
 from streamwarm.backlog.store import Filter
 from streamwarm.model import Kind, State
 

@@ -3,6 +3,7 @@ allowed. Rules that JSON Schema cannot express are named here."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,12 +30,30 @@ from streamwarm.accept.wire.fields import (
     Word,
     is_unicode,
 )
+from streamwarm.accept.wire.record_fields import Cursor, Etag, Reference, Words, cursor_text, unquoted_etag
 from streamwarm.accept.wire.requests import METHODS
 from streamwarm.accept.wire.shapes import EitherShape, Shape
-from streamwarm.accept.wire.table import MAX_JOBS, MAX_LIMIT, MAX_WATCHED, NEW_JOB, PARAMS
+from streamwarm.accept.wire.table import (
+    IMPORTED_RECORD,
+    INVALID_BODY,
+    MAX_JOBS,
+    MAX_LIMIT,
+    MAX_WATCHED,
+    NEW_JOB,
+    PARAMS,
+)
+from streamwarm.backlog.records import RecordPlace
 from streamwarm.model import MAX_KEY_BYTES
+from streamwarm.send.destination import MAX_REFERENCE_CHARS
 
-SHAPES: dict[str, Shape | EitherShape] = {**PARAMS, "job": NEW_JOB}
+PLACE = cursor_text(RecordPlace("media/é\x01.mp4", "mybot", "video", "4242"))
+
+SHAPES: dict[str, Shape | EitherShape] = {
+    **PARAMS,
+    "job": NEW_JOB,
+    "imported": IMPORTED_RECORD,
+    "invalid_body": INVALID_BODY,
+}
 
 
 def parts(shape: Shape | EitherShape) -> list[Shape]:
@@ -86,11 +105,26 @@ def is_too_much_or_not_utf8(value: Any) -> bool:
     )
 
 
+def is_no_etag(value: Any) -> bool:
+    """What is left within its quotes may be nothing, or no printable ASCII."""
+    bare = unquoted_etag(value) if isinstance(value, str) else "a"
+    return not bare or len(bare) > MAX_REFERENCE_CHARS or not re.fullmatch("[ -~]+", bare)
+
+
+def is_no_place(value: Any) -> bool:
+    """The text must be one that `next` had."""
+    return isinstance(value, str) and value != PLACE
+
+
 UNSAYABLE: Mapping[type[Field], Callable[[Any], bool]] = {
     Text: is_text_utf8_cannot_hold,
     Key: is_key_r2_cannot_hold,
     Id: is_id_beyond_the_pattern,
     Digest: is_ended_by_a_newline,
+    Etag: is_no_etag,
+    Reference: is_ended_by_a_newline,
+    Words: is_text_utf8_cannot_hold,
+    Cursor: is_no_place,
     Whole: is_float_that_skips_numbers,
     Time: is_time_in_text,
     Options: is_too_much_or_not_utf8,
@@ -128,6 +162,8 @@ def around(one: Field) -> st.SearchStrategy[Any]:
     match one:
         case Key():
             return few | long_text(0, 1, MAX_KEY_BYTES // 2, MAX_KEY_BYTES)
+        case Etag() | Reference() | Cursor():
+            return few | around_record_field(one)
         case Text():
             return few | long_text(0, 1)
         case Id():
@@ -151,6 +187,16 @@ def around(one: Field) -> st.SearchStrategy[Any]:
         case Flag():
             return OTHER | st.sampled_from(["true", 0, 1])
     raise AssertionError(f"no values around {one}")
+
+
+def around_record_field(one: Field) -> st.SearchStrategy[Any]:
+    match one:
+        case Etag():
+            quoted = st.sampled_from(['"a"', 'W/"a"', '""', 'W/"', "a b", '"'])
+            return quoted | long_text(0, 1, MAX_REFERENCE_CHARS)
+        case Reference():
+            return long_text(0, 1, MAX_REFERENCE_CHARS, letters="aaa \x07é")
+    return st.just(PLACE)
 
 
 def is_accepted(read: Callable[[], Any]) -> bool:
@@ -205,6 +251,8 @@ def good(one: Field) -> st.SearchStrategy[Any]:
             return st.just({})
         case Array():
             return st.just(["a"])
+        case Cursor():
+            return st.just(PLACE)
     return st.just("a")
 
 

@@ -24,30 +24,64 @@ from streamwarm.accept.websocket.session import Heartbeat
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
 from streamwarm.backlog.settlement import Done
-from streamwarm.backlog.shared_limits import UserPause
+from streamwarm.backlog.shared_limits import SetAside, UserPause
 from streamwarm.backlog.store import Store
-from streamwarm.errors import InvalidOptions
+from streamwarm.errors import DestinationError, InvalidOptions
 from streamwarm.model import JsonObject, NewJob, Progress, SeenObject
+from streamwarm.redact import make_redactor
 from streamwarm.send.destination import Body, Media
+from streamwarm.send.verifying import Verified, Works
 from streamwarm.settle.publisher import Publisher
 from streamwarm.watch.dashboard.page import load_pages
 from streamwarm.watch.observations import Observation
 
 RESULT = {"file_id": "AgAC", "kind": "video"}
 SHA256 = "ab" * 32
+SECRET = "AA-secret-of-the-first-bot"
+ACCOUNTS = {"mybot": "4242", "bucket": "https://s3/bucket/{r2_key}"}
 
 
 class StubBot:
-    """A destination whose only option is a caption."""
+    """A bot whose only option is a caption. `answers` says what it answers about a `file_id`; others are good."""
 
+    gives_file_ids: Literal[True] = True
     name = "mybot"
     on_unknown: Literal["retry", "hold"] = "retry"
     answer_timeout_s = 1.0
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Verified | DestinationError] = {}
+        self.asked: list[str] = []
+
+    async def verify(self, result: JsonObject) -> Verified:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(result["file_id"])
+        answer = self.answers.get(result["file_id"], Verified(Works.GOOD))
+        if isinstance(answer, DestinationError):
+            raise answer
+        return answer
 
     def check_job(self, job: NewJob) -> None:
         for option in job.options:
             if option != "caption":
                 raise InvalidOptions(f"option {option!r} is unknown; allowed: caption")
+
+    def check_media(self, media: Media) -> None:
+        return None
+
+    async def deliver(self, media: Media, body: Body) -> JsonObject:
+        raise NotImplementedError
+
+
+class StubBucket:
+    """A destination that gives no `file_id`s, and cannot be asked about what it has."""
+
+    name = "bucket"
+    on_unknown: Literal["retry", "hold"] = "retry"
+    answer_timeout_s = 1.0
+
+    def check_job(self, job: NewJob) -> None:
+        return None
 
     def check_media(self, media: Media) -> None:
         return None
@@ -70,6 +104,8 @@ class World:
     wakes: list[None] = field(factory=list)
     obeyed: list[UserPause] = field(factory=list)
     mended: list[str] = field(factory=list)
+    bot: StubBot = field(factory=StubBot)
+    set_aside: list[SetAside] = field(factory=list)
     shutdown: trio.Event = field(factory=trio.Event)
     not_ready: list[str] = field(factory=list)
     _news: trio.Event = field(factory=trio.Event)
@@ -104,6 +140,7 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
             now=time.time,
             new_id=lambda: f"job-{next(ids)}",
             new_token=lambda: f"token-{next(tokens)}",
+            accounts=ACCOUNTS,
         ) as store,
         trio.open_nursery() as nursery,
     ):
@@ -114,15 +151,19 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
         await nursery.start(feed.run)
         obeyed: list[UserPause] = []
         mended: list[str] = []
+        set_aside: list[SetAside] = []
+
+        bot = StubBot()
 
         async def obey() -> None:
             shared = await store.shared_limits()
             obeyed[:] = shared.pauses
+            set_aside[:] = shared.set_asides
             mended[:] = shared.resumes
 
         intake = Intake(
             store,
-            {"mybot": StubBot()},
+            {"mybot": bot, "bucket": StubBucket()},
             max_pending=max_pending,
             stats=_stats,
             observe=observed.append,
@@ -131,8 +172,10 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
             on_cancelled=lambda _: None,
             on_pauses=obey,
             now=time.time,
+            accounts=ACCOUNTS,
+            redact=make_redactor([SECRET]),
         )
-        yield World(store, intake, feed, progress, observed, wakes, obeyed, mended)
+        yield World(store, intake, feed, progress, observed, wakes, obeyed, mended, bot, set_aside)
         nursery.cancel_scope.cancel()
 
 

@@ -6,14 +6,14 @@ service answers as described.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from streamwarm import __version__
 from streamwarm.accept.describe.schemas import SCHEMAS
 from streamwarm.accept.wire.fields import Field, ref
-from streamwarm.accept.wire.table import ID, KIND, LIST, NAME, SEQ
+from streamwarm.accept.wire.table import FORGET, ID, KIND, LIST, NAME, RECORDS, SEQ
 from streamwarm.backlog.store import Action
 from streamwarm.model import JsonObject
 
@@ -63,7 +63,13 @@ def _paths() -> dict[str, Any]:
         "/v1/jobs/{id}/cancel": {"post": _of_job("Cancel it. Answers the job afterwards.")},
         "/v1/media/{destination}/{kind}/{sha256_or_key}": {
             "get": _of_media("The warm record; 404 while it is cold.", ref("WarmRecord")),
-            "delete": _of_media("Drop the record, so that the next push warms again.", ref("Forgotten")),
+            "delete": _forget(),
+        },
+        "/v1/media/{destination}/{kind}/{sha256_or_key}/invalid": {"post": _invalid()},
+        "/v1/media": {"get": _records()},
+        "/v1/media/import": {"post": _posted("Store references that were made elsewhere.", "Import", "Imported")},
+        "/v1/media/verify": {
+            "post": _posted("Ask the destination whether references still work: one page.", "Verify", "Verified")
         },
         "/v1/stats": {"get": _answers("The state of the service.", ref("Stats"), errors=(*_GUARDED, 503))},
         "/v1/events": {"get": _events()},
@@ -94,8 +100,8 @@ def _of_job(summary: str, *, named: bool = False, answer: str = "Job") -> _Opera
     return operation if named else {**operation, "parameters": [_in_path("id", ID.schema())]}
 
 
-def _of_media(summary: str, schema: JsonObject) -> _Operation:
-    operation = _answers(summary, schema, errors=(*_GUARDED, 400, 404, 503))
+def _of_media(summary: str, schema: JsonObject, errors: Sequence[int] = ()) -> _Operation:
+    operation = _answers(summary, schema, errors={*_GUARDED, 400, 404, 503, *errors})
     key = "64 hexadecimal digits are tried as a digest, then as a key. A key may have slashes, encoded or not."
     return {
         **operation,
@@ -105,6 +111,27 @@ def _of_media(summary: str, schema: JsonObject) -> _Operation:
             {**_in_path("sha256_or_key", {"type": "string", "minLength": 1}), "description": key},
         ],
     }
+
+
+def _forget() -> _Operation:
+    operation = _of_media("Drop the record, so that the next push warms again.", ref("Forgotten"))
+    return {**operation, "parameters": [*operation["parameters"], _query("file_id", FORGET.fields["file_id"])]}
+
+
+def _invalid() -> _Operation:
+    summary = "Report a reference that does not work: if it is still the recorded one, its object is warmed anew."
+    operation = _of_media(summary, ref("Reported"), errors=_WITH_BODY)
+    return {**operation, "requestBody": _body(ref("Invalid"))}
+
+
+def _records() -> _Operation:
+    operation = _answers("Warm records, by key.", ref("RecordPage"), errors=(*_GUARDED, 400, 503))
+    return {**operation, "parameters": [_query(name, one) for name, one in RECORDS.fields.items()]}
+
+
+def _posted(summary: str, body: str, answer: str) -> _Operation:
+    operation = _answers(summary, ref(answer), errors=(*_GUARDED, *_WITH_BODY, 404, 503))
+    return {**operation, "requestBody": _body(ref(body))}
 
 
 def _events() -> _Operation:
@@ -119,7 +146,7 @@ def _pauses(summary: str, schema: JsonObject) -> _Operation:
     return {**operation, "requestBody": {**_body(schema), "required": False}}
 
 
-def _answers(summary: str, schema: JsonObject, errors: Sequence[int]) -> _Operation:
+def _answers(summary: str, schema: JsonObject, errors: Collection[int]) -> _Operation:
     return _operation(summary, _JSON, schema, errors)
 
 
@@ -128,7 +155,7 @@ def _text(summary: str, media_type: str, errors: Sequence[int], *, open_to_all: 
     return {**operation, "security": [{}]} if open_to_all else operation
 
 
-def _operation(summary: str, media_type: str, schema: JsonObject, errors: Sequence[int]) -> _Operation:
+def _operation(summary: str, media_type: str, schema: JsonObject, errors: Collection[int]) -> _Operation:
     responses: dict[str, Any] = {"200": {"description": "OK", "content": {media_type: {"schema": schema}}}}
     for status in sorted(errors):
         responses[str(status)] = {

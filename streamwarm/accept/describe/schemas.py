@@ -12,6 +12,7 @@ from streamwarm.accept.wire.fields import Field, or_null, ref
 from streamwarm.accept.wire.table import COMPONENTS, COUNT, DIGEST, KIND, STATE
 from streamwarm.attempts import Outcome
 from streamwarm.errors import ErrorCode
+from streamwarm.model import SourceState
 
 
 def _object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -51,6 +52,27 @@ _JOB_VIEW = {
     "possible_duplicate": {"type": "boolean"},
     "created_at": _AT,
     "updated_at": _AT,
+}
+
+_RECORD_VIEW = {
+    "destination": _TEXT,
+    "kind": _KIND,
+    "r2_key": _TEXT,
+    "sha256": or_null(_SHA256),
+    "bytes": or_null(_COUNT),
+    "source_etag": or_null(_TEXT),
+    "account": _TEXT,
+    "options": {"type": "object"},
+    "result": _RESULT,
+    "job_id": or_null(_TEXT) | {"description": "Null for an imported record."},
+    "warmed_at": _AT,
+    "checked_at": or_null(_AT) | {"description": "When it was last compared with its object."},
+    "source_state": {"enum": [state.value for state in SourceState]},
+}
+
+_DOUBTED = {
+    "type": "array",
+    "items": _object({"record": ref("WarmRecord"), "why": _TEXT}, required=("record", "why")),
 }
 
 _OUTCOME = {"result": _RESULT, "error": ref("JobError"), "retry_at": _AT}
@@ -137,20 +159,51 @@ SCHEMAS: dict[str, Any] = {
     ),
     "WarmRecord": _object(
         {
-            "destination": _TEXT,
-            "kind": _KIND,
-            "r2_key": _TEXT,
-            "sha256": or_null(_SHA256),
-            "bytes": or_null(_COUNT),
-            "result": _RESULT,
-            "job_id": _TEXT,
-            "warmed_at": _AT,
+            **_RECORD_VIEW,
             "file_id": {
                 **_TEXT,
                 "description": "Telegram: what a bot sends. `result` is repeated here.",
             },
         },
-        required=("destination", "kind", "r2_key", "sha256", "bytes", "result", "job_id", "warmed_at"),
+        required=tuple(_RECORD_VIEW),
+    ),
+    "RecordPage": _object(
+        {
+            "records": {"type": "array", "items": ref("WarmRecord")},
+            "next": or_null(_TEXT) | {"description": "`after` of the next page; null on the last one."},
+        },
+        required=("records", "next"),
+    ),
+    "Reported": _object(
+        {
+            "requeued": {"type": "boolean", "description": "The object is warmed anew, by `job`."},
+            "job": ref("Job"),
+            "record": ref("WarmRecord"),
+        },
+        required=("requeued",),
+    ),
+    "Imported": _object(
+        {
+            "imported": _COUNT,
+            "refused": {
+                "type": "array",
+                "items": _object({"index": _COUNT, "message": _TEXT}, required=("index", "message")),
+            },
+        },
+        required=("imported", "refused"),
+    ),
+    "Verified": _object(
+        {
+            "good": _COUNT,
+            "bad": _DOUBTED,
+            "unproven": _DOUBTED,
+            "next": or_null(_TEXT) | {"description": "`after` of the next page; null on the last one."},
+            "stopped": _object(
+                {"message": _TEXT, "retry_after_s": {"type": "number"}},
+                required=("message",),
+            ),
+        },
+        required=("good", "bad", "unproven", "next"),
     ),
     "Forgotten": _object({"forgotten": {"type": "boolean"}}, required=("forgotten",)),
     "PauseView": or_null(

@@ -11,10 +11,13 @@ from streamwarm.accept.wire.table import DEFAULT_LIMIT, MAX_LIMIT
 _UNCOUNTED_PATHS = ("/healthz", "/readyz", "/v1/events")
 """Probes are never refused. The stream of events takes room for each piece that it sends."""
 
-_PUSH_PATH = "/v1/jobs"
+_LIST_PATHS = ("/v1/jobs", "/v1/media")
 
-_PUSH_BYTES = 1 << 20
-"""Room for a push and its answer. A body has at most 1 MiB; a job's part of the answer is shorter than the job."""
+_LONG_PATHS = ("/v1/jobs", "/v1/media/import", "/v1/media/verify")
+
+_LONG_BYTES = 1 << 20
+"""Room for a push or an import and its answer. A body has at most 1 MiB, and what is answered for each job or record is
+shorter than that. What is asked of a destination is answered in 1 MiB, too."""
 
 _SMALL_BYTES = 24 * 1024
 """Room for any other answer, such as a job with its options. It makes it a short one (`SHORT_BYTES`)."""
@@ -33,9 +36,9 @@ def counted(path: str, handler: Handler, answers: AnswerBudget) -> Handler:
 
 
 def _needed(request: Request) -> int:
-    if request.path != _PUSH_PATH:
+    if request.method == "POST" and request.path in _LONG_PATHS:
+        return _LONG_BYTES
+    if request.path not in _LIST_PATHS:
         return _SMALL_BYTES
-    if request.method == "POST":
-        return _PUSH_BYTES
     limit = next((value for name, value in request.query_params if name == "limit"), "")
     return page_bytes(min(int(limit), MAX_LIMIT) if limit.isdecimal() and len(limit) < 20 else DEFAULT_LIMIT)

@@ -83,7 +83,7 @@ class HttpApp:
             return problem_of(error)
 
     async def _routed(self, request: Request) -> Response:
-        found = self._router.find(request.path)
+        found = self._router.find(request.path, request.method)
         if found is None:
             raise HttpError(404, "there is no such route; GET /openapi.json lists all of them")
         route, request.path_params = found

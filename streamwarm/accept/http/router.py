@@ -52,7 +52,8 @@ def _pattern_parts(path: str) -> Iterator[str]:
 
 @frozen
 class Router(Generic[Handler]):
-    """If several routes match a path, the first one wins. A route without parameters wins over all others."""
+    """If several routes match a path, the first one that has the method wins. A route without parameters wins over all
+    others."""
 
     routes: Sequence[Route[Handler]]
     _fixed: Mapping[str, Route[Handler]] = field(init=False)
@@ -63,13 +64,12 @@ class Router(Generic[Handler]):
         object.__setattr__(self, "_fixed", fixed)
         object.__setattr__(self, "_others", [route for route in self.routes if route.path not in fixed])
 
-    def find(self, path: str) -> tuple[Route[Handler], Mapping[str, str]] | None:
-        """The route of `path` and its parameters; None if there is none."""
+    def find(self, path: str, method: str) -> tuple[Route[Handler], Mapping[str, str]] | None:
+        """The route of `path` and its parameters; None if there is none. If no route of the path has the method, it is
+        the first one."""
         route = self._fixed.get(path)
         if route is not None:
             return route, {}
-        for route in self._others:
-            parameters = route.match(path)
-            if parameters is not None:
-                return route, parameters
-        return None
+        matching = ((route, route.match(path)) for route in self._others)
+        found = [(route, parameters) for route, parameters in matching if parameters is not None]
+        return next((one for one in found if one[0].handler(method) is not None), found[0] if found else None)

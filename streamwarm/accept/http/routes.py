@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from urllib.parse import unquote_to_bytes
 
 import trio
 from attrs import frozen
@@ -21,23 +20,21 @@ from streamwarm.accept.http.answers import counted
 from streamwarm.accept.http.body import read_object, read_optional_object
 from streamwarm.accept.http.gate import Handler, HttpApp, RequestLimits
 from streamwarm.accept.http.message import Request, Response, Text
-from streamwarm.accept.http.problems import HttpError, Json, Problem
+from streamwarm.accept.http.paths import path_param, query_params
+from streamwarm.accept.http.problems import Json, Problem
+from streamwarm.accept.http.record_routes import RecordRoutes
 from streamwarm.accept.http.router import Route
 from streamwarm.accept.http.sse import MAX_FOLLOWERS, EventStream, last_event_id
 from streamwarm.accept.intake import Intake
-from streamwarm.accept.wire.fields import FieldError, check_key, is_sha256, shown
 from streamwarm.accept.wire.requests import (
-    ListJobs,
-    Lookup,
     parse_change,
     parse_list,
     parse_pause,
     parse_push,
     parse_resume,
 )
-from streamwarm.accept.wire.table import ID, KIND
+from streamwarm.accept.wire.table import ID
 from streamwarm.backlog.store import Action
-from streamwarm.model import Kind
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.dashboard.page import Pages
 from streamwarm.watch.observations import Observer
@@ -101,6 +98,7 @@ class _Api:
         self._body_within_s = body_within_s
         self._followers = followers
         self._answers = answers
+        self._records = RecordRoutes(intake, answers, body_within_s)
         self._openapi = Json(openapi_document())
 
     async def dashboard(self, _: Request) -> Response:
@@ -129,7 +127,7 @@ class _Api:
             "/v1/jobs/{id}/cancel": {"POST": self.cancel},
             "/v1/pause": {"POST": self.pause},
             "/v1/resume": {"POST": self.resume},
-            "/v1/media/{destination}/{kind}/{sha256_or_key:path}": {"GET": self.find, "DELETE": self.forget},
+            **self._records.handlers(),
         }
 
     async def health(self, _: Request) -> Response:
@@ -161,7 +159,7 @@ class _Api:
         return Json(await self._intake.push(parse_push(await read_object(request, self._body_within_s)).jobs))
 
     async def list_jobs(self, request: Request) -> Response:
-        params = _list_params(request)
+        params = parse_list(query_params(request, numbers=("limit", "after")))
         async with self._answers.making_page():
             return Json(await self._intake.list_jobs(params))
 
@@ -191,56 +189,6 @@ class _Api:
     async def resume(self, request: Request) -> Response:
         return Json(await self._intake.resume(parse_resume(await read_optional_object(request, self._body_within_s))))
 
-    async def find(self, request: Request) -> Response:
-        for lookup in _lookups(request):
-            record = await self._intake.find(lookup)
-            if record is not None:
-                return Json(record)
-        raise self._cold(request)
-
-    async def forget(self, request: Request) -> Response:
-        for lookup in _lookups(request):
-            answer = await self._intake.forget(lookup)
-            if answer["forgotten"]:
-                return Json(answer)
-        raise self._cold(request)
-
-    def _cold(self, request: Request) -> HttpError:
-        destination = _path_param(request, "destination")
-        if destination not in self._intake.destinations:
-            names = ", ".join(sorted(self._intake.destinations)) or "none"
-            return HttpError(404, f"no destination is called {shown(destination)}; configured: {names}")
-        return HttpError(404, "this media is not warm at this destination; push a job for it")
-
-
-def _path_param(request: Request, name: str) -> str:
-    """A parameter of the path, percent-decoded once. Raises `FieldError` if it is not UTF-8, as every name is."""
-    try:
-        return unquote_to_bytes(request.path_params[name]).decode()
-    except UnicodeDecodeError:
-        raise FieldError(f"{name} in the path must be percent-encoded UTF-8") from None
-
 
 def _job_id(request: Request) -> str:
-    return ID.check("id", _path_param(request, "id"))
-
-
-def _lookups(request: Request) -> list[Lookup]:
-    """The look-ups to try, in order. 64 hexadecimal digits can be a digest, and are a valid key too."""
-    destination = _path_param(request, "destination")
-    reference = check_key("r2_key", _path_param(request, "sha256_or_key"))
-    kind = Kind(KIND.check("kind", _path_param(request, "kind")))
-    by_key = Lookup(destination, kind, r2_key=reference)
-    if is_sha256(reference):
-        return [Lookup(destination, kind, sha256=reference.lower()), by_key]
-    return [by_key]
-
-
-def _list_params(request: Request) -> ListJobs:
-    params: dict[str, object] = {}
-    for name, text in request.query_params:
-        if name in params:
-            raise FieldError(f"{name} is given twice")
-        is_number = name in ("limit", "after") and text.isascii() and text.isdigit() and len(text) < 20
-        params[name] = int(text) if is_number else text
-    return parse_list(params)
+    return ID.check("id", path_param(request, "id"))

@@ -45,12 +45,19 @@ from streamwarm.accept.wire.jsonrpc import (
     error_reply,
     result_reply,
 )
+from streamwarm.accept.wire.record_requests import (
+    FindRecord,
+    ForgetRecord,
+    ImportRecords,
+    ListRecords,
+    RecordRequest,
+    ReportInvalid,
+    VerifyRecords,
+)
 from streamwarm.accept.wire.refusals import CallRefusedError, too_often
 from streamwarm.accept.wire.requests import (
     CancelJob,
     ChangeJobs,
-    FindRecord,
-    ForgetRecord,
     GetAttempts,
     GetJob,
     ListJobs,
@@ -152,7 +159,9 @@ class Session:
         request_id, request = item.id, item.request if isinstance(item, Call) else None
         try:
             async with self._answers.room(answer_bytes(request)) as room:
-                async with self._answers.making_page() if isinstance(request, ListJobs) else nullcontext():
+                async with (
+                    self._answers.making_page() if isinstance(request, ListJobs | ListRecords) else nullcontext()
+                ):
                     reply = await self._execute(item)
                     text = json_text(reply) if request_id is not NO_REPLY else ""
                 del item, request, reply
@@ -186,14 +195,14 @@ class Session:
         match request:
             case PushJobs():
                 return await self._follower.push(request)
-            case GetJob() | GetAttempts() | FindRecord() | ListJobs():
+            case GetJob() | GetAttempts() | ListJobs():
                 return await self._look_up(request)
+            case FindRecord() | ForgetRecord() | ListRecords() | ReportInvalid() | ImportRecords() | VerifyRecords():
+                return await self._of_records(request)
             case CancelJob(job_id):
                 return await self._intake.cancel(job_id)
             case RetryJob(job_id):
                 return await self._intake.retry(job_id)
-            case ForgetRecord(lookup):
-                return await self._intake.forget(lookup)
             case ChangeJobs():
                 return await self._intake.change_jobs(request)
             case WatchJobs(ids, since):
@@ -207,14 +216,27 @@ class Session:
                 return await self._intake.resume(request)
         return await self._intake.stats()
 
-    async def _look_up(self, request: GetJob | GetAttempts | FindRecord | ListJobs) -> JsonObject | None:
+    async def _of_records(self, request: RecordRequest) -> JsonObject | None:
+        records = self._intake.records
+        match request:
+            case FindRecord(lookup):
+                return await self._intake.find(lookup)
+            case ForgetRecord():
+                return await self._intake.forget(request)
+            case ListRecords():
+                return await records.page(request)
+            case ReportInvalid():
+                return await records.invalid(request)
+            case ImportRecords():
+                return await records.import_records(request)
+        return await records.verify(request)
+
+    async def _look_up(self, request: GetJob | GetAttempts | ListJobs) -> JsonObject | None:
         match request:
             case GetJob(job_id):
                 return await self._intake.get(job_id)
             case GetAttempts(job_id):
                 return await self._intake.attempts(job_id)
-            case FindRecord(lookup):
-                return await self._intake.find(lookup)
         return await self._intake.list_jobs(request)
 
     async def _announce_drain(self) -> None:

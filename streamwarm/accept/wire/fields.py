@@ -104,7 +104,7 @@ class Field(ABC):
         if self.nullable and not self.required:
             schema = or_null(schema)
         if self.default is not None:
-            schema["default"] = self.default
+            schema["default"] = self.default.value if isinstance(self.default, StrEnum) else self.default
         return schema | ({"description": self.description} if self.description else {})
 
 

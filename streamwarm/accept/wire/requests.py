@@ -12,12 +12,12 @@ from typing import Any
 from attrs import field, frozen
 
 from streamwarm.accept.wire.fields import FieldError
+from streamwarm.accept.wire.record_requests import RECORD_PARSERS, RecordRequest
 from streamwarm.accept.wire.table import (
     BY_ID,
     CHANGE_JOBS,
     DEFAULT_LIMIT,
     LIST,
-    LOOKUP,
     MAX_LIMIT,
     NOTHING,
     PAUSE,
@@ -26,17 +26,8 @@ from streamwarm.accept.wire.table import (
     WATCH,
 )
 from streamwarm.backlog.store import Action, Filter
-from streamwarm.model import Kind
-
-
-@frozen
-class Lookup:
-    """Names a warm record: by destination, kind, and exactly one of digest and key."""
-
-    destination: str
-    kind: Kind
-    sha256: str | None = None
-    r2_key: str | None = None
+from streamwarm.errors import ErrorCode
+from streamwarm.model import Job, Kind
 
 
 @frozen
@@ -58,8 +49,27 @@ class GetAttempts:
 
 
 @frozen
-class FindRecord:
-    lookup: Lookup
+class Sieve:
+    """What no index of jobs has: it is looked for in what an index finds. None and an empty prefix mean any."""
+
+    kind: Kind | None = None
+    code: ErrorCode | None = None
+    prefix: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every job passes."""
+        return self == ANY
+
+    def passes(self, job: Job) -> bool:
+        return (
+            self.kind in {None, job.kind}
+            and (self.code is None or (job.error is not None and job.error.code == self.code))
+            and job.r2_key.startswith(self.prefix)
+        )
+
+
+ANY = Sieve()
 
 
 @frozen
@@ -67,6 +77,7 @@ class ListJobs:
     which: Filter
     limit: int = DEFAULT_LIMIT
     after: int | None = None
+    sieve: Sieve = ANY
 
 
 @frozen
@@ -77,11 +88,6 @@ class CancelJob:
 @frozen
 class RetryJob:
     id: str
-
-
-@frozen
-class ForgetRecord:
-    lookup: Lookup
 
 
 @frozen
@@ -130,11 +136,10 @@ Request = (
     PushJobs
     | GetJob
     | GetAttempts
-    | FindRecord
     | ListJobs
     | CancelJob
     | RetryJob
-    | ForgetRecord
+    | RecordRequest
     | ChangeJobs
     | WatchJobs
     | UnwatchJobs
@@ -160,7 +165,8 @@ def parse_push(params: Mapping[str, Any]) -> PushJobs:
 
 def parse_list(params: Mapping[str, Any]) -> ListJobs:
     values = LIST.read(params)
-    return ListJobs(Filter(values["state"], values["destination"]), values["limit"], values["after"])
+    sieve = Sieve(values["kind"], values["code"], values["prefix"] or "")
+    return ListJobs(Filter(values["state"], values["destination"]), values["limit"], values["after"], sieve)
 
 
 def parse_change(action: Action, params: Mapping[str, Any]) -> ChangeJobs:
@@ -190,19 +196,14 @@ def _id(params: Mapping[str, Any]) -> str:
     return job_id
 
 
-def _lookup(params: Mapping[str, Any]) -> Lookup:
-    return Lookup(**LOOKUP.read(params))
-
-
 _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], Request]] = {
     "push": parse_push,
     "get": lambda params: GetJob(_id(params)),
     "attempts": lambda params: GetAttempts(_id(params)),
-    "find": lambda params: FindRecord(_lookup(params)),
     "list": parse_list,
     "cancel": lambda params: CancelJob(_id(params)),
     "retry": lambda params: RetryJob(_id(params)),
-    "forget": lambda params: ForgetRecord(_lookup(params)),
+    **RECORD_PARSERS,
     **{f"{action}_jobs": partial(parse_change, action) for action in Action},
     "watch": _watch,
     "unwatch": lambda params: UnwatchJobs(**NOTHING.read(params)),

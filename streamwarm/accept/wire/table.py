@@ -13,9 +13,11 @@ from attrs import evolve
 
 from streamwarm.accept.wire.containers import Array, Options
 from streamwarm.accept.wire.fields import Digest, Field, Flag, Id, Key, Text, Time, Whole, Word
+from streamwarm.accept.wire.record_fields import Cursor, Etag, Reference, Words
 from streamwarm.accept.wire.shapes import EitherShape, GivenRule, Shape
 from streamwarm.backlog.store import Action, RefusalCode
-from streamwarm.model import MAX_KEY_BYTES, Kind, State
+from streamwarm.errors import ErrorCode
+from streamwarm.model import MAX_KEY_BYTES, Kind, MediaWarning, Refresh, SourceState, State
 
 MAX_JOBS = 10_000
 """Jobs in one push. Without a bound, a megabyte of `{}` would need half a million refusals in the reply."""
@@ -25,7 +27,13 @@ MAX_WATCHED = 100_000
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
-"""Jobs on one page: about half a megabyte."""
+"""Jobs on one page: about half a megabyte. Records, too."""
+
+MAX_IMPORTED = 1_000
+"""Records in one import. It is one transaction, which writes of others wait for: some 50 ms."""
+
+MAX_VERIFIED = 100
+"""Records of which one `verify` asks. At Telegram's pace (`VERIFY_PER_S`) that takes five seconds."""
 
 ID = Id(component="Id", required=True)
 KIND = Word(words=Kind, code=RefusalCode.UNKNOWN_KIND, component="Kind", required=True)
@@ -34,6 +42,8 @@ DIGEST = Digest(component="Sha256")
 NAME = Text()
 KEY = Key(description=f"At most {MAX_KEY_BYTES} bytes of UTF-8.")
 COUNT = Whole()
+ETAG = Etag(description="The version of the object. Quotes and `W/` are removed.")
+FILE_ID = Reference()
 SEQ = Whole()
 """A number that the store gave to a job or an event."""
 
@@ -49,6 +59,13 @@ NEW_JOB = Shape(
         "bytes": COUNT,
         "id": evolve(ID, required=False),
         "options": Options(),
+        "source_etag": ETAG,
+        "refresh": Word(
+            words=Refresh,
+            default=Refresh.IF_CHANGED,
+            description="What a record that exists means to this push: it answers if its object has not changed, "
+            "always (`never` asked), or not at all (`always` warmed anew).",
+        ),
     },
     what="the job",
     component="NewJob",
@@ -79,10 +96,88 @@ LOOKUP = Shape(
     rule=GivenRule(("sha256", "r2_key"), "name the object by sha256 or by r2_key, one of them", exactly_one=True),
 )
 
+FORGET = Shape(
+    {**LOOKUP.fields, "file_id": evolve(FILE_ID, description="Drop the record only if it is still this one.")},
+    rule=LOOKUP.rule,
+)
+
+INVALID = Shape(
+    {
+        **LOOKUP.fields,
+        "file_id": evolve(FILE_ID, required=True, hint="; give the one that did not work"),
+        "error": Words(description="What the destination said; for the log."),
+    },
+    rule=LOOKUP.rule,
+)
+
+INVALID_BODY = Shape({name: INVALID.fields[name] for name in ("file_id", "error")}, component="Invalid")
+"""The body of the HTTP request: its path names the record."""
+
+_PREFIX = evolve(KEY, description="What the keys begin with.")
+
+RECORDS = Shape(
+    {
+        "destination": NAME,
+        "kind": evolve(KIND, required=False),
+        "prefix": _PREFIX,
+        "source_state": Word(words=SourceState),
+        "warning": Word(words=MediaWarning),
+        "limit": Whole(minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
+        "after": Cursor(description="`next` of the page before"),
+    }
+)
+
+IMPORTED_RECORD = Shape(
+    {
+        "destination": _DESTINATION,
+        "kind": KIND,
+        "r2_key": evolve(KEY, required=True),
+        "file_id": FILE_ID,
+        "file_unique_id": Reference(),
+        "sha256": DIGEST,
+        "bytes": COUNT,
+        "source_etag": ETAG,
+        "options": Options(),
+        "warmed_at": Time(description="Now, if it is left out."),
+        "account": evolve(NAME, description="If it is given, it must be the destination's own."),
+        "result": Options(description="All that the destination answered, as `find` has it."),
+    },
+    what="the record",
+    component="ImportedRecord",
+)
+
+IMPORT = Shape(
+    {
+        "records": Array(
+            at_most=MAX_IMPORTED,
+            of="records",
+            remedy="; import more in further calls",
+            required=True,
+            description="Each is an ImportedRecord, checked on its own: a bad one is listed in `refused`.",
+            examples=([{"destination": "mybot", "kind": "video", "r2_key": "media/intro.mp4", "file_id": "BAACAg"}],),
+        ),
+        "replace": Flag(default=False, nullable=False, description="Replace records of the service's own, too."),
+    },
+    component="Import",
+)
+
+VERIFY = Shape(
+    {
+        "destination": _DESTINATION,
+        "prefix": _PREFIX,
+        "limit": Whole(minimum=1, maximum=MAX_VERIFIED, default=MAX_VERIFIED),
+        "after": Cursor(description="`next` of the page before"),
+    },
+    component="Verify",
+)
+
 LIST = Shape(
     {
         "state": STATE,
         "destination": NAME,
+        "kind": evolve(KIND, required=False),
+        "code": Word(words=ErrorCode, description="Of the job's error."),
+        "prefix": _PREFIX,
         "limit": Whole(minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
         "after": _AFTER,
     }
@@ -125,7 +220,11 @@ PARAMS: Mapping[str, Shape | EitherShape] = {
     "list": LIST,
     "cancel": BY_ID,
     "retry": BY_ID,
-    "forget": LOOKUP,
+    "records": RECORDS,
+    "invalid": INVALID,
+    "import": IMPORT,
+    "verify": VERIFY,
+    "forget": FORGET,
     **{f"{action}_jobs": CHANGE_JOBS for action in Action},
     "watch": WATCH,
     "unwatch": NOTHING,
@@ -136,6 +235,21 @@ PARAMS: Mapping[str, Shape | EitherShape] = {
 """The params of each method."""
 
 COMPONENTS: Mapping[str, Field | Shape | EitherShape] = {
-    one.component: one for one in (ID, KIND, STATE, DIGEST, NEW_JOB, PUSH, CHANGE_JOBS, PAUSE, RESUME)
+    one.component: one
+    for one in (
+        ID,
+        KIND,
+        STATE,
+        DIGEST,
+        NEW_JOB,
+        PUSH,
+        CHANGE_JOBS,
+        PAUSE,
+        RESUME,
+        INVALID_BODY,
+        IMPORT,
+        IMPORTED_RECORD,
+        VERIFY,
+    )
 }
 """The schemas that both documents define once and refer to by name."""

@@ -84,9 +84,11 @@ def progress_view(progress: Progress) -> JsonObject:
 
 
 def record_view(record: WarmRecord) -> JsonObject:
-    """What `find` and `GET /v1/media/…` answer. The reference is also at the top level, where a bot reads `file_id`.
+    """What `find`, `records` and `GET /v1/media/…` answer. The reference is also at the top level, where a bot reads
+    `file_id`.
 
-    There `kind` is the kind that was asked for; in `result` it is the kind that the destination returned.
+    There `kind` is the kind that was asked for; in `result` it is the kind that the destination returned. What an
+    import did not know is null.
     """
     return {
         **record.result,
@@ -94,10 +96,15 @@ def record_view(record: WarmRecord) -> JsonObject:
         "kind": record.kind,
         "r2_key": record.r2_key,
         "sha256": record.sha256,
-        "bytes": record.bytes,
+        "bytes": record.bytes or None,
+        "source_etag": record.source_etag,
+        "account": record.account,
+        "options": record.options,
         "result": record.result,
-        "job_id": record.job_id,
+        "job_id": record.job_id or None,
         "warmed_at": rfc3339(record.warmed_at),
+        "checked_at": None if record.checked_at is None else rfc3339(record.checked_at),
+        "source_state": record.source_state,
     }
 
 

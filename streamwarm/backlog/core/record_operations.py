@@ -16,8 +16,19 @@ from streamwarm.backlog.core.tables import MediaTable, Tables
 from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of, is_outdated
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
-from streamwarm.backlog.shared_limits import Cooldown
-from streamwarm.model import DigestName, Job, Kind, MediaKey, NewJob, RecordName, State, WarmRecord, bare_etag
+from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
+from streamwarm.model import (
+    DigestName,
+    Job,
+    JsonObject,
+    Kind,
+    MediaKey,
+    NewJob,
+    RecordName,
+    State,
+    WarmRecord,
+    bare_etag,
+)
 
 Accounts = Mapping[str, str]
 
@@ -211,7 +222,9 @@ def _restore_if_many(tables: Tables, now: float, destination: str, account: str)
         f"{len(reported)} of its references were reported invalid within {SUSPECTS_WITHIN_S / 60:.0f} minutes, so the "
         "trouble is not theirs; check that the senders use this bot's own token, then resume the destination"
     )
-    tables.shared.put_cooldown(Cooldown(destination, None, now + SUSPECTS_PAUSE_S, reason, now))
+    tables.shared.put_set_aside(
+        SetAside(destination, EVERY_LANE, None, now + SUSPECTS_PAUSE_S, set_at=now, room=None, reason=reason)
+    )
     return reason
 
 
@@ -226,6 +239,9 @@ def import_records(
     for record in named:
         known = versions.get(record.name, [])
         answering = next((stored.record for stored in known if stored.answers_by_key), None)
+        if answering is not None and _reference(answering) == _reference(record):
+            refused.append(None)  # it is known, and what this store knows besides stays as it is
+            continue
         if answering is not None and answering.result.get("source") != IMPORTED and not replace:
             refused.append("this service has a record of its own for it; give replace to import this one instead")
             continue
@@ -245,6 +261,14 @@ def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
     ):
         found.append(account)
     return found
+
+
+def _reference(record: WarmRecord) -> JsonObject | str:
+    """What a sender uses: the `file_id`, or all that another destination answered."""
+    file_id = record.result.get("file_id")
+    if isinstance(file_id, str):
+        return file_id
+    return {name: value for name, value in record.result.items() if name not in {"source", "elapsed_ms"}}
 
 
 def delete_records_of(tables: Tables, accounts: Accounts, jobs: Collection[Job]) -> list[Job]:

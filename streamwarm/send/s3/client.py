@@ -16,7 +16,7 @@ from attrs import define, field
 from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.s3.sigv4 import UNSIGNED_PAYLOAD, S3Request, Signer, object_path
-from streamwarm.send.exchange import Answer, Outgoing, exchange
+from streamwarm.send.exchange import Answer, NoUpload, Outgoing, exchange
 from streamwarm.send.s3.answers import kept_etag, read_refusal
 
 ASK_S = 60.0
@@ -30,14 +30,6 @@ STORED = frozenset({200, 201, 204})
 """An object, or a part, is stored. S3 answers 200; gateways to WebDAV and other stores answer 201 or 204."""
 
 Query = tuple[tuple[str, str], ...]
-
-
-@define
-class _Small:
-    """A request without an object. Losing its answer leaves no delivery uncertain, because it can be repeated."""
-
-    bytes_out: int = 0
-    upload_sent: bool = False
 
 
 @define(eq=False)
@@ -98,7 +90,7 @@ class S3Client:
 
         async def ask_once() -> Answer:
             request = self._request(method, key, query, headers or {}, body or None, digest, length)
-            return await exchange(self.client, request, _Small(), max_bytes=ANSWER_BYTES)
+            return await exchange(self.client, request, NoUpload(), max_bytes=ANSWER_BYTES)
 
         try:
             with trio.fail_after(within_s):

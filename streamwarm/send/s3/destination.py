@@ -21,6 +21,7 @@ from streamwarm.send.s3.client import S3Client
 from streamwarm.send.s3.multipart import COMPLETE_S, Multipart
 from streamwarm.send.s3.probe import PROBE_NAME, BucketProbe
 from streamwarm.send.template import Template
+from streamwarm.send.verifying import Verified, Works
 from streamwarm.settings.s3 import S3Settings
 
 
@@ -88,6 +89,23 @@ class S3Destination:
         async with aclosing(upload.pieces()) as content:
             return await self._client.upload(key, content, upload, length_bytes=media.bytes, headers=headers)
 
+    async def verify(self, result: JsonObject) -> Verified:
+        """HEAD of the object. It works if it is there, with the ETag that it was stored with."""
+        key, etag = result.get("key"), result.get("etag")
+        if result.get("bucket") != self._settings.bucket or not isinstance(key, str) or _why_no_key(key):
+            return Verified(Works.UNPROVEN, f"it names no object of the bucket {self._settings.bucket}")
+        answer = await self._client.ask("HEAD", key)
+        if answer.status == 404:
+            return Verified(Works.BAD, "the bucket has no such object any more")
+        if answer.status != 200:
+            raise self._client.refusal(answer, key)
+        found = self._client.kept_etag(answer, str(answer.headers.get("ETag", "")))
+        if not etag or not found:
+            return Verified(Works.UNPROVEN, "the object is there; no ETag says whether it is the same one")
+        if _unquoted(found) != _unquoted(str(etag)):
+            return Verified(Works.BAD, f"the bucket has another object there; its ETag is {found}")
+        return Verified(Works.GOOD)
+
     async def check(self) -> None:
         """Check that the bucket can be listed with these keys. Raises `DestinationError` with the remedy if not."""
         answer = await self._client.ask("GET", query=(("list-type", "2"), ("max-keys", "1")))
@@ -97,6 +115,10 @@ class S3Destination:
     async def sweep(self, state_of: Callable[[str], Awaitable[State | None]]) -> None:
         """Abort the multipart uploads of attempts that were killed with their process."""
         await self._multipart.sweep(state_of)
+
+
+def _unquoted(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
 
 
 def _why_no_key(key: str) -> str | None:

@@ -16,11 +16,13 @@ from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, NewJob
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Body, Media, NotFetched
-from streamwarm.send.exchange import Outgoing, broken_answer, exchange, stored_headers
+from streamwarm.send.exchange import Answer, Outgoing, broken_answer, exchange, stored_headers
 from streamwarm.send.telegram import bot_api, handoff
 from streamwarm.send.telegram.multipart import Frame, frame_file
 from streamwarm.send.telegram.preflight import PhotoCheck, RecentJobs, check_size
 from streamwarm.send.telegram.rates import telegram_rates, unlimited_rates
+from streamwarm.send.telegram.verify import TOO_LARGE, is_checkable, read_get_file
+from streamwarm.send.verifying import Verified
 from streamwarm.settings.telegram import TelegramSettings
 
 ANSWER_TIMEOUT_S = 510.0
@@ -33,6 +35,8 @@ DELETE_TIMEOUT_S = 5.0
 
 class TelegramDestination:
     """A bot. Its warm-up chats are its lanes."""
+
+    gives_file_ids: Literal[True] = True
 
     def __init__(
         self,
@@ -148,6 +152,20 @@ class TelegramDestination:
         message = {name: reference[name] for name in ("chat_id", "message_id")}
         with trio.move_on_after(DELETE_TIMEOUT_S), suppress(httpx.HTTPError):
             await self._client.post(self._url("deleteMessage"), json=message)
+
+    async def verify(self, result: JsonObject) -> Verified:
+        if not is_checkable(result):
+            return TOO_LARGE
+        form = _Form(urlencode({"file_id": result.get("file_id", "")}).encode())
+        answer = await self._ask("getFile", form)
+        return read_get_file(answer.status, answer.body, answer.headers.get("Retry-After"), self._redact)
+
+    async def _ask(self, method: str, form: _Form) -> Answer:
+        """Send a form of texts. Raises `DestinationError`."""
+        async with aclosing(form.pieces()) as content:
+            headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form.content))}
+            request = self._client.build_request("POST", self._url(method), content=content, headers=headers)
+            return await exchange(self._client, request, form, max_bytes=bot_api.REPLY_BYTES)
 
     def _url(self, method: str) -> str:
         return f"{self._settings.base_url.rstrip('/')}/bot{self._settings.token}/{method}"
