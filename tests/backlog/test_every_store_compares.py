@@ -292,9 +292,12 @@ async def test_a_push_that_joins_a_comparison_under_way_has_the_object_compared_
     first = await push_one(store, photo())
     asked_at, clock.at = clock.at, clock.at + 5
     assert (await push_one(store, photo())).id == first.id
-    await store.compare([Comparison("a.jpg", Found("e1"), asked_at)])
-    assert await state(store, first.id) is State.DONE
+    assert (await store.compare([Comparison("a.jpg", Found("e1"), asked_at)])).again == ["a.jpg"]
+    assert await state(store, first.id) is State.QUEUED
     assert await store.to_check(9) == ["a.jpg"]
+    await store.compare([Comparison("a.jpg", Found("e1"), clock.at)])
+    assert await state(store, first.id) is State.DONE
+    assert await store.to_check(9) == []
 
 
 async def test_always_does_not_wait_for_the_comparison_that_another_push_asked_for(store: Store, clock: Clock) -> None:
