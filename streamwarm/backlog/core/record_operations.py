@@ -13,7 +13,7 @@ from attrs import evolve
 from streamwarm.backlog.core.refresh import Known, in_place_of, placed, restored
 from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import MediaTable, Tables
-from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of
+from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of, is_outdated
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
@@ -100,16 +100,8 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
         source_etag=etag,
         options=job.options,
         opened_at=opened_at,
-        checked_at=None if _is_outdated(stored, etag, opened_at) else opened_at,
+        checked_at=None if is_outdated(stored, etag, opened_at) else opened_at,
     )
-
-
-def _is_outdated(stored: StoredJob, etag: str | None, opened_at: float) -> bool:
-    if stored.joined_at is None:
-        return False
-    if stored.joined_etag is not None:
-        return stored.joined_etag != etag
-    return stored.joined_at > opened_at
 
 
 def queue_checks(tables: Tables, now: float, outdated: Sequence[WarmRecord], ids: Sequence[str]) -> None:
@@ -260,14 +252,6 @@ def import_records(
     return refused
 
 
-def _reference(record: WarmRecord) -> JsonObject | str:
-    """What a sender uses: the `file_id`, or all that another destination answered."""
-    file_id = record.result.get("file_id")
-    if isinstance(file_id, str):
-        return file_id
-    return {name: value for name, value in record.result.items() if name not in {"source", "elapsed_ms"}}
-
-
 def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
     """The first `MOST_ACCOUNTS` accounts, in order, that have records at the destination."""
     found: list[str] = []
@@ -277,6 +261,14 @@ def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
     ):
         found.append(account)
     return found
+
+
+def _reference(record: WarmRecord) -> JsonObject | str:
+    """What a sender uses: the `file_id`, or all that another destination answered."""
+    file_id = record.result.get("file_id")
+    if isinstance(file_id, str):
+        return file_id
+    return {name: value for name, value in record.result.items() if name not in {"source", "elapsed_ms"}}
 
 
 def delete_records_of(tables: Tables, accounts: Accounts, jobs: Collection[Job]) -> list[Job]:
