@@ -24,7 +24,7 @@ async def test_of_two_uploads_of_one_object_that_end_at_once_the_one_opened_last
     async with open_postgres(ROOMY) as one, open_postgres(ROOMY, new_id=numbered("two-")) as two:
         keys = [f"{number}.jpg" for number in range(OBJECTS)]
         by_key = [await _claimed(one, photo(key)) for key in keys]
-        by_digest = [await _claimed(one, photo(key, sha256="1" * 64)) for key in keys]
+        by_digest = [await _claimed(one, photo(key, sha256=f"{n:064x}")) for n, key in enumerate(keys)]
         opened_at, clock.at = clock.at, clock.at + 10
         with trio.fail_after(LONGEST_S):
             async with trio.open_nursery() as nursery:
