@@ -22,6 +22,7 @@ from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Claim, Kind, NewJob, Refresh, SeenObject, State
+from tests.backlog.test_stores_agree_with_memory import in_place
 from tests.worlds.backlog import OVER_SOCKETS, Clock, numbered
 from tests.worlds.postgres import PostgresServer
 from tests.worlds.records import counted, recounted
@@ -273,10 +274,6 @@ async def live_through(open_store: Open, sequence: list[tuple[str, tuple[Any, ..
             await getattr(world, name)(*args)
             await world.check()
         await world.end()
-
-
-async def in_place(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
-    return function(*args)
 
 
 lives = st.lists(steps, min_size=15, max_size=50)
