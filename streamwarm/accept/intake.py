@@ -20,9 +20,10 @@ from streamwarm.accept.wire.sizes import page_of_jobs
 from streamwarm.accept.wire.views import attempts_view, job_view, record_view
 from streamwarm.backlog.store import Action, Pushed, RefusalCode, Refused, Store
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State, WarmRecord
+from streamwarm.model import Job, JsonObject, NewJob, QueuedJob, State
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Destination
+from streamwarm.warm_record import WarmRecord
 from streamwarm.watch.observations import (
     JobAdded,
     JobCancelled,

@@ -16,9 +16,10 @@ from streamwarm.accept.wire.sizes import next_text, page_of_records
 from streamwarm.accept.wire.views import job_view, record_view
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.store import Store
-from streamwarm.model import JsonObject, QueuedJob, WarmRecord
+from streamwarm.model import JsonObject, QueuedJob
 from streamwarm.send.destination import Destination
 from streamwarm.send.verifying import gives_file_ids
+from streamwarm.warm_record import WarmRecord
 from streamwarm.watch.observations import Observer
 from streamwarm.watch.record_news import RecordsImported, ReferenceReported, ReferencesSuspect
 

@@ -20,9 +20,10 @@ from streamwarm.accept.wire.views import record_view
 from streamwarm.backlog.records import RecordFilter, RecordPlace
 from streamwarm.backlog.store import Store
 from streamwarm.errors import DestinationError, ErrorCode
-from streamwarm.model import JsonObject, WarmRecord
+from streamwarm.model import JsonObject
 from streamwarm.send.destination import Destination
 from streamwarm.send.verifying import Verified, Verifies, Works
+from streamwarm.warm_record import WarmRecord
 
 AT_ONCE = 4
 """Questions under way at a time."""

@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 
 from attrs import field, frozen
 
-from streamwarm.model import Job, Kind, QueuedJob, SourceState, WarmRecord
+from streamwarm.model import Job, Kind, QueuedJob
+from streamwarm.warm_record import SourceState, WarmRecord
 
 
 @frozen

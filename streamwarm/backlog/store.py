@@ -21,8 +21,9 @@ from streamwarm.backlog.settlement import Settlement
 from streamwarm.backlog.shared_limits import SharedLimitsStore
 from streamwarm.backlog.upkeep import UpkeepStore
 from streamwarm.fetch.source import CachedObject
-from streamwarm.model import Claim, Event, Job, JsonObject, Kind, Lease, NewJob, QueuedJob, State, WarmRecord
+from streamwarm.model import Claim, Event, Job, JsonObject, Kind, Lease, NewJob, QueuedJob, State
 from streamwarm.priority import NEVER_PAUSED, PausedTimes
+from streamwarm.warm_record import WarmRecord
 
 NO_KINDS: Mapping[str, Collection[Kind]] = {}
 """Every kind is taken by some lane of each destination."""

@@ -8,7 +8,8 @@ from streamwarm.backlog.core import comparing
 from streamwarm.backlog.core import record_operations as operations
 from streamwarm.backlog.records import Compared, Comparison, RecordFilter, RecordPage, RecordPlace, Reported
 from streamwarm.backlog.transactions import Transactions
-from streamwarm.model import Kind, SourceState, WarmRecord
+from streamwarm.model import Kind
+from streamwarm.warm_record import SourceState, WarmRecord
 
 ADOPTED_AT_ONCE = 2_000
 """How many records get their account in one transaction. A million in one would outlast PostgreSQL's time-outs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamwarm.errors import ErrorCode
-from streamwarm.model import MediaWarning
+from streamwarm.warm_record import MediaWarning
 
 REMEDIES: Mapping[ErrorCode, str] = {
     ErrorCode.SOURCE_NOT_FOUND: "check the key, push the right one and forget this one: the bucket has no such object",

@@ -14,8 +14,9 @@ from rich.console import Console
 from streamwarm.cli.common import FAILED, fail, print_json, print_line
 from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.cli.record_text import age_line, reference_of
-from streamwarm.model import Kind, SourceState
+from streamwarm.model import Kind
 from streamwarm.printable import printable
+from streamwarm.warm_record import SourceState
 
 
 @click.command()

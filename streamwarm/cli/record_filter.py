@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from streamwarm.cli.common import F
-from streamwarm.model import Kind, MediaWarning, SourceState
+from streamwarm.model import Kind
+from streamwarm.warm_record import MediaWarning, SourceState
 
 
 def filter_options(command: F) -> F:

@@ -19,7 +19,8 @@ from streamwarm.backlog.store import Pushed
 from streamwarm.compare.asking import Bucket
 from streamwarm.compare.pending import MOST_WANTED, Pending
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import QueuedJob, WarmRecord
+from streamwarm.model import QueuedJob
+from streamwarm.warm_record import WarmRecord
 from streamwarm.watch.observations import Observer, StoreTrouble, UnexpectedError
 from streamwarm.watch.record_news import JobMissing, JobsUnchanged
 

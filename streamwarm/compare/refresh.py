@@ -13,8 +13,9 @@ from streamwarm.backlog.records import Comparison, Found, Gone, RecordFilter, Re
 from streamwarm.backlog.store import PENDING, Pushed, Store
 from streamwarm.compare.listed import Listed, list_whole
 from streamwarm.fetch.source import ListedObject
-from streamwarm.model import NewJob, QueuedJob, Refresh, SourceState, WarmRecord
+from streamwarm.model import NewJob, QueuedJob, Refresh
 from streamwarm.threads import RunSync
+from streamwarm.warm_record import SourceState, WarmRecord
 
 PAGE = 500
 """Records that are compared in one transaction: some 50 ms."""

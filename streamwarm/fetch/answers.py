@@ -11,11 +11,12 @@ from xml.etree.ElementTree import Element
 from attrs import frozen
 
 from streamwarm.errors import Blame, ErrorCode, SourceError
-from streamwarm.fetch.source import ListedObject, ObjectInfo, ObjectVersion, plain_etag
+from streamwarm.fetch.source import ListedObject, ObjectInfo, ObjectVersion
 from streamwarm.redact import knows_no_secrets
 from streamwarm.retry import parse_http_date, parse_retry_after
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
 from streamwarm.s3.xml import parse_xml, read_error, tag, text
+from streamwarm.warm_record import bare_etag
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 """How much of an answer is read as XML. S3 lists at most 1000 keys per page, each at most 1024 bytes, which
@@ -86,7 +87,7 @@ class Head:
 
     @property
     def version(self) -> ObjectVersion:
-        etag = None if self.etag is None else plain_etag(self.etag)
+        etag = bare_etag(self.etag)
         return ObjectVersion(etag or None, parse_http_date(self.last_modified or ""))
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from streamwarm.errors import ErrorCode, SourceError
+from streamwarm.warm_record import bare_etag
 
 
 class Origin(StrEnum):
@@ -41,7 +42,7 @@ class ObjectInfo:
 
     @property
     def source_etag(self) -> str | None:
-        return None if self.etag is None else plain_etag(self.etag)
+        return bare_etag(self.etag)
 
 
 @frozen
@@ -51,11 +52,6 @@ class ObjectVersion:
 
     etag: str | None
     last_modified: float | None
-
-
-def plain_etag(etag: str) -> str:
-    """An ETag as records keep it: unquoted, without `W/`. Equal ones name the same version (RFC 9110, 8.8.3.2)."""
-    return etag.removeprefix("W/").removeprefix('"').removesuffix('"')
 
 
 @frozen

@@ -15,7 +15,8 @@ from streamwarm.accept.wire.record_fields import unquoted_etag
 from streamwarm.backlog.core.record_operations import MOST_SUSPECTS
 from streamwarm.backlog.records import RecordFilter
 from streamwarm.backlog.settlement import Done
-from streamwarm.model import Kind, Refresh, SeenObject, SourceState, State
+from streamwarm.model import Kind, Refresh, SeenObject, State
+from streamwarm.warm_record import SourceState
 from streamwarm.watch.observations import JobAdded
 from streamwarm.watch.record_news import ReferenceReported, ReferencesSuspect
 from tests.worlds.accept import World, job, open_http_service, open_websocket_service, open_world

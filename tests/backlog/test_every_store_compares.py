@@ -9,7 +9,8 @@ from streamwarm.backlog.records import Comparison
 from streamwarm.backlog.settlement import Failed
 from streamwarm.backlog.store import Store
 from streamwarm.errors import ErrorCode
-from streamwarm.model import Kind, NewJob, Refresh, SourceState, State
+from streamwarm.model import Kind, NewJob, Refresh, State
+from streamwarm.warm_record import SourceState
 from tests.worlds.backlog import LOST, Clock, claim_one, photo, push_one, view
 from tests.worlds.records import (
     ONE,

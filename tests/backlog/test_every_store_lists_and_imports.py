@@ -9,7 +9,8 @@ from attrs import evolve
 
 from streamwarm.backlog.records import RecordFilter, RecordPlace
 from streamwarm.backlog.store import Store
-from streamwarm.model import Kind, NewJob, Refresh, SourceState, WarmRecord
+from streamwarm.model import Kind, NewJob, Refresh
+from streamwarm.warm_record import SourceState, WarmRecord
 from tests.worlds.backlog import Clock, photo
 from tests.worlds.records import (
     ONE,

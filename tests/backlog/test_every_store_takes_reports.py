@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamwarm.backlog.records import Reported
+from streamwarm.backlog.shared_limits import EVERY_LANE
 from streamwarm.backlog.store import Store
 from streamwarm.model import Kind, Refresh, State
 from tests.worlds.backlog import Clock, claim_one, photo, push_one, view
@@ -125,9 +126,11 @@ async def test_a_whole_destination_that_goes_bad_is_paused_and_keeps_its_referen
     assert "21 of its references" in last.pause
     assert last.record is not None
     assert [await answer(store, f"{number}.png") for number in range(40)] == [f"f{number}" for number in range(40)]
-    (cooldown,) = (await store.shared_limits()).cooldowns
-    assert (cooldown.destination, cooldown.lane, cooldown.reason) == ("bot", None, last.pause)
-    assert cooldown.until > clock.at
+    (pause,) = (await store.shared_limits()).set_asides
+    assert (pause.destination, pause.lane, pause.kind, pause.reason) == ("bot", EVERY_LANE, None, last.pause)
+    assert pause.until > clock.at
+    await store.resume("bot")  # as the reason says: a cooldown would stay
+    assert not (await store.shared_limits()).set_asides
     assert await counted(store) == await recounted(store)
 
 

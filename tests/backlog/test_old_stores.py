@@ -14,7 +14,8 @@ from streamwarm.backlog.records import RecordFilter
 from streamwarm.backlog.sqlite import file
 from streamwarm.backlog.store import Store
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Kind, SourceState, WarmRecord
+from streamwarm.model import Kind
+from streamwarm.warm_record import SourceState, WarmRecord
 from tests.worlds.backlog import OpenStore
 from tests.worlds.old_stores import D1, D2, LAST_OLD, old_postgres, old_sqlite
 from tests.worlds.postgres import PostgresServer

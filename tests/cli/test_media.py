@@ -19,7 +19,7 @@ from streamwarm.cli.bulk import Counter
 from streamwarm.cli.client import CallError
 from streamwarm.cli.media_import import BATCH_RECORDS, MAX_LINE_BYTES, Total, import_lines, read_lines
 from streamwarm.cli.record_text import age_line
-from streamwarm.model import SourceState
+from streamwarm.warm_record import SourceState
 from tests.worlds.accept import World, open_http_service, open_world
 from tests.worlds.command_line import cli
 

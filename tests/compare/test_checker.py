@@ -10,7 +10,8 @@ from streamwarm.backlog.store import Pushed
 from streamwarm.compare.checker import most_at_once
 from streamwarm.errors import Blame, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectVersion
-from streamwarm.model import Kind, NewJob, SeenObject, SourceState, State
+from streamwarm.model import Kind, NewJob, SeenObject, State
+from streamwarm.warm_record import SourceState
 from streamwarm.watch.record_news import JobMissing, JobsUnchanged
 from tests.worlds.comparing import World, open_world
 

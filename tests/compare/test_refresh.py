@@ -17,7 +17,8 @@ from streamwarm.backlog.store import Pushed, Store
 from streamwarm.compare.refresh import Refreshed, Refresher, RefreshRequest
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import ListedObject
-from streamwarm.model import Kind, NewJob, QueuedJob, SeenObject, SourceState
+from streamwarm.model import Kind, NewJob, QueuedJob, SeenObject
+from streamwarm.warm_record import SourceState
 from tests.worlds.backlog import Clock, numbered
 
 ACCOUNTS = {"bot": "1", "other": "2"}

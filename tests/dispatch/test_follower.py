@@ -19,8 +19,9 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Kind, NewJob, Route, WarmRecord
+from streamwarm.model import Kind, NewJob, Route
 from streamwarm.send.destination import LaneRates, Quota, Rates
+from streamwarm.warm_record import WarmRecord
 from streamwarm.watch.observations import StoreTrouble
 from tests.worlds.failing_store import FailingStore, memory_store, now
 from tests.worlds.rates import Crowd

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from streamwarm.model import Event, Job, State, WarmRecord
+from streamwarm.model import Event, Job, State
+from streamwarm.warm_record import WarmRecord
 from tests.simulation.people import Person
 from tests.simulation.plan import Plan, PlannedJob, Verb
 from tests.simulation.telegram import Message

@@ -18,7 +18,8 @@ from streamwarm.compare.asking import Bucket
 from streamwarm.compare.checker import Checker
 from streamwarm.errors import Blame, SourceError
 from streamwarm.fetch.source import ObjectVersion, Source
-from streamwarm.model import Job, Kind, NewJob, QueuedJob, SeenObject, WarmRecord
+from streamwarm.model import Job, Kind, NewJob, QueuedJob, SeenObject
+from streamwarm.warm_record import WarmRecord
 from streamwarm.watch.observations import Observation
 
 ACCOUNT = "4242"

@@ -8,7 +8,8 @@ from typing import Any
 from streamwarm.backlog.records import Comparison, Found, Gone, RecordFilter, Seen, Unanswered
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.store import Store
-from streamwarm.model import Claim, Kind, NewJob, SeenObject, SourceState, State, WarmRecord
+from streamwarm.model import Claim, Kind, NewJob, SeenObject, State
+from streamwarm.warm_record import SourceState, WarmRecord
 from tests.worlds.backlog import claim_one, photo, push_one
 
 ONE, TWO, THREE = "11" * 32, "22" * 32, "33" * 32

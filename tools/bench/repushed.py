@@ -37,7 +37,8 @@ from load.service import run_service, write_config
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.cli.client import connect
-from streamwarm.model import Kind, WarmRecord
+from streamwarm.model import Kind
+from streamwarm.warm_record import WarmRecord
 
 PUSH = 1_000
 """Jobs in one push."""

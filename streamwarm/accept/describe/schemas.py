@@ -12,7 +12,7 @@ from streamwarm.accept.wire.fields import Field, or_null, ref
 from streamwarm.accept.wire.table import COMPONENTS, COUNT, DIGEST, KIND, STATE
 from streamwarm.attempts import Outcome
 from streamwarm.errors import ErrorCode
-from streamwarm.model import MediaWarning, SourceState
+from streamwarm.warm_record import MediaWarning, SourceState
 
 
 def _object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from streamwarm.accept.wire.fields import FieldError, shown
 from streamwarm.accept.wire.json_text import json_text
 from streamwarm.accept.wire.table import FILE_ID, IMPORTED_RECORD
 from streamwarm.errors import InvalidJob
-from streamwarm.model import NewJob, WarmRecord
+from streamwarm.model import NewJob
 from streamwarm.send.destination import Destination
 from streamwarm.send.verifying import gives_file_ids
+from streamwarm.warm_record import WarmRecord
 
 IMPORTED = "import"
 """The `source` of a result that was made elsewhere."""

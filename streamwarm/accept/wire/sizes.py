@@ -22,7 +22,8 @@ from streamwarm.accept.wire.requests import (
 )
 from streamwarm.accept.wire.views import job_view, record_view
 from streamwarm.backlog.records import RecordPlace
-from streamwarm.model import Job, JsonObject, WarmRecord
+from streamwarm.model import Job, JsonObject
+from streamwarm.warm_record import WarmRecord
 
 Item = TypeVar("Item")
 Place = TypeVar("Place")

@@ -17,7 +17,8 @@ from streamwarm.accept.wire.record_fields import Cursor, Etag, Reference, Words
 from streamwarm.accept.wire.shapes import EitherShape, GivenRule, Shape
 from streamwarm.backlog.store import Action, RefusalCode
 from streamwarm.errors import ErrorCode
-from streamwarm.model import MAX_KEY_BYTES, Kind, MediaWarning, Refresh, SourceState, State
+from streamwarm.model import MAX_KEY_BYTES, Kind, Refresh, State
+from streamwarm.warm_record import MediaWarning, SourceState
 
 MAX_JOBS = 10_000
 """Jobs in one push. Without a bound, a megabyte of `{}` would need half a million refusals in the reply."""

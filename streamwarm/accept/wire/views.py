@@ -11,7 +11,8 @@ from typing import Any
 
 from streamwarm.attempts import AttemptRecord
 from streamwarm.errors import JobError
-from streamwarm.model import Event, Job, JsonObject, Progress, WarmRecord
+from streamwarm.model import Event, Job, JsonObject, Progress
+from streamwarm.warm_record import WarmRecord
 
 
 def rfc3339(at: float) -> str:

@@ -15,7 +15,8 @@ from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.core.transitions import StoredJob, compared, is_outdated, missing
 from streamwarm.backlog.records import Compared, Comparison
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Job, Kind, QueuedJob, RecordName, SourceState, WarmRecord
+from streamwarm.model import Job, Kind, QueuedJob
+from streamwarm.warm_record import RecordName, SourceState, WarmRecord
 
 UNCHANGED, UNVERIFIED = "unchanged", "unverified"
 """The `source` of a result that no upload made: the object is as recorded, or the bucket did not say."""

@@ -26,7 +26,8 @@ from streamwarm.backlog.core.odd import Odd, Reading, Row
 from streamwarm.backlog.core.stored_record import StoredRecord
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.errors import ErrorCode, JobError, code_of, is_listed
-from streamwarm.model import NOWHERE, Barred, Event, Job, Kind, QueuedJob, RecordName, SourceState, State, WarmRecord
+from streamwarm.model import NOWHERE, Barred, Event, Job, Kind, QueuedJob, State
+from streamwarm.warm_record import RecordName, SourceState, WarmRecord
 
 
 def stored_job_from(row: Row) -> StoredJob:
@@ -154,6 +155,7 @@ def lane_attempt_from(row: Row) -> LaneAttempt:
 def stored_record_from(row: Row) -> StoredRecord:
     """A record, suspect or not."""
     text(row, "version")
+    text_or_none(row, "warnings")
     record = WarmRecord(
         destination=text(row, "destination"),
         kind=code_of(Kind, text(row, "kind")),

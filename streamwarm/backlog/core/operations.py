@@ -31,7 +31,8 @@ from streamwarm.backlog.settlement import Done, Failed, Retry, Settlement
 from streamwarm.backlog.store import Filter, Page
 from streamwarm.backlog.upkeep import Due, Rescued
 from streamwarm.errors import is_listed
-from streamwarm.model import Claim, Job, Lease, State, WarmRecord
+from streamwarm.model import Claim, Job, Lease, State
+from streamwarm.warm_record import WarmRecord
 
 _STATUS_AFTER = {
     State.RUNNING: MediaStatus.WARMING,

@@ -17,18 +17,8 @@ from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of, is
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
-from streamwarm.model import (
-    DigestName,
-    Job,
-    JsonObject,
-    Kind,
-    MediaKey,
-    NewJob,
-    RecordName,
-    State,
-    WarmRecord,
-    bare_etag,
-)
+from streamwarm.model import Job, JsonObject, Kind, MediaKey, NewJob, State
+from streamwarm.warm_record import DigestName, RecordName, WarmRecord, bare_etag
 
 Accounts = Mapping[str, str]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from streamwarm.backlog.core.decode import RECORDS
 from streamwarm.backlog.core.odd import OddRows, Row
 from streamwarm.backlog.records import RecordFilter, RecordPage, RecordPlace
-from streamwarm.model import SourceState, WarmRecord
+from streamwarm.warm_record import SourceState, WarmRecord
 
 MOST_ROWS = 2_000
 """Rows that one page reads at most, however few of them match: some 20 ms."""

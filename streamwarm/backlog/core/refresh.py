@@ -9,7 +9,8 @@ from attrs import evolve, field, frozen
 
 from streamwarm.backlog.core.stored_record import StoredRecord
 from streamwarm.backlog.records import Comparison, Found, Gone
-from streamwarm.model import NewJob, RecordName, Refresh, SourceState, WarmRecord
+from streamwarm.model import NewJob, Refresh
+from streamwarm.warm_record import RecordName, SourceState, WarmRecord
 
 
 class Need(Enum):

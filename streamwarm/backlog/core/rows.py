@@ -14,8 +14,9 @@ from streamwarm.backlog.core.tables import MediaStatus
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.shared_limits import Cooldown, SetAside, UserPause
 from streamwarm.errors import JobError
-from streamwarm.model import Barred, DigestName, Event, Job, JsonObject, MediaKey, RecordName, WarmRecord
+from streamwarm.model import Barred, Event, Job, JsonObject, MediaKey
 from streamwarm.priority import base_score
+from streamwarm.warm_record import DigestName, RecordName, WarmRecord
 
 
 def job_row(stored: StoredJob) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from streamwarm.model import WarmRecord
+from streamwarm.warm_record import WarmRecord
 
 
 @frozen

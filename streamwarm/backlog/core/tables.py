@@ -21,18 +21,8 @@ from streamwarm.backlog.core.survey import Page
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.records import RecordFilter, RecordPage, RecordPlace
 from streamwarm.backlog.store import Counts, Filter
-from streamwarm.model import (
-    DigestName,
-    Event,
-    Job,
-    MediaKey,
-    QueuedJob,
-    RecordName,
-    SeenObject,
-    SourceState,
-    State,
-    WarmRecord,
-)
+from streamwarm.model import Event, Job, MediaKey, QueuedJob, SeenObject, State
+from streamwarm.warm_record import DigestName, RecordName, SourceState, WarmRecord
 
 
 class MediaStatus(StrEnum):

@@ -12,7 +12,8 @@ from attrs import define, evolve, field
 from streamwarm.backlog.core.stored_record import StoredRecord
 from streamwarm.backlog.core.tables import MediaStatus
 from streamwarm.backlog.records import RecordFilter, RecordPage, RecordPlace
-from streamwarm.model import DigestName, Job, MediaKey, RecordName, SeenObject, SourceState, WarmRecord
+from streamwarm.model import Job, MediaKey, SeenObject
+from streamwarm.warm_record import DigestName, RecordName, SourceState, WarmRecord
 
 
 @define(eq=False)

@@ -23,7 +23,8 @@ from streamwarm.backlog.core.tables import MediaStatus
 from streamwarm.backlog.postgres.statements import Statements, columns
 from streamwarm.backlog.records import RecordFilter, RecordPage, RecordPlace
 from streamwarm.errors import code_of
-from streamwarm.model import DigestName, Job, RecordName, SeenObject, SourceState, WarmRecord
+from streamwarm.model import Job, SeenObject
+from streamwarm.warm_record import DigestName, RecordName, SourceState, WarmRecord
 
 Row = dict[str, object]
 

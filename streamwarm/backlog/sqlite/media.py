@@ -15,7 +15,8 @@ from streamwarm.backlog.core.stored_record import StoredRecord
 from streamwarm.backlog.core.tables import MediaStatus
 from streamwarm.backlog.records import RecordFilter, RecordPage, RecordPlace
 from streamwarm.backlog.sqlite.statements import Statements
-from streamwarm.model import DigestName, Job, RecordName, SeenObject, SourceState, WarmRecord
+from streamwarm.model import Job, SeenObject
+from streamwarm.warm_record import DigestName, RecordName, SourceState, WarmRecord
 
 
 @frozen(eq=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streamwarm.model import JsonObject, Kind, MediaWarning
+from streamwarm.model import JsonObject, Kind
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Media
+from streamwarm.warm_record import MediaWarning
 
 NAME_CHARACTERS = 255
 """The longest name that is kept of an answer. Telegram cuts names at about 80 characters."""
