@@ -143,6 +143,7 @@ class _Service:
             history=self.history,
             now=self.store.now,
             steady_now=steady_now,
+            accounts=accounts_of(self.settings.destinations),
         )
 
     def _on_events(self, events: list[Event]) -> None:

@@ -33,6 +33,8 @@ _STATE = STATE.schema()
 _SHA256 = DIGEST.schema()
 _RESULT = {"type": "object", "description": "For Telegram: file_id, file_unique_id, kind, chat_id, message_id, …"}
 
+_RECORD_COUNTS = _object({state.value: COUNT.schema() for state in SourceState})
+
 _PAUSES_BY_KIND = {
     "type": "object",
     "additionalProperties": ref("PauseView"),
@@ -234,6 +236,7 @@ SCHEMAS: dict[str, Any] = {
             "paused": ref("PauseView"),
             "source": _object({"bucket": _TEXT, "paused": ref("PauseView")}, required=("bucket", "paused")),
             "queue": {"type": "object", "additionalProperties": {"type": "number"}},
+            "records": _RECORD_COUNTS,
             "workers": _object(
                 {
                     "size": _COUNT,
@@ -250,7 +253,9 @@ SCHEMAS: dict[str, Any] = {
                 "additionalProperties": _object(
                     {
                         "type": _TEXT,
+                        "account": _TEXT,
                         "queue": {"type": "object"},
+                        "records": _RECORD_COUNTS,
                         "paused": ref("PauseView"),
                         "paused_kinds": _PAUSES_BY_KIND,
                         "limits": {"type": "object", "additionalProperties": {"type": "number"}},
@@ -259,13 +264,16 @@ SCHEMAS: dict[str, Any] = {
                         "eta_s": or_null(_COUNT),
                         "hint": or_null(_TEXT),
                     },
-                    required=("type", "queue", "paused"),
+                    required=("type", "account", "queue", "records", "paused"),
                 ),
             },
             "odd_rows": _COUNT,
             "history": ref("History"),
         },
-        required=("at", "paused", "source", "queue", "odd_rows", "workers", "pool", "cache", "destinations", "history"),
+        required=(
+            *("at", "paused", "source", "queue", "records", "odd_rows", "workers", "pool", "cache", "destinations"),
+            "history",
+        ),
     ),
     "History": _object(
         {
