@@ -196,9 +196,12 @@ class DestinationError(AttemptError):
 
     `pauses_destination`: nothing may be sent to the destination until `retry_after_s` has passed. If that is None, it
     is paused until a user resumes it (a revoked token). `pauses_lane`: the same for the attempt's lane alone.
-    `pauses_kind`: the same for the attempt's lane and jobs of the attempt's kind. `is_unclear`: the refusal does not
-    say whether the object or the lane is at fault, so other attempts decide (`dispatch/evidence.py`).
+    `pauses_kind`: the same for the attempt's lane and jobs of the attempt's kind, or of the kind `sent_as` if that is
+    another one (a photo that went as a document). `is_unclear`: the refusal does not say whether the object or the lane
+    is at fault, so other attempts decide (`dispatch/evidence.py`).
     """
+
+    sent_as: str | None = None
 
     def __init__(
         self,

@@ -47,10 +47,13 @@ async def check_telegram(
             report(Finding(f"{name}: chat {chat}", False, "not asked: the bot itself failed, see its line"))
         return
     report(Finding(what, True, f"@{me.get('username', '?')}, id {me.get('id', '?')}"))
+    known: dict[tuple[object, str | None], int | str] = {}
     for chat in settings.chats:
         found = await _ask(settings, client, redact, "getChat", {"chat_id": chat_of(chat).chat_id})
         if isinstance(found, str):
             report(Finding(f"{name}: chat {chat}", False, found))
+        elif (twin := known.setdefault((str(found.get("id")), chat_of(chat).topic), chat)) != chat:
+            report(Finding(f"{name}: chat {chat}", False, f"it is the same chat as {twin}: remove one from `chats`"))
         else:
             title = found.get("title") or found.get("username") or found.get("first_name") or ""
             report(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))

@@ -45,12 +45,13 @@ class Rates:
 
     `quotas` hold for the whole destination, `lanes` for each lane by its name (a bot's chats). If there are lanes,
     every job is given one of them. `equal_size_spacing_s(size_bytes)` is the time that must pass between two objects of
-    exactly that size.
+    exactly that size. `budget_at(address)` names the budget of a lane that has moved to that address.
     """
 
     quotas: tuple[Quota, ...] = ()
     lanes: Mapping[str, LaneRates] = field(factory=dict)
     equal_size_spacing_s: Callable[[int], float] = lambda _: 0.0
+    budget_at: Callable[[str], str] = lambda address: address
 
     def share(self, of: int) -> Rates:
         """Return what each of `of` processes may use, so that together they keep these rates."""
@@ -60,6 +61,7 @@ class Rates:
             tuple(quota.share(of) for quota in self.quotas),
             {name: lane.share(of) for name, lane in self.lanes.items()},
             lambda size_bytes: of * self.equal_size_spacing_s(size_bytes),
+            self.budget_at,
         )
 
 

@@ -44,8 +44,8 @@ def _check_chats(_: object, __: Attribute[Any], value: tuple[int | str, ...]) ->
             "each must be a chat's number, such as -1001234567890, or a public @name; "
             'a topic of it stands behind a slash, such as "-1001234567890/42"'
         )
-    if len(set(chats)) < len(chats):
-        raise BadValue("must not name a chat twice")
+    if len({chat.lower() for chat in chats}) < len(chats):
+        raise BadValue("must not name a chat twice; the case of an @name does not matter")
 
 
 @frozen(kw_only=True)

@@ -248,3 +248,14 @@ class LateReader:
         delay_s, self.delay_s = self.delay_s, 0.0
         await trio.sleep(delay_s)
         return found
+
+
+async def test_a_resume_is_dated_when_it_is_heard_of_and_not_again_after_a_restart(autojump_clock: MockClock) -> None:
+    """What chats refused before it counts no more. What they refused after it must, for a process that starts later."""
+    async with world() as w:
+        await w.store.resume("mybot")
+        await w.follower.refresh()
+        assert w.limits.state("mybot").resumed_at == now()
+        restarted = Limits(RATES)
+        await LimitsFollower(w.store, restarted, 1, now, now, lambda: None, w.observed.append, nothing_new).refresh()
+        assert restarted.state("mybot").resumed_at < 0

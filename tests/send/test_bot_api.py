@@ -151,6 +151,7 @@ def test_only_the_options_that_the_method_knows_are_sent() -> None:
         ("-1001234567890", [("chat_id", "-1001234567890")]),
         (-1001234567890, [("chat_id", "-1001234567890")]),
         ("@warm_up", [("chat_id", "@warm_up")]),
+        ("-1001234567890/1", [("chat_id", "-1001234567890")]),  # General: the server finds no thread of that number
     ],
 )
 @pytest.mark.parametrize("kind", list(Kind))

@@ -24,12 +24,13 @@ class Received:
 
 @define(eq=False)
 class HttpSink:
-    """Answers `status` to every complete request, with `answer_headers`."""
+    """Answers `status` to every complete request, or that of `refused` for its target, with `answer_headers`."""
 
     answer_headers: list[tuple[str, str]] = Factory(list)
     status: int = 201
     received: list[Received] = Factory(list)
     port: int = 0
+    refused: dict[str, int] = Factory(dict)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         connection = Connection(stream)
@@ -42,7 +43,7 @@ class HttpSink:
                 before = headers.get(name.decode())
                 headers[name.decode()] = f"{before}, {value.decode()}" if before else value.decode()
             self.received.append(Received(request.method.decode(), request.target.decode(), headers, bytes(body)))
-            await connection.answer(self.status, self.answer_headers)
+            await connection.answer(self.refused.get(request.target.decode(), self.status), self.answer_headers)
 
 
 @define(eq=False)

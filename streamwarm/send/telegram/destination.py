@@ -11,13 +11,13 @@ import httpx
 import trio
 from attrs import define, field
 
-from streamwarm.errors import DestinationError, ErrorCode, StaleConnection
+from streamwarm.errors import DestinationError, ErrorCode, LaneMoved, StaleConnection
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, NewJob
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import Body, Media, NotFetched
 from streamwarm.send.exchange import Answer, Outgoing, broken_answer, exchange, stored_headers
-from streamwarm.send.telegram import bot_api, handoff
+from streamwarm.send.telegram import bot_api, chats, handoff
 from streamwarm.send.telegram.multipart import Frame, frame_file
 from streamwarm.send.telegram.preflight import PhotoCheck, RecentJobs, check_size
 from streamwarm.send.telegram.rates import telegram_rates, unlimited_rates
@@ -72,9 +72,9 @@ class TelegramDestination:
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:
         kind = await self._photos.kind_to_send(media, body)
-        method = bot_api.METHODS[kind]
+        method, lane = bot_api.METHODS[kind], self._lane(media)
         frame = frame_file(
-            bot_api.form_fields(kind, media.lane or self._settings.chats[0], media.options),
+            bot_api.form_fields(kind, lane, media.options),
             file_field=method.file_field,
             file_name=bot_api.file_name(media.r2_key, kind),
             file_type=stored_headers(media)["Content-Type"],
@@ -88,7 +88,7 @@ class TelegramDestination:
         async with aclosing(upload.pieces()) as content:
             request = self._client.build_request("POST", self._urls[method.name], content=content, headers=headers)
             try:
-                return await self._reference(request, upload)
+                return await self._reference(request, upload, lane)
             except DestinationError as refusal:
                 raise self._photos.after_refusal(refusal, media, kind) from None
 
@@ -104,9 +104,8 @@ class TelegramDestination:
             return NotFetched(f"Telegram fetches no {media.kind} of {media.bytes} bytes and type {media.content_type}")
         if not handoff.is_within_reach(address.host, asked_at=httpx.URL(self._settings.base_url).host):
             return NotFetched(f"{address.host} is not public, and Telegram fetches from public hosts only")
-        method = bot_api.METHODS[media.kind]
-        chat = media.lane or self._settings.chats[0]
-        fields = [*bot_api.form_fields(media.kind, chat, media.options), (method.file_field, address.url)]
+        method, lane = bot_api.METHODS[media.kind], self._lane(media)
+        fields = [*bot_api.form_fields(media.kind, lane, media.options), (method.file_field, address.url)]
         form = _Form(urlencode(fields).encode())
         await depart()
         # Only once per job: however this ends, cancellation included, the next attempt streams.
@@ -115,7 +114,7 @@ class TelegramDestination:
             headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form.content))}
             request = self._client.build_request("POST", self._urls[method.name], content=content, headers=headers)
             try:
-                reference = await self._reference(request, form)
+                reference = await self._reference(request, form, lane)
             except DestinationError as refusal:
                 return self._after_handoff(refusal, media, address)
         if handoff.quotes_address(str(reference), address.url):
@@ -137,13 +136,21 @@ class TelegramDestination:
             self._handed_off.discard(media.job_id)  # the refusal was not about the object
         raise refusal
 
-    async def _reference(self, request: httpx.Request, outgoing: Outgoing) -> JsonObject:
+    def _lane(self, media: Media) -> int | str:
+        return media.lane or self._settings.chats[0]
+
+    async def _reference(self, request: httpx.Request, outgoing: Outgoing, lane: int | str) -> JsonObject:
         """Send the request and return the reference in its answer. Raises `DestinationError`."""
         answer = await exchange(self._client, request, outgoing, max_bytes=bot_api.REPLY_BYTES)
         if not answer.whole and answer.status < 400:
             raise broken_answer(outgoing)
         retry_after = answer.headers.get("Retry-After")
-        return bot_api.read_reply(answer.status, answer.body, retry_after=retry_after, redact=self._redact).as_result()
+        try:
+            reply = bot_api.read_reply(answer.status, answer.body, retry_after=retry_after, redact=self._redact)
+        except LaneMoved as upgraded:
+            upgraded.address = chats.moved(lane, upgraded.address)
+            raise
+        return reply.as_result()
 
     async def tidy_up(self, reference: JsonObject) -> None:
         """Delete the message if the settings say so. The `file_id` stays valid."""

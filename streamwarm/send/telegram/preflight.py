@@ -11,7 +11,7 @@ from streamwarm.model import Kind
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.telegram import bot_api
 from streamwarm.send.telegram.photo import FIRST_BYTES, MOST_BYTES, Finding, Lacking, look_at, why_not_a_photo
-from streamwarm.send.telegram.refusal_table import PHOTO_REMEDY
+from streamwarm.send.telegram.remedies import PHOTO_REMEDY
 
 REMEMBERED = 1024
 """Jobs that are remembered for their next attempt, which usually comes seconds later. One that is forgotten meanwhile
@@ -96,6 +96,8 @@ class PhotoCheck:
         If it is about the photo and the job allows a document, another attempt follows as one, and this attempt is not
         counted.
         """
+        if sent_as is not media.kind:
+            refusal.sent_as = sent_as.value
         if sent_as is not Kind.PHOTO:
             return refusal
         if _NO_MEDIA in refusal.message.lower():
