@@ -32,9 +32,9 @@ class Stats:
     """Read-only views of the running parts.
 
     `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`). `bucket` is the source's name.
-    `destinations` are the types of the destinations, by name, `accounts` their accounts. `pool` returns connections by state, `cache` what the
-    download cache holds and has saved. `is_claiming` returns False before the dispatcher runs and while the service
-    drains. `history` is the last hour, kept by `keep_history`.
+    `destinations` are the types of the destinations, by name, `accounts` their accounts. `pool` returns connections by
+    state, `cache` what the download cache holds and has saved. `is_claiming` returns False before the dispatcher runs
+    and while the service drains. `history` is the last hour, kept by `keep_history`.
     """
 
     store: Store

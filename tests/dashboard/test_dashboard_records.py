@@ -182,7 +182,11 @@ def test_an_answer_that_comes_late_takes_the_place_of_no_newer_one(live: Live, v
     page = visit.sign_in(live.busy)
     warm(live, page, "records/slow.bin")
     held: list[Route] = []
-    page.route("**/v1/media/**slow.bin", lambda route: held.append(route))
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/media/**slow.bin", hold)
     with page.expect_request("**/v1/media/**slow.bin"):
         page.get_by_label("Object key or SHA-256").press("Enter")
     page.get_by_label("Object key or SHA-256").fill("records/absent.bin")
