@@ -124,11 +124,11 @@ class Stats:
         """Render the page of `/metrics`; returns it with its content type. If the store is unavailable, its gauges keep
         their values."""
         depth: dict[str, int] = {}
-        records: Mapping[tuple[str, SourceState], int] | None = None
+        records: Mapping[tuple[str, str], int] | None = None
         oldest_s = 0.0
         try:
             counts = await self.store.counts()
-            records = await self._record_counts()
+            records = {(name, state.value): count for (name, state), count in (await self._record_counts()).items()}
             depth = {state.value: counts.by_state.get(state, 0) for state in State}
             oldest_s = _age_s(counts.oldest_queued_at, self.now())
         except StoreUnavailable:

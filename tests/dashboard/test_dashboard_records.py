@@ -106,7 +106,7 @@ def test_a_job_that_waits_is_followed_until_a_paused_destination_goes_on(live: L
     before = reference_of(found)
     live.ask("/v1/pause", {"destination": "mybot"})
     page.get_by_role("button", name="Warm records/waits.bin anew").click()
-    expect(found.locator(".news")).to_have_text("The object is warmed anew. The job is queued.")
+    expect(found.locator(".news")).to_have_text("The object is being warmed anew. The job is queued.")
     assert reference_of(found) == before
     live.ask("/v1/resume", {"destination": "mybot"})
     expect(found.locator(".news")).to_have_text("Warmed anew: this is the new reference.")

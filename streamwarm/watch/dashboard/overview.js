@@ -54,8 +54,10 @@ function showTiles(stats) {
   setText(byId("tile-failed-note"), queue.unknown ? `and ${formatCount(queue.unknown)} unknown` : "none unknown");
   byId("tile-failed").closest(".tile").dataset.tone = troubled ? "bad" : "";
   const { records } = stats;
-  setText(byId("tile-records"), formatCount(sumOf(Object.values(records))));
-  setText(byId("tile-records-note"), notCurrent(records).join(", ") || "all current");
+  const total = sumOf(Object.values(records));
+  setText(byId("tile-records"), formatCount(total));
+  const none = total ? "none changed or gone" : "nothing is warm yet";
+  setText(byId("tile-records-note"), notCurrent(records).join(", ") || none);
   byId("tile-records").closest(".tile").dataset.tone = records.changed ? "warn" : "";
 }
 

@@ -128,10 +128,10 @@ function makeRecordActions(lookup, record) {
   };
   const offers = [
     offer("refresh", "Refresh", `Refresh ${name}: warm it anew if it has changed`, () =>
-      push("if_changed", "The object is compared with the bucket."),
+      push("if_changed", "The object is being compared with the bucket."),
     ),
     offer("always", "Warm anew", `Warm ${name} anew, changed or not`, () =>
-      push("always", "The object is warmed anew."),
+      push("always", "The object is being warmed anew."),
     ),
     offer("forget", "Forget", `Forget ${name}`, () => swap(sure, "keep-it")),
   ];
@@ -179,7 +179,7 @@ const SHA256 = /^[0-9a-f]{64}$/i;
 function makeCold(lookup, news) {
   const { destination, kind, reference: r2_key } = lookup;
   const push = makeButton("Push it", `Push ${visible(r2_key)}`, () =>
-    pushFor(lookup, { destination, kind, r2_key }, "The object is warmed."),
+    pushFor(lookup, { destination, kind, r2_key }, "The object is being warmed."),
   );
   return make(
     "div",
