@@ -30,6 +30,9 @@ from streamwarm.cli.client import Unreachable
 
 INTERRUPTED = "interrupted"
 COUNTED_S = 3.0
+SENT = ("done", "failed", "unknown", "cancelled")
+"""Outcomes of jobs that a worker had."""
+
 SHOWN = 20
 """Lines of what was wrong with a second push, at most."""
 
@@ -198,7 +201,7 @@ async def _until_counted(sampler: Sampler, before: Metrics, ledger: Ledger) -> N
     """A service of several processes counts what the others did up to half a second later."""
     ended = len({record.id for record in ledger.records if record.running_at is not None})
     with trio.move_on_after(COUNTED_S):
-        while sampler.metrics.since(before, "streamwarm_jobs_total") < ended:
+        while sampler.metrics.since(before, "streamwarm_jobs_total", outcome=SENT) < ended:
             await trio.sleep(0.1)
             await sampler.look()
 
