@@ -180,7 +180,13 @@ class SourceError(AttemptError):
 
 
 class SourceOffline(SourceError):
-    """The bucket is paused, so it was not asked for the object. The job waits for the end of the pause."""
+    """The bucket is paused, so it was not asked for the object. The job waits for the end of the pause.
+
+    `wait_s`: how long the job waits before it is tried again, in seconds. Without a wait, a job whose own object is in
+    the cache would be tried again at once, and as often as it fails.
+    """
+
+    wait_s = 0.0
 
     def __init__(self, r2_key: str) -> None:
         super().__init__(
@@ -189,6 +195,10 @@ class SourceOffline(SourceError):
             counts=False,
             blame=Blame.PAUSED,
         )
+
+    def decide(self, *, is_of_the_bucket: bool) -> None:
+        super().decide(is_of_the_bucket=is_of_the_bucket)
+        self.retry_after_s = self.wait_s
 
 
 class DestinationError(AttemptError):

@@ -9,10 +9,10 @@ import trio
 
 from streamwarm.accept.guarded import no_destination, store_guarded
 from streamwarm.accept.make_due import make_due
-from streamwarm.accept.push_reply import push_view
 from streamwarm.accept.records import RecordIntake
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jobs import parse_job
+from streamwarm.accept.wire.push_answer import push_view
 from streamwarm.accept.wire.record_requests import ForgetRecord, Lookup
 from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 from streamwarm.accept.wire.requests import ChangeJobs, ListJobs, PauseSending, ResumeSending
@@ -38,16 +38,20 @@ _JOBS_BETWEEN_CHECKPOINTS = 500
 milliseconds at most."""
 
 
+_SIEVED_READS, _SIEVED_JOBS = 10, 200
+"""Reads for a page of jobs by what no index has, and jobs in each: 2,000 jobs at most, some 50 ms."""
+
+
 class Intake:
     """The use cases. Every method raises `CallRefusedError`; none raises `StoreUnavailable`.
 
     `stats` returns the reply of `stats`. `on_pushed` and `on_retried` are the dispatcher's `offer` and `wake`: the
     first gets the jobs that a push queued, the second is called when ended jobs are queued again. `on_to_check` gets
-    those that wait for a comparison, with their objects' keys. Each is called after the commit. `on_found` gets each
-    record that a look-up answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process.
-    `on_pauses` (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the
-    store's clock (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination;
-    `redact` knows the secrets that no import may bring in. `records` has the use cases of records.
+    those that wait for a comparison. Each is called after the commit. `on_found` gets each record that a look-up
+    answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process. `on_pauses`
+    (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the store's clock
+    (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination; `redact` knows
+    the secrets that no import may bring in. `records` has the use cases of records.
     """
 
     def __init__(
@@ -63,10 +67,10 @@ class Intake:
         on_cancelled: Callable[[str], None],
         on_pauses: Callable[[], Awaitable[None]],
         now: Callable[[], float],
+        on_to_check: Callable[[Sequence[Pushed]], None] = lambda _: None,
+        on_found: Callable[[WarmRecord], None] = lambda _: None,
         accounts: Mapping[str, str] | None = None,
         redact: Redactor = knows_no_secrets,
-        on_to_check: Callable[[Mapping[str, str]], None] = lambda _: None,
-        on_found: Callable[[WarmRecord], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -145,15 +149,17 @@ class Intake:
         return states
 
     async def list_jobs(self, request: ListJobs) -> JsonObject:
-        """A page of jobs. It has fewer than `limit` if they are large; `next` is where the next page begins."""
+        """A page of jobs. It has fewer than `limit` if they are large, or if few of those read pass the sieve. `next`
+        is where the next page begins."""
+        sieve, after, reads = request.sieve, request.after, 0
+        page = page_of_jobs(request.limit)
         with self._store_guarded("list"):
-            page = page_of_jobs(request.limit)
-            after = request.after
-            while not page.is_full:
-                read = await self._store.list_jobs(request.which, limit=page.next_read(), after=after)
-                page.add(read.jobs, read.next)
-                after = read.next
-            return {"jobs": page.items, "next": page.next}
+            while not page.is_full and (sieve.is_open or reads < _SIEVED_READS):
+                count = page.next_read() if sieve.is_open else _SIEVED_JOBS
+                read = await self._store.list_jobs(request.which, limit=count, after=after)
+                page.add([job for job in read.jobs if sieve.passes(job)], read.next)
+                after, reads = read.next, reads + 1
+        return {"jobs": page.items, "next": page.next}
 
     async def find(self, lookup: Lookup) -> JsonObject | None:
         """The warm record's view, or None if the media is cold."""
@@ -262,7 +268,7 @@ class Intake:
         pushed = [result for result in results.values() if isinstance(result, Pushed)]
         if queued := [result.queued for result in pushed if result.queued is not None]:
             self._on_pushed(queued)
-        if to_check := {result.id: result.to_check for result in pushed if result.to_check is not None}:
+        if to_check := [result for result in pushed if result.to_check is not None]:
             self._on_to_check(to_check)
 
     def _store_guarded(self, method: str) -> AbstractContextManager[None]:

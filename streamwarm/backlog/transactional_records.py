@@ -52,9 +52,12 @@ class TransactionalRecords:
 
     async def compare(self, comparisons: Sequence[Comparison]) -> Compared:
         ids = [self._new_id() for one in comparisons for _ in one.rewarm]
-        return await self._transactions.write(
+        compared, outdated = await self._transactions.write(
             lambda tables, now: comparing.compare(tables, now, self._accounts, comparisons, iter(ids)), makes_live=True
         )
+        if outdated:
+            await self._queue_checks(outdated)
+        return compared
 
     async def report_invalid(
         self, destination: str, kind: Kind, file_id: str, *, sha256: str | None = None, r2_key: str | None = None
@@ -70,6 +73,11 @@ class TransactionalRecords:
     async def import_records(self, imported: Sequence[WarmRecord], *, replace: bool = False) -> list[str | None]:
         return await self._transactions.write(
             lambda tables, _: operations.import_records(tables, self._accounts, imported, replace)
+        )
+
+    async def accounts(self, destination: str) -> list[str]:
+        return await self._transactions.read(
+            lambda tables, _: operations.accounts_with_records(tables.media, destination)
         )
 
     async def adopt_accounts(self) -> int:

@@ -9,12 +9,13 @@ paused. The jobs that wait are in the store: it is read at the start, when keys 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 from attrs import define, field
 
 from streamwarm.backlog.records import Compared, Comparison, RecordStore, Unanswered
+from streamwarm.backlog.store import Pushed
 from streamwarm.compare.asking import Bucket
 from streamwarm.compare.pending import MOST_WANTED, Pending
 from streamwarm.errors import StoreUnavailable
@@ -28,6 +29,9 @@ process that took the push is about to make the others."""
 
 BATCH = 256
 """How many comparisons one transaction applies, and how many may wait for the next. That takes SQLite some 20 ms."""
+
+GATHER_S = 0.03
+"""How long answers gather if others are awaited, in seconds: a transaction costs as much as applying ten of them."""
 
 MOST_AT_ONCE = 256
 """The most requests at once, whatever the pool has: the store takes no more answers than that in a moment."""
@@ -70,10 +74,10 @@ class Checker:
         self._pending = Pending(self.trust_s)
         self._send, self._receive = trio.open_memory_channel[Comparison](BATCH)
 
-    def offer(self, jobs: Mapping[str, str]) -> None:
-        """Take jobs of this process that were just committed and wait for a comparison: their objects' keys by id."""
-        self.expect(jobs)
-        self._want(jobs.values())
+    def offer(self, jobs: Sequence[Pushed]) -> None:
+        """Take what a push of this process has just committed, or joined, and what waits for a comparison."""
+        self.expect(job.id for job in jobs if not job.duplicate)
+        self._want(job.to_check for job in jobs if job.to_check is not None)
 
     def found(self, record: WarmRecord) -> None:
         """A look-up has answered this record. If it was not compared lately, compare it in the background."""
@@ -132,9 +136,12 @@ class Checker:
         """Apply what the bucket said, in groups: the slower the store, the larger they are."""
         while True:
             batch = [await self._receive.receive()]
+            if self._pending.asked > 1:
+                await trio.sleep(GATHER_S)
             waiting = min(BATCH - 1, self._receive.statistics().current_buffer_used)
             batch += [self._receive.receive_nowait() for _ in range(waiting)]
             again: Sequence[str] = ()
+            self._pending.recording(one.r2_key for one in batch)
             try:
                 again = await self._apply(batch)
             except StoreUnavailable as exc:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, Kind, NewJob, State
+from streamwarm.send.attachment import AttachedObject, Attachment
 
 
 @frozen
@@ -72,12 +74,37 @@ UNAUTHORIZED_PAUSE_S = 300.0
 and restarts the service, so a shorter pause only repeats the refusal."""
 
 
+class FactsWanted(Enum):
+    """How much a destination wants to know about a video."""
+
+    NONE = auto()
+    AT_HAND = auto()
+    """What its first bytes tell: the destination measures the rest by itself."""
+    ALL = auto()
+    """All of it, by further reads if need be."""
+
+
+@frozen
+class VideoFacts:
+    """What a probe has read from a video's own boxes. None: it could not be read.
+
+    `width` and `height` are as the video is shown: turned, and with its pixels' aspect. `streamable` is False if the
+    index stands at the end.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    streamable: bool | None = None
+
+
 @frozen
 class Media:
     """The object to deliver, and how.
 
     `bytes` is exact: the upload's length is computed from it. `lane` is the address of the lane that was
-    chosen for it, None if the destination has no lanes.
+    chosen for it, None if the destination has no lanes. `attached` are the job's attachments, opened, in the order in
+    which the destination named them. `facts` is what is known of a video.
     """
 
     job_id: str
@@ -91,6 +118,8 @@ class Media:
     content_encoding: str | None = None
     """How the object is stored. Its bytes are sent as they are; a destination that has a header for this passes it
     on."""
+    attached: Sequence[AttachedObject] = ()
+    facts: VideoFacts | None = None
 
 
 MAX_REFERENCE_CHARS = 1024
@@ -179,6 +208,24 @@ class Destination(Protocol):
         The transfer adds `sha256`, `bytes`, `source` and `elapsed_ms`. Raises `DestinationError`. A `SourceError` from
         `body` passes through as it is.
         """
+        ...
+
+
+@runtime_checkable
+class TakesAttachments(Destination, Protocol):
+    """A destination that takes further objects of the bucket with a job's own."""
+
+    def attachments(self, job: Job) -> Sequence[Attachment]:
+        """Return the objects to open for this job, before its own. `Media.attached` has them then."""
+        ...
+
+
+@runtime_checkable
+class WantsFacts(Destination, Protocol):
+    """A destination that keeps what an upload says about a video, and measures little by itself."""
+
+    def facts_wanted(self, media: Media) -> FactsWanted:
+        """Which facts about this object it lacks."""
         ...
 
 

@@ -130,7 +130,7 @@ class HttpDestination:
             return None
         try:
             parts, own = urlsplit(location), urlsplit(str(self._origin))
-            is_own = not parts.netloc or (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
+            is_own = (parts.scheme, parts.netloc) in {("", ""), (own.scheme, own.netloc)}
         except ValueError:
             return None
         return parts.path if is_own and parts.path.startswith("/") else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 import h11
 import trio
@@ -180,8 +181,16 @@ class FaultProxy:
         return status, headers, body
 
 
+class Served(Protocol):
+    """What serves each connection of a port."""
+
+    port: int
+
+    async def serve(self, stream: trio.SocketStream) -> None: ...
+
+
 @asynccontextmanager
-async def serving(server: HttpSink | FaultProxy) -> AsyncIterator[None]:
+async def serving(server: Served) -> AsyncIterator[None]:
     """Serve on a free port of loopback inside this block."""
 
     async def serve(stream: trio.SocketStream) -> None:

@@ -13,16 +13,30 @@ from attrs import evolve
 from streamwarm.backlog.core.refresh import Known, in_place_of, placed, restored
 from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import MediaTable, Tables
-from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of
+from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of, is_outdated
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
-from streamwarm.model import DigestName, Job, JsonObject, Kind, MediaKey, NewJob, RecordName, State, WarmRecord
+from streamwarm.model import (
+    DigestName,
+    Job,
+    JsonObject,
+    Kind,
+    MediaKey,
+    NewJob,
+    RecordName,
+    State,
+    WarmRecord,
+    bare_etag,
+)
 
 Accounts = Mapping[str, str]
 
 IMPORTED = "import"
 """The `source` of a result that was made elsewhere."""
+
+MOST_ACCOUNTS = 10
+"""How many accounts of a destination are named: nobody changes a bot more often and keeps the records."""
 
 REPORT_EVERY_S = 3_600.0
 """How often a name is warmed anew because its reference was reported invalid, in seconds: once an hour (contract)."""
@@ -72,7 +86,7 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
     """The record that a successful attempt makes. It counts as not compared (`checked_at` None) if a push that joined
     the job may have meant a newer version than it delivered."""
     job = stored.job
-    opened_at = now if done.opened_at is None else min(done.opened_at, now)
+    opened_at, etag = now if done.opened_at is None else min(done.opened_at, now), bare_etag(done.seen.etag)
     return WarmRecord(
         destination=job.destination,
         kind=job.kind,
@@ -83,19 +97,11 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
         job_id=job.id,
         warmed_at=now,
         account=accounts.get(job.destination, ""),
-        source_etag=done.seen.etag,
+        source_etag=etag,
         options=job.options,
         opened_at=opened_at,
-        checked_at=None if _is_outdated(stored, done.seen.etag, opened_at) else opened_at,
+        checked_at=None if is_outdated(stored, etag, opened_at) else opened_at,
     )
-
-
-def _is_outdated(stored: StoredJob, etag: str | None, opened_at: float) -> bool:
-    if stored.joined_at is None:
-        return False
-    if stored.joined_etag is not None:
-        return stored.joined_etag != etag
-    return stored.joined_at > opened_at
 
 
 def queue_checks(tables: Tables, now: float, outdated: Sequence[WarmRecord], ids: Sequence[str]) -> None:
@@ -244,6 +250,17 @@ def import_records(
         tables.media.put(put)
         refused.append(None)
     return refused
+
+
+def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
+    """The first `MOST_ACCOUNTS` accounts, in order, that have records at the destination."""
+    found: list[str] = []
+    while (
+        len(found) < MOST_ACCOUNTS
+        and (account := media.next_account(destination, found[-1] if found else "")) is not None
+    ):
+        found.append(account)
+    return found
 
 
 def _reference(record: WarmRecord) -> JsonObject | str:

@@ -237,7 +237,7 @@ class MediaTable(Protocol):
         ...
 
     def note_compared(self, records: Sequence[StoredRecord]) -> None:
-        """Write `checked_at` and `source_etag` of records of which nothing else has changed. That touches no index."""
+        """Write `checked_at`, `opened_at` and `source_etag` of records of which nothing else has changed."""
         ...
 
     def delete(self, records: Sequence[WarmRecord]) -> None:
@@ -254,6 +254,10 @@ class MediaTable(Protocol):
 
     def counts(self) -> dict[tuple[str, SourceState], int]:
         """How many records answer by key, by destination and source state."""
+        ...
+
+    def next_account(self, destination: str, after: str) -> str | None:
+        """The next account, in order, that has records at the destination."""
         ...
 
     def adopt(self, destination: str, account: str, limit: int) -> int:

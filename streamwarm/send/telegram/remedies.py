@@ -27,7 +27,7 @@ CHAT_CHARGES = (
     "resume` it, or name another chat in `chats`"
 )
 OPEN_TOPIC = (
-    "reopen the topic there, or let the bot manage topics, and `streamwarm resume` it; or name another topic in `chats`"
+    "open that topic again, or let the bot manage topics, and `streamwarm resume` it; or name another topic in `chats`"
 )
 NAME_TOPIC = (
     "name a topic that the chat has in `chats`, as chat/topic, and restart; "
@@ -36,9 +36,7 @@ NAME_TOPIC = (
 NAME_NEW_ID = "name the supergroup's id in `chats` and restart"
 OTHER_CHAT = "add the bot to the warm-up chat and `streamwarm resume` it, or name another in `chats`"
 GIVE_RIGHT = "give the bot the right to send there and `streamwarm resume` it, or name another chat in `chats`"
-GIVE_KIND = (
-    "give the bot the right to send that kind there and `streamwarm resume` it, or name a chat in `chats` that takes it"
-)
+GIVE_KIND = "allow that kind in the chat and `streamwarm resume` the bot, or add a chat to `chats` that takes it"
 STOP_DELETING = (
     "something there deletes the bot's messages: stop it and `streamwarm resume` the bot, or name another chat"
 )
