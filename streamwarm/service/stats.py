@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import JsonObject, State
+from streamwarm.model import JsonObject, SourceState, State
 from streamwarm.send.destination import UNLIMITED
 from streamwarm.service.limit_views import LimitClocks, kinds_view, limits_view, pause_view
 from streamwarm.service.members import Members
@@ -56,6 +57,7 @@ class Stats:
     async def read(self) -> JsonObject:
         """Read the answer of `GET /v1/stats`. Raises `StoreUnavailable`."""
         counts = await self.store.counts()
+        records = await self._record_counts()
         now, steady_now = self.now(), self.steady_now()
         clocks = LimitClocks(now, steady_now)
         self._sample(now)
@@ -67,6 +69,7 @@ class Stats:
                 **{state.value: counts.by_state.get(state, 0) for state in State},
                 "oldest_s": _age_s(counts.oldest_queued_at, now),
             },
+            "records": _by_state(records),
             "odd_rows": self.store.odd_rows(),
             "workers": {
                 "size": self.members.size,
@@ -77,7 +80,11 @@ class Stats:
             "pool": self.members.pool(self.pool()),
             "cache": self.members.cache(self.cache()),
             "destinations": {
-                name: self._destination(name, counts.by_destination.get(name, {}), clocks) for name in self.destinations
+                name: {
+                    **self._destination(name, counts.by_destination.get(name, {}), clocks),
+                    "records": _by_state({about: count for about, count in records.items() if about[0] == name}),
+                }
+                for name in self.destinations
             },
             "history": _history_view(self.history.series(now)),
         }
@@ -119,9 +126,11 @@ class Stats:
         """Render the page of `/metrics`; returns it with its content type. If the store is unavailable, its gauges keep
         their values."""
         depth: dict[str, int] = {}
+        records: Mapping[tuple[str, str], int] | None = None
         oldest_s = 0.0
         try:
             counts = await self.store.counts()
+            records = {(name, state.value): count for (name, state), count in (await self._record_counts()).items()}
             depth = {state.value: counts.by_state.get(state, 0) for state in State}
             oldest_s = _age_s(counts.oldest_queued_at, self.now())
         except StoreUnavailable:
@@ -134,7 +143,13 @@ class Stats:
             pool=self.members.pool(self.pool()),
             paused=paused_now(self.limits, self.bucket, self.steady_now()),
             odd_rows=self.store.odd_rows(),
+            records=records,
         )
+
+    async def _record_counts(self) -> Mapping[tuple[str, SourceState], int]:
+        """Records that answer by key, by destination and source state; 0 for each of a configured destination."""
+        none = dict.fromkeys(((name, state) for name in self.destinations for state in SourceState), 0)
+        return {**none, **await self.store.record_counts()}
 
     async def why_not_ready(self) -> str | None:
         """Returns None if the store takes writes and jobs are being claimed, else the reason."""
@@ -143,6 +158,13 @@ class Stats:
         if self.limits.service_pause(self.steady_now()) is not None:
             return "jobs are not being claimed: the whole service is paused by a user; `streamwarm resume` ends that"
         return await self.probe.why_not()
+
+
+def _by_state(records: Mapping[tuple[str, SourceState], int]) -> dict[str, int]:
+    counted = Counter({state.value: 0 for state in SourceState})
+    for (_, state), count in records.items():
+        counted[state.value] += count
+    return dict(counted)
 
 
 def _age_s(since: float | None, now: float) -> float:

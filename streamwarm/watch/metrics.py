@@ -28,9 +28,7 @@ class Metrics:
             observations.AttemptSucceeded: self._succeeded,
             observations.AttemptFailed: self._failed,
             observations.JobCancelled: lambda e: self._jobs.labels(e.destination, e.kind.value, "cancelled").inc(),
-            record_news.JobsUnchanged: lambda e: self._jobs.labels(e.destination, e.kind.value, "unchanged").inc(
-                e.jobs
-            ),
+            record_news.JobsUnchanged: self._unchanged,
             record_news.JobMissing: lambda e: self._jobs.labels(e.destination, e.kind.value, "failed").inc(),
             observations.RetryScheduled: lambda e: self._retries.labels(e.code.value).inc(),
             observations.DestinationPaused: self._paused,
@@ -59,15 +57,21 @@ class Metrics:
         pool: Mapping[str, int],
         paused: Iterable[tuple[str, str, str]],
         odd_rows: int = 0,
+        records: Mapping[tuple[str, str], int] | None = None,
     ) -> tuple[bytes, str]:
         """The page and its content type. The arguments are the gauges' current values.
 
         `paused` has scope (`service`, `source`, `destination`, `chat` or `kind`), name, and by whom, of each pause in
-        force. A pause that is over has no series.
+        force. A pause that is over has no series. `records` counts by destination and source state; if it is None, the
+        last counts stay.
         """
         self._paused_now.clear()
         for labels in paused:
             self._paused_now.labels(*labels).set(1)
+        if records is not None:
+            self._records.clear()
+            for about, count in records.items():
+                self._records.labels(*about).set(count)
         for state, count in depth.items():
             self._depth.labels(state).set(count)
         for state, count in pool.items():
@@ -88,6 +92,9 @@ class Metrics:
         self._depth = Gauge("streamwarm_queue_depth", "Stored jobs by state.", ["state"], registry=r)
         self._odd_rows = Gauge("streamwarm_odd_rows", "Rows of the store that cannot be read.", registry=r)
         self._oldest = Gauge("streamwarm_queue_oldest_seconds", "Age of the oldest queued job.", registry=r)
+        self._records = Gauge(
+            "streamwarm_records", "Warm records by how they compare.", ["destination", "source_state"], registry=r
+        )
 
     def _make_transfer_metrics(self) -> None:
         r = self.registry

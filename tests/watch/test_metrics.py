@@ -7,7 +7,7 @@ from prometheus_client.samples import Sample
 
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
-from streamwarm.watch import observations
+from streamwarm.watch import observations, record_news
 from streamwarm.watch.metrics import Metrics
 
 NAMES = {
@@ -29,6 +29,7 @@ NAMES = {
     "streamwarm_unknown_outcomes_total",
     "streamwarm_pool_connections",
     "streamwarm_websocket_clients",
+    "streamwarm_records",
 }
 A_LIFE: list[observations.Observation] = [
     observations.WorkersStarted(5, 500),
@@ -62,6 +63,7 @@ def page(observations: list[observations.Observation]) -> list[Sample]:
         busy_peak=4,
         pool={"active": 2, "idle": 1, "queued": 0},
         paused=[("source", "media", "source"), ("destination", "mybot", "user")],
+        records={("mybot", "current"): 7, ("mybot", "changed"): 2, ("archive", "gone"): 1},
     )
     assert content_type.startswith("text/plain")
     return [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
@@ -115,3 +117,24 @@ def test_what_is_paused_is_one_series_each() -> None:
     assert {"scope": "source", "name": "media", "by": "source"} in paused
     assert {"scope": "destination", "name": "mybot", "by": "user"} in paused
     assert len(paused) == 2
+
+
+def test_jobs_that_needed_no_upload_are_counted_apart_and_make_no_latency_look_better() -> None:
+    samples = page([*A_LIFE, record_news.JobsUnchanged("mybot", Kind.VIDEO, 40)])
+    assert value(samples, "streamwarm_jobs_total", outcome="unchanged", destination="mybot", kind="video") == 40
+    assert value(samples, "streamwarm_jobs_total", outcome="done") == 1
+    for histogram in ("warm", "queue_wait", "transfer"):
+        assert value(samples, f"streamwarm_{histogram}_seconds_count") == 1
+
+
+def test_records_are_counted_by_how_they_compare_and_one_that_is_forgotten_counts_no_more() -> None:
+    assert value(page([]), "streamwarm_records", destination="mybot", source_state="changed") == 2
+    metrics = Metrics()
+
+    def render(records: dict[tuple[str, str], int] | None) -> str:
+        gauges = {"oldest_s": 0.0, "busy": 0, "busy_peak": 0}
+        return metrics.render(depth={}, pool={}, paused=[], records=records, **gauges)[0].decode()
+
+    assert 'streamwarm_records{destination="old",source_state="gone"} 3.0' in render({("old", "gone"): 3})
+    assert 'destination="old"' in render(None), "the store does not answer"
+    assert 'destination="old"' not in render({("mybot", "current"): 1})

@@ -34,7 +34,13 @@ def exported() -> dict[str, set[str]]:
     ):
         metrics.observe(observation)
     page, _ = metrics.render(
-        depth={"queued": 1}, oldest_s=0.0, busy=0, busy_peak=0, pool={"idle": 1}, paused=[("source", "media", "source")]
+        depth={"queued": 1},
+        oldest_s=0.0,
+        busy=0,
+        busy_peak=0,
+        pool={"idle": 1},
+        paused=[("source", "media", "source")],
+        records={("mybot", "changed"): 1},
     )
     samples = [s for family in text_string_to_metric_families(page.decode()) for s in family.samples]
     return {sample.name: set(sample.labels) | OF_PROMETHEUS for sample in samples}

@@ -18,6 +18,7 @@ from load.options import (
     MAX_JOBS,
     Mix,
     Options,
+    Repush,
     SandboxOptions,
     TargetOptions,
     check_sandbox_only,
@@ -31,6 +32,7 @@ from load.service import StartError
 from load.table import rows
 from streamwarm.cli.client import Unreachable
 from streamwarm.errors import SettingsError
+from streamwarm.model import Refresh
 from streamwarm.sandbox.object_store import ObjectStoreError
 
 FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -116,6 +118,16 @@ _OPTIONS = (
         type=SHARE,
         help="Sandbox: share of each bot's chats that refuse one kind, or everything in unknown words; one never does.",
     ),
+    click.option(
+        "--replaced",
+        type=SHARE,
+        help="Sandbox: replace that share of the objects, push the same keys again, and check what look-ups answer.",
+    ),
+    click.option(
+        "--refresh",
+        type=click.Choice([policy.value for policy in Refresh]),
+        help="Sandbox: the policy of that second push (default if_changed).",
+    ),
     click.option("--config", type=click.Path(path_type=Path), help="The running service's settings file."),
     click.option("--url", metavar="WS-URL", help="Its websocket (default: from the settings)."),
     click.option("--http-url", metavar="URL", help="Its HTTP address (default: from the settings)."),
@@ -198,7 +210,10 @@ def read_options(given: dict[str, Any]) -> Options:
         "telegram_rates",
     )
     troubles = ("source_faults", "rotate_key", "outage", "refusing_chats")
-    check_sandbox_only({_flag(name): bool(given[name]) for name in (*shape, *troubles)}, sandbox)
+    again = {f"--{name}": given[name] is not None for name in ("replaced", "refresh")}
+    check_sandbox_only({**{_flag(name): bool(given[name]) for name in (*shape, *troubles)}, **again}, sandbox)
+    if any(again.values()) and (spoiling := [_flag(name) for name in troubles[1:] if given[name]]):
+        raise click.UsageError(f"--replaced, --refresh: leave them out, or {spoiling[0]}; the second push has neither")
     if given["rotate_key"] and given["outage"]:
         raise click.UsageError("--rotate-key and --outage: give one of them, or their costs can't be counted apart")
     if given["refusing_chats"] and given["chats"] == 1:
@@ -218,15 +233,16 @@ def read_options(given: dict[str, Any]) -> Options:
         **{name: given[name] for name in common},
         mix=Mix(given["mix"]),
         in_flight=given["in_flight"] or 8,
+        repush=_repush(given),
         sandbox=_sandbox_options(given) if sandbox else None,
         target=TargetOptions(**{name: given[name] for name in (*target, "token", "names")}),
     )
 
 
-_SANDBOX_ONLY = (
-    *("destinations", "chats", "workers", "processes", "store"),
-    *("r2_latency", "telegram_latency", "telegram_rates", "source_faults"),
-)
+def _repush(given: dict[str, Any]) -> Repush | None:
+    if given["replaced"] is None and given["refresh"] is None:
+        return None
+    return Repush(given["replaced"] or 0.0, Refresh(given["refresh"] or Refresh.IF_CHANGED))
 
 
 def _sandbox_options(given: dict[str, Any]) -> SandboxOptions:
@@ -243,6 +259,7 @@ def _sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         rotate_key_s=given["rotate_key"],
         outage_s=given["outage"],
         refusing_chats=given["refusing_chats"] or 0.0,
+        compares_always=_repush(given) is not None,
     )
 
 

@@ -6,7 +6,7 @@ Closed loop: each client keeps so many jobs in flight, which shows the most that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 from attrs import define, field
@@ -22,7 +22,7 @@ LATER_S = 1.0
 
 @define(eq=False)
 class Crowd:
-    """All clients of a run. `run` returns once every job has ended."""
+    """All clients of a run. `run` returns once every job has ended. `on_end` is called with each that does."""
 
     url: str
     token: str | None = field(repr=False)
@@ -30,6 +30,7 @@ class Crowd:
     clients: int
     in_flight: int
     ledger: Ledger
+    on_end: Callable[[Record], None] = lambda _: None
     connected: int = 0
     refused_full: int = 0
     _ended: trio.Event = field(factory=trio.Event)
@@ -101,5 +102,6 @@ class Crowd:
 
     def _on_end(self, record: Record) -> None:
         self._room[record.job.client].release()
+        self.on_end(record)
         if self.ledger.ended == len(self.jobs):
             self._ended.set()

@@ -9,6 +9,7 @@ import click
 from attrs import field, frozen
 
 from load.service import PROGRAM
+from streamwarm.model import Refresh
 
 MAX_JOBS = 100_000
 """`queue.max_pending` and the deliveries that the emulator remembers: beyond either, digests cannot be checked."""
@@ -33,6 +34,7 @@ class SandboxOptions:
     `rotate_key_s` and `outage_s` are how long the bucket refuses everything in the middle of the run.
     `refusing_chats` is the share of each bot's chats that refuse something (`refusing.py`).
     `keep_ended_s` is how long the service keeps jobs that have ended; `program` is what Python runs as streamwarm.
+    `compares_always`: the service trusts no comparison of a record, and makes none that no push asks for.
     """
 
     destinations: int = 1
@@ -48,7 +50,16 @@ class SandboxOptions:
     outage_s: float | None = None
     refusing_chats: float = 0.0
     keep_ended_s: float | None = None
+    compares_always: bool = False
     program: tuple[str, ...] = PROGRAM
+
+
+@frozen
+class Repush:
+    """A second push of the same keys. `replaced` is the share of objects that are replaced before it."""
+
+    replaced: float
+    refresh: Refresh
 
 
 @frozen
@@ -79,6 +90,7 @@ class Options:
     fault_kinds: tuple[str, ...] = ()
     seed: int = 1
     timeout_s: float = 900.0
+    repush: Repush | None = None
     sandbox: SandboxOptions | None = None
     target: TargetOptions = TargetOptions()
 

@@ -48,11 +48,13 @@ class PlannedJob:
     expect: str
     delivered_sha256: str
     at_s: float | None = None
+    refresh: str | None = None
 
     def as_job(self) -> dict[str, Any]:
         """As it is pushed."""
         job = {"destination": self.destination, "kind": self.kind, "r2_key": self.r2_key, "bytes": self.bytes}
-        return job if self.sha256 is None else {**job, "sha256": self.sha256}
+        given = {"sha256": self.sha256, "refresh": self.refresh}
+        return {**job, **{name: value for name, value in given.items() if value is not None}}
 
 
 @frozen

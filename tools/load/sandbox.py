@@ -179,6 +179,7 @@ def _write_config(
             "secret_access_key": store.secret_access_key,
         },
         "log": {"level": "warning"},
+        "records": {"trust_s": 0, "revalidate": False} if options.compares_always else {},
         "queue": {} if keep_s is None else {"keep_done_s": keep_s, "keep_failed_s": keep_s},
         **destinations,
     }

@@ -77,6 +77,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "media_lookups": outcome.verdict.media_asked,
         "trouble": outcome.trouble,
         "refusing": outcome.refusing,
+        "repush": None,
         "wrong": _wrong(outcome),
     }
     return summary

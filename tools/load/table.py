@@ -40,6 +40,7 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         *((name, _cell(summary.get(key), form)) for name, key, form in _ROWS),
         *_trouble(summary.get("trouble")),
         *_refusing(summary.get("refusing")),
+        *_repush(summary.get("repush")),
     ]
 
 
@@ -72,6 +73,24 @@ def _refusing(cost: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         ("jobs sent more than once", f"{cost['refused_jobs']:,}"),
         ("  their push → done", _spread(cost["refused_push_to_done_ms"])),
         ("  push → done of all others", _spread(cost["other_push_to_done_ms"])),
+    ]
+
+
+def _repush(again: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What the second push of the same keys did; nothing if there was none."""
+    if again is None:
+        return []
+    return [
+        ("pushed again", f"{again['jobs']:,} jobs, refresh={again['refresh']}"),
+        ("  objects replaced before", f"{again['replaced_objects']:,} (of {again['jobs_of_replaced']:,} jobs)"),
+        ("  unchanged", f"{again['unchanged']:,}"),
+        ("  not verified (the bucket did not answer)", f"{again['unverified']:,}"),
+        ("  warmed anew", f"{again['warmed_anew']:,}"),
+        ("  look-ups right: the newest version", f"{again['verified_right']:,}"),
+        ("  look-ups that answered an older version", f"{again['answered_older']:,}"),
+        ("  push → done", _spread(again["push_to_done_ms"])),
+        ("  in all", f"{again['seconds']:,.2f} s"),
+        ("  CPU per job", _cell(again["cpu_ms_per_job"], "{:.2f} ms")),
     ]
 
 

@@ -57,7 +57,8 @@ function formatAgo(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s ago`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min ago`;
   if (seconds < 86400) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86400)} d ago`;
+  const days = Math.round(seconds / 86400);
+  return days === 1 ? "1 day ago" : `${days} days ago`;
 }
 
 // Characters that are invisible or change how others look: control and format characters, fillers, every space but

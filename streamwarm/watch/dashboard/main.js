@@ -96,6 +96,7 @@ async function loadStats() {
     view.rates.keep(new Set(stats.workers.streams.map((stream) => stream.id)));
     byId("main").dataset.stale = "false";
     showStats();
+    void followFound();
   } catch (error) {
     byId("main").dataset.stale = "true";
     if (error instanceof RefusedError) complain(explain(error));
@@ -180,6 +181,7 @@ function start() {
     if (!document.hidden) {
       showFailures();
       showJobs();
+      showAges();
     }
   }, 15_000); // updates "how long ago"
   touched();

@@ -53,6 +53,18 @@ function showTiles(stats) {
   setText(byId("tile-failed"), formatCount(queue.failed));
   setText(byId("tile-failed-note"), queue.unknown ? `and ${formatCount(queue.unknown)} unknown` : "none unknown");
   byId("tile-failed").closest(".tile").dataset.tone = troubled ? "bad" : "";
+  const { records } = stats;
+  const total = sumOf(Object.values(records));
+  setText(byId("tile-records"), formatCount(total));
+  const none = total ? "none changed or gone" : "nothing is warm yet";
+  setText(byId("tile-records-note"), notCurrent(records).join(", ") || none);
+  byId("tile-records").closest(".tile").dataset.tone = records.changed ? "warn" : "";
+}
+
+/** The records that are not of their object's present version: `["2 changed", "1 gone"]`. */
+function notCurrent(records) {
+  const states = ["changed", "gone"].filter((state) => records[state]);
+  return states.map((state) => `${formatCount(records[state])} ${state}`);
 }
 
 function rateOf(stream) {
@@ -160,6 +172,7 @@ function makeDestination({ name, type }) {
     ),
     button,
     make("ul", { className: "counts" }),
+    make("p", { className: "note records" }),
     make("p", { className: "pause", data: { pause: "" } }),
     make("p", { className: "note limits" }),
     make("ul", { className: "chats" }),
@@ -170,7 +183,7 @@ function makeDestination({ name, type }) {
 const COUNTED = ["queued", "running", "waiting", "failed", "unknown"];
 
 function showDestination(row, item) {
-  const [, button, counts, pause, limits, chats, hint] = row.children;
+  const [, button, counts, records, pause, limits, chats, hint] = row.children;
   const shown = COUNTED.filter((state) => item.queue?.[state]).map((state) => ({ state, count: item.queue[state] }));
   const entries = shown.length ? shown : [{ state: "idle", count: null }];
   reconcile(
@@ -181,11 +194,18 @@ function showDestination(row, item) {
     (element, one) => setText(element.firstElementChild, one.count === null ? "nothing waits" : formatCount(one.count)),
   );
   showPause(pause, item.paused);
+  showNote(records, recordsOf(item));
   const chatPauses = (item.chats ?? []).flatMap(({ paused, refused }) => [paused, ...Object.values(refused ?? {})]);
   showPauseButton(button, [item.paused, ...chatPauses].some(canResume), visible(item.name));
   showNote(limits, limitsOf(item));
   reconcile(chats, chatsOf(item), (chat) => chat.chat, makeChat, showChat);
   showNote(hint, visible(item.hint ?? ""));
+}
+
+/** What is warm at a destination, and how much of it is not current. */
+function recordsOf({ records }) {
+  const total = sumOf(Object.values(records));
+  return total ? [`${formatCount(total)} warm`, ...notCurrent(records)].join(" · ") : "";
 }
 
 function showNote(element, text) {
