@@ -14,11 +14,12 @@ from streamwarm.backlog.probe import Probe
 from streamwarm.backlog.store import Store
 from streamwarm.dispatch.limits import Limits
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import JsonObject, SourceState, State
+from streamwarm.model import JsonObject, State
 from streamwarm.send.destination import UNLIMITED
 from streamwarm.service.limit_views import LimitClocks, kinds_view, limits_view, pause_view
 from streamwarm.service.members import Members
 from streamwarm.service.paused_now import paused_now
+from streamwarm.warm_record import SourceState
 from streamwarm.watch.history import STEP_S, History, Series
 from streamwarm.watch.metrics import Metrics
 

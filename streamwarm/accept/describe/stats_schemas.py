@@ -6,7 +6,7 @@ from typing import Any
 
 from streamwarm.accept.wire.fields import or_null, ref
 from streamwarm.accept.wire.table import COUNT
-from streamwarm.model import SourceState
+from streamwarm.warm_record import SourceState
 
 TEXT = {"type": "string"}
 TIME = {"type": "string", "format": "date-time"}
