@@ -96,8 +96,7 @@ async def open_postgres_store(
         async with trio.open_nursery() as writing:
             writing.start_soon(live.run)
             writing.start_soon(changes.run)
-            process = new_token()
-            core = transactions, commits, limits, new_id, new_token
+            process, core = new_token(), (transactions, commits, limits, new_id, new_token)
             await correct_counts(transactions)
             try:
                 yield TransactionalStore(*core, poll_s, now or clock.now, process, holder, odd, accounts or {})

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +136,10 @@ class SharedDownload:
 
     async def read_whole(self, offset: int, count: int) -> bytes | None:
         """Return `count` bytes from `offset` on, or None if the file does not have them all or cannot be read."""
-        if self._file is None or not self.is_complete:
-            return None
-        try:
-            found = await self._file.read_whole(offset, count)
-        except OSError:
-            return None
+        found = b""
+        with suppress(OSError):
+            if self._file is not None and self.is_complete:
+                found = await self._file.read_whole(offset, count)
         return found if len(found) == count else None
 
     async def read(self, offset: int) -> bytes | None:
