@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from tests.simulation.__main__ import EVERY_KIND_WITHIN, never_struck
+from tests.simulation.drawing import draw, possible_kinds
 from tests.simulation.plan import (
     SORTS,
     Action,
@@ -21,8 +22,6 @@ from tests.simulation.plan import (
     PlannedJob,
     PlannedObject,
     Verb,
-    draw,
-    possible_kinds,
 )
 from tests.simulation.planted import BUGS, copy_of_the_service, plant
 from tests.simulation.run import Outcome, simulate
