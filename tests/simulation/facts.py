@@ -99,6 +99,11 @@ class Ending:
         planned = self.planned(message.caption)
         return self.names[message.token], "" if planned is None else self.key_of(planned)
 
+    def may_answer(self, message: Message, destination: str, r2_key: str) -> bool:
+        """Whether this message's reference is of the object: it was made for it, or pushes of it named its digest."""
+        made_for, key = self.name_of(message)
+        return made_for == destination and (key == r2_key or message.sha256 in self.named.get(r2_key, ()))
+
     def events_of(self, job_id: str) -> list[Event]:
         return [event for event in self.events if event.id == job_id]
 

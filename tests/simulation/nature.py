@@ -6,7 +6,7 @@ import trio
 
 from tests.simulation.bucket import R2
 from tests.simulation.host import Host
-from tests.simulation.plan import CHATS, FAULTS_END_S, FOR_GOOD_S, Fault, FaultKind, Sort
+from tests.simulation.plan import CHATS, FAULTS_END_S, FOR_GOOD_S, SORTS, Fault, FaultKind, Sort
 from tests.simulation.telegram import CLOSED_WORDS, UNKNOWN_WORDS
 from tests.simulation.whole import PEERS, TOKENS, Whole
 
@@ -46,6 +46,10 @@ async def _strike(whole: Whole, fault: Fault) -> None:
     if fault.kind is FaultKind.CRASH and host.endpoints is None:
         return
     whole.faults.strike(fault)
+    await (_happen_to_host(whole, host, fault) if SORTS[fault.kind] is Sort.HOST else _happen(whole, fault))
+
+
+async def _happen_to_host(whole: Whole, host: Host, fault: Fault) -> None:
     match fault.kind:
         case FaultKind.CRASH:
             host.die()
@@ -59,6 +63,10 @@ async def _strike(whole: Whole, fault: Fault) -> None:
             host.store_is_down = True
             await trio.sleep(fault.amount)
             host.store_is_down = False
+
+
+async def _happen(whole: Whole, fault: Fault) -> None:
+    match fault.kind:
         case FaultKind.SUSPENDED:
             whole.clock.jump(fault.amount)
         case FaultKind.REPLACED | FaultKind.REVERTED | FaultKind.DELETED | FaultKind.REMADE:

@@ -76,9 +76,7 @@ def _what_is_done_was_delivered(ending: Ending) -> Iterator[str]:
         )
         if message is None or not is_its_own or message.sha256 != result.get("sha256"):
             yield f"{job.id} is done with a reference that is not its message's: {job.result}"
-        elif (
-            ending.name_of(message) != (job.destination, job.r2_key) and message.sha256 not in ending.named[job.r2_key]
-        ):
+        elif not ending.may_answer(message, job.destination, job.r2_key):
             yield f"{job.id} is done with the reference of another object or destination: {job.result}"
 
 

@@ -7,7 +7,7 @@ complains only if no order of what happened could be right.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from streamwarm.model import Event, State
@@ -68,32 +68,29 @@ def _a_look_up_answers_a_message_of_its_account_and_object(ending: Ending) -> It
             yield f"{_about(look)} is of no message: {look.record.result}"
         elif look.account != account_of(message) or look.account != look.record.account:
             yield f"{_about(look)} is of account {account_of(message)}, not of {look.account}"
-        elif ending.name_of(message) != (look.destination, look.r2_key) and not _has_its_bytes(ending, look, message):
+        elif not ending.may_answer(message, look.destination, look.r2_key):
             yield f"{_about(look)} is of another object: {message}"
-
-
-def _has_its_bytes(ending: Ending, look: Look, message: Message) -> bool:
-    """Whether the reference of another object's message may answer: a push of this object named the same digest."""
-    return look.destination == ending.names[message.token] and message.sha256 in ending.named.get(look.r2_key, ())
 
 
 def _a_look_up_never_answers_nothing_where_there_was_something(ending: Ending) -> Iterator[str]:
     """Each forget and each report explains one time that a record vanishes."""
     by_name = sorted(ending.looks, key=lambda look: (look.destination, look.r2_key, look.account, look.at_s))
     for _, looks in groupby(by_name, key=lambda look: (look.destination, look.r2_key, look.account)):
-        had, vanished = False, 0
+        before: Message | None = None
+        vanished = 0
         for look in looks:
-            if look.record is None and had:
+            if look.record is None and before is not None:
                 vanished += 1
-                if vanished > sum(asked.at_s <= look.at_s for asked in _taken(ending, look)):
-                    yield f"{_about(look)} is nothing, and there was a record"
-            had = look.record is not None
+                if vanished > sum(asked.at_s <= look.at_s for asked in _taken(ending, look, [before])):
+                    yield f"{_about(look)} is nothing, and there was {before.file_id}"
+            before = _message_of(ending, look)
 
 
 def _what_is_done_has_a_record(ending: Ending) -> Iterator[str]:
+    every = _done_by_name(ending)
     for look in ending.records:
-        done = _done_by_name(ending).get((look.destination, look.r2_key, look.account))
-        if look.record is None and done and not _taken(ending, look):
+        done = [message for _, message in every.get((look.destination, look.r2_key, look.account), ())]
+        if look.record is None and done and not _taken(ending, look, done):
             yield f"{look.r2_key} is done at {look.destination} and has no record"
 
 
@@ -166,11 +163,16 @@ def _message_of(ending: Ending, look: Look) -> Message | None:
     return None if look.record is None else ending.by_file_id.get(str(look.record.result.get("file_id", "")))
 
 
-def _taken(ending: Ending, look: Look) -> list[Asked]:
-    """What was asked that takes a reference of this name away."""
-    every = (asked for person in ending.people for asked in person.taken)
-    name = (look.destination, look.r2_key)
-    return [asked for asked in every if (asked.params["destination"], asked.params["r2_key"]) == name]
+def _taken(ending: Ending, look: Look, messages: Sequence[Message] = ()) -> list[Asked]:
+    """What was asked that takes a reference of this name away; or one of these references, under any name."""
+    name, file_ids = (look.destination, look.r2_key), {message.file_id for message in messages}
+    return [
+        asked
+        for person in ending.people
+        for asked in person.taken
+        if (asked.params["destination"], asked.params["r2_key"]) == name
+        or (asked.method == "invalid" and asked.params.get("file_id") in file_ids)
+    ]
 
 
 def _about(look: Look) -> str:
