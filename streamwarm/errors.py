@@ -180,7 +180,13 @@ class SourceError(AttemptError):
 
 
 class SourceOffline(SourceError):
-    """The bucket is paused, so it was not asked for the object. The job waits for the end of the pause."""
+    """The bucket is paused, so it was not asked for the object. The job waits for the end of the pause.
+
+    `wait_s`: how long the job waits before it is tried again, in seconds. Without a wait, a job whose own object is in
+    the cache would be tried again at once, and as often as it fails.
+    """
+
+    wait_s = 0.0
 
     def __init__(self, r2_key: str) -> None:
         super().__init__(
@@ -190,15 +196,22 @@ class SourceOffline(SourceError):
             blame=Blame.PAUSED,
         )
 
+    def decide(self, *, is_of_the_bucket: bool) -> None:
+        super().decide(is_of_the_bucket=is_of_the_bucket)
+        self.retry_after_s = self.wait_s
+
 
 class DestinationError(AttemptError):
     """The destination refused the object or could not take it.
 
     `pauses_destination`: nothing may be sent to the destination until `retry_after_s` has passed. If that is None, it
     is paused until a user resumes it (a revoked token). `pauses_lane`: the same for the attempt's lane alone.
-    `pauses_kind`: the same for the attempt's lane and jobs of the attempt's kind. `is_unclear`: the refusal does not
-    say whether the object or the lane is at fault, so other attempts decide (`dispatch/evidence.py`).
+    `pauses_kind`: the same for the attempt's lane and jobs of the attempt's kind, or of the kind `sent_as` if that is
+    another one (a photo that went as a document). `is_unclear`: the refusal does not say whether the object or the lane
+    is at fault, so other attempts decide (`dispatch/evidence.py`).
     """
+
+    sent_as: str | None = None
 
     def __init__(
         self,

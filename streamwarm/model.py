@@ -61,6 +61,11 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+def bare_etag(written: str | None) -> str | None:
+    """An ETag as records and jobs keep it: unquoted and without `W/`. None if it is absent or empty."""
+    return (written or "").strip().removeprefix("W/").strip('"') or None
+
+
 @frozen
 class MediaKey:
     """Identifies the work of a job: `(destination, kind, reference)`. Jobs with equal keys are the same work.
@@ -252,8 +257,8 @@ class WarmRecord:
 
     `sha256` is the digest of the delivered bytes, None if the destination fetched the object by itself. `source_etag`
     is the ETag of that version, unquoted and without `W/`. `options` are the job's own. `opened_at` is when the object
-    was opened, by the store's clock: of the records of one name, the one opened last answers by key. `checked_at` is
-    when the object was last compared with the record, None if never.
+    was opened, or last found to be the same, by the store's clock: of the records of one name, the latest answers by
+    key. `checked_at` is when the object was last compared with the record, None if never.
     """
 
     destination: str

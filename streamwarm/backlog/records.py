@@ -160,6 +160,10 @@ class RecordStore(Protocol):
         stored. A record of this store's own is not replaced without `replace`."""
         ...
 
+    async def accounts(self, destination: str) -> list[str]:
+        """The accounts that have records at the destination: at most ten, in order."""
+        ...
+
     async def adopt_accounts(self) -> int:
         """Give records without an account that of their destination's settings. Returns how many there were."""
         ...

@@ -120,13 +120,14 @@ class PauseEffect:
     """What follows for an attempt that a destination answered with a pause.
 
     `job_waits`: the job itself waits for the end of the pause. If False, it stays in the queue: another lane takes it,
-    or it waits there until the fault of its lane or destination is cleared. `cooldown` and `set_aside` are what the
-    other processes have to respect.
+    or it waits there until the fault of its lane or destination is cleared. `barred`: the lanes that it does not go to
+    until then; None leaves them as they were. `cooldown` and `set_aside` are what the other processes have to respect.
     """
 
     job_waits: bool
     cooldown: Cooldown | None = None
     set_aside: SetAside | None = None
+    barred: Barred | None = None
 
 
 @frozen

@@ -221,7 +221,7 @@ class TransactionalStore(TransactionalRecords):
         await self._transactions.write(lambda tables, now: tables.shared.put_pause(UserPause(destination, until, now)))
 
     async def resume(self, destination: str | None) -> None:
-        await self._transactions.write(lambda tables, _: sharing.resume(tables.shared, destination))
+        await self._transactions.write(lambda tables, _: sharing.resume(tables, destination))
 
     async def pause_source(self, reason: str) -> None:
         await self._transactions.write(lambda tables, now: sharing.pause_source(tables.shared, now, reason))

@@ -72,6 +72,11 @@ class TransactionalRecords:
             lambda tables, _: operations.import_records(tables, self._accounts, imported, replace)
         )
 
+    async def accounts(self, destination: str) -> list[str]:
+        return await self._transactions.read(
+            lambda tables, _: operations.accounts_with_records(tables.media, destination)
+        )
+
     async def adopt_accounts(self) -> int:
         return sum([await self._adopt(*account) for account in self._accounts.items() if account[1]])
 

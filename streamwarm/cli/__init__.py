@@ -26,6 +26,7 @@ _COMMANDS: Mapping[str, str] = {
     "find": "Print the recorded reference of a warm object.",
     "status": "Show the queue, the workers and the destinations, once or live.",
     "jobs": "List jobs; retry, cancel or forget them.",
+    "media": "List, show, export, import, verify or forget warm records.",
     "check": "Check the settings against the real systems.",
     "migrate": "Bring the store's schema up to date.",
     "pause": "Send nothing for a while, anywhere or to one destination.",

@@ -17,10 +17,11 @@ from streamwarm.cli.times import rfc3339
 from streamwarm.errors import SettingsError, SourceError, StoreUnavailable
 from streamwarm.redact import make_redactor
 from streamwarm.retry import parse_http_date
-from streamwarm.send.checks import Finding, Report, check_handoff, check_s3, check_telegram
+from streamwarm.send.checks import Finding, Report, account_words, check_handoff, check_s3, check_telegram
 from streamwarm.send.s3.destination import S3Destination
 from streamwarm.service.machine import Machine, real_machine
 from streamwarm.service.open import check_store, open_pool, open_source, stored_source_pause
+from streamwarm.settings.accounts import account_of
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.schema import Settings
 from streamwarm.settings.secrets import secrets_in_settings
@@ -87,7 +88,7 @@ def _destination_checks(settings: Settings, client: httpx.AsyncClient, machine: 
             )
             checks.append((name, partial(check_s3, name, destination, bucket)))
         else:
-            checks.append((name, partial(_unchecked, name)))
+            checks.append((name, partial(_unchecked, name, account_of(destination))))
     if not checks:
         checks.append(("destinations", _no_destinations))
     return checks
@@ -97,8 +98,9 @@ async def _handoff(settings: Settings, name: str, destination: TelegramSettings,
     report(check_handoff(name, destination, settings.r2.resolved_endpoint or ""))
 
 
-async def _unchecked(name: str, report: Report) -> None:
-    report(Finding(name, True, "its settings are valid; nothing is sent there until a job is"))
+async def _unchecked(name: str, account: str, report: Report) -> None:
+    said = f"its settings are valid; nothing is sent there until a job is; {account_words(account)}"
+    report(Finding(name, True, said))
 
 
 async def _run_check(what: str, check_one: _Check, results: dict[str, list[Finding]]) -> None:

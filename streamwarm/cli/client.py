@@ -6,7 +6,7 @@ import itertools
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,9 +87,18 @@ class Client:
                         await self._notify.send(message)
                     elif message.get("id") in self._replies:
                         self._replies[message["id"]].send_nowait(message)
+                    elif message.get("error"):
+                        self._unreadable(message)
             except trio_websocket.ConnectionClosed:
                 for waiting in self._replies.values():
                     waiting.close()
+
+    def _unreadable(self, message: Mapping[str, Any]) -> None:
+        """The service could not read a request, not even its id. Commands make one call at a time, so it is that one:
+        without this, the call would wait for its whole time-out."""
+        for waiting in self._replies.values():
+            with suppress(trio.WouldBlock):
+                waiting.send_nowait(message)
 
 
 @asynccontextmanager

@@ -1,10 +1,11 @@
-"""What to do about a job that met an error, by the error's code. docs/protocol.md explains the codes. Pure."""
+"""What to do about a job that met an error, by its code, and about a warning. docs/protocol.md explains both. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from streamwarm.errors import ErrorCode
+from streamwarm.model import MediaWarning
 
 REMEDIES: Mapping[ErrorCode, str] = {
     ErrorCode.SOURCE_NOT_FOUND: "check the key, push the right one and forget this one: the bucket has no such object",
@@ -25,6 +26,19 @@ REMEDIES: Mapping[ErrorCode, str] = {
     ErrorCode.WORKER_LOST: "read the service's log: the process died while it ran this job; then retry it",
     ErrorCode.DELIVERY_UNKNOWN: "look into the warm-up chat: retry it if the file is not there, else cancel it",
 }
+
+WARNING_REMEDIES: Mapping[MediaWarning, str] = {
+    MediaWarning.NO_DIMENSIONS: "name width, height and duration in its options, then forget it and push it again",
+    MediaWarning.NO_THUMBNAIL: "check the thumbnail: a JPEG of at most 320 pixels a side",
+    MediaWarning.INDEX_AT_END: "move its index to the front (ffmpeg -movflags +faststart), so that it can be streamed",
+    MediaWarning.OTHER_KIND: "send it by the kind in its result, and check its name's extension",
+}
+
+
+def warning_remedy(warning: str) -> str:
+    """What to do about `warning`. A newer service may have warnings that are unknown here."""
+    known = frozenset(MediaWarning)
+    return WARNING_REMEDIES[MediaWarning(warning)] if warning in known else "see the documentation of the service"
 
 
 _NEEDS_A_PERSON = frozenset({ErrorCode.CHAT_UNAVAILABLE, ErrorCode.UNAUTHORIZED})

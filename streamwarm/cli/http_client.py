@@ -127,8 +127,8 @@ class HttpCaller:
                 raise _no_service(self.url, exc) from None
 
     def _refused(self, method: str, status: int, problem: Any) -> Any:
-        if status == 404 and method == "find":
-            return None
+        if status == 404 and method in _COLD:
+            return _COLD[method]
         if status == 401 or not isinstance(problem, dict) or "detail" not in problem:
             raise self._refusal(status)
         raise CallError(_RPC_CODES.get(problem.get("type", ""), status), problem["detail"], problem)
@@ -143,14 +143,36 @@ def _no_service(url: str, exc: BaseException) -> Unreachable:
     )
 
 
+_COLD: Mapping[str, Any] = {"find": None, "forget": {"forgotten": False}}
+"""What the websocket answers where HTTP has a 404."""
+
+_OF_RECORD = {"find": "GET", "forget": "DELETE"}
+_OF_MEDIA = frozenset({"import", "verify"})
+_NAMES = ("destination", "kind", "sha256", "r2_key")
+
+
+def _record_path(params: Mapping[str, Any]) -> str:
+    pieces = (params["destination"], params["kind"], params.get("sha256") or params["r2_key"])
+    return "/v1/media/" + "/".join(quote(piece, safe="") for piece in pieces)
+
+
+def _rest(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The params that the path does not have."""
+    return {name: value for name, value in params.items() if name not in _NAMES}
+
+
 def _request(method: str, params: Mapping[str, Any]) -> tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]:
     """The HTTP method, path, query and body of a call."""
     if method == "stats":
         return "GET", "/v1/stats", None, None
-    if method == "find":
-        reference = params.get("sha256") or params["r2_key"]
-        pieces = (params["destination"], params["kind"], reference)
-        return "GET", "/v1/media/" + "/".join(quote(piece, safe="") for piece in pieces), None, None
+    if method in _OF_RECORD:
+        return _OF_RECORD[method], _record_path(params), _rest(params), None
+    if method == "invalid":
+        return "POST", f"{_record_path(params)}/invalid", None, _rest(params)
+    if method == "records":
+        return "GET", "/v1/media", dict(params), None
+    if method in _OF_MEDIA:
+        return "POST", f"/v1/media/{method}", None, dict(params)
     if method == "get":
         return "GET", f"/v1/jobs/{quote(params['id'], safe='')}", None, None
     if method == "attempts":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
-from attrs import frozen
+from attrs import field, frozen
 
 from streamwarm.cli.kinds import guess_kind
 from streamwarm.errors import SettingsError
@@ -19,10 +19,13 @@ JsonJob = dict[str, Any]
 
 @frozen
 class Defaults:
-    """Values for jobs that have none of their own. `kind` None means: guess it from the key."""
+    """Values for jobs that have none of their own. `kind` None means: guess it from the key. An option of a job's own
+    goes before the same one in `options`."""
 
     destination: str | None
     kind: str | None
+    refresh: str | None = None
+    options: Mapping[str, Any] = field(factory=dict)
 
     def apply(self, job: JsonJob) -> JsonJob:
         """The job with its missing fields filled in. A line of a file may override the flags."""
@@ -32,7 +35,29 @@ class Defaults:
             filled.setdefault("destination", self.destination)
         if "kind" not in filled and isinstance(key, str):
             filled["kind"] = self.kind or guess_kind(key).value
+        if self.refresh is not None:
+            filled.setdefault("refresh", self.refresh)
+        if self.options and isinstance(own := filled.get("options") or {}, dict):
+            filled["options"] = {**self.options, **own}
         return filled
+
+
+def job_options(given: Sequence[str]) -> dict[str, Any]:
+    """The options of `--option NAME=VALUE`. A value that is JSON is taken as that (`true`, `1280`, `"007"`), any other
+    one as text.
+
+    Raises `click.UsageError`.
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals or name in options:
+            raise click.UsageError(f"--option {text}: must be NAME=VALUE, and each name once; such as caption=Hello")
+        try:
+            options[name] = json.loads(value, parse_constant=lambda word: word)
+        except (ValueError, RecursionError):
+            options[name] = value
+    return options
 
 
 def jobs_from_arguments(arguments: Sequence[str], stdin: TextIO | None) -> Iterator[JsonJob]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +12,7 @@ import trio
 from attrs import frozen
 
 from streamwarm.cli.common import FAILED, OK, F, fail, print_json
-from streamwarm.cli.explain import remedy
+from streamwarm.cli.explain import remedy, warning_remedy
 from streamwarm.cli.reach import Caller, Service, client_command, client_options, open_caller
 from streamwarm.cli.table import print_table
 from streamwarm.model import State
@@ -113,6 +113,8 @@ def show(job_id: str, service: Service, as_json: bool) -> None:
     for name, value in job.items():
         if value not in (None, {}):
             click.echo(printable(f"{name}: {value}"))
+    for warning in (job.get("result") or {}).get("warnings", ()):
+        click.echo(printable(f"warning: {warning}: {warning_remedy(warning)}"))
     if error:
         click.echo(printable(f"error: {error['code']}: {error['message']}"))
         click.echo(f"what to do: {remedy(error['code'], job['state'])}")
@@ -145,14 +147,23 @@ def _bulk_command(name: str, past_tense: str, states: tuple[State, ...], text: s
     @click.argument("ids", nargs=-1, metavar="[ID]...")
     @_filter_options
     @click.option("--all", "every", is_flag=True, help=f"All jobs that are {', '.join(states)}.")
+    @_yes_option(name)
     @client_command
     def command(
-        ids: tuple[str, ...], state: str | None, destination: str | None, every: bool, service: Service, as_json: bool
+        ids: tuple[str, ...],
+        state: str | None,
+        destination: str | None,
+        every: bool,
+        service: Service,
+        as_json: bool,
+        yes: bool = False,
     ) -> None:
         if bool(ids) == bool(every or state or destination) or (every and state):
             raise click.UsageError("give either job ids, or --state and --destination, or --all")
         wanted = [s.value for s in states] if every else [state]
         selections = [Selection(ids, one, destination) for one in wanted]
+        if name == "forget" and not yes and _is_terminal():
+            _confirm(service, selections)
         total = trio.run(_change, service, f"{name}_jobs", selections)
         if as_json:
             print_json(total)
@@ -163,6 +174,43 @@ def _bulk_command(name: str, past_tense: str, states: tuple[State, ...], text: s
         if ids and total["matched"] < len(set(ids)):
             fail(f"{len(set(ids)) - total['matched']} of these ids match no job (any more)", FAILED)
         sys.exit(OK if total["changed"] or not ids else FAILED)
+
+
+def _yes_option(name: str) -> Callable[[F], F]:
+    """`--yes` for the one command that drops what cannot be had back."""
+    if name != "forget":
+        return lambda command: command
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask before warm records are dropped.")
+
+
+def _is_terminal() -> bool:
+    """Whether somebody can be asked: a script that reads or writes through a pipe cannot."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _confirm(service: Service, selections: Sequence[Selection]) -> None:
+    """Ask before warm records are dropped. Exits with 1 if the answer is no."""
+    dropped = trio.run(_count_done, service, selections)
+    if not dropped:
+        return
+    question = (
+        f"This drops the warm records of up to {dropped} done jobs: bots find them cold until they are warmed again, "
+        "with an upload each. Go on?"
+    )
+    if not click.confirm(question, err=True):
+        fail("nothing was forgotten", FAILED)
+
+
+async def _count_done(service: Service, selections: Sequence[Selection]) -> int:
+    """How many jobs of these may be done, which alone have records to drop."""
+    open_to = [one for one in selections if one.ids or one.state in {None, State.DONE}]
+    if not open_to or open_to[0].ids:
+        return sum(len(set(one.ids)) for one in open_to)
+    async with open_caller(service) as caller:
+        stats = await caller.call("stats", {})
+    destination = open_to[0].destination
+    queue = stats["queue"] if destination is None else stats["destinations"].get(destination, {}).get("queue", {})
+    return int(queue.get(State.DONE, 0))
 
 
 async def _change(service: Service, method: str, selections: list[Selection]) -> dict[str, int]:
@@ -207,5 +255,5 @@ _bulk_command(
     "forgot",
     (State.FAILED, State.UNKNOWN, State.CANCELLED),
     "Forget ended jobs: done jobs lose their warm record, so that the next push warms again; failed, unknown and "
-    "cancelled jobs are deleted.",
+    "cancelled jobs are deleted. On a terminal it asks before it drops records.",
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from itertools import islice
+from typing import Any
 
 import click
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from streamwarm.cli.client import CallError, Unreachable
 from streamwarm.cli.common import FAILED, INTERRUPTED, fail, was_interrupted
@@ -20,12 +21,13 @@ from streamwarm.cli.job_input import (
     Defaults,
     JsonJob,
     choose_destination,
+    job_options,
     jobs_from_arguments,
     jobs_from_listing,
 )
 from streamwarm.cli.pauses import SURE_AFTER, PauseNews
 from streamwarm.cli.reach import Follower, Service, client_command, open_follower
-from streamwarm.model import Kind
+from streamwarm.model import Kind, Refresh
 from streamwarm.printable import printable
 from streamwarm.settings.schema import Settings
 
@@ -54,6 +56,8 @@ class PushRequest:
     destination: str | None
     kind: str | None
     wait: bool
+    refresh: str | None = None
+    options: Mapping[str, Any] = field(factory=dict)
 
 
 @click.command()
@@ -61,6 +65,12 @@ class PushRequest:
 @click.option("--destination", "-d", help="Destination (default: each job's own, or the service's only one).")
 @click.option("--kind", "-k", type=click.Choice([k.value for k in Kind]), help="Default: guessed from the key.")
 @click.option("--prefix", help="Push every object of the bucket under this prefix.")
+@click.option(
+    "--refresh",
+    type=click.Choice([refresh.value for refresh in Refresh]),
+    help="What a record that exists means: it answers if its object has not changed (default), always, or never.",
+)
+@click.option("--option", "option", multiple=True, metavar="NAME=VALUE", help="An option for every job; repeatable.")
 @click.option("--wait/--no-wait", default=True, help="Follow the jobs until all have ended (default), or not.")
 @client_command
 def push(
@@ -69,6 +79,8 @@ def push(
     kind: str | None,
     prefix: str | None,
     wait: bool,
+    refresh: str | None,
+    option: tuple[str, ...],
     service: Service,
     as_json: bool,
 ) -> None:
@@ -78,7 +90,7 @@ def push(
     """
     if bool(keys) == (prefix is not None):
         raise click.UsageError("give either object keys, a file of jobs, - or a --prefix")
-    request = PushRequest(keys, prefix, destination, kind, wait)
+    request = PushRequest(keys, prefix, destination, kind, wait, refresh, job_options(option))
     is_interrupted = False
     with open_display(as_json=as_json) as display:
         following = Following(display)
@@ -99,7 +111,8 @@ async def _push(service: Service, request: PushRequest, following: Following) ->
     """Push the requested jobs and follow them to their end."""
     async with open_follower(service) as client:
         stats = await client.call("stats", {})
-        defaults = Defaults(choose_destination(request.destination, stats["destinations"]), request.kind)
+        name = choose_destination(request.destination, stats["destinations"])
+        defaults = Defaults(name, request.kind, request.refresh, request.options)
         async with follow_to_end(client, following), aclosing(_jobs(service.settings, request)) as jobs:
             pushed = 0
             async for batch in _batches(jobs, defaults):

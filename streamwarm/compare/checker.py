@@ -29,6 +29,9 @@ process that took the push is about to make the others."""
 BATCH = 256
 """How many comparisons one transaction applies, and how many may wait for the next. That takes SQLite some 20 ms."""
 
+GATHER_S = 0.03
+"""How long answers gather if others are awaited, in seconds: a transaction costs as much as applying ten of them."""
+
 MOST_AT_ONCE = 256
 """The most requests at once, whatever the pool has: the store takes no more answers than that in a moment."""
 
@@ -132,9 +135,12 @@ class Checker:
         """Apply what the bucket said, in groups: the slower the store, the larger they are."""
         while True:
             batch = [await self._receive.receive()]
+            if self._pending.asked > 1:
+                await trio.sleep(GATHER_S)
             waiting = min(BATCH - 1, self._receive.statistics().current_buffer_used)
             batch += [self._receive.receive_nowait() for _ in range(waiting)]
             again: Sequence[str] = ()
+            self._pending.recording(one.r2_key for one in batch)
             try:
                 again = await self._apply(batch)
             except StoreUnavailable as exc:

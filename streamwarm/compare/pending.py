@@ -46,11 +46,16 @@ class Pending:
         """How many keys that jobs wait for have not been asked for yet."""
         return len(self._wanted)
 
+    @property
+    def asked(self) -> int:
+        """How many keys are being asked for, or have answers that are not recorded yet."""
+        return len(self._asked)
+
     def want(self, r2_key: str, *, is_known: bool = False) -> bool | None:
         """Note that jobs wait for this key. Returns True if it is new here, False if not, None if there is no room.
 
-        A key that is being asked for is asked for once more afterwards, because the answer may be older than the job;
-        not so if `is_known`: the key was read from the store, which says so itself when it takes the answer.
+        A key whose answer is being recorded is asked for once more, because the store may not see the job with it. That
+        is not so if `is_known`: the key was read from the store and not committed just now.
         """
         if r2_key in self._wanted:
             return False
@@ -95,6 +100,12 @@ class Pending:
     def rewarm(self, r2_key: str) -> Collection[tuple[str, Kind]]:
         """The records of the key that are warmed anew if its object has changed; called once, with the answer."""
         return self._rewarm.pop(r2_key, ())
+
+    def recording(self, asked: Iterable[str]) -> None:
+        """The answers for these keys go to the store now. Of jobs that were committed so far it decides by itself
+        whether the answers are too old for them."""
+        for r2_key in asked:
+            self._asked[r2_key] = False
 
     def done(self, asked: Iterable[str], again: Collection[str] = ()) -> int:
         """The answers for these keys are recorded, or given up. Returns how many must be asked for once more: those

@@ -8,7 +8,7 @@ import math
 from attrs import define, field
 
 from streamwarm.dispatch import usage
-from streamwarm.dispatch.lanes import LaneState, route_free_at
+from streamwarm.dispatch.lanes import LaneState, Refusing, all_of, route_free_at
 from streamwarm.dispatch.pauses import Pause, free_at, in_force, last_to_end
 from streamwarm.dispatch.usage import Usage
 from streamwarm.model import Kind, Route
@@ -19,7 +19,8 @@ from streamwarm.send.destination import Rates
 class DestinationState:
     """One destination: its own budget and pause, and its lanes.
 
-    `size_departs_at`: when an object of exactly that many bytes may depart next.
+    `size_departs_at`: when an object of exactly that many bytes may depart next. `resumed_at`: when a user
+    last resumed it, as this process heard of it, by the store's clock.
     """
 
     rates: Rates
@@ -27,6 +28,7 @@ class DestinationState:
     usage: Usage = field(factory=Usage)
     paused: Pause | None = None
     size_departs_at: dict[int, float] = field(factory=dict)
+    resumed_at: float = -math.inf
 
     @property
     def pause(self) -> Pause | None:
@@ -69,4 +71,15 @@ class DestinationState:
     @property
     def refused_kinds(self) -> set[Kind]:
         """The kinds that some lane refuses or has refused."""
-        return {kind for lane in self.lanes.values() for kind in lane.refused}
+        return {kind for lane in self.lanes.values() for kind in lane.refused_kinds}
+
+    def refusing(self, name: str) -> Refusing | None:
+        """The lane of that name or, if it is `all_of` a budget, that budget. None if the settings have neither."""
+        if name in self.lanes:
+            return self.lanes[name]
+        return next((lane.budget for lane in self.lanes.values() if all_of(lane.budget) == name), None)
+
+    def mates(self, lane: str) -> list[LaneState]:
+        """The lanes of that lane's chat, itself too: a chat's topics share a budget."""
+        own = self.lanes[lane].budget
+        return [other for other in self.lanes.values() if other.budget is own]

@@ -26,7 +26,7 @@ from streamwarm.dispatch.departure_turns import DepartureTurns
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.loader import POLL_S, Loader
 from streamwarm.dispatch.ready_queue import ReadyQueue
-from streamwarm.dispatch.refusals import pause_after
+from streamwarm.dispatch.refusals import is_older_than_resume, pause_after
 from streamwarm.errors import DestinationError, StoreUnavailable
 from streamwarm.fetch.source import CachedObject
 from streamwarm.model import Claim, Lane, QueuedJob, Route
@@ -102,6 +102,8 @@ class Dispatcher:
 
     def pause(self, claim: Claim, error: DestinationError) -> PauseEffect:
         """Send nothing to the destination, or to the lane, until the deadline that the error names."""
+        if is_older_than_resume(self.limits, claim, error, now=self.now()):
+            return PauseEffect(job_waits=False)
         lane, effect = pause_after(self.limits, claim, error, now=self.now(), steady_now=self.steady_now())
         address, kind = lane.address if lane else None, effect.set_aside.kind if effect.set_aside else None
         self.observe(

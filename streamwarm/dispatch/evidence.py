@@ -13,6 +13,7 @@ The rules, for a lane and a kind:
   of the last `MOST_UPLOADS` is `WINDOW_S` ago.
 - If a lane takes a job after it was set aside, some jobs were at fault and not the lane. Within `WINDOW_S` of that,
   only `MOST_UPLOADS` refusals in a row set it aside again: a few bad files in a row delay the good ones once.
+- A chat with several topics is judged like one lane, too, once two of them have refused jobs in a row.
 - While a lane is set aside, a refusal by it does not count as an attempt of the job. A job whose attempts are used up
   fails only if every lane that could take it has refused it.
 """
@@ -20,7 +21,7 @@ The rules, for a lane and a kind:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import frozen
 
@@ -62,6 +63,7 @@ class Refusal:
 
     `refused_by` are the lanes that have refused this job before, with the time of their last refusal. `usable` are the
     lanes that may take the kind, as far as is known: not those that are set aside for a reason that Telegram named.
+    `mates` are the topics of the same chat, this one too, and `chat_is_out`: the chat was set aside as a whole.
     """
 
     job_id: str
@@ -71,6 +73,8 @@ class Refusal:
     max_attempts: int
     refused_by: dict[str, float]
     usable: Collection[str]
+    mates: frozenset[str] = frozenset()
+    chat_is_out: bool = False
 
 
 @frozen
@@ -97,7 +101,7 @@ def judge(refusal: Refusal, before: Sequence[Seen], *, backoff_s: float) -> Judg
     long the job waits for another lane.
     """
     seen = [*before, Seen(refusal.job_id, refusal.at, took=False)]
-    counts = out_until(before) is None
+    counts = out_until(before) is None and not refusal.chat_is_out
     lane_out, room = out_until(seen), room_of(seen)
     refused_by = {**refusal.refused_by, refusal.lane: refusal.at}
     untried = set(refusal.usable) - refused_by.keys()
@@ -108,8 +112,38 @@ def judge(refusal: Refusal, before: Sequence[Seen], *, backoff_s: float) -> Judg
         barred = Barred(frozenset(refused_by), math.inf)
         return Judgement(False, True, refusal.at + backoff_s, barred, lane_out, room)
     again_at = refusal.at + SAME_LANE_S
-    retry_at = refusal.at + backoff_s if untried else again_at
-    return Judgement(False, counts, retry_at, Barred(frozenset(refused_by), again_at), lane_out, room)
+    # Another topic of the same chat is no other chat: it may be the chat that refuses.
+    here = refused_by.keys() | refusal.mates
+    retry_at = refusal.at + backoff_s if untried - here else again_at
+    return Judgement(False, counts, retry_at, Barred(frozenset(here), again_at), lane_out, room)
+
+
+@frozen
+class ChatJudgement:
+    """What a refusal means for a chat with several topics.
+
+    `out_until`: until when all of them are set aside for the kind; None: they are not. `room`: how many jobs may be
+    under way to them at once. `was_out`: whether they were set aside before it.
+    """
+
+    out_until: float | None
+    room: int
+    was_out: bool
+
+
+def judge_chat(lane: str, this: Seen, before: Mapping[str, Sequence[Seen]]) -> ChatJudgement:
+    """Decide whether topics are refused because their chat is. `before` is what was seen of each topic, without `this`
+    refusal by `lane`.
+
+    The rules are those for one lane, if at least two topics have refused jobs since any of them took one.
+    """
+    seen = sorted((one for topic in before.values() for one in topic), key=lambda one: one.at)
+    took_at = max((one.at for one in seen if one.took), default=-math.inf)
+    refusing = {name for name, topic in before.items() if any(one.at > took_at for one in topic)}
+    was_out = len(refusing) > 1 and out_until(seen) is not None
+    both = [*seen, this]
+    until = out_until(both) if len(refusing | {lane}) > 1 else None
+    return ChatJudgement(until, room_of(both), was_out)
 
 
 def out_until(seen: Sequence[Seen]) -> float | None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import define, field
 
 from streamwarm.dispatch import usage
 from streamwarm.dispatch.pauses import Pause, free_at, in_force, last_to_end
 from streamwarm.dispatch.usage import Usage
-from streamwarm.model import Kind, Route
+from streamwarm.model import Barred, Kind, Route
 from streamwarm.send.destination import LaneRates
 
 REFUSED_ELSEWHERE_S, REFUSED_HERE_S = 2.0, 5.0
@@ -26,9 +26,28 @@ has refused itself, in seconds."""
 
 
 @define
-class Budget:
-    """What one chat has taken lately, at what rates, and its cooldown (a 429)."""
+class Refusing:
+    """What refuses some kinds. `refused`: why it does not take a kind. `room`: how many jobs may be under way to it at
+    once, of a kind of which it refused the last one in words that nobody knows. `under_way` are those that are."""
 
+    refused: dict[Kind, Pause] = field(factory=dict, init=False)
+    room: dict[Kind, int] = field(factory=dict, init=False)
+    under_way: Counter[Kind] = field(factory=Counter, init=False)
+
+    def is_full(self, kind: Kind | None) -> bool:
+        return kind in self.room and self.under_way[kind] >= self.room[kind]
+
+    def took(self, kind: Kind) -> bool:
+        """Note that it took a job of this kind. Returns True if that changed anything."""
+        return [self.room.pop(kind, None), self.refused.pop(kind, None)] != [None, None]
+
+
+@define
+class Budget(Refusing):
+    """What one chat has taken lately, at what rates, and its cooldown (a 429). What it refuses is refused in each of
+    its topics; a chat that is one lane has that in its lane alone."""
+
+    name: str
     rates: LaneRates
     usage: Usage = field(factory=Usage)
     cooldown: Pause | None = None
@@ -43,21 +62,13 @@ class Budget:
 
 
 @define
-class LaneState:
-    """One lane.
-
-    `set_aside`: why it takes nothing (the bot may not write there). `refused`: why it does not take a kind. `room`: how
-    many jobs of a kind may be under way to it at once. It has only the kinds that the lane has refused in unknown words
-    and not taken since. `under_way`: how many jobs of each kind are.
-    """
+class LaneState(Refusing):
+    """One lane. `set_aside`: why it takes nothing (the bot may not write there)."""
 
     name: str
     budget: Budget
     address: str
     set_aside: Pause | None = None
-    refused: dict[Kind, Pause] = field(factory=dict)
-    room: dict[Kind, int] = field(factory=dict)
-    under_way: Counter[Kind] = field(factory=Counter)
     handed_out_at: float = -math.inf
 
     @property
@@ -74,30 +85,58 @@ class LaneState:
         return last_to_end(self.budget.cooldown, self.set_aside)
 
     def pause_for(self, kind: Kind | None) -> Pause | None:
-        """Of the pauses that a job of this kind waits for, whichever ends last. If `kind` is None, only those for all
-        kinds count."""
-        return last_to_end(self.pause, None if kind is None else self.refused.get(kind))
+        """Of the pauses that a job of this kind waits for, whichever ends last. None: the lane's own alone."""
+        return last_to_end(self.pause, self.refusal_of(kind))
+
+    def refusal_of(self, kind: Kind | None) -> Pause | None:
+        """Why the lane or its chat does not take the kind, even if that is over."""
+        return None if kind is None else last_to_end(self.refused.get(kind), self.budget.refused.get(kind))
+
+    @property
+    def refused_kinds(self) -> set[Kind]:
+        """The kinds that it or its chat refuses or has refused."""
+        return {*self.refused, *self.budget.refused}
+
+    def is_suspect(self, kind: Kind) -> bool:
+        """Whether it or its chat has refused the kind in words that nobody knows, and has not taken it since."""
+        return kind in self.room or kind in self.budget.room
 
     def free_at(self, kind: Kind | None = None) -> float:
-        """When it takes a job of this kind; if `kind` is None, of a kind that it does not refuse."""
-        if kind in self.room and self.under_way[kind] >= self.room[kind]:
+        """When it takes a job of this kind; None: of a kind that it does not refuse."""
+        if self.is_full(kind) or self.budget.is_full(kind):
             return math.inf
         return max(self.budget.free_at, free_at(self.pause_for(kind)))
 
     def is_out(self, kind: Kind | None, now: float) -> bool:
         """Whether it takes no job of this kind for a reason of its own, and not only for its rate."""
-        reasons = (self.set_aside, None if kind is None else self.refused.get(kind))
-        return any(in_force(reason, now) for reason in reasons)
+        return any(in_force(reason, now) for reason in (self.set_aside, self.refusal_of(kind)))
 
 
-def route_free_at(lanes: Iterable[LaneState], route: Route) -> float:
-    """When a job of that route may be sent to the first of the lanes that is free for it."""
+def all_of(budget: Budget) -> str:
+    """What names all lanes of a budget, where one lane's name stands for it alone."""
+    return f"{budget.name}/*"
+
+
+def join_budgets(lanes: Iterable[LaneState], one: Budget, other: Budget) -> None:
+    """Let the lanes of two budgets share `other` from now on: they are of one chat."""
+    other.usage = usage.joined(one.usage, other.usage)
+    other.cooldown = last_to_end(other.cooldown, one.cooldown)
+    other.under_way.update(one.under_way)
+    for lane in lanes:
+        if lane.budget is one:
+            lane.budget = other
+
+
+def route_free_at(lanes: Collection[LaneState], route: Route) -> float:
+    """When a job of that route may be sent to one of the lanes."""
+    route = _last_resort(lanes, route)
     return min((_admits_at(lane, route) for lane in lanes), default=-math.inf)
 
 
-def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneState:
-    """Return the lane that takes the job: a free one. Of several, first one that has not refused the job, then the one
-    with the fewest attempts under way, then the one that was used longest ago."""
+def next_in_turn(lanes: Collection[LaneState], route: Route, now: float) -> LaneState:
+    """The lane that takes the job: a free one, rather one that has not refused it, with the fewest attempts under
+    way, used longest ago."""
+    route = _last_resort(lanes, route)
     return min(
         lanes,
         key=lambda lane: (
@@ -108,6 +147,15 @@ def next_in_turn(lanes: Iterable[LaneState], route: Route, now: float) -> LaneSt
             lane.handed_out_at,  # topics of one chat take turns too
         ),
     )
+
+
+def _last_resort(lanes: Collection[LaneState], route: Route) -> Route:
+    """A job whose attempts are used up waits for the lanes that have not refused it. If the settings name none of them
+    any more, the others may take it: one more refusal ends it."""
+    barred = route.barred
+    if barred.until < math.inf or any(lane.name not in barred.lanes for lane in lanes):
+        return route
+    return route._replace(barred=Barred(barred.lanes, -math.inf))
 
 
 def _admits_at(lane: LaneState, route: Route) -> float:
@@ -122,6 +170,6 @@ def _admits_at(lane: LaneState, route: Route) -> float:
     here = lane.name in barred.lanes
     if here:
         at = max(at, barred.until)
-    if route.kind in lane.room and (refused := lane.refused.get(route.kind)) is not None:
+    if lane.is_suspect(route.kind) and (refused := lane.refusal_of(route.kind)) is not None:
         at = max(at, refused.free_at + (REFUSED_HERE_S if here else REFUSED_ELSEWHERE_S))
     return at

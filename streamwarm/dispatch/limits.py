@@ -14,7 +14,7 @@ from attrs import define, field
 
 from streamwarm.dispatch import usage
 from streamwarm.dispatch.destination_state import DestinationState
-from streamwarm.dispatch.lanes import Budget, LaneState, next_in_turn
+from streamwarm.dispatch.lanes import Budget, LaneState, join_budgets, next_in_turn
 from streamwarm.dispatch.pause_log import PauseLog
 from streamwarm.dispatch.pauses import Pause, after_resume, free_at, in_force, last_to_end
 from streamwarm.model import Kind, Lane, Route
@@ -44,7 +44,7 @@ class Limits:
         found = self._states.get(destination)
         if found is None:
             rates = self.rates.get(destination, UNLIMITED).share(self.processes)
-            budgets = {lane.budget or name: Budget(lane) for name, lane in rates.lanes.items()}
+            budgets = {key: Budget(key, lane) for name, lane in rates.lanes.items() for key in (lane.budget or name,)}
             lanes = {name: LaneState(name, budgets[lane.budget or name], name) for name, lane in rates.lanes.items()}
             found = self._states[destination] = DestinationState(rates, lanes)
         return found
@@ -103,8 +103,9 @@ class Limits:
         return found.set_aside is not before
 
     def refuse_kind(self, destination: str, lane: str, kind: Kind, pause: Pause) -> bool:
-        """Send no job of this kind to a lane that refuses it; others go on. Returns True if that changed anything."""
-        if (found := self.state(destination).lanes.get(lane)) is None:
+        """Send no job of this kind to a lane that refuses it, or to all lanes of a chat (`lanes.all_of`); others go on.
+        Returns True if that changed anything."""
+        if (found := self.state(destination).refusing(lane)) is None:
             return False
         before, found.refused[kind] = found.refused.get(kind), last_to_end(found.refused.get(kind), pause) or pause
         return found.refused[kind] is not before
@@ -115,33 +116,36 @@ class Limits:
         return [
             lane.name
             for lane in self.state(destination).lanes.values()
-            if not (lane.is_out(None if kind in lane.room else kind, now))
+            if not lane.is_out(None if lane.is_suspect(kind) else kind, now)
         ]
 
     def suspect(self, destination: str, lane: str, kind: Kind, room: int) -> None:
-        """Let at most `room` jobs of this kind be under way to the lane at once, until it takes one (`took`)."""
-        if (found := self.state(destination).lanes.get(lane)) is not None:
+        """Let at most `room` jobs of this kind be under way to the lane, or to all lanes of a chat, at once, until it
+        takes one (`took`)."""
+        if (found := self.state(destination).refusing(lane)) is not None:
             found.room[kind] = room
 
-    def took(self, destination: str, lane: Lane | None, kind: Kind) -> bool:
-        """Note that the lane took a job of this kind, so that it is used for the kind again. Returns True if that
-        changed anything."""
-        if (found := self._lane(destination, lane)) is None or not (kind in found.room or kind in found.refused):
-            return False
-        found.room.pop(kind, None)
-        found.refused.pop(kind, None)
-        return True
+    def took(self, destination: str, lane: str, kind: Kind) -> bool:
+        """Note that the lane, or a lane of a chat, took a job of this kind: what it refused before was the fault of
+        those jobs. Returns True if that changed anything."""
+        found = self.state(destination).refusing(lane)
+        return found is not None and found.took(kind)
 
     def move_lane(self, destination: str, lane: str, address: str) -> bool:
         """Reach the lane at `address` from now on. Returns True if that changed anything.
 
         A lane that is not configured any more is ignored. If the address is another lane's already, this lane is set
-        aside: both would send to one chat, at twice its rate.
+        aside: both would send to one chat, at twice its rate. A lane that is another topic of the same chat by now
+        shares its budget.
         """
-        lanes = self.state(destination).lanes
+        state = self.state(destination)
+        lanes, budget_at = state.lanes, state.rates.budget_at
         if (found := lanes.get(lane)) is None or found.address == address:
             return False
         found.address = address
+        for other in lanes.values():
+            if other.budget is not found.budget and budget_at(other.address) == budget_at(address):
+                join_budgets(lanes.values(), found.budget, other.budget)
         if twin := next((name for name, other in lanes.items() if other.address == address and name != lane), None):
             found.set_aside = Pause(None, f"it is the same chat as {twin} by now: remove it from `chats`")
         return True
@@ -152,14 +156,17 @@ class Limits:
         if lane is not None:
             lane.budget.usage = usage.recalled(lane.usage, at, lane.rates)
 
-    def resume(self, destination: str) -> None:
-        """End the pauses whose cause a user has fixed, of the destination and its lanes. A 429's deadline stays."""
+    def resume(self, destination: str, at: float = -math.inf) -> None:
+        """End the pauses whose cause a user has fixed, of the destination and its lanes. A 429's deadline stays. `at`
+        is the store's time at which this became known."""
         state = self.state(destination)
+        state.resumed_at = max(state.resumed_at, at)
         state.paused = after_resume(state.paused)
         for lane in state.lanes.values():
             lane.set_aside = None if lane.set_aside is None or lane.set_aside.fixable else lane.set_aside
-            lane.refused.clear()
-            lane.room.clear()
+            for one in (lane, lane.budget):
+                one.refused.clear()
+                one.room.clear()
 
     def replace_user_pauses(self, pauses: Mapping[str | None, Pause]) -> bool:
         """Replace the pauses ordered by users. Returns True if anything changed."""
@@ -235,6 +242,7 @@ class Limits:
         lane = next_in_turn(state.lanes.values(), route, now)
         lane.budget.usage = usage.handed_out(lane.usage, now)
         lane.under_way[route.kind] += 1
+        lane.budget.under_way[route.kind] += 1
         lane.handed_out_at = now
         return Lane(lane.name, lane.address)
 
@@ -267,10 +275,11 @@ class Limits:
         if (found := self._lane(route.destination, lane)) is not None:
             found.budget.usage = usage.ended(found.usage, now, departed_at, found.rates)
             found.under_way[route.kind] -= 1
+            found.budget.under_way[route.kind] -= 1
 
     def budget_name(self, destination: str, lane: Lane | None) -> str | None:
-        """The name of the lane's budget: its chat. None without a lane."""
-        return None if lane is None else self.state(destination).rates.lanes[lane.name].budget or lane.name
+        """What names the budget of the lane: its chat. None without a lane."""
+        return None if (found := self._lane(destination, lane)) is None else found.budget.name
 
     def _lane(self, destination: str, lane: Lane | None) -> LaneState | None:
         return None if lane is None else self.state(destination).lanes.get(lane.name)

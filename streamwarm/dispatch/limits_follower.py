@@ -24,7 +24,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.dispatch.recall import RECALLED_S, recall_lanes
 from streamwarm.errors import StoreUnavailable
-from streamwarm.model import Kind, Lane
+from streamwarm.model import Kind
 from streamwarm.watch.observations import Observer, StoreTrouble
 
 FOLLOW_EVERY_S = 2.0
@@ -55,7 +55,7 @@ class LimitsFollower:
     wake: Callable[[], None]
     observe: Observer
     follow_source: Callable[[SharedLimits, float], bool]
-    _resumes: Mapping[str, int] = field(factory=dict)
+    _resumes: Mapping[str, int] | None = None
     _set_asides: dict[tuple[str, str, Kind | None], SetAside] = field(factory=dict)
     _counted_at: dict[int, float] = field(factory=dict)  # by number of processes: when there were last so many
     _heard_at: float = math.inf  # the store's clock; no read yet
@@ -110,10 +110,13 @@ class LimitsFollower:
         # In whole seconds: the two clocks are read one after the other, so only a larger difference means that the
         # store's clock was set back.
         ahead_s = round(self.steady_now() - self.now())
-        resumed = [name for name, times in shared.resumes.items() if times != self._resumes.get(name)]
+        before = self._resumes or {}
+        resumed = [name for name, times in shared.resumes.items() if times != before.get(name)]
+        # Those of the first read may be long past: chats may have refused jobs since.
+        heard_at = -math.inf if self._resumes is None else self.now()
         self._resumes = shared.resumes
         for name in resumed:
-            self.limits.resume(name)
+            self.limits.resume(name, heard_at)
         news = [
             bool(resumed),
             self.limits.share(self._sharers(shared.processes)),
@@ -141,7 +144,7 @@ class LimitsFollower:
         True if that changed anything."""
         before, self._set_asides = self._set_asides, {(one.destination, one.lane, one.kind): one for one in set_asides}
         ended = [key for key in before if key not in self._set_asides]
-        news = [self.limits.took(destination, Lane(lane, lane), kind) for destination, lane, kind in ended if kind]
+        news = [self.limits.took(destination, lane, kind) for destination, lane, kind in ended if kind]
         for one in set_asides:
             pause = Pause(one.until + ahead_s, one.reason, fixable=True)
             if one.lane == EVERY_LANE:

@@ -6,7 +6,7 @@ from streamwarm.backlog.shared_limits import Cooldown, PauseEffect, SetAside
 from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.pauses import Pause
 from streamwarm.errors import DestinationError, ErrorCode
-from streamwarm.model import Claim, Lane
+from streamwarm.model import Barred, Claim, Kind, Lane
 
 
 def pause_after(
@@ -26,7 +26,7 @@ def pause_after(
         limits.pause(destination, pause)
         # A job that the pause costs nothing stays in the queue: it goes on with all others when a user resumes.
         return None, PauseEffect(job_waits=error.counts)
-    kind = claim.job.kind if error.pauses_kind else None
+    kind = Kind(error.sent_as or claim.job.kind) if error.pauses_kind else None
     if kind is None:
         limits.set_lane_aside(destination, lane.name, pause)
     else:
@@ -34,7 +34,25 @@ def pause_after(
     if for_s is None:
         return lane, PauseEffect(job_waits=False)
     set_aside = SetAside(destination, lane.name, kind, now + for_s, now, None, error.message)
-    return lane, PauseEffect(job_waits=False, set_aside=set_aside)
+    barred = None if kind is None or kind is claim.job.kind else _barred_also(claim.job.barred, lane, now + for_s)
+    return lane, PauseEffect(job_waits=False, set_aside=set_aside, barred=barred)
+
+
+def is_older_than_resume(limits: Limits, claim: Claim, error: DestinationError, *, now: float) -> bool:
+    """Whether a user has resumed the destination while the attempt was under way.
+
+    The refusal may be of a fault that is fixed by now, so it pauses nothing: the next attempt shows. A 429 does, and so
+    does an outage, for which an attempt counts. `now` is the store's time; if its clock was set back since the resume,
+    nothing is known.
+    """
+    resumed_at = limits.state(claim.job.destination).resumed_at
+    is_fixable = error.code is not ErrorCode.RATE_LIMITED and not error.counts
+    return is_fixable and claim.job.updated_at < resumed_at <= now
+
+
+def _barred_also(before: Barred, lane: Lane, until: float) -> Barred:
+    """The lane does not take what this job is sent as, though it takes jobs of its kind."""
+    return Barred(before.lanes | {lane.name}, max(before.until, until))
 
 
 def _cool_down(

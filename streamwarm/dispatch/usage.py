@@ -98,6 +98,18 @@ def ended(usage: Usage, now: float, departed_at: float | None, rates: LaneRates)
     return evolve(usage, in_flight=in_flight, counted_at=counted_at, departs_at=departs_at)
 
 
+def joined(one: Usage, other: Usage) -> Usage:
+    """What two have taken together."""
+    return Usage(
+        one.in_flight + other.in_flight,
+        tuple(sorted((*one.counted_at, *other.counted_at))),
+        max(one.handed_out_at, other.handed_out_at),
+        max(one.departed_at, other.departed_at),
+        max(one.departs_at, other.departs_at),
+        one.departing + other.departing,
+    )
+
+
 def _free_at(usage: Usage, quota: Quota) -> float:
     room = quota.messages - usage.in_flight
     if room <= 0:

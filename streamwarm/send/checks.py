@@ -15,6 +15,7 @@ from streamwarm.send.telegram.bot_api import REPLY_BYTES
 from streamwarm.send.telegram.chats import chat_of
 from streamwarm.send.telegram.handoff import is_within_reach
 from streamwarm.send.telegram.refusals import read_error
+from streamwarm.settings.accounts import account_of
 from streamwarm.settings.s3 import S3Settings
 from streamwarm.settings.telegram import TelegramSettings
 
@@ -46,14 +47,32 @@ async def check_telegram(
         for chat in settings.chats:
             report(Finding(f"{name}: chat {chat}", False, "not asked: the bot itself failed, see its line"))
         return
-    report(Finding(what, True, f"@{me.get('username', '?')}, id {me.get('id', '?')}"))
+    report(_bot_finding(what, account_of(settings), me))
+    known: dict[tuple[object, str | None], int | str] = {}
     for chat in settings.chats:
         found = await _ask(settings, client, redact, "getChat", {"chat_id": chat_of(chat).chat_id})
         if isinstance(found, str):
             report(Finding(f"{name}: chat {chat}", False, found))
+        elif (twin := known.setdefault((str(found.get("id")), chat_of(chat).topic), chat)) != chat:
+            report(Finding(f"{name}: chat {chat}", False, f"it is the same chat as {twin}: remove one from `chats`"))
         else:
             title = found.get("title") or found.get("username") or found.get("first_name") or ""
             report(Finding(f"{name}: chat {chat}", True, f"{found.get('type', 'chat')} {title}".strip()))
+
+
+def account_words(account: str) -> str:
+    """Say whose references a destination's records are."""
+    return f"its records are those of account {account}"
+
+
+def _bot_finding(what: str, account: str, me: Mapping[str, Any]) -> Finding:
+    if str(me.get("id")) != account:
+        detail = (
+            f"the token names bot {account}, but bot {me.get('id', '?')} answers, whose references are others; "
+            "check token and base_url"
+        )
+        return Finding(what, False, detail)
+    return Finding(what, True, f"@{me.get('username', '?')}, id {account}; {account_words(account)}")
 
 
 def check_handoff(name: str, settings: TelegramSettings, bucket_url: str) -> Finding:
@@ -81,7 +100,8 @@ async def check_s3(name: str, settings: S3Settings, destination: S3Destination, 
     except DestinationError as error:
         report(Finding(what, False, error.message))
     else:
-        report(Finding(what, True, f"{settings.bucket} at {settings.endpoint_url} can be listed"))
+        found = f"{settings.bucket} at {settings.endpoint_url} can be listed; {account_words(account_of(settings))}"
+        report(Finding(what, True, found))
 
 
 async def _ask(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, Kind, NewJob, State
+from streamwarm.send.attachment import AttachedObject, Attachment
 
 
 @frozen
@@ -45,12 +46,13 @@ class Rates:
 
     `quotas` hold for the whole destination, `lanes` for each lane by its name (a bot's chats). If there are lanes,
     every job is given one of them. `equal_size_spacing_s(size_bytes)` is the time that must pass between two objects of
-    exactly that size.
+    exactly that size. `budget_at(address)` names the budget of a lane that has moved to that address.
     """
 
     quotas: tuple[Quota, ...] = ()
     lanes: Mapping[str, LaneRates] = field(factory=dict)
     equal_size_spacing_s: Callable[[int], float] = lambda _: 0.0
+    budget_at: Callable[[str], str] = lambda address: address
 
     def share(self, of: int) -> Rates:
         """Return what each of `of` processes may use, so that together they keep these rates."""
@@ -60,6 +62,7 @@ class Rates:
             tuple(quota.share(of) for quota in self.quotas),
             {name: lane.share(of) for name, lane in self.lanes.items()},
             lambda size_bytes: of * self.equal_size_spacing_s(size_bytes),
+            self.budget_at,
         )
 
 
@@ -71,11 +74,26 @@ and restarts the service, so a shorter pause only repeats the refusal."""
 
 
 @frozen
+class VideoFacts:
+    """What a probe has read from a video's own boxes. None: it could not be read.
+
+    `width` and `height` are as the video is shown: turned, and with its pixels' aspect. `streamable` is False if the
+    index stands at the end.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    streamable: bool | None = None
+
+
+@frozen
 class Media:
     """The object to deliver, and how.
 
     `bytes` is exact: the upload's length is computed from it. `lane` is the address of the lane that was
-    chosen for it, None if the destination has no lanes.
+    chosen for it, None if the destination has no lanes. `attached` are the job's attachments, opened, in the order in
+    which the destination named them. `facts` is what is known of a video.
     """
 
     job_id: str
@@ -89,6 +107,8 @@ class Media:
     content_encoding: str | None = None
     """How the object is stored. Its bytes are sent as they are; a destination that has a header for this passes it
     on."""
+    attached: Sequence[AttachedObject] = ()
+    facts: VideoFacts | None = None
 
 
 MAX_REFERENCE_CHARS = 1024
@@ -177,6 +197,15 @@ class Destination(Protocol):
         The transfer adds `sha256`, `bytes`, `source` and `elapsed_ms`. Raises `DestinationError`. A `SourceError` from
         `body` passes through as it is.
         """
+        ...
+
+
+@runtime_checkable
+class TakesAttachments(Destination, Protocol):
+    """A destination that takes further objects of the bucket with a job's own."""
+
+    def attachments(self, job: Job) -> Sequence[Attachment]:
+        """Return the objects to open for this job, before its own. `Media.attached` has them then."""
         ...
 
 

@@ -16,6 +16,7 @@ from streamwarm.model import JsonObject, NewJob
 from streamwarm.redact import Redactor, knows_no_secrets, quote
 from streamwarm.retry import parse_retry_after
 from streamwarm.send.destination import MAX_REFERENCE_CHARS, UNAUTHORIZED_PAUSE_S, Body, Media
+from streamwarm.send.endpoint_health import EndpointHealth
 from streamwarm.send.exchange import Answer, NoUpload, Upload, exchange, stored_headers
 from streamwarm.send.template import Template
 from streamwarm.send.verifying import Verified, Works
@@ -30,6 +31,10 @@ ANSWER_BYTES = 64 * 1024
 
 RATE_LIMITED_S = 1.0
 """The cooldown after a 429 without a Retry-After."""
+
+
+OF_THE_OBJECT = frozenset({414, 415, 422})
+"""Refusals that name the object: its key, its type or its content (RFC 9110, 15.5). Any other may be the endpoint's."""
 
 
 class HttpDestination:
@@ -62,6 +67,7 @@ class HttpDestination:
         self._target = Template.parse(target if target.startswith("/") else f"/{target}", _encode)
         self._client = client
         self._now = now
+        self._health = EndpointHealth()
 
     def check_job(self, job: NewJob) -> None:
         for option in job.options:
@@ -94,7 +100,11 @@ class HttpDestination:
             )
             answer = await exchange(self._client, request, upload, max_bytes=ANSWER_BYTES)
         if not 200 <= answer.status < 300:
-            raise read_refusal(answer, now=self._now(), redact=self._redact)
+            refusal = read_refusal(answer, now=self._now(), redact=self._redact)
+            if refusal.code is ErrorCode.DESTINATION_REFUSED and answer.status not in OF_THE_OBJECT:
+                refusal = self._health.judge(media.job_id, refusal, now=self._now())
+            raise refusal
+        self._health.stored(media.job_id)
         return self._reference(answer)
 
     async def verify(self, result: JsonObject) -> Verified:
@@ -120,7 +130,7 @@ class HttpDestination:
             return None
         try:
             parts, own = urlsplit(location), urlsplit(str(self._origin))
-            is_own = not parts.netloc or (parts.scheme, parts.netloc) == (own.scheme, own.netloc)
+            is_own = (parts.scheme, parts.netloc) in {("", ""), (own.scheme, own.netloc)}
         except ValueError:
             return None
         return parts.path if is_own and parts.path.startswith("/") else None

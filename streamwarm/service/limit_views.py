@@ -59,7 +59,7 @@ def limits_view(
     if math.isfinite(rate):
         view["limits"] = {
             "messages_per_minute": round(rate, 1),
-            "chats": len({lane.budget or name for name, lane in rates.lanes.items()}),
+            "chats": len({lane.budget.name for lane in state.lanes.values()}),
         }
         view["next_at"] = clocks.shown(free_at) if now < free_at < math.inf else None
         view["eta_s"] = None if is_paused or not rate else round(waiting / rate * MINUTE_S)
@@ -72,16 +72,14 @@ def messages_per_minute(state: DestinationState, rates: Rates, now: float) -> fl
     own = min((_per_minute(quota) for quota in rates.quotas), default=math.inf)
     if not rates.lanes:
         return own
-    used = {
-        rates.lanes[name].budget or name: rates.lanes[name] for name in state.lanes if not _is_out(state, name, now)
-    }
+    used = {lane.budget.name: rates.lanes[name] for name, lane in state.lanes.items() if not _is_out(state, name, now)}
     return min(own, sum(map(_lane_per_minute, used.values())))
 
 
 def refused_kinds(lane: LaneState, now: float) -> dict[Kind, Pause]:
     """The kinds that the chat refuses now, with the reason, in the order of `Kind`. A chat that takes nothing at all
     has its own pause as well."""
-    return {kind: pause for kind in Kind if (pause := in_force(lane.refused.get(kind), now)) is not None}
+    return {kind: pause for kind in Kind if (pause := in_force(lane.refusal_of(kind), now)) is not None}
 
 
 def kinds_view(pauses: Mapping[Kind, Pause], clocks: LimitClocks) -> JsonObject:

@@ -32,6 +32,7 @@ from streamwarm.errors import ErrorCode
 from streamwarm.model import Claim, Event, State
 from streamwarm.redact import Redactor, make_redactor
 from streamwarm.send.destination import rates_of
+from streamwarm.service.accounts import adopt_records
 from streamwarm.service.checking import make_checker
 from streamwarm.service.listeners import ListenerTools, listening
 from streamwarm.service.machine import Machine
@@ -96,16 +97,8 @@ class _Service:
         new_token, wake = self.machine.new_token, self.dispatcher.wake
         self.lane_judge = LaneJudge(self.store, self.limits, now, steady_now, queue.max_attempts, wake, self.observe)
         self.source_guard = SourceGuard(self.store, self.limits, source, new_token, wake, self.observe, self.redact)
-        self.follower = LimitsFollower(
-            self.store,
-            self.limits,
-            self.membership.role.of,
-            self.store.now,
-            steady_now,
-            wake,
-            self.observe,
-            self.source_guard.follow,
-        )
+        of, follow = self.membership.role.of, self.source_guard.follow
+        self.follower = LimitsFollower(self.store, self.limits, of, now, steady_now, wake, self.observe, follow)
         self.publisher = Publisher(self.store, lambda: self.members.progress, self.observe, self._on_events)
         self.stats = self._make_stats(steady_now)
         self.checker = make_checker(
@@ -136,6 +129,7 @@ class _Service:
             limits=self.limits,
             bucket=self.settings.r2.bucket or "",
             destinations={name: settings.type for name, settings in self.settings.destinations.items()},
+            accounts=accounts_of(self.settings.destinations),
             pool=self.remotes.pool_stats,
             cache=self.remotes.cache_stats,
             is_claiming=lambda: self.dispatcher.claiming,
@@ -206,6 +200,7 @@ async def run_service(
 async def _start_plumbing(service: _Service, plumbing: trio.Nursery) -> None:
     """Start the tasks that publish events, follow limits, retry, rescue, prune, renew leases and sweep."""
     store, observe, queue = service.store, service.observe, service.settings.queue
+    await adopt_records(store, accounts_of(service.settings.destinations), observe)
     await store.reset_deadlines()  # the clock may have been set back while the service was down
     await plumbing.start(service.publisher.run)
     await plumbing.start(service.follower.follow)

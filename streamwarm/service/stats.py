@@ -25,15 +25,17 @@ SAMPLE_S = 5.0
 """Seconds between two samples of the history. One twelfth of the history's step, so bytes moved in the last five
 seconds of a minute may be counted in the next one."""
 
+NO_ACCOUNTS: Mapping[str, str] = {}
+
 
 @frozen
 class Stats:
     """Read-only views of the running parts.
 
     `now` is the store's clock, `steady_now` that of the limits (`SteadyClock`). `bucket` is the source's name.
-    `destinations` are the types of the destinations, by name. `pool` returns connections by state, `cache` what the
-    download cache holds and has saved. `is_claiming` returns False before the dispatcher runs and while the service
-    drains. `history` is the last hour, kept by `keep_history`.
+    `destinations` are the types of the destinations, by name, and `accounts` whose references they are. `pool` returns
+    connections by state, `cache` what the download cache holds and has saved. `is_claiming` returns False before the
+    dispatcher runs and while the service drains. `history` is the last hour, kept by `keep_history`.
     """
 
     store: Store
@@ -49,6 +51,7 @@ class Stats:
     history: History
     now: Callable[[], float]
     steady_now: Callable[[], float]
+    accounts: Mapping[str, str] = NO_ACCOUNTS
 
     async def read(self) -> JsonObject:
         """Read the answer of `GET /v1/stats`. Raises `StoreUnavailable`."""
@@ -85,6 +88,7 @@ class Stats:
         pause, kinds = limits.active(now).get(name), state.paused_kinds(now)
         view: dict[str, Any] = {
             "type": self.destinations[name],
+            "account": self.accounts.get(name, ""),
             "queue": {state.value: count for state, count in jobs.items()},
             "paused": pause_view(pause, clocks),
         }

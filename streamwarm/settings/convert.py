@@ -6,6 +6,7 @@ cattrs converts, with hooks of our own: its default messages quote the value, wh
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -196,8 +197,20 @@ def _to_headers(value: Any, _: Any) -> Mapping[str, SecretStr]:
             raise BadValue("must have one `Name: value` a line")
         value = {name.strip(): text.strip() for name, _, text in lines}
     if not isinstance(value, dict):
-        raise BadValue('must be a table, such as { Authorization = "Bearer …" }')
+        raise BadValue('must be a table, such as { width = 640 }, or as text a JSON object, such as {"width": 640}')
     return {name: _to_secret(text, SecretStr) for name, text in value.items()}
+
+
+def _to_options(value: Any, _: Any) -> Mapping[str, Any]:
+    """A TOML table, or as text (from the environment) a JSON object."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, dict):
+        raise BadValue('must be a table, such as { width = 640 }, or as text a JSON object, such as {"width": 640}')
+    return value
 
 
 def _to_int_or_str(value: Any, _: Any) -> int | str:
@@ -221,6 +234,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook_func(lambda cls: getattr(cls, "__origin__", None) is tuple, _to_tuple)
     converter.register_structure_hook_func(lambda cls: cls == int | str, _to_int_or_str)
     converter.register_structure_hook_func(lambda cls: cls == Mapping[str, SecretStr], _to_headers)
+    converter.register_structure_hook_func(lambda cls: cls == Mapping[str, Any], _to_options)
     return converter
 
 

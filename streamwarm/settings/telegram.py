@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import Attribute, field, frozen
 
+from streamwarm.errors import InvalidOptions
 from streamwarm.settings.checks import BadValue, one_of, split_url
 from streamwarm.settings.secret import SecretStr
+from streamwarm.settings.telegram_options import check_options
 
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{1,256}")
 _CHAT = re.compile(r"(-?[1-9][0-9]{0,18}|@[A-Za-z0-9_]{3,64})(/[1-9][0-9]{0,9})?")
@@ -44,8 +47,15 @@ def _check_chats(_: object, __: Attribute[Any], value: tuple[int | str, ...]) ->
             "each must be a chat's number, such as -1001234567890, or a public @name; "
             'a topic of it stands behind a slash, such as "-1001234567890/42"'
         )
-    if len(set(chats)) < len(chats):
-        raise BadValue("must not name a chat twice")
+    if len({chat.lower() for chat in chats}) < len(chats):
+        raise BadValue("must not name a chat twice; the case of an @name does not matter")
+
+
+def _check_defaults(_: object, __: Attribute[Any], value: Mapping[str, Any]) -> None:
+    try:
+        check_options(value, prefix="")
+    except InvalidOptions as error:
+        raise BadValue(str(error)) from None
 
 
 @frozen(kw_only=True)
@@ -63,3 +73,5 @@ class TelegramSettings:
     on_unknown: str = field(default="retry", validator=one_of("retry", "hold"))
     delete_message: bool = False
     rates: str = field(default="telegram", validator=one_of("telegram", "none"))
+    defaults: Mapping[str, Any] = field(factory=dict, validator=_check_defaults)
+    """Options for every job; what the job itself names wins."""

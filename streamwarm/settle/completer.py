@@ -32,6 +32,9 @@ RETRY_S = 1.0
 QUIET_S = 0.05
 """How many seconds without an outcome pass before the store is asked whether the backlog is empty."""
 
+LATER_S = 5.0
+"""How many seconds pass before that is asked again: the last jobs may end without an attempt (compared, cancelled)."""
+
 DRAIN_S = 10.0
 """How many seconds the last outcomes may take when the service stops. After that, leases run out and attempts are made
 again."""
@@ -92,10 +95,12 @@ class Completer:
         If none comes for a moment, check whether the backlog is empty: to check after every outcome would cost a read
         of the store per small job.
         """
-        if self._tally.count:
-            with trio.move_on_after(QUIET_S):
+        quiet_s = QUIET_S
+        while self._tally.count:
+            with trio.move_on_after(quiet_s):
                 return await self._received()
             await self._report_when_empty()
+            quiet_s = LATER_S
         return await self._received()
 
     async def _received(self) -> Finished | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -13,7 +13,8 @@ from streamwarm.backlog.settlement import Done
 from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, Progress, SeenObject
-from streamwarm.send.destination import Destination, Media, Reference
+from streamwarm.send.attachment import AttachedObject, Attachment
+from streamwarm.send.destination import Destination, Media, Reference, VideoFacts
 from streamwarm.stream.departure import AwaitTurn, Departure, NoteDeparture
 from streamwarm.stream.meter import Meter
 from streamwarm.stream.watchdog import Watchdog
@@ -34,6 +35,7 @@ class Attempt:
     None if that is not known. `lane_address` is the address inside the destination; it changes if the lane has moved.
     `origin` is the `source` of the result. `not_fetched`: why the object is streamed though the destination was to
     fetch it. `watchdog` is the one that watches now; before and after it, every wait has a limit of its own.
+    `attachments` are the objects to send along with the job's own.
     """
 
     claim: Claim
@@ -46,6 +48,7 @@ class Attempt:
     not_fetched: str | None = None
     meter: Meter | None = None
     watchdog: Watchdog | None = None
+    attachments: Sequence[Attachment] = ()
 
     @classmethod
     def start(
@@ -55,12 +58,13 @@ class Attempt:
         *,
         depart: AwaitTurn,
         note_departure: NoteDeparture,
+        attachments: Sequence[Attachment] = (),
     ) -> Attempt:
         """Begin an attempt now. `destination` is None if the settings do not name it any more."""
         noted = destination is not None and destination.on_unknown == "hold"
         departure = Departure(claim, depart, note_departure, noted=noted)
         lane_address = claim.lane.address if claim.lane else None
-        return cls(claim, destination, departure, trio.current_time(), lane_address)
+        return cls(claim, destination, departure, trio.current_time(), lane_address, attachments=attachments)
 
     @property
     def job(self) -> Job:
@@ -101,8 +105,10 @@ class Attempt:
         """
         return self.watchdog is None or now < self.watchdog.scope.deadline + STUCK_S
 
-    def media(self, info: ObjectInfo) -> Media:
-        """Describe the object to the destination.
+    def media(
+        self, info: ObjectInfo, attached: Sequence[AttachedObject] = (), facts: VideoFacts | None = None
+    ) -> Media:
+        """Describe the object to the destination, with what is sent along with it and what is known of a video.
 
         Raises `SourceError` or `DestinationError` if the destination would refuse it whatever its bytes are (fault 8).
         """
@@ -119,6 +125,8 @@ class Attempt:
             sha256=job.sha256,
             lane=self.lane_address,
             content_encoding=info.content_encoding,
+            attached=attached,
+            facts=facts,
         )
         self.destination.check_media(media)
         return media

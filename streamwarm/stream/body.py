@@ -17,6 +17,9 @@ class VerifiedBody:
 
     One piece is in flight: the next is read when the destination has taken the last. The kernel's socket buffers keep
     both sides busy meanwhile, and memory stays at one piece whatever the object's size or either side's speed.
+
+    `attached_bytes` is the size of what is sent along with the object: a destination that spaces uploads of equal size
+    adds up the files of a request.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class VerifiedBody:
         departure: Departure,
         *,
         expected_sha256: str | None,
+        attached_bytes: int = 0,
     ) -> None:
         self._incoming = source.pieces()
         self._peeked = b""
@@ -34,6 +38,7 @@ class VerifiedBody:
         self._watchdog = watchdog
         self._departure = departure
         self._expected_sha256 = expected_sha256
+        self._attached_bytes = attached_bytes
         self._is_of_s3 = source.info.etag is not None
 
     @property
@@ -92,7 +97,7 @@ class VerifiedBody:
     async def _leave(self) -> None:
         """Wait until the last piece may go."""
         self._watchdog.expect_departure()
-        await self._departure.leave(self._meter.total)
+        await self._departure.leave(self._meter.total + self._attached_bytes)
 
     def _check_digest(self) -> None:
         """Called before the last piece goes out, so that a wrong object is never completed at the destination."""

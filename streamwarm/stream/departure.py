@@ -32,7 +32,8 @@ NOTE_S = 10.0
 up on a request that is silent for a minute."""
 
 AwaitTurn = Callable[[Claim, int], Awaitable[float]]
-"""The dispatcher's `depart`: takes the object's size, waits for the turn, returns when that was (Unix seconds)."""
+"""The dispatcher's `depart`: takes the size of the upload's files, waits for the turn, returns when that was (Unix
+seconds)."""
 
 
 class NoteDeparture(Protocol):
@@ -77,7 +78,9 @@ class Departure:
         return self.stage in {Stage.LEFT, Stage.OBJECT_SENT}
 
     async def leave(self, size_bytes: int) -> None:
-        """Wait until the last bytes of an object of this size may leave. They may not if this raises.
+        """Wait until the last bytes of an upload may leave. They may not if this raises.
+
+        `size_bytes` are all files of the upload together.
 
         Raises `DestinationError` if the turn is far off, and `AttemptError` if the note could not be stored.
         """

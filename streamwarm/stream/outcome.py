@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from attrs import evolve
+
 from streamwarm.backlog.settlement import Failed, Retry, Settlement
 from streamwarm.backlog.shared_limits import PauseEffect, RefusalEffect
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, JobError
@@ -46,8 +48,10 @@ def after_failure(
     if error.counts and attempt >= max_attempts:
         message = f"{error.message} ({used_up}, within {PATIENCE_S / 60:.0f} minutes of the first failure)"
         reported = JobError(error.code, message, permanent=False)
-    cooldown, set_aside = (effect.cooldown, effect.set_aside) if effect else (None, None)
-    return Retry(claim.lease, reported, when, error.counts, answer_lost, cooldown, set_aside)
+    retry = Retry(claim.lease, reported, when, error.counts, answer_lost)
+    if effect is None:
+        return retry
+    return evolve(retry, cooldown=effect.cooldown, set_aside=effect.set_aside, barred=effect.barred)
 
 
 def after_refusal(claim: Claim, error: DestinationError, effect: RefusalEffect, *, max_attempts: int) -> Settlement:

@@ -1,10 +1,12 @@
-"""Streams an attempt's object: open it, learn its size, send it to its destination, return with the reference."""
+"""Streams an attempt's object: open it and what is sent along with it, learn its size, send it to its destination,
+return with the reference."""
 
 from __future__ import annotations
 
 from streamwarm.backlog.settlement import Done
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.fetch.source import Source
+from streamwarm.stream.attached import open_attached
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.body import VerifiedBody
 from streamwarm.stream.meter import Meter
@@ -17,12 +19,22 @@ async def transfer(attempt: Attempt, source: Source, *, body_timeout_s: float) -
     Nothing of the attempt outlives the call: both connections are back in their pools or closed.
     """
     job, destination = attempt.job, attempt.destination
-    async with source.open_object(job.r2_key, sha256=job.sha256) as opened:
+    async with (
+        open_attached(attempt, source) as attached,
+        source.open_object(job.r2_key, sha256=job.sha256) as opened,
+    ):
         attempt.origin = opened.origin
-        media = attempt.media(opened.info)
+        media = attempt.media(opened.info, attached)
         meter = attempt.meter = Meter(total=opened.info.bytes)
         watchdog = Watchdog(body_timeout_s, destination.answer_timeout_s, attempt.departure)
-        body = VerifiedBody(opened, meter, watchdog, attempt.departure, expected_sha256=job.sha256)
+        body = VerifiedBody(
+            opened,
+            meter,
+            watchdog,
+            attempt.departure,
+            expected_sha256=job.sha256,
+            attached_bytes=sum(one.size_bytes for one in attached),
+        )
         with attempt.watched_by(watchdog):
             reference = await destination.deliver(media, body)
         if not body.object_sent:

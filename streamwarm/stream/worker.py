@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import trio
 from attrs import evolve, field, frozen
@@ -11,8 +11,9 @@ from streamwarm.backlog.settlement import Done, Ran, Release, Settlement
 from streamwarm.backlog.shared_limits import PauseEffect, RefusalEffect
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import Origin, Source
-from streamwarm.model import Claim
-from streamwarm.send.destination import Destination, FetchingDestination, TidiesUp
+from streamwarm.model import Claim, Job
+from streamwarm.send.attachment import Attachment
+from streamwarm.send.destination import Destination, FetchingDestination, TakesAttachments, TidiesUp
 from streamwarm.settle.finished import Finished
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.delivery import MoveLane, run_attempt
@@ -40,8 +41,8 @@ class WorkerTools:
 
     `now` is the store's clock (Unix seconds), `random` is uniform in [0, 1), `redact` masks secrets in a text. `pause`,
     `depart`, `ended`, `move_lane` and `idle` are the dispatcher's, `weigh` and `took` are the lane judge's,
-    `note_departure` is the store's, and `is_of_the_bucket` is the source guard's. `fetching` and `tidying` are the
-    `destinations` that can do that: asking a protocol takes 40 µs, so it is done once.
+    `note_departure` is the store's, and `is_of_the_bucket` is the source guard's. `fetching`, `tidying` and `attaching`
+    are the `destinations` that can do that: asking a protocol takes 40 µs, so it is done once.
     """
 
     source: Source
@@ -65,6 +66,7 @@ class WorkerTools:
     body_timeout_s: float
     fetching: Mapping[str, FetchingDestination] = field(init=False)
     tidying: Mapping[str, TidiesUp] = field(init=False)
+    attaching: Mapping[str, TakesAttachments] = field(init=False)
 
     @fetching.default
     def _those_that_fetch(self) -> Mapping[str, FetchingDestination]:
@@ -73,6 +75,15 @@ class WorkerTools:
     @tidying.default
     def _those_that_tidy_up(self) -> Mapping[str, TidiesUp]:
         return {name: one for name, one in self.destinations.items() if isinstance(one, TidiesUp)}
+
+    @attaching.default
+    def _those_that_take_attachments(self) -> Mapping[str, TakesAttachments]:
+        return {name: one for name, one in self.destinations.items() if isinstance(one, TakesAttachments)}
+
+    def attachments(self, job: Job) -> Sequence[Attachment]:
+        """The objects to send along with this job's own."""
+        destination = self.attaching.get(job.destination)
+        return () if destination is None else destination.attachments(job)
 
 
 async def run_worker(number: int, claims: trio.MemoryReceiveChannel[Claim], tools: WorkerTools) -> None:
@@ -90,6 +101,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
         tools.destinations.get(claim.job.destination),
         depart=tools.depart,
         note_departure=tools.note_departure,
+        attachments=tools.attachments(claim.job),
     )
     settlement: Settlement | None = None
     with tools.running.register(number, attempt, attempt_scope):

@@ -36,6 +36,8 @@ _LINES: dict[type, tuple[str, str]] = {
     observations.AttemptSucceeded: ("info", "[MEDIA][PREWARM][OK]"),
     observations.AttemptFailed: ("error", "[MEDIA][PREWARM][ERR]"),
     record_news.JobsUnchanged: ("info", "[MEDIA][PREWARM][UNCHANGED]"),
+    record_news.RecordsAdopted: ("info", "[RECORDS][ADOPTED]"),
+    record_news.OtherAccounts: ("warning", "[RECORDS][OTHER_ACCOUNT]"),
     record_news.JobMissing: ("error", "[MEDIA][PREWARM][ERR]"),
     observations.RetryScheduled: ("warning", "[MEDIA][PREWARM][RETRY]"),
     observations.BatchDone: ("info", "[MEDIA][PREWARM][BATCH][DONE]"),

@@ -56,3 +56,19 @@ class JobMissing(Observation):
     r2_key: str
     code: ErrorCode
     message: str
+
+
+@frozen
+class RecordsAdopted(Observation):
+    """Records of an older version did not say whose they are. They have the accounts of the settings now."""
+
+    records: int
+
+
+@frozen
+class OtherAccounts(Observation):
+    """A destination has records, and none is of the account that its settings name: everything is warmed anew."""
+
+    destination: str
+    account: str
+    records_of: str

@@ -23,6 +23,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
+def accounts() -> dict[str, str]:
+    """The accounts of `store`, by destination. A test that changes one has configured another bot."""
+    return {"bot": "1"}
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "backlog.db")
 
@@ -54,11 +60,11 @@ def open_postgres(postgres_server: PostgresServer, clock: Clock) -> OpenStore:
 
 
 @pytest.fixture(params=["sqlite", "postgres", "memory"])
-async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, clock: Clock, accounts: dict[str, str]) -> AsyncIterator[Store]:
     if request.param in {"sqlite", "postgres"}:
-        async with request.getfixturevalue(f"open_{request.param}")() as opened:
+        async with request.getfixturevalue(f"open_{request.param}")(accounts=accounts) as opened:
             yield opened
     else:
-        new_id, new_token = numbered("job-"), numbered("token-")
-        async with open_memory_store(limits=LIMITS, now=clock, new_id=new_id, new_token=new_token) as opened:
+        arguments = {"limits": LIMITS, "now": clock, "accounts": accounts}
+        async with open_memory_store(**arguments, new_id=numbered("job-"), new_token=numbered("token-")) as opened:
             yield opened

@@ -34,19 +34,21 @@ async def test_a_bot_finds_media_by_either_name_whichever_it_was_pushed_with(sto
     assert await store.find("other", Kind.PHOTO, sha256=ONE) is None
 
 
-async def test_the_exact_record_goes_before_a_newer_one_like_it(store: Store, clock) -> None:
-    await warm(store, photo("a.jpg", sha256=ONE), "exact", ONE)
+async def test_a_digest_finds_the_reference_whose_object_was_opened_last_and_a_key_finds_its_own(
+    store: Store, clock
+) -> None:
+    await warm(store, photo("a.jpg"), "a", ONE)
     clock.at += 1
-    await warm(store, photo("a.jpg"), "older", ONE)
-    clock.at += 1
-    await warm(store, photo("b.jpg"), "newer", ONE)
-    assert await file_id(store, sha256=ONE) == "exact"
-    assert await file_id(store, r2_key="a.jpg") == "older"
+    await warm(store, photo("b.jpg"), "b", ONE)
+    assert await file_id(store, sha256=ONE) == "b"
+    assert await file_id(store, r2_key="a.jpg") == "a"
+    assert await file_id(store, r2_key="b.jpg") == "b"
 
 
 async def test_what_was_forgotten_is_found_by_no_name(store: Store) -> None:
     await warm(store, photo("a.jpg"), "f1", ONE)
-    await warm(store, photo("b.jpg", sha256=ONE), "f2", ONE)
+    assert (await push_one(store, photo("b.jpg", sha256=ONE))).state is State.DONE
+    assert await file_id(store, r2_key="b.jpg") == "f1"
     await warm(store, photo("c.jpg"), "f3", TWO)
     assert await store.forget("bot", Kind.PHOTO, sha256=ONE)
     assert not await store.forget("bot", Kind.PHOTO, sha256=ONE)
@@ -56,14 +58,14 @@ async def test_what_was_forgotten_is_found_by_no_name(store: Store) -> None:
     assert not (await push_one(store, photo("a.jpg"))).duplicate
 
 
-async def test_media_that_nobody_here_has_read_is_found_by_the_name_it_was_pushed_with_alone(store: Store) -> None:
+async def test_media_that_nobody_here_has_read_is_found_by_its_key_alone(store: Store) -> None:
     await warm(store, photo("a.jpg"), "f1", None)
     await warm(store, photo("b.jpg"), "f2", None)
     await warm(store, photo("c.jpg", sha256=ONE), "f3", None)
     assert await file_id(store, r2_key="a.jpg") == "f1"
     assert await file_id(store, r2_key="b.jpg") == "f2"
-    assert await file_id(store, sha256=ONE) == "f3"
-    assert await file_id(store, sha256=TWO) is None
+    assert await file_id(store, r2_key="c.jpg") == "f3"
+    assert await file_id(store, sha256=ONE) is None
     record = await store.find("bot", Kind.PHOTO, r2_key="b.jpg")
     assert record is not None
     assert record.sha256 is None

@@ -11,7 +11,7 @@ from attrs import evolve
 from streamwarm.attempts import LaneAttempt, Outcome
 from streamwarm.backlog.settlement import Failed, Ran, Retry
 from streamwarm.backlog.shared_limits import SetAside
-from streamwarm.backlog.store import Store
+from streamwarm.backlog.store import Filter, Store
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import NOWHERE, Barred, Kind, NewJob, Route
 from tests.worlds.backlog import Clock, claim_one, done, photo, push_one, start, view
@@ -47,6 +47,28 @@ async def test_a_job_that_a_person_retries_may_go_anywhere(store: Store, clock: 
     await store.settle([Failed(again.lease, REFUSED)])
     await store.retry(claim.job.id)
     assert (await view(store, claim.job.id)).barred == NOWHERE
+
+
+async def test_after_a_resume_no_job_waits_for_a_chat_that_has_refused_it(store: Store, clock: Clock) -> None:
+    barred = Barred(frozenset({LANE}), math.inf)
+    for key in ("queued", "waiting", "elsewhere"):
+        claim = await start(store, evolve(photo(key), destination="other" if key == "elsewhere" else "bot"))
+        retry_at = clock.at + (60 if key == "waiting" else 0)
+        await store.settle([Retry(claim.lease, REFUSED, retry_at, barred=barred, ran=RAN)])
+        await store.wake_due()
+    events = await store.next_events(0, limit=100)
+    await store.resume(None)
+    await store.resume("bot")
+    assert {job.r2_key: job.barred for job in (await store.list_jobs(Filter(), limit=9)).jobs} == {
+        "queued": NOWHERE,
+        "waiting": NOWHERE,
+        "elsewhere": barred,
+    }
+    assert {queued.r2_key: queued.route.barred for queued in await store.queued(9)} == {
+        "queued": NOWHERE,
+        "elsewhere": barred,
+    }
+    assert await store.next_events(0, limit=100) == events  # no job has changed its state
 
 
 async def test_what_a_chat_refuses_reaches_every_host_until_it_takes_one_again(store: Store, clock: Clock) -> None:

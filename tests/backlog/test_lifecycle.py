@@ -9,10 +9,11 @@ import pytest
 
 from streamwarm.backlog.core.lifecycle import CHANGES, IllegalChange, check_change
 from streamwarm.backlog.core.transitions import MAKERS
+from streamwarm.backlog.records import Comparison, Found, Gone
 from streamwarm.backlog.settlement import Failed, Retry
-from streamwarm.backlog.store import Store
+from streamwarm.backlog.store import Action, Store
 from streamwarm.model import State
-from tests.worlds.backlog import LOST, TIMED_OUT, Clock, claim_one, done, photo, push_one, start, view
+from tests.worlds.backlog import LOST, TIMED_OUT, Clock, claim_one, done, photo, push_one, start, view, warm
 
 JOB = "job-of-test"
 Reach = Callable[[Store, Clock], Awaitable[object]]
@@ -86,9 +87,29 @@ async def forget_and_push(store: Store, clock: Clock) -> None:
     await push_one(store, photo(id=JOB))
 
 
+async def compare(store: Store, clock: Clock, seen: Found | Gone) -> None:
+    """Another job's record makes the queued one wait for a comparison."""
+    await store.cancel(JOB)
+    await warm(store, photo())
+    clock.at += 3_600
+    await store.change_each(Action.FORGET, [JOB])
+    await push_one(store, photo(id=JOB))
+    await store.compare([Comparison("a.jpg", seen, clock.at)])
+
+
+async def find_unchanged(store: Store, clock: Clock) -> None:
+    await compare(store, clock, Found("etag"))
+
+
+async def find_gone(store: Store, clock: Clock) -> None:
+    await compare(store, clock, Gone())
+
+
 CHANGED_BY: dict[tuple[State, State], Reach] = {
     (State.QUEUED, State.RUNNING): claim,
     (State.QUEUED, State.CANCELLED): cancel,
+    (State.QUEUED, State.DONE): find_unchanged,
+    (State.QUEUED, State.FAILED): find_gone,
     (State.RUNNING, State.QUEUED): rescue,
     (State.RUNNING, State.CANCELLED): cancel,
     (State.WAITING, State.QUEUED): wake,

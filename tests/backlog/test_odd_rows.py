@@ -45,6 +45,7 @@ VICTIMS = {
     "set_asides": "destination = 'elsewhere-{}'",
     "leases": "name = 'source'",
     "job_counts": "destination = 'bot'",
+    "record_counts": "destination = 'bot'",
 }
 """The row of each table that one of the damages is done to. `media_store` is for people: no code reads it."""
 
@@ -55,6 +56,7 @@ MISTYPED = {"binary", "not UTF-8"}
 """What no column may have."""
 
 ANY_VALUE = {"media_cache.id", "leases.name", "job_counts.destination", "job_counts.state", "job_counts.jobs"}
+ANY_VALUE |= {"record_counts.destination", "record_counts.source_state"}
 """These are no part of what is read, or the row is then another one."""
 
 UNREAD = {"media_store", "write_probe", "writers", "processes", "counters", "schema_migrations"}
@@ -94,6 +96,7 @@ async def do_everything(store: Store, clock: Clock) -> None:
     clock.at += 10
     await store.wake_due()
     await store.counts()
+    await store.record_counts()
     await store.check_writable()
     listed, after = set(), None
     while after is not None or not listed:

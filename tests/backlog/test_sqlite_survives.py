@@ -203,7 +203,7 @@ def plan(connection: sqlite3.Connection, query: str) -> str:
 
 
 SMALL_TABLES = {"job_counts", "last_seq_of_table", "mends", "moved_lanes", "pauses", "probe_tables"}
-SMALL_TABLES |= {"set_asides", "silences"}
+SMALL_TABLES |= {"record_counts", "set_asides", "silences"}
 ONCE_AT_THE_START = {"counted_jobs"}
 
 
@@ -215,9 +215,9 @@ def schema(path: str) -> Iterator[Callable[[str], str]]:
 
 
 def test_a_ready_record_is_one_index_read(schema: Callable[[str], str]) -> None:
-    told = schema(load_queries("sqlite")["ready_record"])
+    told = schema(load_queries("sqlite")["record_by_name"])
     assert told == (
-        "SEARCH media_cache USING INDEX ix_media_cache_lookup (destination=? AND kind=? AND media_reference=?)"
+        "SEARCH media_cache USING INDEX ix_media_cache_lookup (r2_key=? AND destination=? AND kind=? AND account=?)"
     )
 
 

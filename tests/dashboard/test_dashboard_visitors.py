@@ -74,6 +74,17 @@ def test_what_strangers_wrote_is_shown_as_text(live: Live, visit: Visit) -> None
     assert page.evaluate("window.hacked") is None
 
 
+def test_what_telegram_made_of_a_file_is_shown_with_its_job(live: Live, visit: Visit) -> None:
+    page = visit.sign_in(live.busy)
+    live.put({"warned/silent.mp4": content("silent")})
+    live.push({"r2_key": "warned/silent.mp4", "kind": "video"})
+    row = page.locator("#jobs tr", has_text="warned/silent.mp4")
+    expect(row.locator(".badge")).to_have_text("done")
+    row.get_by_role("button").first.click()
+    expect(page.locator(".facts", has_text="other_kind")).to_be_visible()
+    expect(page.locator(".facts", has_text="silent.mp4")).to_be_visible()
+
+
 def test_a_lost_connection_is_told_and_found_again(live: Live, visit: Visit) -> None:
     page = visit.page
     page.route("**/v1/events", lambda route: route.abort())

@@ -6,10 +6,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import Kind
 from streamwarm.send.destination import Quota, Rates
 from streamwarm.watch.observations import DestinationPaused, QueueReordered
 from tests.worlds.dispatcher import world
+from tests.worlds.failing_store import now
 
 
 async def test_a_small_photo_pushed_last_is_sent_first(autojump_clock: MockClock) -> None:
@@ -119,3 +121,32 @@ async def test_jobs_pushed_for_a_paused_destination_take_no_room_and_wait_for_it
         assert trio.current_time() - paused_at < 2
         assert (await w.next_job()).id == held[0]
         assert trio.current_time() - paused_at == pytest.approx(30, abs=0.2)
+
+
+@pytest.mark.parametrize("set_back_s", [0, 3600])
+async def test_a_refusal_that_a_resume_has_overtaken_pauses_nothing(
+    set_back_s: float, autojump_clock: MockClock
+) -> None:
+    """A user has set a new token: an upload that began with the old one must not stop the bot for five minutes more.
+    If the clock was set back since, nobody knows which came first."""
+    revoked = DestinationError(ErrorCode.UNAUTHORIZED, "401", retry_after_s=300, counts=False, pauses_destination=True)
+    async with world() as w:
+        claims = []
+        for key in ("before.jpg", "429.jpg", "after.jpg"):
+            await w.push(key)
+            await trio.sleep(1)
+            if key == "after.jpg":
+                w.dispatcher.limits.resume("bot-a", now() + set_back_s)
+                await trio.sleep(1)
+            w.dispatcher.idle()
+            claims.append(await w.claims.receive())
+        effect = w.dispatcher.pause(claims[0], revoked)
+        assert effect.job_waits is False
+        assert bool(w.dispatcher.limits.active(now())) is bool(set_back_s)
+        limited = DestinationError(
+            ErrorCode.RATE_LIMITED, "429", retry_after_s=30, counts=False, pauses_destination=True
+        )
+        w.dispatcher.pause(claims[1], limited)
+        assert w.dispatcher.limits.free_at("bot-a") >= now() + 30
+        w.dispatcher.pause(claims[2], revoked)
+        assert w.dispatcher.limits.free_at("bot-a") == now() + 300

@@ -11,6 +11,7 @@ import trio
 from attrs import define
 from trio.testing import MockClock
 
+from streamwarm.backlog.core.record_operations import MOST_SUSPECTS
 from streamwarm.backlog.settlement import Retry
 from streamwarm.backlog.shared_limits import Cooldown, MovedLane
 from streamwarm.backlog.store import Pushed
@@ -18,7 +19,7 @@ from streamwarm.dispatch.limits import Limits
 from streamwarm.dispatch.limits_follower import LimitsFollower
 from streamwarm.dispatch.pauses import Pause, PausedBy
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Kind, NewJob, Route
+from streamwarm.model import Kind, NewJob, Route, WarmRecord
 from streamwarm.send.destination import LaneRates, Quota, Rates
 from streamwarm.watch.observations import StoreTrouble
 from tests.worlds.failing_store import FailingStore, memory_store, now
@@ -248,3 +249,38 @@ class LateReader:
         delay_s, self.delay_s = self.delay_s, 0.0
         await trio.sleep(delay_s)
         return found
+
+
+async def test_a_resume_is_dated_when_it_is_heard_of_and_not_again_after_a_restart(autojump_clock: MockClock) -> None:
+    """What chats refused before it counts no more. What they refused after it must, for a process that starts later."""
+    async with world() as w:
+        await w.store.resume("mybot")
+        await w.follower.refresh()
+        assert w.limits.state("mybot").resumed_at == now()
+        restarted = Limits(RATES)
+        await LimitsFollower(w.store, restarted, 1, now, now, lambda: None, w.observed.append, nothing_new).refresh()
+        assert restarted.state("mybot").resumed_at < 0
+
+
+async def test_a_pause_for_bad_references_reaches_every_process_and_a_resume_ends_it_there(
+    autojump_clock: MockClock,
+) -> None:
+    """Process B reports so many references that the store pauses the bot; this process must stop, and go on again."""
+    async with world() as w:
+        keys = [f"{number}.jpg" for number in range(MOST_SUSPECTS + 1)]
+        await w.store.import_records([reference(key) for key in keys])
+        for key in keys:
+            await w.store.report_invalid("mybot", Kind.PHOTO, f"id-{key}", r2_key=key)
+        await trio.sleep(POLLS_S)
+        pause = w.limits.active(now())["mybot"]
+        assert "were reported invalid" in pause.reason
+        assert w.limits.free_at("mybot") > now() + 600
+        await w.store.resume("mybot")
+        await trio.sleep(POLLS_S)
+        assert "mybot" not in w.limits.active(now())
+        assert w.limits.free_at("mybot") <= now()
+
+
+def reference(key: str) -> WarmRecord:
+    result = {"file_id": f"id-{key}", "kind": "photo"}
+    return WarmRecord("mybot", Kind.PHOTO, key, None, 5, result, "", now(), opened_at=now())

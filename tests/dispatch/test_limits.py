@@ -151,6 +151,25 @@ def test_a_chat_that_has_become_the_same_as_another_is_not_used_twice() -> None:
     assert [lane_at(limits, NOW + at) for at in (0, 2, 4)] == ["-1001"] * 3
 
 
+def test_a_chat_that_has_become_the_chat_of_another_lanes_topic_shares_its_minute_from_then_on() -> None:
+    limits = limits_of(-1, "-1/7", "-1001/42")
+    route = Route("bot", Kind.PHOTO)
+    under_way = [limits.reserve(route, NOW) for _ in range(3)]
+    limits.move_lane("bot", "-1", "-1001")
+    assert limits.state("bot").lanes["-1/7"].budget is limits.state("bot").lanes["-1001/42"].budget
+    for lane in under_way:
+        limits.end(route, lane, None, NOW)
+    assert limits.state("bot").lanes["-1001/42"].usage.in_flight == 0
+    sent = 0
+    for at in range(60):
+        while limits.free_at("bot") <= NOW + at:
+            lane = limits.reserve(route, NOW + at)
+            limits.depart("bot", lane, 1, NOW + at)
+            limits.end(route, lane, NOW + at, NOW + at)
+            sent += 1
+    assert sent == 20
+
+
 def test_jobs_that_fail_before_their_end_hold_up_nobody() -> None:
     limits = limits_of(-1)
     for _ in range(100):

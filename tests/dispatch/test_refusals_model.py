@@ -92,7 +92,7 @@ class Telegram:
         if self.chats[lane.name].takes(job, self.now) and job.id not in self.bad:
             self.done[job.id] = self.now
             self._seen[where].append(Seen(job.id, self.now, took=True))
-            limits.took(BOT, lane, job.kind)
+            limits.took(BOT, lane.name, job.kind)
             return
         found = judge(
             Refusal(

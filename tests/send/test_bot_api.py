@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
 from streamwarm.model import Kind
 from streamwarm.redact import make_redactor
-from streamwarm.send.telegram import bot_api
+from streamwarm.send.telegram import bot_api, names
+from streamwarm.settings.telegram_options import check_options
 
 
 def message(**file: Any) -> bytes:
@@ -129,7 +130,7 @@ def test_no_answer_at_all_makes_it_crash(result: object, ok: object) -> None:
 )
 def test_a_wrong_option_is_refused_by_name(options: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidOptions) as caught:
-        bot_api.check_options(options)
+        check_options(options)
     assert told in str(caught.value)
 
 
@@ -151,6 +152,7 @@ def test_only_the_options_that_the_method_knows_are_sent() -> None:
         ("-1001234567890", [("chat_id", "-1001234567890")]),
         (-1001234567890, [("chat_id", "-1001234567890")]),
         ("@warm_up", [("chat_id", "@warm_up")]),
+        ("-1001234567890/1", [("chat_id", "-1001234567890")]),  # General: the server finds no thread of that number
     ],
 )
 @pytest.mark.parametrize("kind", list(Kind))
@@ -163,7 +165,7 @@ def test_a_topic_is_named_beside_its_chat_and_only_if_one_is_meant(
 
 @given(key=st.text(min_size=1, max_size=1024) | st.text('./;\\"a\u202e\n', min_size=1, max_size=300))
 def test_a_file_name_is_short_and_harmless_whatever_the_key(key: str) -> None:
-    name = bot_api.file_name(key, Kind.DOCUMENT)
+    name = names.file_name(key, Kind.DOCUMENT)
     assert 0 < len(name) <= 200
     assert name.isprintable()
     assert not set(name) & set('/\\";')
@@ -183,7 +185,7 @@ def test_a_file_name_is_short_and_harmless_whatever_the_key(key: str) -> None:
     ],
 )
 def test_a_file_is_named_as_its_object_is(key: str, name: str) -> None:
-    assert bot_api.file_name(key, Kind.DOCUMENT) == name
+    assert names.file_name(key, Kind.DOCUMENT) == name
 
 
 def test_limits_are_telegrams() -> None:

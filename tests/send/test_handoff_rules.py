@@ -33,7 +33,8 @@ def media(kind: Kind, size_bytes: int, content_type: str | None) -> Media:
     [
         (Kind.PHOTO, 5_000_000, "image/jpeg"),
         (Kind.PHOTO, 5_000_000, "Image/PNG; charset=binary"),
-        (Kind.VIDEO, 20_000_000, "video/mp4"),
+        (Kind.VIDEO, 10_000_000, "video/mp4"),
+        (Kind.ANIMATION, 10_000_000, "video/mp4"),
         (Kind.ANIMATION, 20_000_000, "image/gif"),
         (Kind.AUDIO, 20_000_000, "audio/mpeg"),
         (Kind.VOICE, 1_000_000, "audio/ogg"),

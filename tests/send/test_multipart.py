@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwarm.send.telegram.multipart import frame_file
+from streamwarm.send.telegram.multipart import AttachedFile, frame_file
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 HOSTILE = [
@@ -81,3 +81,30 @@ def test_the_file_name_arrives_as_it_was(file_name: str) -> None:
     assert unquote(quoted) == unquote(file_name)
     assert "\r" not in quoted
     assert "\n" not in quoted
+
+
+@given(
+    pictures=st.dictionaries(st.sampled_from(["thumbnail", "cover"]), st.binary(max_size=200)),
+    caption=texts | hostile,
+    file_name=texts | hostile,
+    content=st.binary(max_size=200),
+)
+def test_the_length_is_exact_and_every_part_whole_whatever_is_sent_along(
+    pictures: dict[str, bytes], caption: str, file_name: str, content: bytes
+) -> None:
+    frame = frame_file(
+        [("caption", caption)],
+        file_field="video",
+        file_name=file_name,
+        file_type="video/mp4",
+        boundary="b0c1d2e3f4a5968778695a4b3c2d1e0f",
+        attached=[AttachedFile(name, len(picture)) for name, picture in pictures.items()],
+    )
+    before = [head + picture for head, picture in zip(frame.before, pictures.values(), strict=True)]
+    body = b"".join(before) + frame.head + content + frame.tail
+    assert len(body) == frame.content_length(len(content))
+    names = [name for name, _, _ in parse(frame.content_type, body)]
+    assert names == ["caption", *pictures, *(f"attached_{name}" for name in pictures), "video"]
+    for name, picture in pictures.items():
+        assert f'name="{name}"\r\n\r\nattach://attached_{name}\r\n--'.encode() in body
+        assert f'filename="{name}.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'.encode() + picture + b"\r\n--" in body

@@ -35,6 +35,7 @@ NO_TOPICS = (
         ("chats", [10**30], CHAT),
         ("chats", ["@a;CANARY"], CHAT),
         ("chats", [-1, "-1"], "must not name a chat twice"),
+        ("chats", ["@Warm_Up", "@warm_up"], "must not name a chat twice"),
         ("chats", [], "at least one"),
         *(("chats", [chat], 'a topic of it stands behind a slash, such as "-1001234567890/42"') for chat in NO_TOPICS),
         ("chats", [-1001, "-1001/42", "-1001/42"], "must not name a chat twice"),

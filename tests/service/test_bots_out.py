@@ -34,6 +34,28 @@ async def until_paused(world: World) -> str:
             await trio.sleep(0.05)
 
 
+async def test_what_is_fixed_by_a_restart_waits_for_no_pause_of_the_service_before_it(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """A new token takes a restart: the jobs that met the old one go at once."""
+    await put(object_store, {f"restart/{number}": b"an object %d" % number for number in range(3)})
+    async with running_emulator() as emulator:
+        emulator.rights.set_bot(BOT, BotTrouble.REVOKED)
+        queue = QueueSettings(max_attempts=1)
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)}, queue=queue)
+        jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"restart/{n}"} for n in range(3)]
+        async with running_service(settings) as world:
+            accepted = (await world.push(*jobs))["accepted"]
+            await until_paused(world)
+        emulator.rights.clear_bots()
+        async with running_service(settings) as world:
+            with trio.fail_after(DEADLINE_S):
+                while (await world.client.call("stats", {}))["destinations"]["mybot"]["queue"]["done"] < 3:
+                    await trio.sleep(0.05)
+            ended = [await world.client.call("get", {"id": item["id"]}) for item in accepted]
+    assert [(one["state"], one["attempt"]) for one in ended] == [("done", 1)] * 3
+
+
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [

@@ -130,13 +130,13 @@ async def test_a_429_of_one_chat_is_kept_by_both_hosts_and_by_one_that_starts_la
 async def test_a_429_of_a_whole_bot_stops_both_hosts(
     object_store: ObjectStore, postgres_server: PostgresServer
 ) -> None:
-    limited = Fault(FaultKind.RATE_LIMITED, chat_id=OLD, retry_after=600)
+    limited = Fault(FaultKind.RATE_LIMITED, chat_id=OLD, retry_after=6000)
     async with two_hosts(object_store, postgres_server, "stopped", limited) as hosts:
         jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"stopped/{n}"} for n in range(MANY)]
         await hosts.one.push(*jobs)
         await hosts.until_both(lambda bot: bot["paused"] is not None)
         for world in (hosts.one, hosts.two):
-            assert "retry after 600" in (await bot_at(world))["paused"]["reason"]
+            assert "retry after 6000" in (await bot_at(world))["paused"]["reason"]
 
 
 async def test_a_job_cancelled_at_one_host_stops_at_the_other(

@@ -63,12 +63,15 @@ async def test_check_proves_bucket_clock_bot_chats_and_store(object_store: Objec
 
 async def test_check_asks_for_a_topics_chat_and_names_the_topic(object_store: ObjectStore, tmp_path: Path) -> None:
     async with running_emulator() as emulator:
-        table = telegram_table(emulator, chats=[f"{CHAT}/42", "-77/5"])
+        table = telegram_table(emulator, chats=[f"{CHAT}/42", "-77/5", CHAT, f"{CHAT}/1"])
         config = write_config(tmp_path, object_store, {"mybot": table})
         lines = {line["check"]: line for line in (await cli("check", "--json", "--config", str(config))).json()}
         assert lines[f"mybot: chat {CHAT}/42"]["ok"]
         assert not lines["mybot: chat -77/5"]["ok"]
         assert "chat not found" in lines["mybot: chat -77/5"]["detail"]
+        assert lines[f"mybot: chat {CHAT}"]["ok"]
+        assert not lines[f"mybot: chat {CHAT}/1"]["ok"]
+        assert f"it is the same chat as {CHAT}" in lines[f"mybot: chat {CHAT}/1"]["detail"]
 
 
 async def test_check_of_nothing_names_what_is_missing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from streamwarm.sandbox.bot_api import ChatRefusal
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings.schema import QueueSettings
 from streamwarm.watch.observations import DestinationPaused
+from tests.send.test_photo import png
 from tests.worlds.service import (
     CHAT,
     DEADLINE_S,
@@ -54,6 +55,49 @@ async def test_a_kind_that_one_chat_refuses_goes_to_the_next_and_the_rest_to_bot
     assert sum(emulator.rights.refused.values()) <= 6
     logged = {(one.lane, one.kind) for one in world.observed if isinstance(one, DestinationPaused)}
     assert logged == {(str(CHAT), Kind.VOICE)}
+
+
+@pytest.mark.parametrize("words", [None, "Bad Request: CHAT_SEND_DOCS_FORBIDDEN"])
+async def test_a_photo_that_goes_as_a_document_closes_no_chat_for_photos(
+    words: str | None, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    """A chat that takes no documents refuses the photo that is sent as one: it is documents that it does not take."""
+    photos = {f"p/{n}": png(100, 100) + b"%d" % n for n in range(4)}
+    await put(object_store, {"p/odd": png(6000, 6000), **photos})
+    async with running_emulator(chats=(CHAT, OTHER)) as emulator:
+        emulator.rights.refuse(ChatRefusal(CHAT, kinds=(Kind.DOCUMENT,), description=words))
+        tables = {"mybot": telegram_table(emulator)}
+        async with running_service(settings_for(object_store, tmp_path / "s.db", tables, queue=ONE_ATTEMPT)) as world:
+            odd = {"destination": "mybot", "kind": "photo", "r2_key": "p/odd", "options": {"fallback": "document"}}
+            waiting = [item["id"] for item in (await world.push(odd))["accepted"]]
+            with trio.fail_after(DEADLINE_S):
+                while not emulator.rights.refused:
+                    await trio.sleep(0.05)
+            jobs = [{"destination": "mybot", "kind": "photo", "r2_key": key} for key in photos]
+            ended = await world.outcomes([item["id"] for item in (await world.push(*jobs))["accepted"]])
+            assert {(one["state"], one["attempt"]) for one in ended} == {("done", 1)}
+            about = (await world.client.call("stats", {}))["destinations"]["mybot"]
+            assert set(about["paused_kinds"]) == {"document"}
+            assert sum(emulator.rights.refused.values()) == 1
+            emulator.rights.clear_refusals()
+            await world.client.call("resume", {"destination": "mybot"})
+            [ended_odd] = await world.outcomes(waiting)
+    assert (ended_odd["state"], ended_odd["attempt"], ended_odd["result"]["kind"]) == ("done", 1, "document")
+
+
+async def test_a_photo_that_one_chat_refuses_as_a_document_goes_to_the_next(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {f"q/{n}": png(6000, 6000) + b"%d" % n for n in range(6)})
+    async with running_emulator(chats=(CHAT, OTHER)) as emulator:
+        emulator.rights.refuse(ChatRefusal(CHAT, kinds=(Kind.DOCUMENT,)))
+        tables = {"mybot": telegram_table(emulator, chats=[CHAT, OTHER])}
+        async with running_service(settings_for(object_store, tmp_path / "s.db", tables, queue=ONE_ATTEMPT)) as world:
+            options = {"fallback": "document"}
+            jobs = [{"destination": "mybot", "kind": "photo", "r2_key": f"q/{n}", "options": options} for n in range(6)]
+            ended = await world.outcomes([item["id"] for item in (await world.push(*jobs))["accepted"]])
+    assert {(one["state"], one["attempt"], one["result"]["chat_id"]) for one in ended} == {("done", 1, OTHER)}
+    assert sum(emulator.rights.refused.values()) <= 6
 
 
 async def test_a_kind_that_the_only_chat_refuses_waits_and_all_others_go_on_until_it_is_allowed(

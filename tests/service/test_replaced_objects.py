@@ -158,3 +158,18 @@ async def test_a_look_up_of_an_old_record_is_answered_at_once_and_a_change_warme
                 while (found := await w.client.call("find", asked))["file_id"] == first["result"]["file_id"]:
                     await trio.sleep(0.05)
     assert len(emulator.deliveries) == 2
+
+
+async def test_a_bucket_that_refuses_heads_is_compared_all_the_same(object_store: ObjectStore, tmp_path: Path) -> None:
+    key = "no-heads/a.bin"
+    await put(object_store, {key: b"same" * 500})
+    async with bucket_gate(object_store) as (gate, store), running_emulator() as emulator:
+        settings = distrusting(settings_for(store, tmp_path / "s.db", {"bot": telegram_table(emulator)}))
+        async with running_service(settings) as w:
+            await pushed(w, job(key))
+            gate.shut_for = lambda method, target: (403, "") if method == "HEAD" else None
+            [second] = await pushed(w, job(key))
+            assert (await w.client.call("stats", {}))["source"]["paused"] is None
+            assert (await w.client.call("stats", {}))["destinations"]["bot"]["account"] == "4242"
+    assert second["result"]["source"] == "unchanged"
+    assert len(emulator.deliveries) == 1

@@ -164,6 +164,15 @@ async def test_a_429_is_its_chats_alone_until_a_second_chat_has_one_too(
         assert silenced[-1] is None
 
 
+async def test_a_group_in_slow_mode_stops_no_other_chat(object_store: ObjectStore, tmp_path: Path) -> None:
+    await put(object_store, {f"slow/{n}": BODY for n in range(6)})
+    slow = Fault(FaultKind.RATE_LIMITED, chat_id=OLD, retry_after=3599, times=None)
+    async with running_bot(object_store, tmp_path, slow, chats=[OLD, OTHER]) as bot:
+        ended = await bot.warm(*(f"slow/{n}" for n in range(6)))
+        assert {(one["state"], one["attempt"], one["result"]["chat_id"]) for one in ended} == {("done", 1, OTHER)}
+        assert (await bot.stats())["paused"] is None
+
+
 async def test_telegrams_rates_are_kept_over_real_connections(object_store: ObjectStore, tmp_path: Path) -> None:
     await put(object_store, {f"rate/{n}": BODY for n in range(15)})
     chats = list(range(-2005, -2000))

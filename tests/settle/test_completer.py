@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from streamwarm.backlog.settlement import Done, Failed, Release, Retry
-from streamwarm.backlog.store import Store
+from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import AttemptError, DestinationError, ErrorCode
 from streamwarm.model import Claim, Kind, NewJob, SeenObject, State
 from streamwarm.settle.completer import BATCH, DRAIN_S, open_completer
@@ -154,3 +154,18 @@ async def test_an_attempt_whose_job_was_cancelled_is_no_late_result(autojump_clo
             await completer.finish(Finished(claims[0], Release(claims[0].lease), 1.0, called_off=True))
         assert await states(store, claims) == [State.CANCELLED]
         assert observed == []
+
+
+async def test_the_end_of_a_backlog_is_reported_though_its_last_job_had_no_attempt(autojump_clock: MockClock) -> None:
+    observed: list[Observation] = []
+    async with memory_store() as store, open_completer(store, now=now, observe=observed.append) as completer:
+        [claim] = await claimed(store)
+        [other] = [
+            one.id for one in await store.push([NewJob("mybot", Kind.PHOTO, "b.jpg")]) if isinstance(one, Pushed)
+        ]
+        await completer.finish(done(claim))
+        await trio.sleep(1)
+        assert of_kind(observed, BatchDone) == []
+        await store.cancel(other)
+        await trio.sleep(10)
+        assert [(one.count, one.ok) for one in observed if isinstance(one, BatchDone)] == [(1, 1)]

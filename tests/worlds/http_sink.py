@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 import h11
 import trio
@@ -24,12 +25,13 @@ class Received:
 
 @define(eq=False)
 class HttpSink:
-    """Answers `status` to every complete request, with `answer_headers`."""
+    """Answers `status` to every complete request, or that of `refused` for its target, with `answer_headers`."""
 
     answer_headers: list[tuple[str, str]] = Factory(list)
     status: int = 201
     received: list[Received] = Factory(list)
     port: int = 0
+    refused: dict[str, int] = Factory(dict)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         connection = Connection(stream)
@@ -42,7 +44,7 @@ class HttpSink:
                 before = headers.get(name.decode())
                 headers[name.decode()] = f"{before}, {value.decode()}" if before else value.decode()
             self.received.append(Received(request.method.decode(), request.target.decode(), headers, bytes(body)))
-            await connection.answer(self.status, self.answer_headers)
+            await connection.answer(self.refused.get(request.target.decode(), self.status), self.answer_headers)
 
 
 @define(eq=False)
@@ -179,8 +181,16 @@ class FaultProxy:
         return status, headers, body
 
 
+class Served(Protocol):
+    """What serves each connection of a port."""
+
+    port: int
+
+    async def serve(self, stream: trio.SocketStream) -> None: ...
+
+
 @asynccontextmanager
-async def serving(server: HttpSink | FaultProxy) -> AsyncIterator[None]:
+async def serving(server: Served) -> AsyncIterator[None]:
     """Serve on a free port of loopback inside this block."""
 
     async def serve(stream: trio.SocketStream) -> None:

@@ -39,7 +39,8 @@ class MemoryBucket(ResumableSource):
         if r2_key not in self.objects:
             raise SourceError(ErrorCode.SOURCE_NOT_FOUND, f"there is no {r2_key}")
         body = self.objects[r2_key]
-        return ObjectInfo(r2_key, len(body) + self.lies_by, self.etags.get(r2_key, f'"{hash(body)}"'), "video/mp4")
+        etag, seen_at = self.etags.get(r2_key, f'"{hash(body)}"'), trio.current_time()
+        return ObjectInfo(r2_key, len(body) + self.lies_by, etag, "video/mp4", seen_at=seen_at)
 
     async def head_object(self, r2_key: str) -> ObjectInfo:
         self.heads.append(r2_key)

@@ -52,10 +52,12 @@ class ScriptedBucket:
     script: Script
     asked: list[Asked] = Factory(list)
     first_asked: trio.Event = Factory(trio.Event)
+    connections: int = 0
     _open_connections: int = 0
     _none_open: trio.Event = Factory(trio.Event)
 
     async def serve(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
         self._open_connections += 1
         try:
             while (request := await _read_request(stream)) is not None:

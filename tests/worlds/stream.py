@@ -21,14 +21,14 @@ from streamwarm.model import Claim, Job, Kind, Lease, State
 from streamwarm.net.backend import Backend
 from streamwarm.net.pool import PooledClient, open_client
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
-from streamwarm.send.destination import Destination
+from streamwarm.send.destination import Destination, TakesAttachments
 from streamwarm.send.telegram.destination import TelegramDestination
 from streamwarm.settings.secret import SecretStr
 from streamwarm.settings.telegram import TelegramSettings
 from streamwarm.settle.finished import Finished
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.delivery import hand_off_or_transfer
-from streamwarm.stream.departure import NoteDeparture
+from streamwarm.stream.departure import AwaitTurn, NoteDeparture
 from streamwarm.stream.running import Running
 from streamwarm.stream.worker import WorkerTools, run_worker
 from streamwarm.watch.observations import Observation, Observer, unobserved
@@ -129,14 +129,15 @@ class World:
         return [delivery.sha256 for delivery in self.emulator.deliveries]
 
 
-def new_attempt(job: Job, destination: Destination) -> Attempt:
-    """An attempt that may depart whenever it is ready, where all is well with the store."""
-    claim = Claim(job, Lease(job.id, "lease-token"))
-    return Attempt.start(claim, destination, depart=depart_at_once, note_departure=noted)
-
-
 async def depart_at_once(_: object, __: int) -> float:
     return trio.current_time()
+
+
+def new_attempt(job: Job, destination: Destination, *, depart: AwaitTurn = depart_at_once) -> Attempt:
+    """An attempt that may depart whenever it is ready, where all is well with the store."""
+    claim = Claim(job, Lease(job.id, "lease-token"))
+    attachments = destination.attachments(job) if isinstance(destination, TakesAttachments) else ()
+    return Attempt.start(claim, destination, depart=depart, note_departure=noted, attachments=attachments)
 
 
 async def never(_: SourceError) -> bool:

@@ -12,7 +12,7 @@ from streamwarm.accept.wire.fields import Field, or_null, ref
 from streamwarm.accept.wire.table import COMPONENTS, COUNT, DIGEST, KIND, STATE
 from streamwarm.attempts import Outcome
 from streamwarm.errors import ErrorCode
-from streamwarm.model import SourceState
+from streamwarm.model import MediaWarning, SourceState
 
 
 def _object(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -31,7 +31,20 @@ _AT = {"type": "string", "format": "date-time"}
 _KIND = KIND.schema()
 _STATE = STATE.schema()
 _SHA256 = DIGEST.schema()
-_RESULT = {"type": "object", "description": "For Telegram: file_id, file_unique_id, kind, chat_id, message_id, …"}
+_MEDIA = _object(
+    {"width": _COUNT, "height": _COUNT, "duration": _COUNT, "file_name": _TEXT, "has_thumbnail": {"type": "boolean"}},
+    required=("has_thumbnail",),
+)
+_RESULT = _object(
+    {
+        "media": _MEDIA | {"description": "For Telegram: what it knows of the file, as it answered."},
+        "warnings": {
+            "type": "array",
+            "items": {"enum": [warning.value for warning in MediaWarning]},
+            "description": "For Telegram: what went less than well. Empty if nothing did.",
+        },
+    }
+) | {"description": "For Telegram: file_id, file_unique_id, kind, chat_id, message_id, …"}
 
 _PAUSES_BY_KIND = {
     "type": "object",
@@ -250,6 +263,7 @@ SCHEMAS: dict[str, Any] = {
                 "additionalProperties": _object(
                     {
                         "type": _TEXT,
+                        "account": _TEXT,
                         "queue": {"type": "object"},
                         "paused": ref("PauseView"),
                         "paused_kinds": _PAUSES_BY_KIND,
@@ -259,7 +273,7 @@ SCHEMAS: dict[str, Any] = {
                         "eta_s": or_null(_COUNT),
                         "hint": or_null(_TEXT),
                     },
-                    required=("type", "queue", "paused"),
+                    required=("type", "account", "queue", "paused"),
                 ),
             },
             "odd_rows": _COUNT,

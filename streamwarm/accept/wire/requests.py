@@ -26,6 +26,8 @@ from streamwarm.accept.wire.table import (
     WATCH,
 )
 from streamwarm.backlog.store import Action, Filter
+from streamwarm.errors import ErrorCode
+from streamwarm.model import Job, Kind
 
 
 @frozen
@@ -47,10 +49,35 @@ class GetAttempts:
 
 
 @frozen
+class Sieve:
+    """What no index of jobs has: it is looked for in what an index finds. None and an empty prefix mean any."""
+
+    kind: Kind | None = None
+    code: ErrorCode | None = None
+    prefix: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every job passes."""
+        return self == ANY
+
+    def passes(self, job: Job) -> bool:
+        return (
+            self.kind in {None, job.kind}
+            and (self.code is None or (job.error is not None and job.error.code == self.code))
+            and job.r2_key.startswith(self.prefix)
+        )
+
+
+ANY = Sieve()
+
+
+@frozen
 class ListJobs:
     which: Filter
     limit: int = DEFAULT_LIMIT
     after: int | None = None
+    sieve: Sieve = ANY
 
 
 @frozen
@@ -138,7 +165,8 @@ def parse_push(params: Mapping[str, Any]) -> PushJobs:
 
 def parse_list(params: Mapping[str, Any]) -> ListJobs:
     values = LIST.read(params)
-    return ListJobs(Filter(values["state"], values["destination"]), values["limit"], values["after"])
+    sieve = Sieve(values["kind"], values["code"], values["prefix"] or "")
+    return ListJobs(Filter(values["state"], values["destination"]), values["limit"], values["after"], sieve)
 
 
 def parse_change(action: Action, params: Mapping[str, Any]) -> ChangeJobs:

@@ -35,8 +35,9 @@ _LISTED_JOB_BYTES = 8 * 1024
 """Room for one listed job or record while the page is made: its row, the objects made of it, and the text. Measured:
 4 kB for a job without options."""
 
-_PUSHED_JOB_BYTES = 512
-"""Room for one pushed job's answer: an id and a state, a recorded reference, or why the job is rejected."""
+_PUSHED_JOB_BYTES = 1024
+"""Room for one pushed job's answer: an id and a state, a recorded reference with its `media`, or why the job is
+rejected."""
 
 _SMALL_BYTES = 4 * 1024
 _JOB_BYTES = 24 * 1024
@@ -95,7 +96,7 @@ class PageBuilder(Generic[Item, Place]):
         for item in items:
             view = self.view(item)
             self._size += len(json_text(view)) + 1
-            if self.items and self._size > MAX_PAGE_BYTES:
+            if len(self.items) >= self.limit or (self.items and self._size > MAX_PAGE_BYTES):
                 self.is_full = True
                 return
             self.items.append(view)

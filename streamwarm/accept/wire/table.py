@@ -16,6 +16,7 @@ from streamwarm.accept.wire.fields import Digest, Field, Flag, Id, Key, Text, Ti
 from streamwarm.accept.wire.record_fields import Cursor, Etag, Reference, Words
 from streamwarm.accept.wire.shapes import EitherShape, GivenRule, Shape
 from streamwarm.backlog.store import Action, RefusalCode
+from streamwarm.errors import ErrorCode
 from streamwarm.model import MAX_KEY_BYTES, Kind, MediaWarning, Refresh, SourceState, State
 
 MAX_JOBS = 10_000
@@ -174,6 +175,9 @@ LIST = Shape(
     {
         "state": STATE,
         "destination": NAME,
+        "kind": evolve(KIND, required=False),
+        "code": Word(words=ErrorCode, description="Of the job's error."),
+        "prefix": _PREFIX,
         "limit": Whole(minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
         "after": _AFTER,
     }

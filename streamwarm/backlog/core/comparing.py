@@ -89,7 +89,8 @@ def _write(tables: Tables, judgement: Judgement, effects: _Effects) -> None:
 def _answer(waits: StoredJob, judgement: Judgement, now: float, effects: _Effects) -> None:
     """Decide what becomes of a job that waited for the comparison."""
     job, record = waits.job, judgement.record
-    if record is None or judgement.state is SourceState.CHANGED:
+    is_other = record is not None and None not in {job.sha256, record.sha256} and job.sha256 != record.sha256
+    if record is None or is_other or judgement.state is SourceState.CHANGED:
         effects.released.append(compared(waits, now, result=None))
     elif judgement.state is SourceState.GONE:
         failed = missing(waits, now, _not_found(job.r2_key))

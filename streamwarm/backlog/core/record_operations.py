@@ -17,12 +17,26 @@ from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
-from streamwarm.model import DigestName, Job, JsonObject, Kind, MediaKey, NewJob, RecordName, State, WarmRecord
+from streamwarm.model import (
+    DigestName,
+    Job,
+    JsonObject,
+    Kind,
+    MediaKey,
+    NewJob,
+    RecordName,
+    State,
+    WarmRecord,
+    bare_etag,
+)
 
 Accounts = Mapping[str, str]
 
 IMPORTED = "import"
 """The `source` of a result that was made elsewhere."""
+
+MOST_ACCOUNTS = 10
+"""How many accounts of a destination are named: nobody changes a bot more often and keeps the records."""
 
 REPORT_EVERY_S = 3_600.0
 """How often a name is warmed anew because its reference was reported invalid, in seconds: once an hour (contract)."""
@@ -72,7 +86,7 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
     """The record that a successful attempt makes. It counts as not compared (`checked_at` None) if a push that joined
     the job may have meant a newer version than it delivered."""
     job = stored.job
-    opened_at = now if done.opened_at is None else min(done.opened_at, now)
+    opened_at, etag = now if done.opened_at is None else min(done.opened_at, now), bare_etag(done.seen.etag)
     return WarmRecord(
         destination=job.destination,
         kind=job.kind,
@@ -83,10 +97,10 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
         job_id=job.id,
         warmed_at=now,
         account=accounts.get(job.destination, ""),
-        source_etag=done.seen.etag,
+        source_etag=etag,
         options=job.options,
         opened_at=opened_at,
-        checked_at=None if _is_outdated(stored, done.seen.etag, opened_at) else opened_at,
+        checked_at=None if _is_outdated(stored, etag, opened_at) else opened_at,
     )
 
 
@@ -270,6 +284,17 @@ def _reference(record: WarmRecord) -> JsonObject | str:
     if isinstance(file_id, str):
         return file_id
     return {name: value for name, value in record.result.items() if name not in {"source", "elapsed_ms"}}
+
+
+def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
+    """The first `MOST_ACCOUNTS` accounts, in order, that have records at the destination."""
+    found: list[str] = []
+    while (
+        len(found) < MOST_ACCOUNTS
+        and (account := media.next_account(destination, found[-1] if found else "")) is not None
+    ):
+        found.append(account)
+    return found
 
 
 def delete_records_of(tables: Tables, accounts: Accounts, jobs: Collection[Job]) -> list[Job]:

@@ -36,15 +36,11 @@ def read_record_page(
         if len(page) == limit:
             return RecordPage(page, place)
         record = odd.read(RECORDS, row)
-        if record is not None:
-            place = place_of(record)
-            if which.matches(record):
-                page.append(record)
+        if record is not None and which.matches(record):
+            page.append(record)
+        if all(isinstance(row[column], str) for column in RecordPlace._fields):  # else a row that cannot be read
+            place = RecordPlace(*(row[column] for column in RecordPlace._fields))
     return RecordPage(page, place if len(found) == asked else None)
-
-
-def place_of(record: WarmRecord) -> RecordPlace:
-    return RecordPlace(record.r2_key, record.destination, record.kind.value, record.account)
 
 
 def _before(prefix: str) -> RecordPlace:

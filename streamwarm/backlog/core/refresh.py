@@ -31,10 +31,13 @@ class Known:
     by_digest: WarmRecord | None = None
 
     def of(self, new: NewJob) -> WarmRecord | None:
-        """The record that this job would make again: by digest if it names one, else by key."""
+        """The record that this job would make again: by digest if it names one, else by key. A record without a digest
+        (the destination fetched the object by itself) may be of the version that the job names."""
         if self.by_key is not None and new.sha256 in {None, self.by_key.sha256}:
             return self.by_key
-        return None if new.sha256 is None else self.by_digest
+        if self.by_digest is not None or (self.by_key is not None and self.by_key.sha256 is not None):
+            return self.by_digest
+        return self.by_key
 
 
 def need_of(new: NewJob, known: Known, *, now: float, trust_s: float) -> Need:
@@ -42,8 +45,10 @@ def need_of(new: NewJob, known: Known, *, now: float, trust_s: float) -> Need:
     record = known.of(new)
     if record is None or new.refresh is Refresh.ALWAYS:
         return Need.WARMING
-    if new.sha256 is not None or new.refresh is Refresh.NEVER:
+    if new.refresh is Refresh.NEVER:
         return Need.NOTHING
+    if new.sha256 is not None:
+        return Need.NOTHING if new.sha256 == record.sha256 else Need.CHECK
     if new.source_etag is not None:
         return Need.NOTHING if new.source_etag == record.source_etag else Need.CHECK
     is_trusted = record.checked_at is not None and 0 <= now - record.checked_at < trust_s
@@ -75,8 +80,17 @@ def placed(new: WarmRecord, versions: Sequence[StoredRecord]) -> list[StoredReco
     reported_at = max((s.reported_at for s in versions if s.reported_at is not None), default=None)
     new = evolve(new, opened_at=max([new.opened_at, *same]))
     superseded = any(stored.answers_by_key and stored.record.opened_at > new.opened_at for stored in others)
+    if any(_is_outdated(stored, new.opened_at) for stored in versions):
+        new = evolve(new, checked_at=None)
     older = [] if superseded else [evolve(stored, superseded=True) for stored in others if not stored.superseded]
     return [*older, StoredRecord(new, superseded, reported_at=reported_at)]
+
+
+def _is_outdated(stored: StoredRecord, opened_at: float) -> bool:
+    """Whether the bucket has had something else, since an object was opened then, than the record that answers."""
+    record = stored.record
+    is_newer = record.checked_at is not None and record.checked_at > opened_at
+    return stored.answers_by_key and is_newer and record.source_state is not SourceState.CURRENT
 
 
 def in_place_of(answering: WarmRecord, imported: WarmRecord) -> WarmRecord:
@@ -105,7 +119,11 @@ class Judgement:
 
 
 def judge(versions: Sequence[StoredRecord], comparison: Comparison) -> Judgement:
-    """Compare a name, which has these `versions`, with what the bucket said."""
+    """Compare a name, which has these `versions`, with what the bucket said.
+
+    A record whose object is still the same counts as opened when the bucket was asked: an attempt that opened another
+    version before that, and ends later, has an older one.
+    """
     stored = next((stored for stored in versions if stored.answers_by_key), None)
     if stored is None:
         return Judgement()
@@ -119,8 +137,8 @@ def judge(versions: Sequence[StoredRecord], comparison: Comparison) -> Judgement
             return _rewritten(stored, evolve(record, source_state=SourceState.GONE, checked_at=at))
         case Found(etag=etag) if (same := _is_same(record, seen)) is not None:
             if same:
-                current = evolve(record, source_state=SourceState.CURRENT, checked_at=at, source_etag=etag)
-                return _rewritten(stored, current if etag else evolve(current, source_etag=record.source_etag))
+                current = evolve(record, source_state=SourceState.CURRENT, opened_at=at, checked_at=at)
+                return _rewritten(stored, evolve(current, source_etag=etag or record.source_etag))
             if (back := _restored(versions, etag, at)) is not None:
                 put = [evolve(stored, superseded=True), back]
                 return Judgement(back.record, SourceState.CURRENT, put)
@@ -139,10 +157,13 @@ def _is_same(record: WarmRecord, found: Found) -> bool | None:
     """Whether the bucket's object is that of the record; None if nothing tells.
 
     A record without an ETag (an import, a hand-off, an old row) adopts that of the bucket, unless the object is newer
-    than the record.
+    than the record. One with a digest alone may be a pusher's word for an object that was never opened: it needs an
+    object that has not changed since it was.
     """
     if found.etag is not None and record.source_etag is not None:
         return found.etag == record.source_etag
+    if found.etag is not None and record.sha256 is not None:
+        return found.last_modified is not None and found.last_modified <= record.opened_at
     if found.last_modified is not None:
         return found.last_modified <= (record.warmed_at if found.etag else record.opened_at)
     return None if found.etag is None else True

@@ -12,9 +12,12 @@ from streamwarm.backlog.core.tables import Tables
 from streamwarm.backlog.shared_limits import SOURCE_LEASE, NamedLease, SharedLimits, SourcePause
 
 
-def resume(shared: SharedTable, destination: str | None) -> None:
+def resume(tables: Tables, destination: str | None) -> None:
+    """End the user's pause. Forget which lanes of a destination refused what: the user says that it is fixed."""
+    shared = tables.shared
     shared.delete_pause(destination)
     if destination is not None:
+        tables.jobs.unbar(destination)
         shared.delete_set_asides(destination)
     shared.count_resume(destination)
 

@@ -91,6 +91,10 @@ class JobTable(Protocol):
         """Write the columns that may change. The last one counts if a job is given twice."""
         ...
 
+    def unbar(self, destination: str) -> None:
+        """Let the destination's queued and waiting jobs go to the lanes that refused them."""
+        ...
+
     def extend_leases(self, job_ids: Sequence[str], expires_at: float) -> None: ...
 
     def delete(self, jobs: Sequence[Job]) -> None:
@@ -250,6 +254,10 @@ class MediaTable(Protocol):
 
     def counts(self) -> dict[tuple[str, SourceState], int]:
         """How many records answer by key, by destination and source state."""
+        ...
+
+    def next_account(self, destination: str, after: str) -> str | None:
+        """The next account, in order, that has records at the destination."""
         ...
 
     def adopt(self, destination: str, account: str, limit: int) -> int:

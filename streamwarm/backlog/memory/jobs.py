@@ -18,7 +18,7 @@ from streamwarm.backlog.core.ordering import Band
 from streamwarm.backlog.core.small_tables import counts_of
 from streamwarm.backlog.core.transitions import StoredJob
 from streamwarm.backlog.store import PENDING, Counts, Filter
-from streamwarm.model import Event, Job, MediaKey, QueuedJob, State
+from streamwarm.model import NOWHERE, Event, Job, MediaKey, QueuedJob, State
 from streamwarm.priority import base_score
 
 _Arrival = tuple[float, int, str]
@@ -72,6 +72,12 @@ class MemoryJobs:
         for stored in jobs:
             self._drop(stored.job.id)
             self._put(stored)
+
+    def unbar(self, destination: str) -> None:
+        for job_id, stored in self._jobs.items():
+            job = stored.job
+            if job.state in {State.QUEUED, State.WAITING} and job.destination == destination:
+                self._jobs[job_id] = evolve(stored, job=evolve(job, barred=NOWHERE))
 
     def extend_leases(self, job_ids: Sequence[str], expires_at: float) -> None:
         for job_id in job_ids:

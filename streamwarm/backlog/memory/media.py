@@ -89,6 +89,10 @@ class MemoryMedia:
     def counts(self) -> dict[tuple[str, SourceState], int]:
         return dict(Counter((record.destination, record.source_state) for record in self._all_answering()))
 
+    def next_account(self, destination: str, after: str) -> str | None:
+        found = (one.account for one in self._all_answering() if one.destination == destination)
+        return min((account for account in found if account > after), default=None)
+
     def adopt(self, destination: str, account: str, limit: int) -> int:
         every = (s for s in self._all() if (s.record.destination, s.record.account) == (destination, ""))
         orphans = list(islice(every, limit))

@@ -115,6 +115,9 @@ class PostgresJobs:
             self._count_changes[job.destination, job.state] += 1
             self._states[seq] = job.state
 
+    def unbar(self, destination: str) -> None:
+        self._sql.write("unbar_jobs", destination=destination)
+
     def extend_leases(self, job_ids: Sequence[str], expires_at: float) -> None:
         if job_ids:
             self._sql.write("extend_leases", ids=list(job_ids), lease_expires_at=expires_at)

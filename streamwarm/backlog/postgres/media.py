@@ -109,6 +109,10 @@ class PostgresMedia:
         counted.update(self._count_changes)
         return {key: records for key, records in counted.items() if records > 0}
 
+    def next_account(self, destination: str, after: str) -> str | None:
+        row = self._sql.one("next_account", destination=destination, after=after)
+        return None if row is None or row["account"] is None else str(row["account"])
+
     def adopt(self, destination: str, account: str, limit: int) -> int:
         orphans = self._sql.all("lock_orphans", destination=destination, account=account, limit=limit)
         known = [one for one in orphans if one["known"]]

@@ -67,6 +67,9 @@ class SqliteJobs:
     def update(self, jobs: Sequence[StoredJob]) -> None:
         self._sql.run_many("update_job", (rows.changing_columns(stored) for stored in jobs))
 
+    def unbar(self, destination: str) -> None:
+        self._sql.run("unbar_jobs", destination=destination)
+
     def extend_leases(self, job_ids: Sequence[str], expires_at: float) -> None:
         self._sql.run_many("extend_lease", ({"id": job_id, "lease_expires_at": expires_at} for job_id in job_ids))
 

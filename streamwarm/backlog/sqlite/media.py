@@ -67,6 +67,10 @@ class SqliteMedia:
     def counts(self) -> dict[tuple[str, SourceState], int]:
         return dict(self._odd.read_all(RECORD_COUNTS, self._sql.all("record_counts")))
 
+    def next_account(self, destination: str, after: str) -> str | None:
+        row = self._sql.one("next_account", destination=destination, after=after)
+        return None if row is None or row["account"] is None else str(row["account"])
+
     def adopt(self, destination: str, account: str, limit: int) -> int:
         orphans = self._sql.all("orphans", destination=destination, account=account, limit=limit)
         self._sql.run_many("delete_record_by_id", ({"id": one["id"]} for one in orphans if one["known"]))

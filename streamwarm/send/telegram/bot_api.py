@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
-from streamwarm.errors import DestinationError, ErrorCode, InvalidOptions
+from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.model import JsonObject, Kind
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.destination import MAX_REFERENCE_CHARS
+from streamwarm.send.telegram.answered import media_of
 from streamwarm.send.telegram.chats import chat_of
 from streamwarm.send.telegram.refusals import read_error
 
@@ -25,78 +26,42 @@ MB = 1_000_000
 PHOTO_BYTES = 10 * MB
 CLOUD_BYTES = 50 * MB
 LOCAL_SERVER_BYTES = 2000 * MB
-CAPTION_CHARACTERS = 1024
 REPLY_BYTES = 1 << 20
 """More than any `Message` has. A longer answer is not read further."""
 
 
 @frozen
 class Method:
-    """One sending method: its name, the field that takes the file, and the options it knows."""
+    """One sending method: its name, the field that takes the file, the options it knows that are texts and numbers, and
+    those that are files of their own."""
 
     name: str
     file_field: str
     options: frozenset[str]
+    files: tuple[str, ...] = ()
 
 
-def _method(name: str, file_field: str, *options: str) -> Method:
-    return Method(name, file_field, frozenset(options))
+def _method(name: str, file_field: str, *options: str, files: tuple[str, ...] = ()) -> Method:
+    return Method(name, file_field, frozenset(options), files)
+
+
+_THUMBNAIL = ("thumbnail",)
 
 
 METHODS: Mapping[Kind, Method] = {
     Kind.PHOTO: _method("sendPhoto", "photo", "caption", "has_spoiler"),
     Kind.VIDEO: _method(
-        "sendVideo", "video", "caption", "duration", "width", "height", "supports_streaming", "has_spoiler"
+        *("sendVideo", "video", "caption", "duration", "width", "height", "supports_streaming", "has_spoiler"),
+        files=("thumbnail", "cover"),
     ),
-    Kind.AUDIO: _method("sendAudio", "audio", "caption", "duration", "performer", "title"),
-    Kind.DOCUMENT: _method("sendDocument", "document", "caption"),
-    Kind.ANIMATION: _method("sendAnimation", "animation", "caption", "duration", "width", "height", "has_spoiler"),
+    Kind.AUDIO: _method("sendAudio", "audio", "caption", "duration", "performer", "title", files=_THUMBNAIL),
+    Kind.DOCUMENT: _method("sendDocument", "document", "caption", "disable_content_type_detection", files=_THUMBNAIL),
+    Kind.ANIMATION: _method(
+        "sendAnimation", "animation", "caption", "duration", "width", "height", "has_spoiler", files=_THUMBNAIL
+    ),
     Kind.VOICE: _method("sendVoice", "voice", "caption", "duration"),
-    Kind.VIDEO_NOTE: _method("sendVideoNote", "video_note", "duration"),
+    Kind.VIDEO_NOTE: _method("sendVideoNote", "video_note", "duration", "length", files=_THUMBNAIL),
 }
-
-_OPTION_TYPES: Mapping[str, type[Any]] = {
-    "caption": str,
-    "performer": str,
-    "title": str,
-    "duration": int,
-    "width": int,
-    "height": int,
-    "supports_streaming": bool,
-    "has_spoiler": bool,
-    "fallback": str,
-}
-
-FALLBACK = "document"
-"""The only value of `options.fallback`: the kind of a photo that Telegram refuses. The option is ours and never
-sent."""
-
-_TYPE_WORDS = {str: "text", int: "a whole number, 0 or more", bool: "true or false"}
-
-
-def check_options(options: JsonObject) -> None:
-    """Raise `InvalidOptions` for an option that Telegram does not have or a value that it would refuse.
-
-    An option that the job's kind does not use (a caption on a video note) is allowed but not sent, as Telegram itself
-    ignores it. So a bot may use one set of options for all kinds.
-    """
-    for name, value in options.items():
-        expected = _OPTION_TYPES.get(name)
-        if expected is None:
-            raise InvalidOptions(f"options.{name[:64]}: there is no such option; allowed: {', '.join(_OPTION_TYPES)}")
-        # To Python a bool is an int, but not to Telegram.
-        if type(value) is not expected or (expected is int and not 0 <= value < 2**31):
-            raise InvalidOptions(f"options.{name}: must be {_TYPE_WORDS[expected]}")
-        if expected is str and _has_surrogate(value):
-            raise InvalidOptions(f"options.{name}: must be valid Unicode text")
-    if options.get("fallback", FALLBACK) != FALLBACK:
-        raise InvalidOptions(f'options.fallback: must be "{FALLBACK}"')
-    if len(options.get("caption", "")) > CAPTION_CHARACTERS:
-        raise InvalidOptions(f"options.caption: at most {CAPTION_CHARACTERS} characters")
-
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def max_bytes(kind: Kind, *, local_server: bool) -> int:
@@ -117,29 +82,19 @@ def form_fields(kind: Kind, lane: int | str, options: JsonObject) -> list[tuple[
     return fields
 
 
-def file_name(r2_key: str, kind: Kind) -> str:
-    """Return the last segment of the object's path, which Telegram shows and takes the type from.
-
-    Control characters and those that change the direction of writing are replaced. So are characters that a form must
-    escape or that servers treat differently, because Telegram would show the escape.
-    """
-    name = r2_key.rstrip("/").rpartition("/")[2][-200:]
-    name = "".join(c if c.isprintable() and c not in _NOT_IN_NAMES else "_" for c in name)
-    return name if name.strip(". ") else kind.value
-
-
-_NOT_IN_NAMES = frozenset('"\\;')
-
-
 @frozen
 class Reply:
-    """The result of a send. `kind` is the one returned: a silent mp4 that was sent as video returns as an animation."""
+    """The result of a send. `kind` is the one returned: a silent mp4 that was sent as video returns as an animation.
+
+    `media` is what Telegram knows of the file (contract, section 5).
+    """
 
     file_id: str
     file_unique_id: str
     kind: str
     chat_id: int
     message_id: int
+    media: JsonObject = field(factory=dict)
 
     def as_result(self) -> dict[str, Any]:
         return {
@@ -148,6 +103,7 @@ class Reply:
             "kind": self.kind,
             "chat_id": self.chat_id,
             "message_id": self.message_id,
+            "media": self.media,
         }
 
 
@@ -179,6 +135,7 @@ def read_reply(
                     kind=key,
                     chat_id=_integer(message.get("chat"), "id"),
                     message_id=_integer(message, "message_id"),
+                    media=media_of(found, file, redact),
                 )
     raise DestinationError(
         ErrorCode.DESTINATION_UNAVAILABLE, "Telegram answered ok, but its message holds no file; it will be tried again"

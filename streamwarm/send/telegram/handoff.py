@@ -10,14 +10,16 @@ import html
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from streamwarm.errors import ErrorCode
-from streamwarm.model import Kind
+from streamwarm.errors import DestinationError, ErrorCode
+from streamwarm.model import JsonObject, Kind
 from streamwarm.net.addresses import why_not_public
 from streamwarm.send.destination import Media
 from streamwarm.send.telegram.bot_api import MB
 
 PHOTO_BYTES = 5 * MB
 FILE_BYTES = 20 * MB
+VIDEO_BYTES = 10 * MB
+"""Telegram measures no video above this by itself, and takes no width, height or duration with an address."""
 VOICE_BYTES = MB
 """A longer voice message that is sent by its address becomes a file."""
 
@@ -50,6 +52,8 @@ def is_fetchable(media: Media) -> bool:
     """
     limit = {Kind.PHOTO: PHOTO_BYTES, Kind.VOICE: VOICE_BYTES}.get(media.kind, FILE_BYTES)
     content_type = (media.content_type or "").partition(";")[0].strip().lower()
+    if media.kind is Kind.VIDEO or content_type.startswith("video/"):
+        limit = VIDEO_BYTES
     return (
         media.content_encoding is None and media.bytes <= limit and content_type in _TYPES.get(media.kind, frozenset())
     )
@@ -71,6 +75,19 @@ def _is_public(host: str) -> bool:
         return why_not_public(host) is None
     except ValueError:
         return "." in host and not host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
+
+
+def without_address(reference: JsonObject, url: str) -> JsonObject:
+    """Return a reference without a file name that quotes the signed address.
+
+    Raises `DestinationError` if the reference itself quotes it.
+    """
+    media = {name: value for name, value in reference["media"].items() if not quotes_address(str(value), url)}
+    if quotes_address(str({**reference, "media": media}), url):
+        raise DestinationError(
+            ErrorCode.DESTINATION_UNAVAILABLE, "Telegram answered the hand-off with the address instead of a file_id"
+        )
+    return {**reference, "media": media}
 
 
 def quotes_address(text: str, url: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 from attrs import define, field
 
@@ -11,7 +12,8 @@ from streamwarm.model import Kind
 from streamwarm.send.destination import Body, Media
 from streamwarm.send.telegram import bot_api
 from streamwarm.send.telegram.photo import FIRST_BYTES, MOST_BYTES, Finding, Lacking, look_at, why_not_a_photo
-from streamwarm.send.telegram.refusal_table import PHOTO_REMEDY
+from streamwarm.send.telegram.remedies import PHOTO_REMEDY
+from streamwarm.settings.telegram_options import FALLBACK
 
 REMEMBERED = 1024
 """Jobs that are remembered for their next attempt, which usually comes seconds later. One that is forgotten meanwhile
@@ -24,7 +26,7 @@ _NO_MEDIA = "wrong file identifier"
 
 def may_fall_back(media: Media) -> bool:
     """Whether the job allows its photo to be sent as a document."""
-    return media.kind is Kind.PHOTO and media.options.get("fallback") == bot_api.FALLBACK
+    return media.kind is Kind.PHOTO and media.options.get("fallback") == FALLBACK
 
 
 def check_size(media: Media, *, local_server: bool) -> None:
@@ -78,7 +80,7 @@ class PhotoCheck:
             return media.kind
         if media.job_id in self._refused or media.bytes > bot_api.PHOTO_BYTES:
             return Kind.DOCUMENT
-        why = why_not_a_photo(await _read_front(body))
+        why = why_not_a_photo(await read_front(body))
         if why is None:
             return Kind.PHOTO
         if may_fall_back(media):
@@ -96,6 +98,8 @@ class PhotoCheck:
         If it is about the photo and the job allows a document, another attempt follows as one, and this attempt is not
         counted.
         """
+        if sent_as is not media.kind:
+            refusal.sent_as = sent_as.value
         if sent_as is not Kind.PHOTO:
             return refusal
         if _NO_MEDIA in refusal.message.lower():
@@ -108,7 +112,11 @@ class PhotoCheck:
         )
 
 
-async def _read_front(body: Body) -> Finding:
+class _Peeked(Protocol):
+    async def peek(self, count: int) -> bytes: ...
+
+
+async def read_front(body: _Peeked) -> Finding:
     """Read the front of the body, more and more of it, up to `MOST_BYTES`, until it shows what the file is."""
     count = FIRST_BYTES
     while True:

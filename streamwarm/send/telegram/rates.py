@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamwarm.send.destination import LaneRates, Quota, Rates
-from streamwarm.send.telegram.chats import chat_of
+from streamwarm.send.telegram.chats import chat_id_of
 
 BOT = Quota(30, 1.0)
 GROUP = Quota(20, 60.0)
@@ -27,16 +27,21 @@ def telegram_rates(chats: Iterable[int | str], *, local_server: bool) -> Rates:
     Telegram counts a chat's messages, so the topics of one chat share its budget.
     """
     lanes = {
-        str(chat): LaneRates(CHAT_SPACING_S, (GROUP,) if is_group(chat) else (), budget=chat_of(chat).chat_id)
+        str(chat): LaneRates(CHAT_SPACING_S, (GROUP,) if is_group(chat) else (), budget=chat_id_of(chat))
         for chat in chats
     }
-    return Rates((BOT,), lanes) if local_server else Rates((BOT,), lanes, equal_size_spacing_s)
+    spacing = _no_spacing if local_server else equal_size_spacing_s
+    return Rates((BOT,), lanes, spacing, budget_at=chat_id_of)
 
 
 def unlimited_rates(chats: Iterable[int | str]) -> Rates:
     """Return rates without limits: the chats take turns, as fast as they take messages. Topics of one chat share its
     cooldown."""
-    return Rates(lanes={str(chat): LaneRates(budget=chat_of(chat).chat_id) for chat in chats})
+    return Rates(lanes={str(chat): LaneRates(budget=chat_id_of(chat)) for chat in chats}, budget_at=chat_id_of)
+
+
+def _no_spacing(_: int) -> float:
+    return 0.0
 
 
 def is_group(chat: int | str) -> bool:

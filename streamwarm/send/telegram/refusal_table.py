@@ -13,6 +13,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from streamwarm.errors import ErrorCode
+from streamwarm.send.telegram import remedies
 
 
 class Verdict(StrEnum):
@@ -65,29 +66,15 @@ def _row(verdict: Verdict, error: ErrorCode, code: int | None, words: str, sourc
     return Row(verdict, error, code, tuple(filter(None, words.split("|"))), source, remedy)
 
 
-PHOTO_REMEDY = 'send it as kind document, set options.fallback to "document", or resize it'
-_SET_TOKEN = "the bot's token is not valid: set a new one from @BotFather and restart the service"  # noqa: S105
-_SET_API_ID = (
-    "the Bot API server was started with a wrong --api-id or --api-hash: take them from https://my.telegram.org, "
-    "restart that server, and `streamwarm resume` the bot"
-)
-_LOGGED_OUT = (
-    "the bot was logged out of this Bot API server (logOut): set base_url to the server that it moved to and restart "
-    "the service, or wait ten minutes and `streamwarm resume` the bot"
-)
-_BODY_LIMIT = (
-    "raise the limit for a request's body of the Bot API server or the proxy before it (nginx: client_max_body_size); "
-    "a server in local mode takes 2000 MB, any other 50 MB"
-)
-_OTHER_CHAT = "add the bot to the warm-up chat and `streamwarm resume` it, or name another chat in `chats`"
-_GIVE_RIGHT = "give the bot the right to send there and `streamwarm resume` the bot, or name another chat in `chats`"
-_OPEN_TOPIC = "open that topic again and `streamwarm resume` the bot, or name another in `chats`"
-_GIVE_KIND = "allow that kind in the chat and `streamwarm resume` the bot, or add a chat to `chats` that takes it"
-_STOP_DELETING = (
-    "something there deletes the bot's messages: stop it and `streamwarm resume` the bot, or name another chat"
-)
+def _bot(code: int | None, words: str, source: str, remedy: str) -> Row:
+    return _row(Verdict.PAUSE_BOT, ErrorCode.UNAUTHORIZED, code, words, source, remedy)
 
-# Rows about the bot come first, then those about the chat, then those about the file.
+
+def _chat(code: int | None, words: str, source: str, remedy: str) -> Row:
+    return _row(Verdict.PAUSE_CHAT, ErrorCode.CHAT_UNAVAILABLE, code, words, source, remedy)
+
+
+# Rows about waiting and the bot come first, then those about the chat, then those about the file.
 ROWS: tuple[Row, ...] = (
     _row(
         Verdict.COOLDOWN,
@@ -97,77 +84,69 @@ ROWS: tuple[Row, ...] = (
         "bots/api#responseparameters, retry_after; Query.cpp, set_retry_after_error",
     ),
     _row(
-        Verdict.PAUSE_BOT,
-        ErrorCode.UNAUTHORIZED,
+        Verdict.COOLDOWN,
+        ErrorCode.RATE_LIMITED,
+        None,
+        "flood_wait_|slowmode_wait_|flood_premium_wait_|too many requests: retry after ",
+        "td: NetQueryDelayer.cpp; Client.cpp, fail_query_with_error makes a 500 of a 429 in other words",
+    ),
+    _bot(
         None,
         "api-id/api-hash|api_id_invalid|api_id_published_flood",
         "Client.cpp, get_closing_error: a server that Telegram does not know",
-        _SET_API_ID,
+        remedies.SET_API_ID,
     ),
-    _row(
-        Verdict.PAUSE_BOT,
-        ErrorCode.UNAUTHORIZED,
+    _bot(
         None,
         "logged out",
         "Client.cpp, get_closing_error: 400 `Logged out` for ten minutes and more after logOut",
-        _LOGGED_OUT,
+        remedies.LOGGED_OUT,
     ),
-    _row(
-        Verdict.PAUSE_BOT,
-        ErrorCode.UNAUTHORIZED,
+    _bot(
         401,
         "",
         "ClientManager.cpp, send; Client.cpp, get_closing_error",
-        _SET_TOKEN,
+        remedies.SET_TOKEN,
     ),
-    _row(
-        Verdict.PAUSE_BOT,
-        ErrorCode.UNAUTHORIZED,
+    _bot(
+        None,
+        "auth_key_|session_revoked|session_expired|access_token_|user_deactivated_ban",
+        "https://core.telegram.org/api/errors, 401 and 406, which Client.cpp, fail_query_with_error, makes a 400",
+        remedies.SET_TOKEN,
+    ),
+    _bot(
         421,
         "",
         "ClientManager.cpp, send: `unallowed token specified`",
-        "this Bot API server does not serve the bot: change its --filter option, restart that server, and `streamwarm "
-        "resume` the bot",
+        remedies.OTHER_SERVER,
     ),
-    _row(
-        Verdict.PERMANENT,
-        ErrorCode.DESTINATION_REFUSED,
-        404,
-        "method not found",
-        "Client.cpp, on_cmd",
-        "the Bot API server is too old for this kind",
-    ),
-    _row(
-        Verdict.PAUSE_BOT,
-        ErrorCode.UNAUTHORIZED,
-        404,
-        "",
-        "what api.telegram.org answers to a token of the wrong form",
-        _SET_TOKEN,
-    ),
-    _row(
-        Verdict.PAUSE_BOT,
-        ErrorCode.UNAUTHORIZED,
+    _bot(
         None,
         "frozen_",
         "Telegram's core: 406 FROZEN_METHOD_INVALID, which Client.cpp, fail_query_with_error, makes a 400",
-        "Telegram has frozen the bot's account: its owner can appeal; once it is free, `streamwarm resume` the bot",
+        remedies.APPEAL,
+    ),
+    _row(
+        Verdict.PAUSE_KIND,
+        ErrorCode.DESTINATION_UNAVAILABLE,
+        404,
+        "method not found",
+        "Client.cpp, on_cmd",
+        remedies.OLD_SERVER,
     ),
     _row(
         Verdict.MIGRATE,
         ErrorCode.CHAT_UNAVAILABLE,
-        400,
+        None,
         "group chat was upgraded|group chat was migrated",
         "bots/api#responseparameters, migrate_to_chat_id; Client.cpp, check_chat_access",
-        "name the supergroup's id in `chats`",
+        remedies.NAME_NEW_ID,
     ),
-    _row(
-        Verdict.PAUSE_CHAT,
-        ErrorCode.CHAT_UNAVAILABLE,
+    _chat(
         None,
-        "chat_send_media_forbidden|chat_send_plain_forbidden|rights to send text",
+        "chat_send_media_forbidden|chat_send_plain_forbidden|rights to send text|rights to send the rich message",
         "Telegram's core: a chat that takes no media at all",
-        _GIVE_RIGHT,
+        remedies.GIVE_RIGHT,
     ),
     _row(
         Verdict.PAUSE_KIND,
@@ -177,48 +156,81 @@ ROWS: tuple[Row, ...] = (
         "|rights to send photo|rights to send video|rights to send voice|rights to send sticker|rights to send gif"
         "|chat_send_|voice_messages_forbidden|restricted receiving of v|restricts receiving of v",
         "td: MessageContent.cpp, can_send_message_content; DialogManager.cpp; Telegram's core: CHAT_SEND_…_FORBIDDEN",
-        _GIVE_KIND,
+        remedies.GIVE_KIND,
     ),
-    _row(
-        Verdict.PAUSE_CHAT,
-        ErrorCode.CHAT_UNAVAILABLE,
+    _chat(
+        None,
+        "payment_required|balance_too_low|premium_account_required|privacy_premium_required",
+        "Telegram's core: 403, which Client.cpp, fail_query_with_error, makes a 400; td: MessagesManager.cpp",
+        remedies.CHAT_CHARGES,
+    ),
+    _chat(
+        None,
+        "topic_closed",
+        "Telegram's core: a topic, the General one too, that is closed",
+        remedies.OPEN_TOPIC,
+    ),
+    _chat(
+        None,
+        "topic_deleted|topic_id_invalid|message thread not found|forum topic identifier|topic identifier specified"
+        "|chat doesn't have topics|can't access the topic|threads can't be used",
+        "Client.cpp, TdOnCheckForumTopicCallback; td: MessagesManager.cpp, can_use_forum_topic_id",
+        remedies.NAME_TOPIC,
+    ),
+    _chat(
+        None,
+        "blocked by the user|can't initiate conversation|user_is_blocked|you_blocked_user",
+        "Client.cpp, fail_query_with_error; td: MessagesManager.cpp, process_send_message_fail_error",
+        remedies.START_BOT,
+    ),
+    _chat(
+        None,
+        "group chat was deleted|group chat was deactivated|user is deactivated|input_user_deactivated|user_is_bot"
+        "|can't send messages to the bot|can't send messages to bots",
+        "Client.cpp, check_chat_access; td: MessagesManager.cpp, process_send_message_fail_error",
+        remedies.CHAT_GONE,
+    ),
+    _chat(
+        None,
+        "chat not found|peer_id_invalid|chat_id is empty|channel_private|channel_invalid|chat_id_invalid"
+        "|chat is not accessible|can't access the chat",
+        "Client.cpp, TdOnCheckChatCallback and check_chat_access; td: MessagesManager.cpp",
+        remedies.OTHER_CHAT,
+    ),
+    _chat(
+        None,
+        "not enough rights|have no rights|have no write access|chat_write_forbidden|chat_admin_required"
+        "|need administrator rights|chat_restricted|chat_guest_send_forbidden|user_banned_in_channel"
+        "|send_as_peer_invalid",
+        "td: MessageContent.cpp, can_send_message_content; DialogManager.cpp, can_send_message",
+        remedies.GIVE_RIGHT,
+    ),
+    _chat(
         403,
         "",
-        "Client.cpp, check_chat_access and fail_query_with_error: kicked, left, blocked, deleted",
-        _OTHER_CHAT,
+        "Client.cpp, check_chat_access and fail_query_with_error: kicked, left",
+        remedies.OTHER_CHAT,
     ),
-    _row(
-        Verdict.PAUSE_CHAT,
-        ErrorCode.CHAT_UNAVAILABLE,
-        400,
-        "chat not found|peer_id_invalid|chat_id is empty|channel_private|chat_id_invalid",
-        "Client.cpp, TdOnCheckChatCallback and check_chat_access",
-        _OTHER_CHAT,
+    _bot(
+        404,
+        "",
+        "what api.telegram.org answers to a token of the wrong form",
+        remedies.SET_TOKEN,
     ),
-    _row(
-        Verdict.PAUSE_CHAT,
-        ErrorCode.CHAT_UNAVAILABLE,
-        400,
-        "not enough rights|have no rights|have no write access|chat_write_forbidden|chat_admin_required"
-        "|need administrator rights|chat_restricted|chat_guest_send_forbidden|user_is_blocked|user_banned_in_channel",
-        "td: MessageContent.cpp, can_send_message_content; DialogManager.cpp, can_send_message",
-        _GIVE_RIGHT,
-    ),
-    _row(
-        Verdict.PAUSE_CHAT,
-        ErrorCode.CHAT_UNAVAILABLE,
-        400,
-        "topic_closed|topic_deleted|message thread not found",
-        "Client.cpp, TdOnCheckForumTopicCallback; Telegram's core",
-        _OPEN_TOPIC,
-    ),
-    _row(
-        Verdict.PAUSE_CHAT,
-        ErrorCode.CHAT_UNAVAILABLE,
+    _chat(
         500,
         "sent message was immediately deleted",
         "Client.cpp, delete_message",
-        _STOP_DELETING,
+        remedies.STOP_DELETING,
+    ),
+    _row(
+        Verdict.PERMANENT,
+        ErrorCode.BAD_PHOTO,
+        400,
+        "photo_invalid_dimensions|image_process_failed|photo_ext_invalid|photo_save_file_invalid"
+        "|photo has unsupported extension|photo must be non-empty|dimensions of the photo",
+        "td: Photo.cpp; MessagesManager.cpp, process_send_message_fail_error; Telegram's core",
+        remedies.PHOTO_REMEDY,
     ),
     _row(
         Verdict.PERMANENT,
@@ -226,7 +238,7 @@ ROWS: tuple[Row, ...] = (
         413,
         "",
         "HttpConnection.cpp: a body over the server's limit",
-        _BODY_LIMIT,
+        remedies.BODY_LIMIT,
     ),
     _row(
         Verdict.PERMANENT,
@@ -234,15 +246,7 @@ ROWS: tuple[Row, ...] = (
         None,
         "too big|entity too large",
         "td: files/FileManager.cpp, check_local_location",
-    ),
-    _row(
-        Verdict.PERMANENT,
-        ErrorCode.BAD_PHOTO,
-        400,
-        "photo_invalid_dimensions|image_process_failed|photo_ext_invalid|photo_save_file_invalid"
-        "|photo has unsupported extension|photo must be non-empty",
-        "td: MessagesManager.cpp, process_send_message_fail_error; Telegram's core",
-        PHOTO_REMEDY,
+        remedies.SMALLER_FILE,
     ),
     _row(
         Verdict.RETRY,

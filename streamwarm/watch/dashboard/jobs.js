@@ -188,10 +188,23 @@ function factsOf(job) {
     ["tried again", job.retry_at],
     ["sent twice", job.possible_duplicate ? "maybe: an answer was lost, and it was sent again" : null],
     ["options", Object.keys(job.options ?? {}).length ? JSON.stringify(job.options) : null],
+    ["warnings", (job.result?.warnings ?? []).join(", ")],
+    ["media", mediaOf(job.result?.media)],
     ...result.map(([name, value]) => [name.replaceAll("_", " "), value]),
   ];
   const known = facts.filter(([, value]) => value);
   return known.filter(([name], at) => known.findIndex(([other]) => other === name) === at);
+}
+
+/** What Telegram knows of the file, in one line; empty if it answered nothing. */
+function mediaOf(media) {
+  const parts = [
+    media?.width && media?.height ? `${media.width} × ${media.height}` : "",
+    media?.duration ? `${media.duration} s` : "",
+    media?.file_name ?? "",
+    media?.has_thumbnail ? "with a thumbnail" : "",
+  ];
+  return parts.filter((part) => part).join(", ");
 }
 
 /** Retry or cancel a job, and report the result. */

@@ -78,6 +78,10 @@ FROM unnest(
 )
 WHERE jobs.seq = new.seq AND jobs.seq = ANY(%(seq)s::bigint[]);
 
+-- name: unbar_jobs
+UPDATE jobs SET barred = NULL
+WHERE state IN ('queued', 'waiting') AND barred IS NOT NULL AND destination = %(destination)s;
+
 -- name: extend_leases
 UPDATE jobs SET lease_expires_at = %(lease_expires_at)s WHERE id = ANY(%(ids)s::text[]);
 

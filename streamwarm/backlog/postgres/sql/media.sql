@@ -88,6 +88,10 @@ DELETE FROM media_cache WHERE id = ANY(ARRAY(
     ) AS found
 ));
 
+-- name: next_account
+SELECT min(account) AS account FROM media_cache
+WHERE destination = %(destination)s AND account > %(after)s AND status = 'ready' AND NOT superseded;
+
 -- name: reported_records
 SELECT * FROM media_cache
 WHERE destination = %(destination)s AND account = %(account)s AND reported_at > %(since)s AND NOT superseded

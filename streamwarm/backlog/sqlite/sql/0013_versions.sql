@@ -134,7 +134,7 @@ DROP INDEX ix_jobs_oldest;
 CREATE INDEX ix_jobs_queued ON jobs (destination, base_score, queued_at, seq) WHERE state = 'queued' AND to_check = 0;
 CREATE INDEX ix_jobs_oldest ON jobs (queued_at, seq) WHERE state = 'queued' AND to_check = 0;
 CREATE INDEX ix_jobs_to_check ON jobs (queued_at, seq) WHERE to_check = 1;
-CREATE INDEX ix_jobs_to_check_key ON jobs (r2_key) WHERE to_check = 1;
+CREATE INDEX ix_jobs_to_check_key ON jobs (r2_key, queued_at, seq) WHERE to_check = 1;
 
 -- ETags are kept unquoted from now on, here too: put_seen compares them.
 UPDATE media_store SET etag = trim(CASE WHEN etag LIKE 'W/%' THEN substr(etag, 3) ELSE etag END, '"')

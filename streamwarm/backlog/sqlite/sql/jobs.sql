@@ -34,6 +34,10 @@ UPDATE jobs SET
     joined_at = :joined_at, joined_etag = :joined_etag
 WHERE seq = :seq;
 
+-- name: unbar_jobs
+UPDATE jobs SET barred = NULL
+WHERE state IN ('queued', 'waiting') AND barred IS NOT NULL AND destination = :destination;
+
 -- name: extend_lease
 UPDATE jobs SET lease_expires_at = :lease_expires_at WHERE id = :id;
 

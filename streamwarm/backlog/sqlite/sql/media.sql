@@ -40,6 +40,10 @@ ON CONFLICT (destination, account, kind, r2_key, version) DO UPDATE SET
     checked_at = excluded.checked_at, suspect_at = excluded.suspect_at, reported_at = excluded.reported_at,
     updated_at = excluded.updated_at;
 
+-- name: next_account
+SELECT min(account) AS account FROM media_cache
+WHERE destination = :destination AND account > :after AND status = 'ready' AND superseded = 0;
+
 -- name: note_compared
 UPDATE media_cache SET checked_at = :checked_at, source_etag = :source_etag
 WHERE destination = :destination AND account = :account AND kind = :kind AND r2_key = :r2_key AND version = :version;

@@ -1,4 +1,4 @@
-"""The reply to a push, in the contract's shape. Pure."""
+"""The answer to a push: what became of each of its jobs. Pure."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def _refused_view(index: int, answer: Refused) -> JsonObject:
 
 
 def push_view(outcome: Mapping[int, Pushed | Refused]) -> JsonObject:
+    """Raises `CallRefusedError` if every job was refused because the backlog is full."""
     accepted: list[JsonObject] = []
     rejected: list[JsonObject] = []
     for index, answer in sorted(outcome.items()):
