@@ -76,6 +76,20 @@ async def test_a_report_does_not_bring_back_the_version_before(store: Store, clo
     assert await answer(store, sha256=TWO) is None
 
 
+async def test_a_bad_reference_that_two_keys_share_is_answered_for_neither(store: Store, clock: Clock) -> None:
+    """A push by digest had given it to the second key, and the next one would give it again."""
+    await warm_version(store, "1")
+    await push_one(store, photo("b.jpg", sha256=ONE))
+    assert await answer(store, "b.jpg") == "f1"
+    reported = await report(store, "f1", "b.jpg")
+    assert await answer(store) is await answer(store, "b.jpg") is None
+    assert await answer(store, sha256=ONE) is None
+    queued = {job.r2_key: job for job in await store.queued(10)}
+    assert set(queued) == {"a.jpg", "b.jpg"}
+    assert queued["b.jpg"].id == reported.job_id
+    assert not (await push_one(store, photo("b.jpg", sha256=ONE))).duplicate
+
+
 async def test_a_reported_version_of_before_leaves_the_one_that_answers(store: Store, clock: Clock) -> None:
     await warm_version(store, "1")
     clock.at += 1

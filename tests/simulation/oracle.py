@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from streamwarm.model import Event, Job, State
 from tests.simulation.facts import BY_COMPARISON, Ending, caption_of
-from tests.simulation.plan import Plan, Verb
+from tests.simulation.plan import CHATS, FaultKind, Plan, Verb
 from tests.simulation.record_rules import RECORD_RULES
 
 ENDED = {State.DONE, State.FAILED, State.CANCELLED}
@@ -119,12 +119,19 @@ def _is_its_fault(ending: Ending, job: Job) -> bool:
                 for begin, _, digest in ending.incarnations.get(job.r2_key, ())
             )
         case "destination_refused":
-            return caption_of(job) in ending.refused
+            return caption_of(job) in ending.refused or _every_chat_refuses(ending.plan, job.destination)
         case "delivery_unknown" | "worker_lost":
             # To repeat either without end may send one file again and again, or kill the process each time.
             return job.attempt >= MAX_ATTEMPTS
         case _:
             return False
+
+
+def _every_chat_refuses(plan: Plan, destination: str) -> bool:
+    """Whether all chats of a destination may have refused a job: nobody can say then that the file is not at fault."""
+    chats = [chat for chats in CHATS.values() for chat in chats]
+    refusing = {chats[fault.of % len(chats)] for fault in plan.faults if fault.kind is FaultKind.CHAT_REFUSES}
+    return refusing >= set(CHATS[destination])
 
 
 def _what_is_no_fault_counts_as_no_attempt(ending: Ending) -> Iterator[str]:

@@ -21,6 +21,7 @@ from tests.simulation.plan import (
     Plan,
     PlannedJob,
     PlannedObject,
+    Reference,
     Verb,
 )
 from tests.simulation.planted import BUGS, copy_of_the_service, plant
@@ -46,6 +47,20 @@ FOUND: dict[str, Plan] = {
             Action(17.2, 0, Verb.RETRY, job=0),
         ),
         faults=(Fault(FaultKind.TELEGRAM_SLOW, 2.4, amount=35.0),),
+    ),
+    # Seed 160 of the second way to draw plans. The other key was not reported, and gave the reference back.
+    "a reference that is reported under one key, and answers under another because a push named its digest": Plan(
+        seed="160",
+        hosts=1,
+        clients=1,
+        objects=(PlannedObject("media/0.bin", (900,)),),
+        jobs=(PlannedJob(0, "mybot", object=0, digest="right", has_object=False), PlannedJob(4, "mybot", object=0)),
+        actions=(
+            Action(6.8, 0, Verb.AGAIN, job=4),
+            Action(7.4, 0, Verb.PUSH, job=0),
+            Action(28.3, 0, Verb.INVALID, job=4, file_id=Reference.RECORDED),
+        ),
+        faults=(),
     ),
 }
 """What seeds have found in the service, as the smallest plans that fail without the remedy."""
