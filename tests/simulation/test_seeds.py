@@ -62,6 +62,36 @@ FOUND: dict[str, Plan] = {
         ),
         faults=(),
     ),
+    # Written by hand, as no seed had drawn it: the version before answered while the re-warm waited.
+    "a slow upload of the version before, which ends after the newer reference was reported": Plan(
+        seed="reported",
+        hosts=1,
+        clients=1,
+        objects=(PlannedObject("media/0.bin", (900, 800)),),
+        jobs=(PlannedJob(0, "mybot", object=0, digest="right"), PlannedJob(1, "mybot", object=0)),
+        actions=(
+            Action(1.0, 0, Verb.PUSH, job=0),
+            Action(4.0, 0, Verb.AGAIN, job=1),
+            Action(5.5, 0, Verb.PAUSE, job=0),
+            Action(6.0, 0, Verb.INVALID, job=1, file_id=Reference.RECORDED),
+            Action(50.0, 0, Verb.RESUME, job=0),
+        ),
+        faults=(Fault(FaultKind.TELEGRAM_SLOW, 0.5, amount=35.0), Fault(FaultKind.REPLACED, 3.0)),
+    ),
+    # So was this: until the clock had come there, the record counted as newer than whatever the bucket had.
+    "an object that was opened while the clock was ahead, and replaced after it was set back": Plan(
+        seed="ahead",
+        hosts=1,
+        clients=1,
+        objects=(PlannedObject("media/0.bin", (900, 800)),),
+        jobs=(PlannedJob(0, "mybot", object=0),),
+        actions=(Action(5.0, 0, Verb.AGAIN, job=0), Action(14.0, 0, Verb.AGAIN, job=0, refresh="always")),
+        faults=(
+            Fault(FaultKind.CLOCK_STEP, 2.0, amount=600.0),
+            Fault(FaultKind.CLOCK_STEP, 10.0, amount=-600.0),
+            Fault(FaultKind.REPLACED, 12.0),
+        ),
+    ),
 }
 """What seeds have found in the service, as the smallest plans that fail without the remedy."""
 

@@ -71,13 +71,13 @@ def known_of(media: MediaTable, accounts: Accounts, jobs: Sequence[NewJob | Job]
     ]
 
 
-def put_records(media: MediaTable, records: Sequence[WarmRecord]) -> None:
+def put_records(media: MediaTable, records: Sequence[WarmRecord], now: float) -> None:
     """Write records that have just been made, in order, after one reading of their names. The caller has locked their
     objects."""
     versions = media.versions({record.name for record in records})
     for record in records:
         known = versions.get(record.name, [])
-        put = placed(record, known)
+        put = placed(record, known, now)
         versions[record.name] = rewritten(known, put)
         media.put(put)
 
@@ -255,7 +255,7 @@ def _restore_if_many(tables: Tables, now: float, destination: str, account: str)
 
 
 def import_records(
-    tables: Tables, accounts: Accounts, records: Sequence[WarmRecord], replace: bool
+    tables: Tables, now: float, accounts: Accounts, records: Sequence[WarmRecord], replace: bool
 ) -> list[str | None]:
     """Returns why each record was refused, None if it was stored."""
     named = [evolve(record, account=record.account or accounts.get(record.destination, "")) for record in records]
@@ -271,7 +271,8 @@ def import_records(
         if answering is not None and answering.result.get("source") != IMPORTED and not replace:
             refused.append("this service has a record of its own for it; give replace to import this one instead")
             continue
-        put = placed(record if answering is None else in_place_of(answering, record), known)
+        latest = next((stored.record for stored in known if not stored.superseded), None)
+        put = placed(record if latest is None else in_place_of(latest, record), known, now)
         versions[record.name] = rewritten(known, put)
         tables.media.put(put)
         refused.append(None)
