@@ -65,11 +65,12 @@ async def _jobs(host: Host) -> list[Job]:
 async def push_all(whole: Whole, watcher: Watcher) -> set[tuple[str, str]]:
     """Have somebody push every warm object by its key, once no comparison is trusted any more. Returns what was
     pushed: destinations and keys."""
+    somebody = whole.people[0]
+    await somebody.ask_once("resume", {})  # a bucket that is paused still is probed at once
     await trio.sleep(TRUST_S + LOOK_S)
     await watcher.look(0)
     names = {(look.destination, look.r2_key): look.record for look in watcher.looks}
     warm = [name for name, record in names.items() if record is not None]
-    somebody = whole.people[0]
     jobs = [{"destination": name[0], "kind": "document", "r2_key": name[1], "options": {}} for name in warm]
     for job in jobs:
         planned = next(one for one in whole.plan.jobs if key_of(whole.plan, one) == job["r2_key"])
