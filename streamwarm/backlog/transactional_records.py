@@ -73,7 +73,7 @@ class TransactionalRecords:
 
     async def import_records(self, imported: Sequence[WarmRecord], *, replace: bool = False) -> list[str | None]:
         return await self._transactions.write(
-            lambda tables, _: operations.import_records(tables, self._accounts, imported, replace)
+            lambda tables, now: operations.import_records(tables, now, self._accounts, imported, replace)
         )
 
     async def accounts(self, destination: str) -> list[str]:

@@ -69,6 +69,20 @@ async def test_an_object_that_was_opened_after_the_stores_time_counts_as_opened_
     assert await answer(store) == "f2"
 
 
+async def test_after_the_clock_was_set_back_a_replaced_object_is_answered_as_it_is_now(
+    store: Store, clock: Clock
+) -> None:
+    """The record of before was opened at a time that has not come yet."""
+    clock.at += 600
+    await warm_version(store, "1")
+    clock.at -= 600
+    pushed = await push_one(store, photo())
+    assert pushed.to_check == "a.jpg"
+    await compare(store, Found("e2"))
+    await store.settle([delivered(await claim_one(store, pushed.id), "2")])
+    assert await answer(store) == "f2"
+
+
 async def test_a_file_that_was_put_back_is_answered_again_without_an_upload(store: Store, clock: Clock) -> None:
     await warm_version(store, "1")
     clock.at += 10

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.shared_limits import EVERY_LANE
 from streamwarm.backlog.store import Store
 from streamwarm.model import Kind, Refresh, State
 from tests.worlds.backlog import Clock, claim_one, photo, push_one, view
-from tests.worlds.records import ONE, TWO, answer, counted, delivered, record, recounted, warm_version
+from tests.worlds.records import ONE, TWO, answer, begin, counted, delivered, record, recounted, warm_version
 
 HOUR_S = 3_600
 
@@ -75,6 +76,43 @@ async def test_a_report_does_not_bring_back_the_version_before(store: Store, clo
     assert await answer(store) is None
     assert await answer(store, sha256=ONE) == "f1"
     assert await answer(store, sha256=TWO) is None
+
+
+async def test_a_bad_reference_that_two_keys_share_is_answered_for_neither(store: Store, clock: Clock) -> None:
+    """A push by digest had given it to the second key, and the next one would give it again."""
+    await warm_version(store, "1")
+    await push_one(store, photo("b.jpg", sha256=ONE))
+    assert await answer(store, "b.jpg") == "f1"
+    reported = await report(store, "f1", "b.jpg")
+    assert await answer(store) is await answer(store, "b.jpg") is None
+    assert await answer(store, sha256=ONE) is None
+    queued = {job.r2_key: job for job in await store.queued(10)}
+    assert set(queued) == {"a.jpg", "b.jpg"}
+    assert queued["b.jpg"].id == reported.job_id
+    assert not (await push_one(store, photo("b.jpg", sha256=ONE))).duplicate
+
+
+async def test_an_upload_of_an_older_version_does_not_take_the_place_of_a_bad_reference(
+    store: Store, clock: Clock
+) -> None:
+    slow = await begin(store, photo(sha256=ONE))
+    opened_at = clock.at
+    clock.at += 10
+    await warm_version(store, "2")
+    await report(store, "f2")
+    await store.settle([delivered(slow, "1", opened_at=opened_at)])
+    assert await answer(store) is None
+    assert await answer(store, sha256=ONE) == "f1"
+
+
+async def test_an_import_takes_the_place_of_a_bad_reference(store: Store, clock: Clock) -> None:
+    await warm_version(store, "1")
+    before = await record(store)
+    clock.at += 10
+    await report(store, "f1")
+    good = evolve(before, result={"file_id": "f9", "source": "import"}, sha256=None, source_etag=None, opened_at=0.0)
+    assert await store.import_records([good]) == [None]
+    assert await answer(store) == "f9"
 
 
 async def test_a_reported_version_of_before_leaves_the_one_that_answers(store: Store, clock: Clock) -> None:

@@ -12,8 +12,9 @@ import sys
 import time
 from collections import Counter
 
+from tests.simulation.drawing import draw, possible_kinds
 from tests.simulation.many import outcomes
-from tests.simulation.plan import FaultKind, Plan, draw, possible_kinds
+from tests.simulation.plan import FaultKind, Plan
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.shrink import shrink
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import trio
 
 from streamwarm.backlog.store import Filter
-from streamwarm.model import Job, Kind, State
+from streamwarm.model import Job, State
+from tests.simulation.facts import Ending
 from tests.simulation.host import Host
-from tests.simulation.oracle import ENDED, Ending, key_of
-from tests.simulation.plan import CHATS
-from tests.simulation.whole import BEARER, KEY_ID, SECRET_KEY, TOKENS, Whole
+from tests.simulation.oracle import ENDED
+from tests.simulation.plan import CHATS, key_of
+from tests.simulation.watcher import Watcher
+from tests.simulation.whole import BEARER, KEY_ID, SECRET_KEY, TOKENS, TRUST_S, Whole
 
 REST_WITHIN_S = 900.0
 """How long after the last fault everything may take to end, in virtual seconds: more than the longest time-out of an
@@ -60,28 +62,51 @@ async def _jobs(host: Host) -> list[Job]:
     return list(page.jobs)
 
 
-async def ending_of(whole: Whole, *, settled_in_time: bool) -> Callable[[], Ending]:
+async def push_all(whole: Whole, watcher: Watcher) -> set[tuple[str, str]]:
+    """Have somebody push every warm object by its key, once no comparison is trusted any more. Returns what was
+    pushed: destinations and keys."""
+    somebody = whole.people[0]
+    await somebody.ask_once("resume", {})  # a bucket that is paused still is probed at once
+    await trio.sleep(TRUST_S + LOOK_S)
+    await watcher.look(0)
+    names = {(look.destination, look.r2_key): look.record for look in watcher.looks}
+    warm = [name for name, record in names.items() if record is not None]
+    jobs = [{"destination": name[0], "kind": "document", "r2_key": name[1], "options": {}} for name in warm]
+    for job in jobs:
+        planned = next(one for one in whole.plan.jobs if key_of(whole.plan, one) == job["r2_key"])
+        job["options"] = {"caption": f"{planned.id} finally at {job['destination']}"}
+    if jobs:
+        somebody.take_answer(await somebody.ask_once("push", {"jobs": jobs, "watch": False}))
+    return set(warm)
+
+
+async def ending_of(
+    whole: Whole, watcher: Watcher, *, finally_pushed: set[tuple[str, str]], settled_in_time: bool
+) -> Callable[[], Ending]:
     """Gather what only a running service knows. Returns a function that adds the rest once the service has stopped."""
     store = whole.hosts[0].store
     jobs = {job.id: job for job in await _jobs(whole.hosts[0])}
     events = await store.events_after(0, limit=ALL)
-    keys = {(job.destination, key_of(whole.plan, job)) for job in whole.plan.jobs}
-    records = {
-        (destination, key): await store.find(destination, Kind.DOCUMENT, r2_key=key)
-        for destination, key in sorted(keys)
-    }
+    names = sorted({(job.destination, key_of(whole.plan, job)) for job in whole.plan.jobs})
+    records = await store.look_up(names)
+    accounts = whole.hosts[0].accounts
 
     def stopped() -> Ending:
         return Ending(
             plan=whole.plan,
             jobs=jobs,
             events=events,
+            history=whole.r2.history,
+            event_times=whole.event_times,
+            looks=watcher.looks,
             records=records,
+            named=whole.named_digests(),
+            names={token: "mybot" if name == "otherbot" else name for name, token in TOKENS.items()},
+            accounts=accounts,
+            finally_pushed=finally_pushed,
+            calm_at_s=whole.calm_at_s,
             messages=whole.telegram.messages,
             refused=whole.telegram.refused,
-            versions=whole.r2.versions,
-            replaced=whole.r2.replaced,
-            digests={job.number: whole.digest_of(job) for job in whole.plan.jobs},
             people=whole.people,
             breaches=[*whole.r2.breaches, *whole.telegram.breaches, *whole.lease_breaches],
             left=_left(whole),

@@ -7,7 +7,7 @@ what was synced. The service's tasks are cancelled then. What they still do in t
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,12 @@ from streamwarm.service.machine import Machine
 from streamwarm.service.nursery import run_service
 from streamwarm.service.ready_file import Endpoints
 from streamwarm.service.shutdown import Shutdown
+from streamwarm.settings.accounts import accounts_of
 from streamwarm.settings.schema import CacheSettings, Settings
 from streamwarm.watch.observations import AttemptStarted, Observation, Observer
 from tests.simulation.client_connection import ClientConnection, connected
 from tests.simulation.faults import Faults
-from tests.simulation.ledger import WatchedStore
+from tests.simulation.ledger import TimedTransactions, WatchedStore
 from tests.simulation.network import MemoryListener, MemoryStream, Network
 from tests.simulation.plan import FaultKind, Sort
 from tests.simulation.stores import Stores
@@ -45,6 +46,7 @@ class Life:
 
     host: Host
     index: int
+    settings: Settings
     is_dead: bool = False
     streams: list[MemoryStream] = field(factory=list)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -58,6 +60,9 @@ class Life:
         await trio.lowlevel.checkpoint()
         while self.host.thaw is not None and not self.is_dead:
             await self.host.thaw.wait()
+
+    def timed(self, transactions: Any) -> TimedTransactions:
+        return TimedTransactions(transactions, self.host.event_times)
 
     def committed(self) -> FaultKind | None:
         if self.is_dead or self.host.endpoints is None:
@@ -92,7 +97,8 @@ class Life:
 
 @define(eq=False)
 class Host:
-    """`endpoints` is None while nobody can connect. `log` is everything that it has logged."""
+    """`endpoints` is None while nobody can connect. `log` is everything that it has logged. `event_times` has when each
+    event was committed."""
 
     index: int
     settings: Settings
@@ -100,6 +106,7 @@ class Host:
     network: Network
     faults: Faults
     breaches: list[str]
+    event_times: dict[int, float]
     folder: Path
     seed: str
     note: Callable[[str, str], None]
@@ -130,11 +137,11 @@ class Host:
 
     async def _live(self) -> None:
         self.lives += 1
-        life = self._life = Life(self, self.index)
+        life = self._life = Life(self, self.index, self.settings)
         observe = partial(self._observe, life, self.make_logger(self.log))
         serve = partial(
             run_service,
-            evolve(self.settings, cache=CacheSettings(dir=self._cache_dir())),
+            evolve(life.settings, cache=CacheSettings(dir=self._cache_dir())),
             life.shutdown,
             observe,
             self._machine(life),
@@ -165,6 +172,19 @@ class Host:
         self.stores.died(life, in_commit=in_commit)
         life.scope.cancel()
 
+    async def use(self, settings: Settings) -> None:
+        """Go on with these settings: restart, if it runs with others. Returns once it has started with them."""
+        self.settings = settings
+        while not self._is_over and (self.endpoints is None or self._life is None or self._life.settings != settings):
+            if self._life is not None and self._life.settings != settings:
+                self.die()
+            await trio.sleep(AFTER_FAILED_START_S)
+
+    @property
+    def accounts(self) -> Mapping[str, str]:
+        """Whose references it answers at present, by destination."""
+        return accounts_of((self.settings if self._life is None else self._life.settings).destinations)
+
     def freeze(self) -> None:
         if self.thaw is None:
             self.thaw = trio.Event()
@@ -192,8 +212,9 @@ class Host:
     async def _open_store(
         self, life: Life, settings: Settings, machine: Machine, *, observe: Observer, **_: object
     ) -> AsyncIterator[Store]:
-        async with self.stores.opened(life, machine, observe) as store:
-            self.store = watched = WatchedStore(store, self.breaches)
+        accounts = accounts_of(life.settings.destinations)
+        async with self.stores.opened(life, machine, accounts, observe) as store:
+            self.store = watched = WatchedStore(store, accounts, self.breaches)
             yield watched  # type: ignore[misc]
 
     def _machine(self, life: Life) -> Machine:

@@ -9,7 +9,8 @@ from multiprocessing import get_context
 
 from attrs import evolve
 
-from tests.simulation.plan import FaultKind, draw
+from tests.simulation.drawing import draw
+from tests.simulation.plan import FaultKind
 from tests.simulation.run import Outcome, simulate
 
 AT_ONCE = 8

@@ -1,21 +1,16 @@
 """What must be true once the faults have stopped. Each rule yields its complaints; a good run has none.
 
-A rule belongs to a promise of the contract. `Ending` is what is known then, from outside as far as that is possible.
+A rule belongs to a promise of the contract. The rules about records are in `record_rules.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-from attrs import frozen
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from streamwarm.model import Event, Job, State
-from streamwarm.warm_record import WarmRecord
-from tests.simulation.people import Person
-from tests.simulation.plan import Plan, PlannedJob, Verb
-from tests.simulation.telegram import Message
+from tests.simulation.facts import BY_COMPARISON, Ending, caption_of
+from tests.simulation.plan import CHATS, FaultKind, Plan, Verb
+from tests.simulation.record_rules import RECORD_RULES
 
 ENDED = {State.DONE, State.FAILED, State.CANCELLED}
 MAX_ATTEMPTS = 5
@@ -25,7 +20,7 @@ NOT_COUNTED = {"rate_limited", "unauthorized", "chat_unavailable"}
 
 _NEXT: Mapping[State | None, set[State]] = {
     None: {State.QUEUED},
-    State.QUEUED: {State.RUNNING, State.CANCELLED},
+    State.QUEUED: {State.RUNNING, State.CANCELLED, State.DONE, State.FAILED},
     State.RUNNING: {State.DONE, State.FAILED, State.UNKNOWN, State.CANCELLED, State.WAITING, State.QUEUED},
     State.WAITING: {State.QUEUED, State.CANCELLED},
     State.DONE: {State.QUEUED},
@@ -33,45 +28,6 @@ _NEXT: Mapping[State | None, set[State]] = {
     State.UNKNOWN: {State.QUEUED, State.CANCELLED},
     State.CANCELLED: {State.QUEUED},
 }
-
-
-@frozen
-class Ending:
-    """`left` is what is still open or under way once the service has stopped, by name; `breaches` are what peers and
-    stores have seen that must never come. `written` are texts that hold no secret, by name."""
-
-    plan: Plan
-    jobs: Mapping[str, Job]
-    events: Sequence[Event]
-    records: Mapping[tuple[str, str], WarmRecord | None]
-    messages: Sequence[Message]
-    refused: set[str]
-    versions: Mapping[str, Sequence[bytes]]
-    replaced: set[str]
-    digests: Mapping[int, str | None]
-    people: Sequence[Person]
-    breaches: Sequence[str]
-    left: Mapping[str, int]
-    written: Mapping[str, str]
-    secrets: Sequence[str]
-    settled_in_time: bool
-    unexpected: Sequence[str]
-
-    def planned(self, job_id: str) -> PlannedJob:
-        return next(job for job in self.plan.jobs if job.id == job_id)
-
-    def key_of(self, job: PlannedJob) -> str:
-        return key_of(self.plan, job)
-
-    def digests_of(self, job: PlannedJob) -> set[str]:
-        return {hashlib.sha256(content).hexdigest() for content in self.versions.get(self.key_of(job), ())}
-
-    def events_of(self, job_id: str) -> list[Event]:
-        return [event for event in self.events if event.id == job_id]
-
-
-def key_of(plan: Plan, job: PlannedJob) -> str:
-    return plan.objects[job.object].key if job.has_object else f"media/none-{job.number}.bin"
 
 
 def complaints_about(ending: Ending) -> list[str]:
@@ -97,51 +53,49 @@ def _every_acknowledged_job_ends(ending: Ending) -> Iterator[str]:
 
 def _delivered_bytes_are_one_version(ending: Ending) -> Iterator[str]:
     for message in ending.messages:
-        job = ending.planned(message.job)
-        if message.sha256 not in ending.digests_of(job):
-            yield f"{message.job} was delivered with bytes of no version"
-        if ending.digests[job.number] not in {None, message.sha256}:
-            yield f"{message.job} was delivered with another digest than it names"
+        destination, key = ending.name_of(message)
+        if all(message.sha256 != digest for _, _, digest in ending.incarnations.get(key, ())):
+            yield f"{message.caption} was delivered with bytes of no version"
+        jobs = ending.by_caption.get(message.caption, ())
+        if not jobs:
+            yield f"a message came with the caption of no job: {message}"
+        if jobs and all(job.sha256 not in {None, message.sha256} for job in jobs):
+            yield f"{message.caption} was delivered with another digest than it names"
+        if jobs and all((job.destination, job.r2_key) != (destination, key) for job in jobs):
+            yield f"{message.caption} went to {destination}, which is not its own destination"
 
 
 def _what_is_done_was_delivered(ending: Ending) -> Iterator[str]:
-    by_id = {message.file_id: message for message in ending.messages}
     for job in ending.jobs.values():
         if job.state is not State.DONE:
             continue
-        message = by_id.get((job.result or {}).get("file_id", ""))
-        if message is None or message.job != job.id or message.sha256 != (job.result or {}).get("sha256"):
+        result = job.result or {}
+        message = ending.by_file_id.get(str(result.get("file_id", "")))
+        is_its_own = result.get("source") in BY_COMPARISON or (
+            message is not None and message.caption == caption_of(job)
+        )
+        if message is None or not is_its_own or message.sha256 != result.get("sha256"):
             yield f"{job.id} is done with a reference that is not its message's: {job.result}"
-
-
-def _a_media_key_has_its_record(ending: Ending) -> Iterator[str]:
-    forgotten = {ending.key_of(job) for job in ending.plan.jobs if job.number in _acted_on(ending.plan, Verb.FORGET)}
-    by_id = {message.file_id: message for message in ending.messages}
-    done = {(job.destination, job.r2_key) for job in ending.jobs.values() if job.state is State.DONE}
-    for (destination, key), record in ending.records.items():
-        if record is None:
-            if (destination, key) in done and key not in forgotten:
-                yield f"{key} is done at {destination} and has no record"
-            continue
-        message = by_id.get(record.result.get("file_id", ""))
-        if message is None or message.sha256 != record.sha256:
-            yield f"the record of {key} at {destination} is of no message: {record.result}"
+        elif not ending.may_answer(message, job.destination, job.r2_key):
+            yield f"{job.id} is done with the reference of another object or destination: {job.result}"
 
 
 def _duplicates_are_flagged(ending: Ending) -> Iterator[str]:
-    sent = Counter(message.job for message in ending.messages)
-    for job_id, count in sorted(sent.items()):
-        job, events = ending.jobs.get(job_id), ending.events_of(job_id)
-        done = sum(event.state is State.DONE for event in events)
-        was_held = any(event.state is State.UNKNOWN for event in events)
-        if job is not None and count > done and not (job.possible_duplicate or was_held or job.state is not State.DONE):
-            yield f"{job_id} came {count} times, was done {done} times and is not flagged"
+    """A message whose reference no event has told is known to be possible by one of the jobs with its caption."""
+    told = {str((event.result or {}).get("file_id")) for event in ending.events if event.state is State.DONE}
+    held = {event.id for event in ending.events if event.state is State.UNKNOWN}
+    for message in ending.messages:
+        jobs = ending.by_caption.get(message.caption, ())
+        if message.file_id not in told and not any(
+            job.possible_duplicate or job.id in held or job.state is not State.DONE for job in jobs
+        ):
+            yield f"{message.caption} came more often than it was done and is not flagged: {message.file_id}"
 
 
 def _nothing_fails_without_fault(ending: Ending) -> Iterator[str]:
-    cancelled = _acted_on(ending.plan, Verb.CANCEL)
+    cancelled = {job.id for job in ending.plan.jobs if job.number in _acted_on(ending.plan, Verb.CANCEL)}
     for job in ending.jobs.values():
-        if job.state is State.CANCELLED and ending.planned(job.id).number not in cancelled:
+        if job.state is State.CANCELLED and job.id not in cancelled:
             yield f"{job.id} is cancelled and nobody did that"
         if job.state is State.FAILED and not _is_its_fault(ending, job):
             yield f"{job.id} failed: {job.error}"
@@ -153,20 +107,31 @@ def _acted_on(plan: Plan, verb: Verb) -> set[int | None]:
 
 
 def _is_its_fault(ending: Ending, job: Job) -> bool:
-    planned = ending.planned(job.id)
+    failed = ending.events_of(job.id)[-1]
+    since_s, until_s = ending.queued_at(ending.events_of(job.id)[-1]), ending.time_of(failed)
+    first_s = min(ending.time_of(event) for event in ending.events_of(job.id))
     match None if job.error is None else str(job.error.code):
         case "source_not_found":
-            return not planned.has_object
+            return ending.had(job.r2_key, None, min(first_s, since_s), until_s)
         case "sha256_mismatch":
-            replaced = ending.key_of(planned) in ending.replaced
-            return planned.digest == "wrong" or (planned.digest == "right" and replaced)
+            return any(
+                digest not in {None, job.sha256} and begin <= until_s
+                for begin, _, digest in ending.incarnations.get(job.r2_key, ())
+            )
         case "destination_refused":
-            return job.id in ending.refused
+            return caption_of(job) in ending.refused or _every_chat_refuses(ending.plan, job.destination)
         case "delivery_unknown" | "worker_lost":
             # To repeat either without end may send one file again and again, or kill the process each time.
             return job.attempt >= MAX_ATTEMPTS
         case _:
             return False
+
+
+def _every_chat_refuses(plan: Plan, destination: str) -> bool:
+    """Whether all chats of a destination may have refused a job: nobody can say then that the file is not at fault."""
+    chats = [chat for chats in CHATS.values() for chat in chats]
+    refusing = {chats[fault.of % len(chats)] for fault in plan.faults if fault.kind is FaultKind.CHAT_REFUSES}
+    return refusing >= set(CHATS[destination])
 
 
 def _what_is_no_fault_counts_as_no_attempt(ending: Ending) -> Iterator[str]:
@@ -185,6 +150,8 @@ def _events_are_complete_and_in_order(ending: Ending) -> Iterator[str]:
     for event in ending.events:
         if event.state not in _NEXT[state.get(event.id)]:
             yield f"{event.id} went from {state.get(event.id)} to {event.state} (event {event.seq})"
+        if state.get(event.id) is State.QUEUED and event.state in ENDED and not _is_by_comparison(event):
+            yield f"{event.id} ended without an attempt (event {event.seq}): {event}"
         state[event.id] = event.state
     for job in ending.jobs.values():
         if state.get(job.id) is not job.state:
@@ -195,6 +162,12 @@ def _events_are_complete_and_in_order(ending: Ending) -> Iterator[str]:
             at = next((n for n, pair in enumerate(zip(heard, stored, strict=False)) if pair[0] != pair[1]), None)
             where = f"differs at {at}: {heard[at]}, stored {stored[at]}" if at is not None else "ends elsewhere"
             yield f"client {person.number} heard {len(heard)} events of {len(stored)}: {where}"
+
+
+def _is_by_comparison(event: Event) -> bool:
+    if event.state is State.FAILED:
+        return event.error is not None and str(event.error.code) == "source_not_found"
+    return event.state is State.CANCELLED or (event.result or {}).get("source") in BY_COMPARISON
 
 
 def _no_peer_saw_a_breach(ending: Ending) -> Iterable[str]:
@@ -220,7 +193,6 @@ RULES: tuple[Rule, ...] = (
     _every_acknowledged_job_ends,
     _delivered_bytes_are_one_version,
     _what_is_done_was_delivered,
-    _a_media_key_has_its_record,
     _duplicates_are_flagged,
     _nothing_fails_without_fault,
     _what_is_no_fault_counts_as_no_attempt,
@@ -229,4 +201,5 @@ RULES: tuple[Rule, ...] = (
     _nothing_is_left,
     _no_secret_is_written,
     _nothing_unexpected_happens,
+    *RECORD_RULES,
 )

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from tests.simulation.host import Host
 from tests.simulation.network import MemoryStream, Network
-from tests.simulation.plan import Action, PlannedJob, Verb
+from tests.simulation.plan import Action, PlannedJob, Reference, Verb
 
 AGAIN_S = 1.0
 """How long somebody waits before they connect, or ask, once more, in seconds."""
@@ -24,13 +24,26 @@ _PASSING = {-32001, -32004, -32005, -32006}
 """`queue_full`, `draining`, `rate_limited`, `store_unavailable`: ask again."""
 
 
+@frozen
+class Asked:
+    """A request that takes a reference away, `forget` or `invalid`: when it was sent (virtual seconds) and with which
+    parameters. `answer` is None until it is answered, and stays so if the answer is lost."""
+
+    at_s: float
+    method: str
+    params: Mapping[str, Any]
+    answered_at_s: float | None = None
+    answer: Mapping[str, Any] | None = None
+
+
 class _Gone(Exception):
     """The connection has ended, or no answer came."""
 
 
 @define(eq=False)
 class Person:
-    """`acknowledged` has the id that each accepted push was answered with, `events` what came, in order."""
+    """`acknowledged` has the id that each accepted push was answered with, `events` what came, in order. `taken` are
+    the requests that take a reference away."""
 
     number: int
     network: Network
@@ -39,11 +52,13 @@ class Person:
     actions: Sequence[Action]
     jobs: Mapping[int, PlannedJob]
     params_of: Callable[[PlannedJob], Mapping[str, Any]]
+    params_again: Callable[[PlannedJob, Action], Mapping[str, Any]]
     note: Callable[[str, str], None]
     acknowledged: set[str] = field(factory=set)
     events: list[Mapping[str, Any]] = field(factory=list)
     frames: list[str] = field(factory=list)
     rejected: list[str] = field(factory=list)
+    taken: list[Asked] = field(factory=list)
     has_acted: trio.Event = field(factory=trio.Event)
     stream: MemoryStream | None = None
     """The connection that is open, for a fault to cut."""
@@ -141,17 +156,52 @@ class Person:
         job = None if action.job is None else self.jobs[action.job]
         match action.verb:
             case Verb.PUSH if job is not None:
-                answer = await self._ask(connection, "push", {"jobs": [self.params_of(job)], "watch": False})
-                self.acknowledged.update(accepted["id"] for accepted in answer.get("accepted", ()))
-                self.rejected += [str(refused) for refused in answer.get("rejected", ())]
+                await self._push(connection, self.params_of(job))
+            case Verb.AGAIN if job is not None:
+                await self._push(connection, self.params_again(job, action))
             case Verb.CANCEL | Verb.RETRY if job is not None:
                 await self._ask(connection, action.verb, {"id": job.id})
-            case Verb.FORGET if job is not None:
-                params = self.params_of(job)
-                asked = {name: params[name] for name in ("destination", "kind", "r2_key")}
-                await self._ask(connection, "forget", asked)
+            case Verb.FIND | Verb.FORGET | Verb.INVALID if job is not None:
+                await self._ask_about(connection, action, self.params_of(job))
+            case Verb.REFRESH if job is not None:
+                # A service that has no such method yet refuses it, and nothing comes of that.
+                asked = {"destination": job.destination, "prefix": "media/", "always": action.refresh == "always"}
+                await self._ask(connection, "refresh", asked)
             case _:
                 await self._ask(connection, action.verb, {} if job is None else {"destination": job.destination})
+
+    async def _push(self, connection: WebSocketConnection, job: Mapping[str, Any]) -> None:
+        self.take_answer(await self._ask(connection, "push", {"jobs": [job], "watch": False}))
+
+    def take_answer(self, pushed: Mapping[str, Any]) -> None:
+        """Note what a push was answered with."""
+        self.acknowledged.update(accepted["id"] for accepted in pushed.get("accepted", ()))
+        self.rejected += [str(refused) for refused in pushed.get("rejected", ())]
+
+    async def _ask_about(self, connection: WebSocketConnection, action: Action, job: Mapping[str, Any]) -> None:
+        """Look a record up by its key; then forget it, or report it, if that is the action."""
+        name = {member: job[member] for member in ("destination", "kind", "r2_key")}
+        record = {} if action.file_id is Reference.FIRST else await self._ask(connection, "find", name)
+        file_id = record.get("file_id") or self._first_heard(name)
+        if action.verb is Verb.FIND:
+            return
+        if action.file_id is not Reference.NONE:
+            if file_id is None:
+                return
+            name["file_id"] = file_id
+        self.taken.append(Asked(trio.current_time(), str(action.verb), name))
+        place = len(self.taken) - 1
+        answer = await self._ask(connection, str(action.verb), name)
+        self.taken[place] = evolve(self.taken[place], answered_at_s=trio.current_time(), answer=answer)
+
+    def _first_heard(self, name: Mapping[str, Any]) -> str | None:
+        """The first reference that an event of this object has told."""
+        heard = (
+            str(event["result"]["file_id"])
+            for event in self.events
+            if "result" in event and all(event[member] == name[member] for member in name)
+        )
+        return next(heard, None)
 
     async def _ask(self, connection: WebSocketConnection, method: str, params: Mapping[str, Any]) -> Any:
         """The result, or the error if it is final. Raises `_Gone` if no answer comes."""

@@ -1,4 +1,4 @@
-"""What happens in one run, drawn from a seed: objects, jobs, what people do, and which faults strike when. Pure.
+"""What happens in one run, drawn from a seed (`drawing.py`): objects, jobs, what people do, and which faults. Pure.
 
 A plan's items do not depend on one another, so one can be left out (`shrink.py`) and the rest stays as it was. A fault
 of a peer is due at a time and strikes the next request that it fits, if one comes before `FAULTS_END_S`.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from random import Random
 
 from attrs import frozen
 
@@ -20,10 +19,15 @@ CHATS = {"mybot": (-1001, -1002), "holdbot": (-1003,)}
 """The destinations and their warm-up chats. `holdbot` holds what is unknown, `mybot` sends it again."""
 
 
+FOR_GOOD_S = 1_000.0
+"""An object that is deleted for so long is not put back when the faults end."""
+
+
 class Sort(StrEnum):
     """Who makes a fault happen."""
 
     R2 = "r2"
+    VERSION = "version"
     TELEGRAM = "telegram"
     HOST = "host"
     STORE = "store"
@@ -51,6 +55,20 @@ class FaultKind(StrEnum):
     """Object number `of` is replaced by another version."""
     REPLACED_MIDWAY = "replaced_midway"
     """The object that is being read is cut in the middle and replaced by another version."""
+    REVERTED = "reverted"
+    """Object number `of` is replaced by its first version."""
+    DELETED = "deleted"
+    """Object number `of` is deleted, and is there again as it was after `amount` seconds, or never (`FOR_GOOD_S`)."""
+    REMADE = "remade"
+    """Object number `of` is deleted, and its next version is put after `amount` seconds."""
+    HEAD_SLOW = "head_slow"
+    """A question for the version (HEAD, or GET of the first byte) is answered `amount` seconds late."""
+    HEAD_LOST = "head_lost"
+    """Such a question was read, and the connection ends without an answer."""
+    HEAD_STATUS = "head_status"
+    """Such a question is answered with status `of`: passing trouble, or a refusal of HEAD."""
+    ANOTHER_BOT = "another_bot"
+    """All hosts are restarted with another bot's token under the name `mybot`, and back after `amount` seconds."""
     TELEGRAM_SLOW = "telegram_slow"
     """The message is made, and the answer comes `amount` seconds later."""
     ANSWER_LOST = "answer_lost"
@@ -98,6 +116,7 @@ class FaultKind(StrEnum):
 SORTS: Mapping[FaultKind, Sort] = {
     **{kind: Sort.R2 for kind in FaultKind if kind.startswith("r2_")},
     FaultKind.REPLACED_MIDWAY: Sort.R2,
+    **{kind: Sort.VERSION for kind in FaultKind if kind.startswith("head_")},
     **dict.fromkeys(
         (
             FaultKind.TELEGRAM_SLOW,
@@ -119,6 +138,10 @@ SORTS: Mapping[FaultKind, Sort] = {
             FaultKind.R2_DOWN,
             FaultKind.KEY_ROTATED,
             FaultKind.REPLACED,
+            FaultKind.REVERTED,
+            FaultKind.DELETED,
+            FaultKind.REMADE,
+            FaultKind.ANOTHER_BOT,
             FaultKind.BOT_REVOKED,
             FaultKind.CHAT_REFUSES,
             FaultKind.CHAT_CLOSED,
@@ -131,11 +154,6 @@ SORTS: Mapping[FaultKind, Sort] = {
 }
 """Peers, stores and hosts take those of their sort when they are due; the world makes the rest happen on time."""
 
-KIND_STRIKES = 0.13
-"""How probable it is that a kind of fault is in a run: three or four kinds are, on average."""
-
-_PASSING = (408, 425, 429, 500, 502, 503, 504, 520, 599)
-
 
 @frozen
 class Fault:
@@ -146,23 +164,50 @@ class Fault:
 
 
 class Verb(StrEnum):
+    """`PUSH` is with the job's id; `AGAIN` is a push without one, as the `Action` says."""
+
     PUSH = "push"
+    AGAIN = "again"
     CANCEL = "cancel"
     RETRY = "retry"
+    FIND = "find"
     FORGET = "forget"
+    INVALID = "invalid"
+    REFRESH = "refresh"
     PAUSE = "pause"
     RESUME = "resume"
+
+
+class Names(StrEnum):
+    """What a push without an id names beside the key: nothing, or the ETag or the digest of a version."""
+
+    KEY = "key"
+    ETAG = "etag"
+    DIGEST = "digest"
+
+
+class Reference(StrEnum):
+    """The `file_id` that a report or a forget names: none, the recorded one, or the first that was ever heard of."""
+
+    NONE = "none"
+    RECORDED = "recorded"
+    FIRST = "first"
 
 
 @frozen
 class Action:
     """What client number `client` does at a time. `job` is a job's number; a pause or a resume is of its destination,
-    or of the whole service (None)."""
+    or of the whole service (None). `names`, `version` and `refresh` are of `AGAIN`; `REFRESH` compares a listing, and
+    warms all anew if `refresh` is `always`. `file_id` is of `INVALID` and `FORGET`."""
 
     at_s: float
     client: int
     verb: Verb
     job: int | None
+    names: Names = Names.KEY
+    version: int = 0
+    refresh: str = "if_changed"
+    file_id: Reference = Reference.NONE
 
 
 @frozen
@@ -202,99 +247,10 @@ class Plan:
     faults: tuple[Fault, ...]
 
 
-def draw(seed: str, *, without: frozenset[FaultKind] = frozenset()) -> Plan:
-    """The plan of a seed, without the faults of some kinds. Each kind has randomness of its own, so a new kind leaves
-    what other kinds do in a seed as it is."""
-    chance = Random(f"{seed} plan")
-    hosts = 2 if chance.random() < 0.5 else 1
-    clients = chance.randint(1, 3)
-    is_crowd = chance.random() < 0.12  # more messages than a chat takes in a minute
-    count = chance.randint(25, 45) if is_crowd else chance.randint(1, 12)
-    # A crowd's jobs have an object each, or most of them would be one job.
-    objects = tuple(_object(chance, n, small=is_crowd) for n in range(count if is_crowd else chance.randint(1, 8)))
-    jobs = tuple(_job(chance, number, len(objects), is_crowd=is_crowd) for number in range(count))
-    kinds = [kind for kind in possible_kinds(without) if hosts > 1 or kind is not FaultKind.COMMIT_LOST]
-    faults = [fault for kind in kinds for fault in _faults(seed, kind, hosts, clients, len(objects))]
-    return Plan(
-        seed,
-        hosts,
-        clients,
-        objects,
-        jobs,
-        tuple(sorted(_actions(chance, jobs, clients), key=lambda action: action.at_s)),
-        tuple(sorted(faults, key=lambda fault: fault.at_s)),
-    )
+def key_of(plan: Plan, job: PlannedJob) -> str:
+    return plan.objects[job.object].key if job.has_object else f"media/none-{job.number}.bin"
 
 
-def _faults(seed: str, kind: FaultKind, hosts: int, clients: int, objects: int) -> list[Fault]:
-    """Few kinds strike in one run, and some of them often: what goes wrong in reality goes wrong again."""
-    chance = Random(f"{seed} {kind}")
-    if chance.random() > KIND_STRIKES:
-        return []
-    faults = [_fault(chance, kind, hosts, clients, objects) for _ in range(chance.choice((1, 1, 2, 4)))]
-    if kind is FaultKind.FREEZE:
-        # When a host comes back to itself, another should still be at its jobs.
-        faults += [Fault(FaultKind.TELEGRAM_SLOW, fault.at_s + 25.0, amount=70.0) for fault in faults]
-    return faults
-
-
-def possible_kinds(without: frozenset[FaultKind]) -> list[FaultKind]:
-    return [kind for kind in FaultKind if kind not in without]
-
-
-def _object(chance: Random, number: int, *, small: bool) -> PlannedObject:
-    largest = 3_000 if small else chance.choice((1, 900, 20_000, 70_000, 200_000))
-    sizes = tuple(chance.randint(1, largest) for _ in range(3))
-    return PlannedObject(f"media/{number}.bin", sizes, chance.random() < 0.2)
-
-
-def _job(chance: Random, number: int, objects: int, *, is_crowd: bool) -> PlannedJob:
-    destination = "holdbot" if is_crowd or chance.random() < 0.35 else "mybot"
-    digest = chance.choices((None, "right", "wrong"), (6, 3, 1))[0]
-    index = number if is_crowd else chance.randrange(objects)
-    return PlannedJob(number, destination, index, None if is_crowd else digest, is_crowd or chance.random() > 0.05)
-
-
-def _actions(chance: Random, jobs: tuple[PlannedJob, ...], clients: int) -> list[Action]:
-    actions = []
-    for job in jobs:
-        pushed_at_s = chance.uniform(0, PEOPLE_END_S / 2)
-        actions.append(Action(pushed_at_s, chance.randrange(clients), Verb.PUSH, job.number))
-        for verb, probability in ((Verb.CANCEL, 0.15), (Verb.RETRY, 0.2), (Verb.FORGET, 0.1), (Verb.PUSH, 0.2)):
-            if chance.random() < probability:
-                at_s = min(PEOPLE_END_S, pushed_at_s + chance.expovariate(0.1))
-                actions.append(Action(at_s, chance.randrange(clients), verb, job.number))
-    if chance.random() < 0.3:
-        at_s, of = chance.uniform(0, PEOPLE_END_S), chance.choice((None, 0))
-        actions.append(Action(at_s, 0, Verb.PAUSE, of))
-        if chance.random() < 0.7:
-            actions.append(Action(chance.uniform(at_s, PEOPLE_END_S), 0, Verb.RESUME, of))
-    return actions
-
-
-def _fault(chance: Random, kind: FaultKind, hosts: int, clients: int, objects: int) -> Fault:
-    at_s = chance.uniform(0, PEOPLE_END_S) if chance.random() < 0.5 else chance.uniform(0, PEOPLE_END_S / 3)
-    of = chance.randrange(hosts)
-    amount = chance.uniform(0, 1)
-    match kind:
-        case FaultKind.R2_SLOW | FaultKind.TELEGRAM_SLOW | FaultKind.R2_STALL | FaultKind.UPLOAD_STALL:
-            amount = chance.choice((0.5, 5.0, 35.0, 70.0))
-        case FaultKind.R2_STATUS | FaultKind.TELEGRAM_STATUS:
-            of = chance.choice(_PASSING)
-        case FaultKind.R2_DOWN | FaultKind.KEY_ROTATED | FaultKind.BOT_REVOKED | FaultKind.UNREACHABLE:
-            of, amount = chance.randrange(2), chance.uniform(1, 40)
-        case FaultKind.CHAT_REFUSES | FaultKind.CHAT_CLOSED:
-            of, amount = chance.randrange(3), chance.uniform(1, 60)
-        case FaultKind.FREEZE | FaultKind.STORE_DOWN | FaultKind.SUSPENDED:
-            amount = chance.choice((1.0, 12.0, 31.0, 45.0))
-        case FaultKind.CLOCK_STEP:
-            amount = chance.choice((-7_200.0, -40.0, -1.0, 1.0, 40.0, 1_200.0))
-        case FaultKind.REPLACED:
-            of = chance.randrange(objects)
-        case FaultKind.CLIENT_CUT:
-            of = chance.randrange(clients)
-        case FaultKind.TOO_MANY:
-            of = chance.choice((1, 3, 20, 61))
-        case _:
-            pass
-    return Fault(kind, at_s, of, amount)
+def caption_again(job: PlannedJob, action: Action) -> str:
+    """The caption of a push without an id: the only thing that tells its messages."""
+    return f"{job.id} again at {action.at_s:.6f}"

@@ -87,6 +87,38 @@ BUGS: dict[str, Sequence[Edit]] = {
             "        retry_after_s=wait_s,\n        counts=True,",
         ),
     ],
+    # A slow attempt that opened the version before ends last, and its record answers.
+    "answer an older record": [
+        Edit(
+            "streamwarm/backlog/core/refresh.py",
+            "superseded = any(not s.superseded and new.opened_at < s.record.opened_at <= now for s in others)",
+            "superseded = False",
+        ),
+    ],
+    "forget the account of a record": [
+        Edit(
+            "streamwarm/backlog/core/record_operations.py",
+            'return RecordName(destination, accounts.get(destination, ""), kind, r2_key)',
+            'return RecordName(destination, "", kind, r2_key)',
+        ),
+        Edit(
+            "streamwarm/backlog/core/record_operations.py",
+            'return DigestName(destination, accounts.get(destination, ""), kind, sha256)',
+            'return DigestName(destination, "", kind, sha256)',
+        ),
+        Edit(
+            "streamwarm/backlog/core/record_operations.py",
+            'account=accounts.get(job.destination, ""),',
+            'account="",',
+        ),
+    ],
+    "call what the bucket did not say unchanged": [
+        Edit(
+            "streamwarm/backlog/core/comparing.py",
+            "source = UNVERIFIED if judgement.state is None else UNCHANGED",
+            "source = UNCHANGED",
+        ),
+    ],
 }
 
 

@@ -15,10 +15,11 @@ import trio
 import trio.testing
 from attrs import frozen
 
-from tests.simulation.ending import come_to_rest, ending_of
+from tests.simulation.ending import come_to_rest, ending_of, push_all
 from tests.simulation.nature import have_faults
 from tests.simulation.oracle import complaints_about
 from tests.simulation.plan import FaultKind, Plan
+from tests.simulation.watcher import Watcher
 from tests.simulation.whole import Whole
 from tests.simulation.world import PEER_PORT, Traced, deterministic_scheduling
 
@@ -61,12 +62,14 @@ def simulate(plan: Plan) -> Outcome:
 
 
 async def _live(whole: Whole) -> list[str]:
+    watcher = Watcher(whole)
     with trio.fail_after(MOST_S):
         async with trio.open_nursery() as peers:
             for name, served in whole.served.items():
                 listeners = await whole.network.listen(name, PEER_PORT)
                 await peers.start(partial(trio.serve_listeners, served.serve, listeners, handler_nursery=peers))
             async with trio.open_nursery() as crowd:
+                crowd.start_soon(watcher.live)
                 for person in whole.people:
                     crowd.start_soon(person.live)
                 async with trio.open_nursery() as running:
@@ -74,7 +77,9 @@ async def _live(whole: Whole) -> list[str]:
                         running.start_soon(host.run)
                     await have_faults(whole)
                     settled = await come_to_rest(whole)
-                    ending = await ending_of(whole, settled_in_time=settled)
+                    pushed = await push_all(whole, watcher)
+                    settled = await come_to_rest(whole) and settled
+                    ending = await ending_of(whole, watcher, finally_pushed=pushed, settled_in_time=settled)
                     for host in whole.hosts:
                         host.stop()
                 crowd.cancel_scope.cancel()

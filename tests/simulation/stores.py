@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -58,13 +58,19 @@ class StoreHost(Protocol):
         """Return once the host does not stand still."""
         ...
 
+    def timed(self, transactions: Any) -> Any:
+        """These transactions, with a note of when events are committed."""
+        ...
+
     def committed(self) -> FaultKind | None:
         """Called inside each commit: what happens to this one. If the host dies in it, it is dead on return."""
         ...
 
 
 class Stores(Protocol):
-    def opened(self, host: StoreHost, machine: Machine, observe: Observer) -> AbstractAsyncContextManager[Store]: ...
+    def opened(
+        self, host: StoreHost, machine: Machine, accounts: Mapping[str, str], observe: Observer
+    ) -> AbstractAsyncContextManager[Store]: ...
 
     def died(self, host: StoreHost, *, in_commit: bool) -> None:
         """The host has died; what it had not synced is lost."""
@@ -75,9 +81,10 @@ class Stores(Protocol):
         ...
 
 
-def _names(machine: Machine) -> dict[str, Any]:
+def _names(machine: Machine, trust_s: float, accounts: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "limits": StoreBounds(),
+        "limits": StoreBounds(trust_s=trust_s),
+        "accounts": accounts,
         "new_id": machine.new_id,
         "new_token": machine.new_token,
         "holder": Holder(machine.hostname, 1),
@@ -90,13 +97,17 @@ class SqliteStores:
 
     _root: Path
     _random: Random
+    _trust_s: float
     _lives: int = 0
     _disk: Disk = field(factory=Disk)
     _before_commit: int = 0
 
     @asynccontextmanager
-    async def opened(self, host: StoreHost, machine: Machine, observe: Observer) -> AsyncIterator[Store]:
+    async def opened(
+        self, host: StoreHost, machine: Machine, accounts: Mapping[str, str], observe: Observer
+    ) -> AsyncIterator[Store]:
         folder = self._folder()
+        names = _names(machine, self._trust_s, accounts)
 
         async def run_sync(function: Any, *args: Any, abandon_on_cancel: bool = False) -> Any:
             await host.passed()
@@ -117,8 +128,9 @@ class SqliteStores:
             self._disk = disk
             for path in sorted(folder.iterdir()):  # what the last life left is on the disk
                 disk.record += [Write(path.name, path.read_bytes(), 0), Sync(path.name)]
-            opened = open_sqlite_store(NAME, now=machine.now, run_sync=run_sync, connect=connect, **_names(machine))
+            opened = open_sqlite_store(NAME, now=machine.now, run_sync=run_sync, connect=connect, **names)
             async with opened as store:
+                store._transactions = host.timed(store._transactions)
                 report_abandoned(await store.rescue(everything=True), observe)
                 yield store
 
@@ -182,6 +194,7 @@ class SharedStores:
 
     _now: Any
     _random: Random
+    _trust_s: float
     _shared: _Shared = field(factory=_Shared)
     _hosts: dict[str, StoreHost] = field(factory=dict)
     tables: MemoryTables = field(init=False)
@@ -200,10 +213,12 @@ class SharedStores:
         return sum(QueueSettings().workers for process in out if not self._hosts[process].is_dead)
 
     @asynccontextmanager
-    async def opened(self, host: StoreHost, machine: Machine, observe: Observer) -> AsyncIterator[Store]:
+    async def opened(
+        self, host: StoreHost, machine: Machine, accounts: Mapping[str, str], observe: Observer
+    ) -> AsyncIterator[Store]:
         commits = CommitSignal(self.tables.jobs.last_event_seq())
         transactions = _SharedTransactions(self.tables, commits, self._now, host, self._random)
-        names = _names(machine)
+        names = _names(machine, self._trust_s, accounts)
         writer = GroupCommit(transactions.commit_group)
         transactions.writer = writer
         process = machine.new_token()
@@ -212,7 +227,7 @@ class SharedStores:
             nursery.start_soon(writer.run)
             try:
                 yield TransactionalStore(
-                    transactions,
+                    host.timed(transactions),
                     commits,
                     names["limits"],
                     names["new_id"],
@@ -221,6 +236,7 @@ class SharedStores:
                     self._now,
                     process,
                     names["holder"],
+                    accounts=accounts,
                 )
             finally:
                 writer.close()

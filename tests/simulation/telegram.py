@@ -27,12 +27,12 @@ _TOLERANCE_S = 1e-6
 
 @frozen
 class Message:
-    """One upload that became a message: when (virtual seconds), and of which job."""
+    """One upload that became a message: when (virtual seconds), and with which caption, which tells its job."""
 
     at_s: float
     token: str
     chat: str
-    job: str
+    caption: str
     file_id: str
     sha256: str
 
@@ -41,8 +41,8 @@ class Message:
 class Telegram:
     """`tokens` has each bot's token by the name of its destination. `revoked` are the names of bots answered 401.
 
-    `refusing` has the words with which a chat refuses every upload, by its id. `refused` are the jobs whose file
-    Telegram refused; `breaches` are requests that a client must never send.
+    `refusing` has the words with which a chat refuses every upload, by its id. `refused` are the captions of
+    files that Telegram refused; `breaches` are requests that a client must never send.
     """
 
     tokens: Mapping[str, str]
@@ -114,7 +114,9 @@ class Telegram:
         taken = sum(other.at_s > since_s and counts(other) for other in self.messages)
         if taken > most and taken > most + self.spare(since_s):
             name = message.chat if window_s == CHAT_WINDOW_S else "a bot"
-            self.breaches.append(f"{name} got {taken} messages in {window_s:g} s at {message.at_s:.3f}: {message.job}")
+            self.breaches.append(
+                f"{name} got {taken} messages in {window_s:g} s at {message.at_s:.3f}: {message.caption}"
+            )
 
     def _refuse_file(self, request: Request, body: bytes) -> Answer:
         self.refused.add(read_form(request, body)[0].get("caption", ""))

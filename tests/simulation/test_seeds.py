@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from tests.simulation.__main__ import EVERY_KIND_WITHIN, never_struck
+from tests.simulation.drawing import draw, possible_kinds
 from tests.simulation.plan import (
     SORTS,
     Action,
@@ -20,9 +21,8 @@ from tests.simulation.plan import (
     Plan,
     PlannedJob,
     PlannedObject,
+    Reference,
     Verb,
-    draw,
-    possible_kinds,
 )
 from tests.simulation.planted import BUGS, copy_of_the_service, plant
 from tests.simulation.run import Outcome, simulate
@@ -47,6 +47,50 @@ FOUND: dict[str, Plan] = {
             Action(17.2, 0, Verb.RETRY, job=0),
         ),
         faults=(Fault(FaultKind.TELEGRAM_SLOW, 2.4, amount=35.0),),
+    ),
+    # Seed 160 of the second way to draw plans. The other key was not reported, and gave the reference back.
+    "a reference that is reported under one key, and answers under another because a push named its digest": Plan(
+        seed="160",
+        hosts=1,
+        clients=1,
+        objects=(PlannedObject("media/0.bin", (900,)),),
+        jobs=(PlannedJob(0, "mybot", object=0, digest="right", has_object=False), PlannedJob(4, "mybot", object=0)),
+        actions=(
+            Action(6.8, 0, Verb.AGAIN, job=4),
+            Action(7.4, 0, Verb.PUSH, job=0),
+            Action(28.3, 0, Verb.INVALID, job=4, file_id=Reference.RECORDED),
+        ),
+        faults=(),
+    ),
+    # Written by hand, as no seed had drawn it: the version before answered while the re-warm waited.
+    "a slow upload of the version before, which ends after the newer reference was reported": Plan(
+        seed="reported",
+        hosts=1,
+        clients=1,
+        objects=(PlannedObject("media/0.bin", (900, 800)),),
+        jobs=(PlannedJob(0, "mybot", object=0, digest="right"), PlannedJob(1, "mybot", object=0)),
+        actions=(
+            Action(1.0, 0, Verb.PUSH, job=0),
+            Action(4.0, 0, Verb.AGAIN, job=1),
+            Action(5.5, 0, Verb.PAUSE, job=0),
+            Action(6.0, 0, Verb.INVALID, job=1, file_id=Reference.RECORDED),
+            Action(50.0, 0, Verb.RESUME, job=0),
+        ),
+        faults=(Fault(FaultKind.TELEGRAM_SLOW, 0.5, amount=35.0), Fault(FaultKind.REPLACED, 3.0)),
+    ),
+    # So was this: until the clock had come there, the record counted as newer than whatever the bucket had.
+    "an object that was opened while the clock was ahead, and replaced after it was set back": Plan(
+        seed="ahead",
+        hosts=1,
+        clients=1,
+        objects=(PlannedObject("media/0.bin", (900, 800)),),
+        jobs=(PlannedJob(0, "mybot", object=0),),
+        actions=(Action(5.0, 0, Verb.AGAIN, job=0), Action(14.0, 0, Verb.AGAIN, job=0, refresh="always")),
+        faults=(
+            Fault(FaultKind.CLOCK_STEP, 2.0, amount=600.0),
+            Fault(FaultKind.CLOCK_STEP, 10.0, amount=-600.0),
+            Fault(FaultKind.REPLACED, 12.0),
+        ),
     ),
 }
 """What seeds have found in the service, as the smallest plans that fail without the remedy."""

@@ -54,7 +54,7 @@ def compare(
     effects = _Effects()
     for one in comparisons:
         versions = objects[one.r2_key]
-        judged = {name: judge(rows, one) for name, rows in versions.items()}
+        judged = {name: judge(rows, one, now) for name, rows in versions.items()}
         for name, judgement in judged.items():
             _write(tables, judgement, effects)
             versions[name] = rewritten(versions[name], judgement.put, judgement.deleted)

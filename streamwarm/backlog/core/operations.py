@@ -164,7 +164,7 @@ def settle(tables: Tables, now: float, settlements: Sequence[Settlement], accoun
             if settlement.takes_again is not None:
                 tables.shared.delete_set_aside(stored.job.destination, settlement.takes_again, stored.job.kind)
     tables.media.lock({record.r2_key for record in made})
-    put_records(tables.media, made)
+    put_records(tables.media, made, now)
     apply(tables, changed)
     tables.attempts.append(ended)
     return Settled(answers, [record for record in made if record.checked_at is None])

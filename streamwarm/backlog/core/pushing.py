@@ -40,7 +40,7 @@ def push(
     tables.jobs.append_events([event_of(stored.job) for stored in plan.added])
     tables.jobs.update(plan.joined)
     apply(tables, plan.requeued)
-    _put_named(tables.media, accounts, [(jobs[index], known[index]) for index in plan.answered])
+    _put_named(tables.media, now, accounts, [(jobs[index], known[index]) for index in plan.answered])
     return plan.answers
 
 
@@ -55,7 +55,7 @@ def _live(jobs: JobTable, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJo
     return {key: stored for key, stored in now.items() if stored.job.state in LIVE}
 
 
-def _put_named(media: MediaTable, accounts: Accounts, answered: Sequence[tuple[NewJob, Known]]) -> None:
+def _put_named(media: MediaTable, now: float, accounts: Accounts, answered: Sequence[tuple[NewJob, Known]]) -> None:
     """Write the records that answer these jobs by their digest under the jobs' own keys."""
     named = [
         record
@@ -64,7 +64,7 @@ def _put_named(media: MediaTable, accounts: Accounts, answered: Sequence[tuple[N
     ]
     if named:
         media.lock({record.r2_key for record in named})
-        put_records(media, named)
+        put_records(media, named, now)
 
 
 def _unreadable(jobs: JobTable, ids: Collection[str], keys: Collection[MediaKey]) -> dict[str | MediaKey, str]:

@@ -61,13 +61,13 @@ def known_of(media: MediaTable, accounts: Accounts, jobs: Sequence[NewJob | Job]
     ]
 
 
-def put_records(media: MediaTable, records: Sequence[WarmRecord]) -> None:
+def put_records(media: MediaTable, records: Sequence[WarmRecord], now: float) -> None:
     """Write records that have just been made, in order, after one reading of their names. The caller has locked their
     objects."""
     versions = media.versions({record.name for record in records})
     for record in records:
         known = versions.get(record.name, [])
-        put = placed(record, known)
+        put = placed(record, known, now)
         versions[record.name] = rewritten(known, put)
         media.put(put)
 
@@ -182,7 +182,8 @@ def report_invalid(
     record = find(tables.media, accounts, destination, kind, sha256, r2_key)
     if record is None or record.result.get("file_id") != file_id:
         return Reported(None, record)
-    tables.media.lock({record.r2_key})
+    alike = _alike(tables.media, record)
+    tables.media.lock({record.r2_key, *(stored.record.r2_key for stored in alike)})
     versions = tables.media.versions({record.name}).get(record.name, ())
     reported_at = max((s.reported_at for s in versions if s.reported_at is not None), default=None)
     if reported_at is not None and 0 <= now - reported_at < REPORT_EVERY_S:
@@ -193,9 +194,26 @@ def report_invalid(
     tables.media.put(
         [evolve(s, reported_at=now) for s in others] + [evolve(s, suspect_at=now, reported_at=now) for s in suspect]
     )
+    for number, stored in enumerate(one for one in alike if one.answers_by_key):
+        queue_again(tables, now, stored.record, f"{job_id}-{number}")
+    tables.media.put([evolve(stored, suspect_at=now) for stored in alike])
     reason = _restore_if_many(tables, now, destination, accounts.get(destination, ""))
     found = find(tables.media, accounts, destination, kind, sha256, r2_key)
     return Reported(queued_id, found, None if queued is None else queued.as_queued, reason)
+
+
+def _alike(media: MediaTable, record: WarmRecord) -> list[StoredRecord]:
+    """The records of other names with the same reference: pushes by digest named the same bytes otherwise."""
+    if record.sha256 is None:
+        return []
+    found = media.with_digest(DigestName(record.destination, record.account, record.kind, record.sha256))
+    return [
+        stored
+        for stored in found
+        if stored.suspect_at is None
+        and stored.record.name != record.name
+        and stored.record.result.get("file_id") == record.result.get("file_id")
+    ]
 
 
 def _restore_if_many(tables: Tables, now: float, destination: str, account: str) -> str | None:
@@ -219,7 +237,7 @@ def _restore_if_many(tables: Tables, now: float, destination: str, account: str)
 
 
 def import_records(
-    tables: Tables, accounts: Accounts, records: Sequence[WarmRecord], replace: bool
+    tables: Tables, now: float, accounts: Accounts, records: Sequence[WarmRecord], replace: bool
 ) -> list[str | None]:
     """Returns why each record was refused, None if it was stored."""
     named = [evolve(record, account=record.account or accounts.get(record.destination, "")) for record in records]
@@ -235,7 +253,8 @@ def import_records(
         if answering is not None and answering.result.get("source") != IMPORTED and not replace:
             refused.append("this service has a record of its own for it; give replace to import this one instead")
             continue
-        put = placed(record if answering is None else in_place_of(answering, record), known)
+        latest = next((stored.record for stored in known if not stored.superseded), None)
+        put = placed(record if latest is None else in_place_of(latest, record), known, now)
         versions[record.name] = rewritten(known, put)
         tables.media.put(put)
         refused.append(None)

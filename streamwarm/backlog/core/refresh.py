@@ -71,16 +71,18 @@ def named_by_push(new: NewJob, name: RecordName, known: Known) -> WarmRecord | N
     )
 
 
-def placed(new: WarmRecord, versions: Sequence[StoredRecord]) -> list[StoredRecord]:
+def placed(new: WarmRecord, versions: Sequence[StoredRecord], now: float) -> list[StoredRecord]:
     """The rows to write when a name, which has these `versions`, gets a record.
 
-    The version opened last answers by key. A slow attempt that opened an older one and ends later supersedes nothing.
+    The version opened last answers by key. A slow attempt that opened an older one and ends later supersedes nothing,
+    not even a version that is not answered because its reference was reported. Times in the future are not believed:
+    the clock was set back.
     """
     same = [stored.record.opened_at for stored in versions if stored.record.version == new.version]
     others = [stored for stored in versions if stored.record.version != new.version]
     reported_at = max((s.reported_at for s in versions if s.reported_at is not None), default=None)
-    new = evolve(new, opened_at=max([new.opened_at, *same]))
-    superseded = any(stored.answers_by_key and stored.record.opened_at > new.opened_at for stored in others)
+    new = evolve(new, opened_at=min(now, max([new.opened_at, *same])))
+    superseded = any(not s.superseded and new.opened_at < s.record.opened_at <= now for s in others)
     if any(_is_outdated(stored, new.opened_at) for stored in versions):
         new = evolve(new, checked_at=None)
     older = [] if superseded else [evolve(stored, superseded=True) for stored in others if not stored.superseded]
@@ -119,8 +121,8 @@ class Judgement:
     is_unmoved: bool = False
 
 
-def judge(versions: Sequence[StoredRecord], comparison: Comparison) -> Judgement:
-    """Compare a name, which has these `versions`, with what the bucket said.
+def judge(versions: Sequence[StoredRecord], comparison: Comparison, now: float) -> Judgement:
+    """Compare a name, which has these `versions`, with what the bucket said. Times in the future are not believed.
 
     A record whose object is still the same counts as opened when the bucket was asked: an attempt that opened another
     version before that, and ends later, has an older one.
@@ -129,9 +131,9 @@ def judge(versions: Sequence[StoredRecord], comparison: Comparison) -> Judgement
     if stored is None:
         return Judgement()
     record, seen, at = stored.record, comparison.seen, comparison.asked_at
-    if record.opened_at > at:
+    if at < record.opened_at <= now:
         return Judgement(record, SourceState.CURRENT)
-    if record.checked_at is not None and record.checked_at > at:
+    if record.checked_at is not None and at < record.checked_at <= now:
         return Judgement(record, record.source_state)
     match seen:
         case Gone():

@@ -126,7 +126,7 @@ class SharedDownload:
         self._close_if_unused()
 
     def let_go(self) -> None:
-        """Called when the index drops it: the file is closed once the last reader has left."""
+        """The index drops it: the file is closed once the last reader has left."""
         self.is_kept = False
         self._close_if_unused()
 
@@ -135,12 +135,11 @@ class SharedDownload:
         self._ahead.unpark_all()
 
     async def read_whole(self, offset: int, count: int) -> bytes | None:
-        """Return `count` bytes from `offset` on, or None if the file does not have them all or cannot be read."""
-        found = b""
-        with suppress(OSError):
-            if self._file is not None and self.is_complete:
-                found = await self._file.read_whole(offset, count)
-        return found if len(found) == count else None
+        """Return `count` bytes from `offset` on, fewer if the file ends there, None if it is not complete or readable."""
+        if self._file is not None and self.is_complete:
+            with suppress(OSError):
+                return await self._file.read_whole(offset, count)
+        return None
 
     async def read(self, offset: int) -> bytes | None:
         """Return bytes from `offset` on, waiting for them if necessary; None if the file will have no more.
@@ -247,7 +246,7 @@ class CacheReader(OneReading):
     async def read_at(self, offset: int, count: int) -> bytes:
         """From the file if it is complete, else from the bucket: the download does not jump."""
         found = await self.download.read_whole(offset, count)
-        if found is not None:
+        if found is not None and len(found) == count:
             return found
         async with self._source.open_rest(self.info, offset) as rest:
             return await rest.read_at(offset, count)
