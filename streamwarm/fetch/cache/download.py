@@ -135,7 +135,7 @@ class SharedDownload:
         self._ahead.unpark_all()
 
     async def read_whole(self, offset: int, count: int) -> bytes | None:
-        """Return `count` bytes from `offset` on, fewer if the file ends there, None if it is not complete or readable."""
+        """Return `count` bytes from `offset` on, fewer at its end. None if it is not complete or cannot be read."""
         if self._file is not None and self.is_complete:
             with suppress(OSError):
                 return await self._file.read_whole(offset, count)
