@@ -9,7 +9,7 @@ import trio
 
 from streamwarm.accept.guarded import no_destination, store_guarded
 from streamwarm.accept.make_due import make_due
-from streamwarm.accept.records import RecordIntake
+from streamwarm.accept.records import RecordIntake, RefreshFromListing
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.jobs import parse_job
 from streamwarm.accept.wire.push_answer import push_view
@@ -52,7 +52,8 @@ class Intake:
     answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process. `on_pauses`
     (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the store's clock
     (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination; `redact` knows
-    the secrets that no import may bring in. `records` has the use cases of records.
+    the secrets that no import may bring in. `refresh` compares the bucket's listing with the records. `records` has the
+    use cases of records.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Intake:
         on_found: Callable[[WarmRecord], None] = lambda _: None,
         accounts: Mapping[str, str] | None = None,
         redact: Redactor = knows_no_secrets,
+        refresh: RefreshFromListing | None = None,
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -88,7 +90,7 @@ class Intake:
         self._drain = trio.Event()
         self._drain_within_s = 0.0
         self.records = RecordIntake(
-            store, destinations, accounts or {}, observe, self._added, on_pauses, now, redact.carries
+            store, destinations, accounts or {}, observe, self._added, on_pauses, now, redact.carries, refresh
         )
 
     @property

@@ -12,10 +12,12 @@ from streamwarm.accept.verifying import Verifier
 from streamwarm.accept.wire.fields import FieldError
 from streamwarm.accept.wire.imports import Importer
 from streamwarm.accept.wire.record_requests import ImportRecords, ListRecords, ReportInvalid, VerifyRecords
+from streamwarm.accept.wire.refusals import CallRefusedError, Reason
 from streamwarm.accept.wire.sizes import next_text, page_of_records
 from streamwarm.accept.wire.views import job_view, record_view
-from streamwarm.backlog.records import Reported
+from streamwarm.backlog.records import Refreshed, RefreshRequest, Reported
 from streamwarm.backlog.store import Store
+from streamwarm.errors import SourceError
 from streamwarm.model import JsonObject, QueuedJob
 from streamwarm.send.destination import Destination
 from streamwarm.send.verifying import gives_file_ids
@@ -34,12 +36,16 @@ _STORED_AT_ONCE = 200
 """Imported records in one transaction: some 50 ms, which the writes of others wait for."""
 
 
+RefreshFromListing = Callable[[RefreshRequest], Awaitable[Refreshed]]
+"""Raises `SourceError` if the bucket cannot be listed to the end, and `StoreUnavailable`."""
+
+
 class RecordIntake:
     """The use cases. Every method raises `CallRefusedError`, or `FieldError` for what only the settings can refuse.
 
     `accounts` has each destination's account. `on_queued` gets a job that a report queued, after the commit.
     `on_pauses` makes every process read the pauses in the store. `now` is the store's clock (Unix seconds).
-    `carries_secret` says whether a text has a secret in it.
+    `carries_secret` says whether a text has a secret in it. `refresh` compares the bucket's listing with the records.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class RecordIntake:
         on_pauses: Callable[[], Awaitable[None]],
         now: Callable[[], float],
         carries_secret: Callable[[str], bool],
+        refresh: RefreshFromListing | None,
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -61,6 +68,7 @@ class RecordIntake:
         self._on_pauses = on_pauses
         self._now = now
         self._carries_secret = carries_secret
+        self._refresh = refresh
         self._verifier = Verifier(store, destinations, accounts)
 
     async def page(self, request: ListRecords) -> JsonObject:
@@ -125,6 +133,28 @@ class RecordIntake:
         self._destination(request.destination)
         with store_guarded(self._observe, "verify"):
             return await self._verifier.verify(request)
+
+    async def refresh(self, request: RefreshRequest) -> JsonObject:
+        """Compare a listing of the bucket with the records. Refused, and nothing is changed, if the listing breaks."""
+        if request.which.destination is not None:
+            self._destination(request.which.destination)
+        if self._refresh is None:
+            raise CallRefusedError(Reason.SOURCE_UNAVAILABLE, "refresh: this service has no bucket that it could list")
+        try:
+            with store_guarded(self._observe, "refresh"):
+                done = await self._refresh(request)
+        except SourceError as error:
+            raise CallRefusedError(
+                Reason.SOURCE_UNAVAILABLE,
+                f"refresh: the bucket's listing failed, so nothing was changed: {error}",
+            ) from error
+        counts = {"new": done.new, "changed": done.changed, "gone": done.gone, "queued": done.queued}
+        if done.is_full:
+            said = ", ".join(f"{count} {name}" for name, count in counts.items())
+            raise CallRefusedError(
+                Reason.QUEUE_FULL, f"the backlog is full; so far: {said}. Refresh again later", retry_after_s=60.0
+            )
+        return counts
 
     def _destination(self, name: str) -> Destination:
         if name not in self._destinations:

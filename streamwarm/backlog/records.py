@@ -114,6 +114,31 @@ class Reported:
     pause: str | None = None
 
 
+@frozen
+class RefreshRequest:
+    """What to refresh. `which.prefix` is also that of the listing. `always` warms every matching record anew; `dry_run`
+    changes nothing."""
+
+    which: RecordFilter
+    always: bool = False
+    dry_run: bool = False
+
+
+@frozen
+class Refreshed:
+    """What a refresh found, and what it did.
+
+    `new` objects are listed and have no record. `changed` and `gone` count records. `queued` counts the jobs that warm
+    anew. `is_full`: the backlog had no more room, so records were left as they were.
+    """
+
+    new: int = 0
+    changed: int = 0
+    gone: int = 0
+    queued: int = 0
+    is_full: bool = False
+
+
 class RecordStore(Protocol):
     """The part of `Store` that keeps records. Look-ups are `Store.find` and `Store.forget`."""
 

@@ -21,6 +21,9 @@ CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 120.0
 """The longest wait for a reply. A push waits for the disk's fsync behind other pushes, never for a transfer."""
+LONG_REPLY_TIMEOUT_S = 3_600.0
+"""The longest wait for a `refresh`, in seconds. It is answered once the bucket is listed: a million objects take
+minutes."""
 
 REPLY_BYTES = 16 << 20
 """The largest reply. It may be larger than a request: a page of jobs has their results."""
@@ -46,6 +49,10 @@ class CallError(Exception):
         self.data = data
 
 
+def reply_timeout_s(method: str) -> float:
+    return LONG_REPLY_TIMEOUT_S if method == "refresh" else REPLY_TIMEOUT_S
+
+
 @define
 class Client:
     """A connection to a running service, opened by `connect`. Its notifications must be read, or replies wait."""
@@ -63,13 +70,13 @@ class Client:
         self._replies[number] = send
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         try:
-            with trio.fail_after(REPLY_TIMEOUT_S):
+            with trio.fail_after(reply_timeout_s(method)):
                 await self._socket.send_message(json.dumps(request))
                 reply = await receive.receive()
         except (trio_websocket.ConnectionClosed, trio.EndOfChannel):
             raise _gone(self._socket) from None
         except trio.TooSlowError:
-            raise Unreachable(f"the service did not answer {method} within {REPLY_TIMEOUT_S:g} s") from None
+            raise Unreachable(f"the service did not answer {method} within {reply_timeout_s(method):g} s") from None
         finally:
             self._replies.pop(number, None)
         error = reply.get("error")

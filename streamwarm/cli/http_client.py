@@ -21,6 +21,7 @@ from streamwarm.cli.client import (
     CallError,
     Unreachable,
     refusal,
+    reply_timeout_s,
     tls_failure,
 )
 from streamwarm.net.backend import NOT_AN_ADDRESS
@@ -87,7 +88,10 @@ class HttpCaller:
         content = None if body is None else json.dumps(body)
         headers = {} if body is None else {"content-type": "application/json"}
         try:
-            answer = await self._client.request(verb, path, params=query, content=content, headers=headers)
+            timeout = httpx.Timeout(reply_timeout_s(method), connect=CONNECT_TIMEOUT_S)
+            answer = await self._client.request(
+                verb, path, params=query, content=content, headers=headers, timeout=timeout
+            )
         except _NO_CONNECTION as exc:
             raise _no_service(self.url, exc) from None
         try:
@@ -147,7 +151,7 @@ _COLD: Mapping[str, Any] = {"find": None, "forget": {"forgotten": False}}
 """What the websocket answers where HTTP has a 404."""
 
 _OF_RECORD = {"find": "GET", "forget": "DELETE"}
-_OF_MEDIA = frozenset({"import", "verify"})
+_OF_MEDIA = frozenset({"import", "refresh", "verify"})
 _NAMES = ("destination", "kind", "sha256", "r2_key")
 
 

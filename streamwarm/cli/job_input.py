@@ -13,6 +13,7 @@ from attrs import field, frozen
 from streamwarm.cli.kinds import guess_kind
 from streamwarm.errors import SettingsError
 from streamwarm.fetch.source import ListedObject
+from streamwarm.warm_record import bare_etag
 
 JsonJob = dict[str, Any]
 
@@ -109,10 +110,12 @@ def _job_of(line: str, where: str) -> JsonJob:
 
 
 async def jobs_from_listing(listing: AsyncIterator[ListedObject]) -> AsyncGenerator[JsonJob, None]:
-    """A job per listed object. "Folders" (empty objects whose key ends in /) are left out."""
+    """A job per listed object, with its ETag, so that the service need not ask for the version of one that is warm.
+    "Folders" (empty objects whose key ends in /) are left out."""
     async for listed in listing:
         if not (listed.bytes == 0 and listed.r2_key.endswith("/")):
-            yield {"r2_key": listed.r2_key} | ({} if listed.bytes is None else {"bytes": listed.bytes})
+            known = {"bytes": listed.bytes, "source_etag": bare_etag(listed.etag)}
+            yield {"r2_key": listed.r2_key} | {name: value for name, value in known.items() if value is not None}
 
 
 def choose_destination(wanted: str | None, known: Iterable[str]) -> str | None:

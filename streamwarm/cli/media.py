@@ -16,6 +16,7 @@ from streamwarm.cli.common import FAILED, F, fail, print_json, print_line
 from streamwarm.cli.find import about, find_record, references, why_cold
 from streamwarm.cli.media_export import export_
 from streamwarm.cli.media_import import import_
+from streamwarm.cli.media_refresh import refresh
 from streamwarm.cli.media_verify import verify
 from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.cli.record_filter import filter_options, record_filter
@@ -26,11 +27,12 @@ from streamwarm.model import Kind
 
 @click.group()
 def media() -> None:
-    """List, show, export, import, verify or forget warm records: what destinations answered for objects."""
+    """List, show, refresh, export, import, verify or forget warm records: what destinations answered for objects."""
 
 
 media.add_command(export_)
 media.add_command(import_)
+media.add_command(refresh)
 media.add_command(verify)
 
 

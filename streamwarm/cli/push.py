@@ -26,7 +26,8 @@ from streamwarm.cli.job_input import (
     jobs_from_listing,
 )
 from streamwarm.cli.pauses import SURE_AFTER, PauseNews
-from streamwarm.cli.reach import Follower, Service, client_command, open_follower
+from streamwarm.cli.push_plan import print_plan
+from streamwarm.cli.reach import Caller, Follower, Service, client_command, open_caller, open_follower
 from streamwarm.model import Kind, Refresh
 from streamwarm.printable import printable
 from streamwarm.settings.schema import Settings
@@ -58,6 +59,7 @@ class PushRequest:
     wait: bool
     refresh: str | None = None
     options: Mapping[str, Any] = field(factory=dict)
+    dry_run: bool = False
 
 
 @click.command()
@@ -71,6 +73,7 @@ class PushRequest:
     help="What a record that exists means: it answers if its object has not changed (default), always, or never.",
 )
 @click.option("--option", "option", multiple=True, metavar="NAME=VALUE", help="An option for every job; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done with each object, and push nothing.")
 @click.option("--wait/--no-wait", default=True, help="Follow the jobs until all have ended (default), or not.")
 @client_command
 def push(
@@ -81,6 +84,7 @@ def push(
     wait: bool,
     refresh: str | None,
     option: tuple[str, ...],
+    dry_run: bool,
     service: Service,
     as_json: bool,
 ) -> None:
@@ -90,7 +94,10 @@ def push(
     """
     if bool(keys) == (prefix is not None):
         raise click.UsageError("give either object keys, a file of jobs, - or a --prefix")
-    request = PushRequest(keys, prefix, destination, kind, wait, refresh, job_options(option))
+    request = PushRequest(keys, prefix, destination, kind, wait, refresh, job_options(option), dry_run)
+    if dry_run:
+        trio.run(_plan, service, request, as_json)
+        return
     is_interrupted = False
     with open_display(as_json=as_json) as display:
         following = Following(display)
@@ -107,12 +114,24 @@ def push(
     sys.exit(FAILED if following.failed else 0)
 
 
+async def _plan(service: Service, request: PushRequest, as_json: bool) -> None:
+    async with open_caller(service) as caller:
+        defaults = await _defaults(caller, request)
+        async with aclosing(_jobs(service.settings, request)) as jobs:
+            await print_plan(caller, _batches(jobs, defaults), as_json=as_json)
+
+
+async def _defaults(caller: Caller, request: PushRequest) -> Defaults:
+    """What a job has that names nothing else."""
+    stats = await caller.call("stats", {})
+    name = choose_destination(request.destination, stats["destinations"])
+    return Defaults(name, request.kind, request.refresh, request.options)
+
+
 async def _push(service: Service, request: PushRequest, following: Following) -> None:
     """Push the requested jobs and follow them to their end."""
     async with open_follower(service) as client:
-        stats = await client.call("stats", {})
-        name = choose_destination(request.destination, stats["destinations"])
-        defaults = Defaults(name, request.kind, request.refresh, request.options)
+        defaults = await _defaults(client, request)
         async with follow_to_end(client, following), aclosing(_jobs(service.settings, request)) as jobs:
             pushed = 0
             async for batch in _batches(jobs, defaults):

@@ -16,6 +16,7 @@ from attrs import define
 
 from streamwarm.fetch.source import ListedObject
 from streamwarm.threads import RunSync
+from streamwarm.warm_record import bare_etag
 
 PAGE = 1_000
 """Objects that are written at a time: a page of the listing."""
@@ -35,7 +36,7 @@ class Listed:
     count: int = 0
 
     async def etags(self, r2_keys: Collection[str]) -> dict[str, str]:
-        """The ETags of those of these objects that are listed."""
+    XX
         return await self._run_sync(self._etags, r2_keys)
 
     async def first(self, limit: int, after: str | None) -> list[ListedObject]:
@@ -53,7 +54,7 @@ class Listed:
         self.count = await self._run_sync(self._count)
 
     def _add(self, page: Sequence[ListedObject]) -> None:
-        rows = [(one.r2_key.encode(), one.etag, one.bytes) for one in page]
+        rows = [(one.r2_key.encode(), bare_etag(one.etag) or "", one.bytes) for one in page]
         self._connection.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", rows)
 
     def _count(self) -> int:

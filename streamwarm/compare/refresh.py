@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Collection, Mapping, Sequence
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
-from streamwarm.backlog.records import Comparison, Found, Gone, RecordFilter, RecordPlace
+from streamwarm.backlog.records import (
+    Comparison,
+    Found,
+    Gone,
+    RecordPlace,
+    Refreshed,
+    RefreshRequest,
+)
 from streamwarm.backlog.store import PENDING, Pushed, Store
 from streamwarm.compare.listed import Listed, list_whole
 from streamwarm.fetch.source import ListedObject
@@ -19,31 +26,6 @@ from streamwarm.warm_record import SourceState, WarmRecord
 
 PAGE = 500
 """Records that are compared in one transaction: some 50 ms."""
-
-
-@frozen
-class RefreshRequest:
-    """What to refresh. `which.prefix` is also that of the listing. `always` warms every matching record anew; `dry_run`
-    changes nothing."""
-
-    which: RecordFilter
-    always: bool = False
-    dry_run: bool = False
-
-
-@frozen
-class Refreshed:
-    """What a refresh found, and what it did.
-
-    `new` objects are listed and have no record. `changed` and `gone` count records. `queued` counts the jobs that warm
-    anew. `is_full`: the backlog had no more room, so records were left as they were.
-    """
-
-    new: int = 0
-    changed: int = 0
-    gone: int = 0
-    queued: int = 0
-    is_full: bool = False
 
 
 @define

@@ -154,6 +154,10 @@ class Source(Protocol):
         changed. Without one, an object is refused with `SourceOffline`."""
         ...
 
+    def list_objects(self, prefix: str = "") -> AsyncIterator[ListedObject]:
+        """List every object whose key starts with `prefix`, in the bucket's own order. Raises `SourceError`."""
+        ...
+
     def is_cached(self, r2_key: str) -> bool:
         """Whether the object can be opened without the bucket."""
         ...

@@ -1,14 +1,16 @@
-"""Makes the checker of what the service has opened."""
+"""Makes what compares records with the bucket, of what the service has opened."""
 
 from __future__ import annotations
 
 from streamwarm.backlog.store import Store
 from streamwarm.compare.asking import Bucket
 from streamwarm.compare.checker import Checker, most_at_once
+from streamwarm.compare.refresh import Refresher
 from streamwarm.dispatch.dispatcher import Dispatcher
 from streamwarm.dispatch.source_guard import SourceGuard
 from streamwarm.fetch.source import Source
 from streamwarm.service.machine import Machine
+from streamwarm.settings.accounts import accounts_of
 from streamwarm.settings.schema import Settings
 from streamwarm.watch.observations import Observer
 
@@ -32,4 +34,18 @@ def make_checker(
         expect=dispatcher.expect,
         release=dispatcher.release,
         observe=observe,
+    )
+
+
+def make_refresher(
+    settings: Settings, machine: Machine, store: Store, source: Source, dispatcher: Dispatcher
+) -> Refresher:
+    return Refresher(
+        store,
+        source.list_objects,
+        accounts_of(settings.destinations),
+        settings.queue.max_pending,
+        dispatcher.offer,
+        store.now,
+        machine.run_sync,
     )

@@ -33,7 +33,7 @@ from streamwarm.model import Claim, Event, State
 from streamwarm.redact import Redactor, make_redactor
 from streamwarm.send.destination import rates_of
 from streamwarm.service.accounts import adopt_records
-from streamwarm.service.checking import make_checker
+from streamwarm.service.checking import make_checker, make_refresher
 from streamwarm.service.listeners import ListenerTools, listening
 from streamwarm.service.machine import Machine
 from streamwarm.service.members import ALONE, NOT_REPORTED, UNREPORTED_MAX, Members, Membership
@@ -119,6 +119,9 @@ class _Service:
             on_found=self.checker.found,
             accounts=accounts_of(self.settings.destinations),
             redact=self.redact,
+            refresh=make_refresher(
+                self.settings, self.machine, self.store, self.remotes.source, self.dispatcher
+            ).refresh,
         )
 
     def _make_stats(self, steady_now: Callable[[], float]) -> Stats:

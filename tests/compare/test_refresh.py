@@ -11,10 +11,10 @@ from attrs import define, evolve, field
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
-from streamwarm.backlog.records import RecordFilter
+from streamwarm.backlog.records import RecordFilter, Refreshed, RefreshRequest
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.store import Pushed, Store
-from streamwarm.compare.refresh import Refreshed, Refresher, RefreshRequest
+from streamwarm.compare.refresh import Refresher
 from streamwarm.errors import ErrorCode, SourceError
 from streamwarm.fetch.source import ListedObject
 from streamwarm.model import Kind, NewJob, QueuedJob, SeenObject

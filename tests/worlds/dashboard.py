@@ -5,11 +5,9 @@ The busy one has a token. The idle one lets everybody in; tests pause it and fil
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,13 +15,11 @@ from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 import trio
 
 from streamwarm.model import Kind
-from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.bot_api import BotApiEmulator, Fault
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.service.machine import real_machine
@@ -32,7 +28,15 @@ from streamwarm.service.shutdown import Shutdown
 from streamwarm.settings.schema import AuthSettings, QueueSettings, RecordsSettings
 from streamwarm.watch.history import STEP_S, STEPS, History
 from streamwarm.watch.observations import AttemptSucceeded, BytesMoved, Direction, Observation, UnexpectedError
-from tests.worlds.service import DEADLINE_S, OTHER_TOKEN, put, running_emulator, settings_for, telegram_table
+from tests.worlds.service import (
+    DEADLINE_S,
+    OTHER_TOKEN,
+    delete_now,
+    put,
+    running_emulator,
+    settings_for,
+    telegram_table,
+)
 
 TOKEN = "canary-dashboard-token"
 
@@ -52,13 +56,7 @@ class Live:
         trio.from_thread.run(put, self._store, objects, trio_token=self._token)
 
     def delete(self, key: str) -> None:
-        store = self._store
-        path, nothing = object_path(store.bucket, key), hashlib.sha256(b"").hexdigest()
-        signed = S3Request("DELETE", urlsplit(store.endpoint_url).netloc, path, (), {}, nothing)
-        signer = Signer(store.access_key_id, store.secret_access_key, SigningKeys(), "auto")
-        url = store.endpoint_url.rstrip("/") + signed.target.decode()
-        request = urllib.request.Request(url, headers=dict(signer.headers(signed, now=time.time())), method="DELETE")
-        urllib.request.urlopen(request, timeout=DEADLINE_S).close()
+        delete_now(self._store, key)
 
     def inject(self, *faults: Fault) -> None:
         for fault in faults:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 from attrs import define
@@ -15,7 +18,7 @@ from attrs import define
 from streamwarm.cli.client import Client, connect
 from streamwarm.cli.follow import ENDED
 from streamwarm.net.pool import open_client
-from streamwarm.s3.sigv4 import SigningKeys
+from streamwarm.s3.sigv4 import S3Request, Signer, SigningKeys, object_path
 from streamwarm.sandbox.bot_api import BotApiEmulator, Chat, EmulatorSettings, serve_bot_api
 from streamwarm.sandbox.fill import put_object
 from streamwarm.sandbox.object_store import ObjectStore
@@ -79,6 +82,20 @@ async def put(
                 signing_keys=keys,
                 now=time.time,
             )
+
+
+def delete_now(store: ObjectStore, key: str) -> None:
+    """Delete an object. Blocks this thread for the moment that it takes."""
+    path, nothing = object_path(store.bucket, key), hashlib.sha256(b"").hexdigest()
+    signed = S3Request("DELETE", urlsplit(store.endpoint_url).netloc, path, (), {}, nothing)
+    signer = Signer(store.access_key_id, store.secret_access_key, SigningKeys(), "auto")
+    url = store.endpoint_url.rstrip("/") + signed.target.decode()
+    request = urllib.request.Request(url, headers=dict(signer.headers(signed, now=time.time())), method="DELETE")
+    urllib.request.urlopen(request, timeout=DEADLINE_S).close()
+
+
+async def delete(store: ObjectStore, key: str) -> None:
+    await trio.to_thread.run_sync(delete_now, store, key)
 
 
 @asynccontextmanager

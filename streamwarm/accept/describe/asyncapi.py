@@ -40,6 +40,7 @@ _RESULTS: dict[str, dict[str, Any]] = {
     "invalid": ref("Reported"),
     "import": ref("Imported"),
     "verify": ref("Verified"),
+    "refresh": ref("Refreshed"),
     "forget": ref("Forgotten"),
     "watch": _SEEN,
     "unwatch": {"type": "object"},

@@ -71,6 +71,11 @@ def _paths() -> dict[str, Any]:
         "/v1/media/verify": {
             "post": _posted("Ask the destination whether references still work: one page.", "Verify", "Verified")
         },
+        "/v1/media/refresh": {
+            "post": _posted(
+                "Compare the bucket's listing with the records, and warm anew what changed.", "Refresh", "Refreshed"
+            )
+        },
         "/v1/stats": {"get": _answers("The state of the service.", ref("Stats"), errors=(*_GUARDED, 503))},
         "/v1/events": {"get": _events()},
         "/v1/pause": {"post": _pauses("Send nothing to a destination, or anywhere.", ref("Pause"))},

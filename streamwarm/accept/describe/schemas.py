@@ -200,6 +200,15 @@ SCHEMAS: dict[str, Any] = {
         },
         required=("good", "bad", "unproven", "next"),
     ),
+    "Refreshed": object_of(
+        {
+            "new": _COUNT | {"description": "Listed objects without a record."},
+            "changed": _COUNT | {"description": "Records whose object has another version."},
+            "gone": _COUNT | {"description": "Records whose object is not listed."},
+            "queued": _COUNT | {"description": "Jobs that warm anew."},
+        },
+        required=("new", "changed", "gone", "queued"),
+    ),
     "Forgotten": object_of({"forgotten": {"type": "boolean"}}, required=("forgotten",)),
     **STATS_SCHEMAS,
     "Problem": object_of(

@@ -24,6 +24,7 @@ from streamwarm.accept.wire.record_requests import (
     ReportInvalid,
     parse_import,
     parse_records,
+    parse_refresh,
     parse_verify,
 )
 from streamwarm.accept.wire.table import FILE_ID, INVALID_BODY, KIND
@@ -45,6 +46,7 @@ class RecordRoutes:
             "/v1/media": {"GET": self.page},
             "/v1/media/import": {"POST": self.import_records},
             "/v1/media/verify": {"POST": self.verify},
+            "/v1/media/refresh": {"POST": self.refresh},
             f"{RECORD}/invalid": {"POST": self.invalid},
             RECORD: {"GET": self.find, "DELETE": self.forget},
         }
@@ -61,6 +63,10 @@ class RecordRoutes:
     async def verify(self, request: Request) -> Response:
         params = parse_verify(await read_object(request, self._body_within_s))
         return Json(await self._intake.records.verify(params))
+
+    async def refresh(self, request: Request) -> Response:
+        params = parse_refresh(await read_object(request, self._body_within_s))
+        return Json(await self._intake.records.refresh(params))
 
     async def invalid(self, request: Request) -> Response:
         body = INVALID_BODY.read(await read_object(request, self._body_within_s))

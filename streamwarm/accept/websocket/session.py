@@ -71,6 +71,7 @@ from streamwarm.accept.wire.requests import (
 )
 from streamwarm.accept.wire.sizes import answer_bytes
 from streamwarm.accept.wire.table import MAX_WATCHED
+from streamwarm.backlog.records import RefreshRequest
 from streamwarm.model import JsonObject
 from streamwarm.settle.feed import Feed
 from streamwarm.watch.observations import Observer, UnexpectedError
@@ -197,7 +198,15 @@ class Session:
                 return await self._follower.push(request)
             case GetJob() | GetAttempts() | ListJobs():
                 return await self._look_up(request)
-            case FindRecord() | ForgetRecord() | ListRecords() | ReportInvalid() | ImportRecords() | VerifyRecords():
+            case (
+                FindRecord()
+                | ForgetRecord()
+                | ListRecords()
+                | ReportInvalid()
+                | ImportRecords()
+                | VerifyRecords()
+                | RefreshRequest()
+            ):
                 return await self._of_records(request)
             case CancelJob(job_id):
                 return await self._intake.cancel(job_id)
@@ -229,6 +238,8 @@ class Session:
                 return await records.invalid(request)
             case ImportRecords():
                 return await records.import_records(request)
+            case RefreshRequest():
+                return await records.refresh(request)
         return await records.verify(request)
 
     async def _look_up(self, request: GetJob | GetAttempts | ListJobs) -> JsonObject | None:

@@ -15,9 +15,10 @@ from streamwarm.accept.wire.table import (
     LOOKUP,
     MAX_VERIFIED,
     RECORDS,
+    REFRESH,
     VERIFY,
 )
-from streamwarm.backlog.records import RecordFilter, RecordPlace
+from streamwarm.backlog.records import RecordFilter, RecordPlace, RefreshRequest
 from streamwarm.model import Kind
 
 
@@ -76,7 +77,7 @@ class VerifyRecords:
     after: RecordPlace | None = None
 
 
-RecordRequest = FindRecord | ForgetRecord | ListRecords | ReportInvalid | ImportRecords | VerifyRecords
+RecordRequest = FindRecord | ForgetRecord | ListRecords | ReportInvalid | ImportRecords | VerifyRecords | RefreshRequest
 """A method on records with its checked params."""
 
 
@@ -93,6 +94,12 @@ def parse_import(params: Mapping[str, Any]) -> ImportRecords:
 def parse_verify(params: Mapping[str, Any]) -> VerifyRecords:
     values = VERIFY.read(params)
     return VerifyRecords(**{**values, "prefix": values["prefix"] or ""})
+
+
+def parse_refresh(params: Mapping[str, Any]) -> RefreshRequest:
+    values = REFRESH.read(params)
+    which = RecordFilter(values["destination"], prefix=values["prefix"] or "", warning=values["warning"])
+    return RefreshRequest(which, values["always"], values["dry_run"])
 
 
 def _forget(params: Mapping[str, Any]) -> ForgetRecord:
@@ -113,6 +120,7 @@ RECORD_PARSERS: Mapping[str, Callable[[Mapping[str, Any]], RecordRequest]] = {
     "invalid": _invalid,
     "import": parse_import,
     "verify": parse_verify,
+    "refresh": parse_refresh,
     "forget": _forget,
 }
 """A further method on records is a class above, a shape in `table.py` and a line here."""

@@ -25,6 +25,7 @@ class Reason(_Wire, Enum):
     RATE_LIMITED = _Wire("rate_limited", -32005, 429)
     STORE_UNAVAILABLE = _Wire("store_unavailable", -32006, 503)
     UNREADABLE = _Wire("unreadable", -32007, 409)
+    SOURCE_UNAVAILABLE = _Wire("source_unavailable", -32008, 503)
 
 
 class CallRefusedError(Exception):

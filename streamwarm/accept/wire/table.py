@@ -172,6 +172,17 @@ VERIFY = Shape(
     component="Verify",
 )
 
+REFRESH = Shape(
+    {
+        "destination": NAME,
+        "prefix": _PREFIX,
+        "warning": Word(words=MediaWarning),
+        "always": Flag(default=False, nullable=False, description="Warm anew what has not changed, too."),
+        "dry_run": Flag(default=False, nullable=False, description="Only count what would be done."),
+    },
+    component="Refresh",
+)
+
 LIST = Shape(
     {
         "state": STATE,
@@ -225,6 +236,7 @@ PARAMS: Mapping[str, Shape | EitherShape] = {
     "invalid": INVALID,
     "import": IMPORT,
     "verify": VERIFY,
+    "refresh": REFRESH,
     "forget": FORGET,
     **{f"{action}_jobs": CHANGE_JOBS for action in Action},
     "watch": WATCH,
@@ -251,6 +263,7 @@ COMPONENTS: Mapping[str, Field | Shape | EitherShape] = {
         IMPORT,
         IMPORTED_RECORD,
         VERIFY,
+        REFRESH,
     )
 }
 """The schemas that both documents define once and refer to by name."""

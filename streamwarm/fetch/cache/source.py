@@ -33,6 +33,7 @@ from streamwarm.fetch.cache.spool import spooled
 from streamwarm.fetch.source import (
     CachedObject,
     LengthUnknown,
+    ListedObject,
     ObjectInfo,
     ObjectVersion,
     Origin,
@@ -129,6 +130,9 @@ class CachedSource(Source):
 
     async def probe(self, *, warmed: Sequence[str] = (), queued: Sequence[str] = ()) -> None:
         await self._source.probe(warmed=warmed, queued=queued)
+
+    def list_objects(self, prefix: str = "") -> AsyncIterator[ListedObject]:
+        return self._source.list_objects(prefix)
 
     def is_cached(self, r2_key: str) -> bool:
         download = self._index.find(r2_key)

@@ -1,0 +1,66 @@
+"""A bucket in which files were replaced and deleted: one command finds them, and warms anew what changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import trio
+
+from streamwarm.sandbox.object_store import ObjectStore
+from tests.worlds.command_line import cli
+from tests.worlds.service import delete, put, running_emulator, running_service, settings_for, telegram_table
+
+
+async def test_what_was_replaced_is_warmed_anew_and_what_was_deleted_is_marked(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    await put(object_store, {f"f/{name}": name.encode() * 9 for name in ("same", "new", "gone")})
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
+        async with running_service(settings) as world:
+            jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"f/{n}"} for n in ("same", "new", "gone")]
+            ended = await world.outcomes([item["id"] for item in (await world.push(*jobs))["accepted"]])
+            assert {one["state"] for one in ended} == {"done"}
+            await trio.sleep(1.1)  # an S3 server keeps Last-Modified in whole seconds
+            await put(object_store, {"f/new": b"another version"})
+            await delete(object_store, "f/gone")
+            where = ("--url", world.endpoints.websocket)
+
+            planned = await cli("media", "refresh", "--prefix", "f/", "--dry-run", *where)
+            assert planned.out == "1 changed, 1 gone, 0 new; 1 would be warmed anew\n"
+            refreshed = await cli("media", "refresh", "--prefix", "f/", "--json", *where)
+            assert refreshed.json() == [{"new": 0, "changed": 1, "gone": 1, "queued": 1}]
+            async with httpx.AsyncClient(base_url=world.endpoints.http) as http:
+                with trio.fail_after(20):
+                    while (record := (await http.get("/v1/media/mybot/document/f/new")).json())["bytes"] != 15:
+                        await trio.sleep(0.05)
+                assert record["source_state"] == "current"
+                gone = (await http.get("/v1/media/mybot/document/f/gone")).json()
+                assert (gone["source_state"], bool(gone["file_id"])) == ("gone", True)
+                same = (await http.post("/v1/media/refresh", json={"prefix": "f/"})).json()
+                assert same == {"new": 0, "changed": 0, "gone": 1, "queued": 0}
+    assert len(emulator.deliveries) == 4
+
+
+async def test_a_dry_run_of_a_push_says_what_is_new_changed_and_warm(object_store: ObjectStore, tmp_path: Path) -> None:
+    await put(object_store, {"p/a.pdf": b"a" * 9, "p/b.pdf": b"b" * 9})
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
+        async with running_service(settings) as world:
+            jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"p/{name}.pdf"} for name in "ab"]
+            await world.outcomes([item["id"] for item in (await world.push(*jobs))["accepted"]])
+            await put(object_store, {"p/b.pdf": b"another", "p/c.pdf": b"new"})
+            toml = tmp_path / "streamwarm.toml"
+            names = ("endpoint_url", "bucket", "access_key_id", "secret_access_key")
+            toml.write_text("[r2]\n" + "".join(f'{name} = "{getattr(object_store, name)}"\n' for name in names))
+            told = await cli(
+                *("push", "--prefix", "p/", "--dry-run", "--config", str(toml), "--url", world.endpoints.websocket)
+            )
+    assert [line.split("\t")[::3] for line in told.out.splitlines()] == [
+        ["warm", "p/a.pdf"],
+        ["changed", "p/b.pdf"],
+        ["new", "p/c.pdf"],
+    ]
+    assert "nothing was pushed: 1 to be sent, 1 to be sent anew, 1 warm already" in told.err
+    assert len(emulator.deliveries) == 2
