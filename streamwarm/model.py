@@ -282,8 +282,8 @@ class WarmRecord:
 
     @property
     def answer(self) -> JsonObject:
-        """The result of a push that this record answers."""
-        return self.result if self.source_etag is None else {**self.result, "source_etag": self.source_etag}
+        """The result of a push that this record answers. Its ETag may have been learned later, by a comparison."""
+        return {**self.result, "source_etag": self.source_etag} if "source_etag" in self.result else self.result
 
     @property
     def version(self) -> str:

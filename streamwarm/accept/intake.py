@@ -47,11 +47,11 @@ class Intake:
 
     `stats` returns the reply of `stats`. `on_pushed` and `on_retried` are the dispatcher's `offer` and `wake`: the
     first gets the jobs that a push queued, the second is called when ended jobs are queued again. `on_to_check` gets
-    those that wait for a comparison, with their objects' keys. Each is called after the commit. `on_found` gets each
-    record that a look-up answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process.
-    `on_pauses` (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the
-    store's clock (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination;
-    `redact` knows the secrets that no import may bring in. `records` has the use cases of records.
+    those that wait for a comparison. Each is called after the commit. `on_found` gets each record that a look-up
+    answers. `on_cancelled` (`Running.cancel`) ends the job's attempt if it runs in this process. `on_pauses`
+    (`LimitsFollower.refresh_everywhere`) makes every process read the pauses in the store. `now` is the store's clock
+    (Unix seconds). After `drain`, pushes are refused. `accounts` has the account of each destination; `redact` knows
+    the secrets that no import may bring in. `records` has the use cases of records.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Intake:
         on_cancelled: Callable[[str], None],
         on_pauses: Callable[[], Awaitable[None]],
         now: Callable[[], float],
+        on_to_check: Callable[[Sequence[Pushed]], None] = lambda _: None,
+        on_found: Callable[[WarmRecord], None] = lambda _: None,
         accounts: Mapping[str, str] | None = None,
         redact: Redactor = knows_no_secrets,
-        on_to_check: Callable[[Mapping[str, str]], None] = lambda _: None,
-        on_found: Callable[[WarmRecord], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._destinations = destinations
@@ -268,7 +268,7 @@ class Intake:
         pushed = [result for result in results.values() if isinstance(result, Pushed)]
         if queued := [result.queued for result in pushed if result.queued is not None]:
             self._on_pushed(queued)
-        if to_check := {result.id: result.to_check for result in pushed if result.to_check is not None}:
+        if to_check := [result for result in pushed if result.to_check is not None]:
             self._on_to_check(to_check)
 
     def _store_guarded(self, method: str) -> AbstractContextManager[None]:

@@ -27,7 +27,7 @@ _READS = 5
 short pages instead of long waits."""
 
 _CHECKED_AT_ONCE = 20
-"""Imported records that are checked without a checkpoint: one takes some 50 µs, most of it to look for secrets."""
+"""Imported records that are checked without a checkpoint: one takes some 150 µs, most of it to look for secrets."""
 
 _STORED_AT_ONCE = 200
 """Imported records in one transaction: some 50 ms, which the writes of others wait for."""

@@ -139,9 +139,10 @@ class RecordStore(Protocol):
         - `Gone`: the record is `gone`, and its jobs fail with `source_not_found`.
         - `Unanswered`: the record stays as it is, and its jobs are `done` with its reference (`unverified`).
 
-        A job that was pushed, or joined by a push, after `asked_at` waits for the next comparison: it may mean a newer
-        version. A record without an ETag adopts that of the bucket if the object is not newer than the record and the
-        record has no digest of its own. A record that was warmed or compared after `asked_at` is not changed.
+        A record without an ETag adopts that of the bucket if the object is not newer than the record and the record has
+        no digest of its own. A record that was warmed or compared after `asked_at` is not changed. A job that was
+        pushed after it, or joined by a push, goes on waiting: it may mean a newer version. If a push that joined named
+        another version, the object is compared once more.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from streamwarm.backlog.core import comparing
+from streamwarm.backlog.core import comparing, importing
 from streamwarm.backlog.core import record_operations as operations
 from streamwarm.backlog.records import Compared, Comparison, RecordFilter, RecordPage, RecordPlace, Reported
 from streamwarm.backlog.transactions import Transactions
@@ -52,9 +52,12 @@ class TransactionalRecords:
 
     async def compare(self, comparisons: Sequence[Comparison]) -> Compared:
         ids = [self._new_id() for one in comparisons for _ in one.rewarm]
-        return await self._transactions.write(
+        compared, outdated = await self._transactions.write(
             lambda tables, now: comparing.compare(tables, now, self._accounts, comparisons, iter(ids)), makes_live=True
         )
+        if outdated:
+            await self._queue_checks(outdated)
+        return compared
 
     async def report_invalid(
         self, destination: str, kind: Kind, file_id: str, *, sha256: str | None = None, r2_key: str | None = None
@@ -69,7 +72,7 @@ class TransactionalRecords:
 
     async def import_records(self, imported: Sequence[WarmRecord], *, replace: bool = False) -> list[str | None]:
         return await self._transactions.write(
-            lambda tables, now: operations.import_records(tables, now, self._accounts, imported, replace)
+            lambda tables, now: importing.import_records(tables, now, self._accounts, imported, replace)
         )
 
     async def accounts(self, destination: str) -> list[str]:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from streamwarm.cli.kinds import guess_kind
 from streamwarm.errors import SettingsError
-from streamwarm.fetch.answers import ListedObject
+from streamwarm.fetch.source import ListedObject
 
 JsonJob = dict[str, Any]
 

@@ -9,12 +9,13 @@ paused. The jobs that wait are in the store: it is read at the start, when keys 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 from attrs import define, field
 
 from streamwarm.backlog.records import Compared, Comparison, RecordStore, Unanswered
+from streamwarm.backlog.store import Pushed
 from streamwarm.compare.asking import Bucket
 from streamwarm.compare.pending import MOST_WANTED, Pending
 from streamwarm.errors import StoreUnavailable
@@ -73,10 +74,10 @@ class Checker:
         self._pending = Pending(self.trust_s)
         self._send, self._receive = trio.open_memory_channel[Comparison](BATCH)
 
-    def offer(self, jobs: Mapping[str, str]) -> None:
-        """Take jobs of this process that were just committed and wait for a comparison: their objects' keys by id."""
-        self.expect(jobs)
-        self._want(jobs.values())
+    def offer(self, jobs: Sequence[Pushed]) -> None:
+        """Take what a push of this process has just committed, or joined, and what waits for a comparison."""
+        self.expect(job.id for job in jobs if not job.duplicate)
+        self._want(job.to_check for job in jobs if job.to_check is not None)
 
     def found(self, record: WarmRecord) -> None:
         """A look-up has answered this record. If it was not compared lately, compare it in the background."""

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import define
 
-from streamwarm.fetch.answers import ListedObject
+from streamwarm.fetch.source import ListedObject
 from streamwarm.threads import RunSync
 
 PAGE = 1_000

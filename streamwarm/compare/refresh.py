@@ -12,7 +12,7 @@ from attrs import define, evolve, frozen
 from streamwarm.backlog.records import Comparison, Found, Gone, RecordFilter, RecordPlace
 from streamwarm.backlog.store import PENDING, Pushed, Store
 from streamwarm.compare.listed import Listed, list_whole
-from streamwarm.fetch.answers import ListedObject
+from streamwarm.fetch.source import ListedObject
 from streamwarm.model import NewJob, QueuedJob, Refresh, SourceState, WarmRecord
 from streamwarm.threads import RunSync
 

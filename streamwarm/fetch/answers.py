@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 from attrs import frozen
 
 from streamwarm.errors import Blame, ErrorCode, SourceError
-from streamwarm.fetch.source import ObjectInfo, ObjectVersion, plain_etag
+from streamwarm.fetch.source import ListedObject, ObjectInfo, ObjectVersion, plain_etag
 from streamwarm.redact import knows_no_secrets
 from streamwarm.retry import parse_http_date, parse_retry_after
 from streamwarm.s3.verdicts import REMEDIES, Verdict, verdict_on
@@ -32,17 +32,6 @@ _OF_THE_OBJECT = frozenset({Verdict.UNFIT, Verdict.TOO_LARGE, Verdict.INVALID, V
 """Refusals that stay the same whenever one asks, once it is sure that they are not about the bucket."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
-
-
-@frozen
-class ListedObject:
-    """One object in a listing."""
-
-    r2_key: str
-    bytes: int | None
-    """None if the listing does not say."""
-
-    etag: str
 
 
 @frozen

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from attrs import define, field
 
-from streamwarm.fetch.answers import ListedObject, ListPage, bucket_refused
+from streamwarm.fetch.answers import ListPage, bucket_refused
+from streamwarm.fetch.source import ListedObject
 
 
 @define(eq=False)

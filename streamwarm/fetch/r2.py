@@ -15,19 +15,20 @@ from streamwarm.fetch.answers import (
     MAX_PAGE_BYTES,
     Asked,
     Head,
-    ListedObject,
     ListPage,
     is_same_version,
+    is_strong,
     parse_list_page,
 )
 from streamwarm.fetch.bucket import Answer, BucketClient
 from streamwarm.fetch.credentials import Bucket
 from streamwarm.fetch.listing import Listing
 from streamwarm.fetch.probe import probe_bucket
-from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation
+from streamwarm.fetch.resuming import ResumingObject, UnsizedObject, check_continuation, check_range
 from streamwarm.fetch.source import (
     CachedObject,
     LengthUnknown,
+    ListedObject,
     ObjectInfo,
     ObjectVersion,
     ResumableSource,
@@ -119,7 +120,8 @@ class R2Source(ResumableSource):
     @asynccontextmanager
     async def _reading(self, info: ObjectInfo, answer: Answer, *, offset: int) -> AsyncIterator[SourceObject]:
         reopen = partial(self._reopen, info)
-        source_object = ResumingObject(info, answer, reopen, self._observe, self._uniform, offset)
+        read_range = partial(self._read_range, info)
+        source_object = ResumingObject(info, answer, reopen, read_range, self._observe, self._uniform, offset)
         try:
             yield source_object
         finally:
@@ -196,6 +198,25 @@ class R2Source(ResumableSource):
     async def _reopen(self, info: ObjectInfo, offset: int) -> Answer:
         headers = {"range": f"bytes={offset}-", "if-match": info.etag or ""}
         return await self._bucket.ask(Asked.REST, info.r2_key, expect=_OK_OR_PARTIAL, headers=headers)
+
+    async def _read_range(self, info: ObjectInfo, offset: int, count: int) -> bytes:
+        if not is_strong(info.etag):
+            raise SourceError(
+                ErrorCode.SOURCE_REFUSED, f"object {info.r2_key!r} has no strong ETag to recognise a range of it by"
+            )
+        headers = {"range": f"bytes={offset}-{offset + count - 1}", "if-match": info.etag or ""}
+        answer = await self._bucket.ask(Asked.REST, info.r2_key, expect=_OK_OR_PARTIAL, headers=headers)
+        try:
+            check_range(answer.head, info, offset, count)
+            found = await answer.read(count + 1)  # to the end, so that the connection can be used again
+        finally:
+            await answer.aclose()
+        self._observe(BytesMoved(Direction.SOURCE, len(found)))
+        if len(found) != count:
+            raise SourceError(
+                ErrorCode.SOURCE_TRUNCATED, f"{len(found)} of {count} bytes at {offset} of {info.r2_key!r} came"
+            )
+        return found
 
     async def _describe(self, r2_key: str, head: Head, sha256: str | None) -> ObjectInfo:
         """The object's exact size and encoding, from HEAD if GET's own head does not settle them.

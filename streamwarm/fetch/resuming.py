@@ -67,17 +67,32 @@ def check_continuation(head: Head, info: ObjectInfo, offset: int) -> None:
         raise _unresumable(info, offset, f"the rest is encoded as {head.content_encoding or 'identity'}")
 
 
+def check_range(head: Head, info: ObjectInfo, offset: int, count: int) -> None:
+    """Raise `SourceError` unless an answer to `Range` has exactly these bytes of the object."""
+    if head.etag != info.etag:
+        raise SourceError(
+            ErrorCode.SOURCE_CHANGED,
+            f"object {info.r2_key!r} was replaced while it was read: its ETag has changed",
+        )
+    is_range = head.status == 206 and head.content_range == ContentRange(offset, offset + count - 1, info.bytes)
+    if not is_range or head.content_encoding != info.content_encoding:
+        raise SourceError(
+            ErrorCode.SOURCE_REFUSED, f"the server gave no range of {info.r2_key!r} (status {head.status})"
+        )
+
+
 @define(eq=False)
 class ResumingObject(OneReading):
     """A `SourceObject` over connections that may break.
 
-    `reopen(offset)` requests the bytes from there on. `random` is uniform in [0, 1). `offset` is where the first answer
-    starts. Close it with `aclose`.
+    `reopen(offset)` requests the bytes from there on; `read_range(offset, count)` returns some of them. `random` is
+    uniform in [0, 1). `offset` is where the first answer starts. Close it with `aclose`.
     """
 
     info: ObjectInfo
     _answer: Answer
     _reopen: Callable[[int], Awaitable[Answer]]
+    _read_range: Callable[[int, int], Awaitable[bytes]]
     _observe: Observer
     _random: Callable[[], float]
     _offset: int = 0
@@ -99,6 +114,9 @@ class ResumingObject(OneReading):
             else:
                 return await self._last(bytes(piece))  # a copy: the next read may reuse its buffer
         raise StopAsyncIteration
+
+    async def read_at(self, offset: int, count: int) -> bytes:
+        return await self._read_range(offset, count)
 
     async def aclose(self) -> None:
         """Give up the connection. Safe at any time, and more than once."""

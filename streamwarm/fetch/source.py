@@ -59,6 +59,17 @@ def plain_etag(etag: str) -> str:
 
 
 @frozen
+class ListedObject:
+    """One object in a listing."""
+
+    r2_key: str
+    bytes: int | None
+    """None if the listing does not say."""
+
+    etag: str
+
+
+@frozen
 class SignedUrl:
     """An address from which anybody can read one object until it expires. It is a secret; `host` may be shown."""
 
@@ -95,6 +106,14 @@ class SourceObject(Protocol):
     @property
     def origin(self) -> Origin:
         """Where the bytes come from: `STREAM` or `CACHE`."""
+        ...
+
+    async def read_at(self, offset: int, count: int) -> bytes:
+        """Return `count` bytes from `offset` on, of the version that is open. `pieces` is not affected.
+
+        The range lies inside the object. Raises `SourceError`: `source_changed` if the bucket has another version, and
+        `source_refused` if it gives no ranges.
+        """
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -71,6 +72,16 @@ UNLIMITED = Rates()
 UNAUTHORIZED_PAUSE_S = 300.0
 """How often a destination tries again once its credentials were refused: the cause lasts until a person sets new ones
 and restarts the service, so a shorter pause only repeats the refusal."""
+
+
+class FactsWanted(Enum):
+    """How much a destination wants to know about a video."""
+
+    NONE = auto()
+    AT_HAND = auto()
+    """What its first bytes tell: the destination measures the rest by itself."""
+    ALL = auto()
+    """All of it, by further reads if need be."""
 
 
 @frozen
@@ -206,6 +217,15 @@ class TakesAttachments(Destination, Protocol):
 
     def attachments(self, job: Job) -> Sequence[Attachment]:
         """Return the objects to open for this job, before its own. `Media.attached` has them then."""
+        ...
+
+
+@runtime_checkable
+class WantsFacts(Destination, Protocol):
+    """A destination that keeps what an upload says about a video, and measures little by itself."""
+
+    def facts_wanted(self, media: Media) -> FactsWanted:
+        """Which facts about this object it lacks."""
         ...
 
 

@@ -115,10 +115,10 @@ class _Service:
             on_cancelled=self.running.cancel,
             on_pauses=self.follower.refresh_everywhere,
             now=self.store.now,
-            accounts=accounts_of(self.settings.destinations),
-            redact=self.redact,
             on_to_check=self.checker.offer,
             on_found=self.checker.found,
+            accounts=accounts_of(self.settings.destinations),
+            redact=self.redact,
         )
 
     def _make_stats(self, steady_now: Callable[[], float]) -> Stats:

@@ -72,6 +72,7 @@ class TelegramSettings:
     handoff_unverified: bool = False
     on_unknown: str = field(default="retry", validator=one_of("retry", "hold"))
     delete_message: bool = False
+    probe: str = field(default="auto", validator=one_of("auto", "off"))
     rates: str = field(default="telegram", validator=one_of("telegram", "none"))
     defaults: Mapping[str, Any] = field(factory=dict, validator=_check_defaults)
     """Options for every job; what the job itself names wins."""

@@ -14,7 +14,7 @@ from streamwarm.errors import DestinationError, ErrorCode, SourceError
 from streamwarm.fetch.source import ObjectInfo, Origin
 from streamwarm.model import Claim, Job, Progress, SeenObject
 from streamwarm.send.attachment import AttachedObject, Attachment
-from streamwarm.send.destination import Destination, Media, Reference, VideoFacts
+from streamwarm.send.destination import Destination, FactsWanted, Media, Reference, WantsFacts
 from streamwarm.stream.departure import AwaitTurn, Departure, NoteDeparture
 from streamwarm.stream.meter import Meter
 from streamwarm.stream.watchdog import Watchdog
@@ -35,7 +35,8 @@ class Attempt:
     None if that is not known. `lane_address` is the address inside the destination; it changes if the lane has moved.
     `origin` is the `source` of the result. `not_fetched`: why the object is streamed though the destination was to
     fetch it. `watchdog` is the one that watches now; before and after it, every wait has a limit of its own.
-    `attachments` are the objects to send along with the job's own.
+    `attachments` are the objects to send along with the job's own. `wanting` is the destination if it wants to know how
+    a video looks.
     """
 
     claim: Claim
@@ -49,6 +50,7 @@ class Attempt:
     meter: Meter | None = None
     watchdog: Watchdog | None = None
     attachments: Sequence[Attachment] = ()
+    wanting: WantsFacts | None = None
 
     @classmethod
     def start(
@@ -59,12 +61,15 @@ class Attempt:
         depart: AwaitTurn,
         note_departure: NoteDeparture,
         attachments: Sequence[Attachment] = (),
+        wanting: WantsFacts | None = None,
     ) -> Attempt:
         """Begin an attempt now. `destination` is None if the settings do not name it any more."""
         noted = destination is not None and destination.on_unknown == "hold"
         departure = Departure(claim, depart, note_departure, noted=noted)
         lane_address = claim.lane.address if claim.lane else None
-        return cls(claim, destination, departure, trio.current_time(), lane_address, attachments=attachments)
+        return cls(
+            claim, destination, departure, trio.current_time(), lane_address, attachments=attachments, wanting=wanting
+        )
 
     @property
     def job(self) -> Job:
@@ -105,10 +110,11 @@ class Attempt:
         """
         return self.watchdog is None or now < self.watchdog.scope.deadline + STUCK_S
 
-    def media(
-        self, info: ObjectInfo, attached: Sequence[AttachedObject] = (), facts: VideoFacts | None = None
-    ) -> Media:
-        """Describe the object to the destination, with what is sent along with it and what is known of a video.
+    def facts_wanted(self, media: Media) -> FactsWanted:
+        return FactsWanted.NONE if self.wanting is None else self.wanting.facts_wanted(media)
+
+    def media(self, info: ObjectInfo, attached: Sequence[AttachedObject] = ()) -> Media:
+        """Describe the object to the destination, with what is sent along with it.
 
         Raises `SourceError` or `DestinationError` if the destination would refuse it whatever its bytes are (fault 8).
         """
@@ -126,7 +132,6 @@ class Attempt:
             lane=self.lane_address,
             content_encoding=info.content_encoding,
             attached=attached,
-            facts=facts,
         )
         self.destination.check_media(media)
         return media

@@ -3,6 +3,8 @@ return with the reference."""
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from streamwarm.backlog.settlement import Done
 from streamwarm.errors import DestinationError, ErrorCode
 from streamwarm.fetch.source import Source
@@ -10,6 +12,7 @@ from streamwarm.stream.attached import open_attached
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.body import VerifiedBody
 from streamwarm.stream.meter import Meter
+from streamwarm.stream.probing import probe
 from streamwarm.stream.watchdog import Watchdog
 
 
@@ -36,7 +39,8 @@ async def transfer(attempt: Attempt, source: Source, *, body_timeout_s: float) -
             attached_bytes=sum(one.size_bytes for one in attached),
         )
         with attempt.watched_by(watchdog):
-            reference = await destination.deliver(media, body)
+            facts = await probe(opened, body, watchdog, attempt.facts_wanted(media))
+            reference = await destination.deliver(evolve(media, facts=facts), body)
         if not body.object_sent:
             raise DestinationError(
                 ErrorCode.DESTINATION_UNAVAILABLE,

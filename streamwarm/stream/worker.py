@@ -13,7 +13,7 @@ from streamwarm.errors import AttemptError, DestinationError, ErrorCode, SourceE
 from streamwarm.fetch.source import Origin, Source
 from streamwarm.model import Claim, Job
 from streamwarm.send.attachment import Attachment
-from streamwarm.send.destination import Destination, FetchingDestination, TakesAttachments, TidiesUp
+from streamwarm.send.destination import Destination, FetchingDestination, TakesAttachments, TidiesUp, WantsFacts
 from streamwarm.settle.finished import Finished
 from streamwarm.stream.attempt import Attempt
 from streamwarm.stream.delivery import MoveLane, run_attempt
@@ -67,6 +67,7 @@ class WorkerTools:
     fetching: Mapping[str, FetchingDestination] = field(init=False)
     tidying: Mapping[str, TidiesUp] = field(init=False)
     attaching: Mapping[str, TakesAttachments] = field(init=False)
+    wanting: Mapping[str, WantsFacts] = field(init=False)
 
     @fetching.default
     def _those_that_fetch(self) -> Mapping[str, FetchingDestination]:
@@ -79,6 +80,10 @@ class WorkerTools:
     @attaching.default
     def _those_that_take_attachments(self) -> Mapping[str, TakesAttachments]:
         return {name: one for name, one in self.destinations.items() if isinstance(one, TakesAttachments)}
+
+    @wanting.default
+    def _those_that_want_facts(self) -> Mapping[str, WantsFacts]:
+        return {name: one for name, one in self.destinations.items() if isinstance(one, WantsFacts)}
 
     def attachments(self, job: Job) -> Sequence[Attachment]:
         """The objects to send along with this job's own."""
@@ -102,6 +107,7 @@ async def _work(number: int, claim: Claim, tools: WorkerTools, attempt_scope: tr
         depart=tools.depart,
         note_departure=tools.note_departure,
         attachments=tools.attachments(claim.job),
+        wanting=tools.wanting.get(claim.job.destination),
     )
     settlement: Settlement | None = None
     with tools.running.register(number, attempt, attempt_scope):

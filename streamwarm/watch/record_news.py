@@ -1,4 +1,4 @@
-"""What is observed of warm records, beside the attempts that make them."""
+"""What is observed of warm records: what comparisons, reports and imports do to them."""
 
 from __future__ import annotations
 
@@ -7,34 +7,6 @@ from attrs import frozen
 from streamwarm.errors import ErrorCode
 from streamwarm.model import Kind
 from streamwarm.watch.observations import Observation
-
-
-@frozen
-class ReferenceReported(Observation):
-    """A sender could not use a reference; `error` is what it was told. If it was still the recorded one, its object is
-    warmed anew by `job_id`."""
-
-    destination: str
-    kind: Kind
-    reference: str
-    error: str | None
-    job_id: str | None
-
-
-@frozen
-class RecordsImported(Observation):
-    """Records that were made elsewhere are stored; `refused` were not."""
-
-    imported: int
-    refused: int
-
-
-@frozen
-class ReferencesSuspect(Observation):
-    """Too many references of a destination were reported, so it is paused."""
-
-    destination: str
-    reason: str
 
 
 @frozen
@@ -72,3 +44,31 @@ class OtherAccounts(Observation):
     destination: str
     account: str
     records_of: str
+
+
+@frozen
+class ReferenceReported(Observation):
+    """A sender could not use a reference; `error` is what it was told. If it was still the recorded one, its object is
+    warmed anew by `job_id`."""
+
+    destination: str
+    kind: Kind
+    reference: str
+    error: str | None
+    job_id: str | None
+
+
+@frozen
+class RecordsImported(Observation):
+    """Records that were made elsewhere are stored; `refused` were not."""
+
+    imported: int
+    refused: int
+
+
+@frozen
+class ReferencesSuspect(Observation):
+    """Too many references of a destination were reported, so it is paused."""
+
+    destination: str
+    reason: str

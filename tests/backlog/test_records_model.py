@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from streamwarm.backlog.core.bounds import StoreBounds
@@ -22,6 +22,7 @@ from streamwarm.backlog.sqlite.store import open_sqlite_store
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import Claim, Kind, NewJob, Refresh, SeenObject, State
+from tests.backlog.test_stores_agree_with_memory import in_place
 from tests.worlds.backlog import OVER_SOCKETS, Clock, numbered
 from tests.worlds.postgres import PostgresServer
 from tests.worlds.records import counted, recounted
@@ -156,6 +157,20 @@ class World:
             reference = Reference(file_id, version, has_digest, upload.opened_at, f"e{version}")
             self.expected.deliver(self.account, job.r2_key, reference)
 
+    async def upload(self, key: str, version: int, to_the_end: bool) -> None:
+        """Put a version into the bucket and begin to warm it anew; perhaps to the end."""
+        self.bucket[key] = version
+        await self.push(key, "key", version, Refresh.ALWAYS)
+        for _ in range(3):
+            await self.claim()
+        before = len([upload for upload in self.uploads if upload.version is not None])
+        while any(upload.version is None for upload in self.uploads):
+            self.clock.at += 1
+            await self.open(0)
+        if to_the_end and before < len(self.uploads):
+            self.clock.at += 1
+            await self.finish(len(self.uploads) - 1, is_read=True)
+
     async def kill(self) -> None:
         """The process dies: what was not committed is lost, and every upload with it."""
         if self.open_store is not open_memory_store:
@@ -221,43 +236,44 @@ def step(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[st
 keys, versions, which = st.sampled_from(KEYS), st.sampled_from(VERSIONS), st.integers(0, 2)
 ways = st.sampled_from(["key", "key", "present digest", "old digest", "present etag", "old etag"])
 refreshes = st.sampled_from([Refresh.IF_CHANGED, Refresh.IF_CHANGED, Refresh.ALWAYS, Refresh.NEVER])
-steps = st.one_of(
-    step("put", keys, versions),
-    step("put", keys, versions),
-    step("delete", keys),
-    step("push", keys, ways, versions, refreshes),
-    step("push", keys, ways, versions, refreshes),
-    step("ask", st.booleans()),
-    step("ask", st.just(False)),
-    step("look", keys),
-    step("answer"),
-    step("be_silent"),
-    step("claim"),
-    step("claim"),
-    step("open", which),
-    step("open", which),
-    step("finish", which, st.booleans()),
-    step("finish", which, st.booleans()),
+pushes = step("push", keys, ways, versions, refreshes)
+uploads = step("upload", keys, versions, st.booleans())
+rare = st.one_of(
     step("kill"),
     step("change_bot"),
     step("forget", keys),
+    step("be_silent"),
+    step("delete", keys),
     step("wait", st.sampled_from([0.0, 30.0])),
+)
+steps = st.one_of(
+    step("put", keys, versions),
+    pushes,
+    pushes,
+    uploads,
+    uploads,
+    step("ask", st.booleans()),
+    step("look", keys),
+    step("answer"),
+    step("claim"),
+    step("open", which),
+    step("finish", which, st.booleans()),
+    step("finish", which, st.booleans()),
+    rare,
 )
 
 
 async def live_through(open_store: Open, sequence: list[tuple[str, tuple[Any, ...]]]) -> None:
+    note(f"{sequence}")
     async with AsyncExitStack() as stack:
         world = World(open_store, stack)
         await world.start()
         for name, args in sequence:
+            note(f"{name}{args} {world.expected}")
             world.clock.at += 1
             await getattr(world, name)(*args)
             await world.check()
         await world.end()
-
-
-async def in_place(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
-    return function(*args)
 
 
 lives = st.lists(steps, min_size=15, max_size=50)

@@ -18,7 +18,7 @@ from streamwarm.cli.job_input import (
 )
 from streamwarm.cli.kinds import guess_kind
 from streamwarm.errors import SettingsError
-from streamwarm.fetch.answers import ListedObject
+from streamwarm.fetch.source import ListedObject
 from streamwarm.model import Kind
 
 NO_INPUT = io.StringIO()

@@ -16,7 +16,7 @@ from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.compare.refresh import Refreshed, Refresher, RefreshRequest
 from streamwarm.errors import ErrorCode, SourceError
-from streamwarm.fetch.answers import ListedObject
+from streamwarm.fetch.source import ListedObject
 from streamwarm.model import Kind, NewJob, QueuedJob, SeenObject, SourceState
 from tests.worlds.backlog import Clock, numbered
 

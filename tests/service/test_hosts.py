@@ -82,7 +82,7 @@ async def test_two_hosts_share_the_work_and_the_fate_of_one_loses_and_doubles_no
     assert set(done.values()) == {1}
     with closing(psycopg.connect(url)) as database:
         warm = database.execute(
-            "SELECT count(*), count(DISTINCT (kind, media_reference)) FROM media_cache WHERE status = 'ready'"
+            "SELECT count(*), count(DISTINCT (kind, r2_key)) FROM media_cache WHERE status = 'ready'"
         ).fetchone()
         ended = database.execute("SELECT count(*) FROM events WHERE state = 'done'").fetchone()
     assert (warm, ended) == ((job_count, job_count), (job_count,))

@@ -147,3 +147,19 @@ async def test_check_tells_of_a_paused_bucket_and_changes_nothing(object_store: 
     (found,) = [line for line in told.json() if line["check"] == "bucket: pause"]
     for words in ("ExpiredToken", "2026-03-01T12:00:05", "streamwarm resume"):
         assert words in found["detail"]
+
+
+async def test_check_says_whose_the_references_are_and_finds_another_bot_behind_the_token(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    other = answering(200, json.dumps({"ok": True, "result": {"id": 777, "username": "theirs"}}).encode())
+    async with running_emulator() as emulator, rig(other) as api:
+        theirs = telegram_table(emulator, base_url=api.endpoint_url)
+        tables = {"mine": telegram_table(emulator), "theirs": theirs}
+        ended = await cli("check", "--json", "--config", str(write_config(tmp_path, object_store, tables)))
+    lines = {line["check"]: line for line in ended.json()}
+    assert lines["mine: bot"]["ok"]
+    assert "account 4242" in lines["mine: bot"]["detail"]
+    assert not lines["theirs: bot"]["ok"]
+    assert "4242" in lines["theirs: bot"]["detail"]
+    assert "777" in lines["theirs: bot"]["detail"]

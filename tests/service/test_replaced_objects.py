@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from attrs import evolve
 
 from streamwarm.sandbox.object_store import ObjectStore
 from streamwarm.settings.schema import RecordsSettings, Settings
+from streamwarm.watch.record_news import OtherAccounts, RecordsAdopted
 from tests.worlds.bucket_gate import bucket_gate
 from tests.worlds.service import (
     OTHER_TOKEN,
+    TOKEN,
     World,
     put,
     running_emulator,
@@ -173,3 +177,28 @@ async def test_a_bucket_that_refuses_heads_is_compared_all_the_same(object_store
             assert (await w.client.call("stats", {}))["destinations"]["bot"]["account"] == "4242"
     assert second["result"]["source"] == "unchanged"
     assert len(emulator.deliveries) == 1
+
+
+async def test_a_token_that_is_issued_anew_keeps_its_bots_records_and_another_bot_is_named_at_the_start(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    key = "reissued/a.bin"
+    await put(object_store, {key: b"mine" * 500})
+    bot = TOKEN.partition(":")[0]
+    database = tmp_path / "s.db"
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, database, {"bot": telegram_table(emulator)})
+        async with running_service(settings) as w:
+            [first] = await pushed(w, job(key))
+            assert [one for one in w.observed if isinstance(one, OtherAccounts | RecordsAdopted)] == []
+        with closing(sqlite3.connect(database)) as rows, rows:
+            rows.execute("UPDATE media_cache SET account = ''")  # as an older version left them
+        reissued = settings_for(object_store, database, {"bot": telegram_table(emulator, f"{bot}:AA-issued-anew")})
+        async with running_service(reissued) as w:
+            [second] = await pushed(w, job(key))
+            assert [one.records for one in w.observed if isinstance(one, RecordsAdopted)] == [1]
+        other = settings_for(object_store, database, {"bot": telegram_table(emulator, OTHER_TOKEN)})
+        async with running_service(other) as w:
+            said = [one for one in w.observed if isinstance(one, OtherAccounts)]
+    assert second["result"]["file_id"] == first["result"]["file_id"]
+    assert [(one.destination, one.account, one.records_of) for one in said] == [("bot", OTHER_TOKEN[:4], bot)]

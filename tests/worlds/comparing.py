@@ -56,6 +56,7 @@ class World:
     observed: list[Observation]
     blamed: list[SourceError]
     is_paused: list[bool] = field(factory=lambda: [False])
+    expected: list[str] = Factory(list)
 
     async def warm(self, r2_key: str, etag: str, file_id: str, *, destination: str = "bot") -> None:
         """Push the object and take the job to `done`."""
@@ -73,7 +74,7 @@ class World:
         """Push these objects as the intake does. Returns the jobs' ids."""
         answers = await self.store.push([NewJob("bot", Kind.VIDEO, r2_key, **more) for r2_key in r2_keys])
         pushed = [one for one in answers if isinstance(one, Pushed)]
-        self.checker.offer({one.id: one.to_check for one in pushed if one.to_check is not None})
+        self.checker.offer([one for one in pushed if one.to_check is not None])
         return [one.id for one in pushed]
 
     async def job(self, job_id: str) -> Job:
@@ -92,7 +93,7 @@ async def open_world(*, trust_s: float = 0.0, at_once: int = 40, runs: bool = Tr
     """`runs` False: the test starts the checker itself."""
     ids = itertools.count(1)
     released, observed, blamed = list[QueuedJob](), list[Observation](), list[SourceError]()
-    is_paused = [False]
+    is_paused, expected = [False], list[str]()
 
     async def is_of_the_bucket(error: SourceError) -> bool:
         blamed.append(error)
@@ -116,11 +117,11 @@ async def open_world(*, trust_s: float = 0.0, at_once: int = 40, runs: bool = Tr
             trust_s=trust_s,
             revalidates=True,
             now=store.now,
-            expect=lambda _: None,
+            expect=expected.extend,
             release=released.extend,
             observe=observed.append,
         )
         if runs:
             nursery.start_soon(checker.run)
-        yield World(store, bucket, checker, released, observed, blamed, is_paused)
+        yield World(store, bucket, checker, released, observed, blamed, is_paused, expected)
         nursery.cancel_scope.cancel()

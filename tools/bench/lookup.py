@@ -54,11 +54,13 @@ base_url = "http://127.0.0.1:9"
 """
 RECORDS = """
 WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?)
-INSERT INTO media_cache (destination, kind, media_reference, status, r2_key, sha256, bytes, result, job_id, updated_at)
-SELECT 'mybot', 'video', 'key:media/library/object-' || i || '.mp4', 'ready', 'media/library/object-' || i || '.mp4',
+INSERT INTO media_cache (
+    destination, account, kind, r2_key, version, status, sha256, bytes, result, options, job_id, opened_at, updated_at
+)
+SELECT 'mybot', '1', 'video', 'media/library/object-' || i || '.mp4', 'sha256:' || printf('%064x', i), 'ready',
     printf('%064x', i), 1000000 + i,
-    '{"file_id":"BAACAgIAAxkDAAIB' || i || '","kind":"video","message_id":' || i || '}',
-    printf('%028x', i), 1700000000.0 + i
+    '{"file_id":"BAACAgIAAxkDAAIB' || i || '","kind":"video","message_id":' || i || '}', '{}',
+    printf('%028x', i), 1700000000.0 + i, 1700000000.0 + i
 FROM numbers
 """
 

@@ -12,10 +12,10 @@ from streamwarm.backlog.core.record_operations import Accounts, name_of, queue_a
 from streamwarm.backlog.core.refresh import Judgement, judge
 from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import Tables
-from streamwarm.backlog.core.transitions import StoredJob, compared, missing
+from streamwarm.backlog.core.transitions import StoredJob, compared, is_outdated, missing
 from streamwarm.backlog.records import Compared, Comparison
 from streamwarm.errors import ErrorCode, JobError
-from streamwarm.model import Job, Kind, QueuedJob, RecordName, SourceState
+from streamwarm.model import Job, Kind, QueuedJob, RecordName, SourceState, WarmRecord
 
 UNCHANGED, UNVERIFIED = "unchanged", "unverified"
 """The `source` of a result that no upload made: the object is as recorded, or the bucket did not say."""
@@ -33,12 +33,14 @@ class _Effects:
     missing: list[Job] = field(factory=list)
     again: dict[str, None] = field(factory=dict)
     states: Counter[SourceState] = field(factory=Counter)
+    outdated: list[WarmRecord] = field(factory=list)
 
 
 def compare(
     tables: Tables, now: float, accounts: Accounts, comparisons: Sequence[Comparison], ids: Iterator[str]
-) -> Compared:
-    """`ids` gives the ids of jobs that are queued here: at most one for each `rewarm` of a comparison."""
+) -> tuple[Compared, list[WarmRecord]]:
+    """Returns what has changed, and the records whose objects need another comparison: a push has joined a job after
+    the bucket was asked for it. `ids` gives the ids of jobs that are queued here, at most one for each `rewarm`."""
     keys = {one.r2_key for one in comparisons}
     tables.jobs.lock_media_keys()
     tables.media.lock(keys)
@@ -60,13 +62,13 @@ def compare(
                 effects.again[one.r2_key] = None
                 continue
             name = name_of(accounts, waits.job.destination, waits.job.kind, one.r2_key)
-            _answer(waits, judged.get(name, Judgement()), now, effects)
+            _answer(waits, judged.get(name, Judgement()), one.asked_at, now, effects)
         _rewarm(tables, now, accounts, one, judged, ids, effects)
     tables.media.note_compared(effects.unmoved)
     tables.jobs.update(effects.released)
     apply(tables, effects.moved)
     effects.queued += [stored.as_queued for stored in effects.released]
-    return Compared(
+    done = Compared(
         queued=effects.queued,
         unchanged=effects.unchanged,
         missing=effects.missing,
@@ -74,6 +76,7 @@ def compare(
         changed=effects.states[SourceState.CHANGED],
         gone=effects.states[SourceState.GONE],
     )
+    return done, effects.outdated
 
 
 def _write(tables: Tables, judgement: Judgement, effects: _Effects) -> None:
@@ -86,13 +89,16 @@ def _write(tables: Tables, judgement: Judgement, effects: _Effects) -> None:
         effects.states[judgement.state] += 1
 
 
-def _answer(waits: StoredJob, judgement: Judgement, now: float, effects: _Effects) -> None:
+def _answer(waits: StoredJob, judgement: Judgement, asked_at: float, now: float, effects: _Effects) -> None:
     """Decide what becomes of a job that waited for the comparison."""
     job, record = waits.job, judgement.record
     is_other = record is not None and None not in {job.sha256, record.sha256} and job.sha256 != record.sha256
     if record is None or is_other or judgement.state is SourceState.CHANGED:
         effects.released.append(compared(waits, now, result=None))
-    elif judgement.state is SourceState.GONE:
+        return
+    if judgement.state is not None and is_outdated(waits, record.source_etag, asked_at):
+        effects.outdated.append(record)
+    if judgement.state is SourceState.GONE:
         failed = missing(waits, now, _not_found(job.r2_key))
         effects.moved.append(failed)
         effects.missing.append(failed.job)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from streamwarm.backlog.core.refresh import Known, Need, need_of
-from streamwarm.backlog.core.transitions import StoredJob, arrived, joined, requeued
+from streamwarm.backlog.core.transitions import StoredJob, arrived, compared, joined, requeued
 from streamwarm.backlog.store import Pushed, RefusalCode, Refused
 from streamwarm.model import Job, JsonObject, MediaKey, NewJob, State
 
@@ -36,8 +36,8 @@ class Stored:
 class PushPlan:
     """One answer per job, and the rows to insert and to update so that the answers are true.
 
-    `joined` are jobs that a push has joined and that may have to do with an older version than it means. `answered` are
-    the indexes of the jobs that a record answers.
+    `joined` are jobs that a push has joined while they run or wait for a comparison. `answered` are the indexes of the
+    jobs that a record answers.
     """
 
     answers: list[Pushed | Refused] = field(factory=list)
@@ -74,10 +74,8 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], store: Stored, *, now:
             plan.answered.append(index)
             continue
         elif owner is not None:
-            plan.answers.append(_as_it_is(owner.job, to_check=owner.to_check))
-            if owner.job.state is State.RUNNING or (owner.to_check and owner.queued_at < now):
-                live[key] = joined(owner, now, new.source_etag)
-                plan.joined.append(live[key])
+            owner = _joined(owner, need, now, new, plan)
+            live[key] = by_id[owner.job.id] = owner
             continue
         elif len(plan.added) >= store.room:
             plan.answers.append(Refused(RefusalCode.QUEUE_FULL, "the backlog is full; push this job again later"))
@@ -89,6 +87,20 @@ def plan_push(jobs: Sequence[NewJob], ids: Sequence[str], store: Stored, *, now:
         by_id[job_id] = live[key] = stored
         plan.answers.append(_queued(stored))
     return plan
+
+
+def _joined(owner: StoredJob, need: Need, now: float, new: NewJob, plan: PushPlan) -> StoredJob:
+    """Answer a push with the live job of its media. Returns that job as it becomes."""
+    if owner.to_check and need is Need.WARMING:
+        owner = compared(owner, now, result=None)
+        plan.joined.append(owner)
+        plan.answers.append(evolve(_as_it_is(owner.job), queued=owner.as_queued))
+        return owner
+    plan.answers.append(_as_it_is(owner.job, to_check=owner.to_check))
+    if owner.to_check or owner.job.state is State.RUNNING:
+        owner = joined(owner, now, new.source_etag)
+        plan.joined.append(owner)
+    return owner
 
 
 def same_content(job: Job, new: NewJob) -> bool:

@@ -45,12 +45,12 @@ def push(
 
 
 def _live(jobs: JobTable, keys: Collection[MediaKey]) -> dict[MediaKey, StoredJob]:
-    """The live job of each key. Running ones are locked: the push may join them, and each may end at this moment."""
+    """The live job of each key. Those that the push may change by joining them are locked: each may end right now."""
     live = jobs.live(keys)
-    running = {stored.job.id for stored in live.values() if stored.job.state is State.RUNNING}
-    if not running:
+    joinable = {s.job.id for s in live.values() if s.to_check or s.job.state is State.RUNNING}
+    if not joinable:
         return live
-    locked = jobs.lock(running)
+    locked = jobs.lock(joinable)
     now = {key: locked.get(stored.job.id, stored) for key, stored in live.items()}
     return {key: stored for key, stored in now.items() if stored.job.state in LIVE}
 

@@ -111,7 +111,7 @@ def restored(versions: Sequence[StoredRecord]) -> list[StoredRecord]:
 class Judgement:
     """What a comparison means to one name: the record that answers it and how that stands to the object; `state` is
     None if the bucket did not say. `put` and `deleted` are the rows to write and to delete, in the reverse order.
-    `is_unmoved`: nothing of the row in `put` is new but its `checked_at` and `source_etag`."""
+    `is_unmoved`: nothing of the row in `put` is new but its times and `source_etag`."""
 
     record: WarmRecord | None = None
     state: SourceState | None = None

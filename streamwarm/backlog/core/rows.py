@@ -87,7 +87,8 @@ def attempt_row(attempt: AttemptRecord) -> dict[str, object]:
 
 def compared_row(stored: StoredRecord) -> dict[str, object]:
     record = stored.record
-    return {**version_row(record), "checked_at": record.checked_at, "source_etag": record.source_etag}
+    columns = {"checked_at": record.checked_at, "source_etag": record.source_etag, "opened_at": record.opened_at}
+    return {**version_row(record), **columns}
 
 
 def record_row(stored: StoredRecord) -> dict[str, object]:

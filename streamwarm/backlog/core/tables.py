@@ -237,7 +237,7 @@ class MediaTable(Protocol):
         ...
 
     def note_compared(self, records: Sequence[StoredRecord]) -> None:
-        """Write `checked_at` and `source_etag` of records of which nothing else has changed. That touches no index."""
+        """Write `checked_at`, `opened_at` and `source_etag` of records of which nothing else has changed."""
         ...
 
     def delete(self, records: Sequence[WarmRecord]) -> None:

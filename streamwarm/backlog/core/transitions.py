@@ -21,6 +21,9 @@ from streamwarm.retry import is_patient, trouble_since
 LONGEST_JOINED_S = 30.0
 """How long pushes that join a job may put off its comparison, in seconds: as long as a silent bucket may."""
 
+SEVERAL_ETAGS = ""
+"""The `joined_etag` if pushes have named different versions: no object has it, so the object is compared once more."""
+
 
 @frozen
 class StoredJob:
@@ -31,7 +34,8 @@ class StoredJob:
     `holder` is the process that has the running attempt. Times are Unix seconds.
 
     `to_check`: it is queued, and waits for a comparison of its object with the record that exists. `joined_at` is when
-    a push last joined its running attempt or that wait, and `joined_etag` the version that a push named then.
+    a push that named no version last joined its running attempt or its comparison; `joined_etag` is the version that
+    others have named.
     """
 
     job: Job
@@ -81,9 +85,17 @@ def arrived(new: NewJob, *, seq: int, job_id: str, now: float, to_check: bool = 
 
 
 def joined(stored: StoredJob, now: float, source_etag: str | None) -> StoredJob:
-    """A running job, or one that waits for a comparison, that a push has joined. Its attempt may have opened, or the
-    bucket answered, an older version than the push means."""
-    return evolve(stored, joined_at=now, joined_etag=source_etag or stored.joined_etag)
+    """A job that a push has joined while it runs or waits for a comparison: either may have seen an older version than
+    the push means."""
+    if source_etag is None:
+        return evolve(stored, joined_at=now)
+    return evolve(stored, joined_etag=source_etag if stored.joined_etag in {None, source_etag} else SEVERAL_ETAGS)
+
+
+def is_outdated(stored: StoredJob, etag: str | None, seen_at: float) -> bool:
+    """Whether a push that joined the job may mean a newer version than this one, which was seen at that time."""
+    is_later = stored.joined_at is not None and stored.joined_at > seen_at
+    return is_later or (stored.joined_etag is not None and stored.joined_etag != etag)
 
 
 def compared(stored: StoredJob, now: float, *, result: JsonObject | None) -> StoredJob:

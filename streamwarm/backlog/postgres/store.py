@@ -97,21 +97,10 @@ async def open_postgres_store(
             writing.start_soon(live.run)
             writing.start_soon(changes.run)
             process = new_token()
+            core = transactions, commits, limits, new_id, new_token
             await correct_counts(transactions)
             try:
-                yield TransactionalStore(
-                    transactions,
-                    commits,
-                    limits,
-                    new_id,
-                    new_token,
-                    poll_s,
-                    now or clock.now,
-                    process,
-                    holder,
-                    odd,
-                    accounts or {},
-                )
+                yield TransactionalStore(*core, poll_s, now or clock.now, process, holder, odd, accounts or {})
                 with trio.move_on_after(_LEAVE_S):
                     await run_sync(reader.drop_process, process, abandon_on_cancel=True)
             finally:

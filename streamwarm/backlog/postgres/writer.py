@@ -76,7 +76,8 @@ class _Lost(Exception):
 
 
 class _Spoiled(Exception):
-    """One operation failed, and the transaction with it."""
+    """One operation failed, and the transaction with it; or two groups deadlocked. Each operation locks what it changes
+    in order, but a group locks it operation by operation, so two groups may cross."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -151,6 +152,8 @@ class Writer:
                 return transaction.run(operations)
             except Exception as error:
                 gone = end_transaction(connection, error)
+                if isinstance(error, _CONFLICTS) and len(operations) > 1:
+                    raise _Spoiled(error) from error
                 if gone or isinstance(error, _CONFLICTS):
                     raise _Lost(error, transaction.committing if gone else None) from error
                 of_one = isinstance(error, _OF_ONE) and not isinstance(error, _OF_ALL)

@@ -66,7 +66,6 @@ async def open_sqlite_store(
     """
     await run_sync(migrate, path, connect)
     async with AsyncExitStack() as stack:
-        named = accounts or {}
         queries, odd, guard = load_queries("sqlite"), OddRows(), FileGuard(path)
         stack.callback(guard.close)
         open_tables = partial(_open_tables, stack, path, connect, queries, run_sync, odd)
@@ -87,21 +86,10 @@ async def open_sqlite_store(
         transactions = _SqliteTransactions(path, writer, readers, now, run_sync)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
+            core = transactions, commits, limits, new_id, new_token
             await correct_counts(transactions)
             try:
-                yield TransactionalStore(
-                    transactions,
-                    commits,
-                    limits,
-                    new_id,
-                    new_token,
-                    POLL_S,
-                    now,
-                    new_token(),
-                    holder,
-                    odd,
-                    named,
-                )
+                yield TransactionalStore(*core, POLL_S, now, new_token(), holder, odd, accounts or {})
             finally:
                 writer.close()
 

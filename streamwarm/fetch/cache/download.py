@@ -134,6 +134,16 @@ class SharedDownload:
         """Called when a reader has read on: the download may be waiting for that."""
         self._ahead.unpark_all()
 
+    async def read_whole(self, offset: int, count: int) -> bytes | None:
+        """Return `count` bytes from `offset` on, or None if the file does not have them all or cannot be read."""
+        if self._file is None or not self.is_complete:
+            return None
+        try:
+            found = await self._file.read_whole(offset, count)
+        except OSError:
+            return None
+        return found if len(found) == count else None
+
     async def read(self, offset: int) -> bytes | None:
         """Return bytes from `offset` on, waiting for them if necessary; None if the file will have no more.
 
@@ -235,6 +245,14 @@ class CacheReader(OneReading):
         if self._origin is Origin.CACHE:
             self._verify(piece)
         return piece
+
+    async def read_at(self, offset: int, count: int) -> bytes:
+        """From the file if it is complete, else from the bucket: the download does not jump."""
+        found = await self.download.read_whole(offset, count)
+        if found is not None:
+            return found
+        async with self._source.open_rest(self.info, offset) as rest:
+            return await rest.read_at(offset, count)
 
     async def aclose(self) -> None:
         await self._connection.aclose()

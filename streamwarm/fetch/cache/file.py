@@ -74,6 +74,13 @@ class NamelessFile:
         await trio.lowlevel.checkpoint()
         return piece
 
+    async def read_whole(self, offset: int, count: int) -> bytes:
+        """Return `count` bytes from `offset` on, or fewer if the file ends there."""
+        found = bytearray()
+        while len(found) < count and (piece := await self.read(offset + len(found), count - len(found))):
+            found += piece
+        return bytes(found)
+
     def close(self) -> None:
         self._file.close()
 

@@ -30,6 +30,9 @@ class SpooledObject(OneReading):
     def origin(self) -> Origin:
         return Origin.STREAM
 
+    async def read_at(self, offset: int, count: int) -> bytes:
+        return await self._file.read_whole(offset, count)
+
     async def __anext__(self) -> bytes:
         if self._offset == self.info.bytes:
             raise StopAsyncIteration

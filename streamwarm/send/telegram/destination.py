@@ -16,13 +16,13 @@ from streamwarm.fetch.source import SignedUrl
 from streamwarm.model import Job, JsonObject, Kind, NewJob
 from streamwarm.redact import Redactor, knows_no_secrets
 from streamwarm.send.attachment import Attachment
-from streamwarm.send.destination import Body, Media, NotFetched
+from streamwarm.send.destination import Body, FactsWanted, Media, NotFetched
 from streamwarm.send.exchange import Answer, Outgoing, broken_answer, exchange, stored_headers
 from streamwarm.send.telegram import bot_api, chats, handoff, names
 from streamwarm.send.telegram.answered import warnings_of
 from streamwarm.send.telegram.attached import check_attached, name_cover
 from streamwarm.send.telegram.multipart import AttachedFile, Frame, frame_file
-from streamwarm.send.telegram.options import lost_with_an_address, merged_options
+from streamwarm.send.telegram.options import facts_wanted, lost_with_an_address, merged_options
 from streamwarm.send.telegram.preflight import PhotoCheck, RecentJobs, check_size
 from streamwarm.send.telegram.rates import telegram_rates, unlimited_rates
 from streamwarm.send.telegram.verify import TOO_LARGE, is_checkable, read_get_file
@@ -82,6 +82,11 @@ class TelegramDestination:
             if name in options:
                 found.append(Attachment(name, options[name], f"{whose}.{name}"))
         return found
+
+    def facts_wanted(self, media: Media) -> FactsWanted:
+        if self._settings.probe == "off":
+            return FactsWanted.NONE
+        return facts_wanted(media.kind, media.bytes, self._with_options(media).options)
 
     async def deliver(self, media: Media, body: Body) -> JsonObject:
         media = self._with_options(media)

@@ -50,9 +50,11 @@ _REST = (
     """,
     """
     INSERT INTO media_cache (
-        destination, kind, media_reference, status, r2_key, sha256, bytes, result, job_id, updated_at
+        destination, account, kind, r2_key, version, status, sha256, bytes, result, options, job_id, opened_at,
+        updated_at
     )
-    SELECT destination, kind, media_reference, 'ready', r2_key, printf('%064x', seq), bytes, result, id, updated_at
+    SELECT destination, '', kind, r2_key, 'sha256:' || printf('%064x', seq), 'ready', printf('%064x', seq), bytes,
+        result, options, id, updated_at, updated_at
     FROM jobs WHERE state = 'done'
     """,
     """

@@ -129,6 +129,6 @@ CREATE INDEX ix_jobs_oldest ON jobs ((queued_at + 0)) WHERE state = 'queued' AND
 CREATE INDEX ix_jobs_to_check ON jobs (queued_at, seq) WHERE to_check;
 CREATE INDEX ix_jobs_to_check_key ON jobs (r2_key, queued_at, seq) WHERE to_check;
 
+
 -- ETags are kept unquoted from now on, here too: put_seen compares them.
-UPDATE media_store SET etag = btrim(CASE WHEN etag LIKE 'W/%' THEN substr(etag, 3) ELSE etag END, '"')
-WHERE etag IS NOT NULL;
+UPDATE media_store SET etag = btrim(regexp_replace(etag, '^W/', ''), '"') WHERE etag IS NOT NULL;

@@ -45,7 +45,7 @@ SELECT min(account) AS account FROM media_cache
 WHERE destination = :destination AND account > :after AND status = 'ready' AND superseded = 0;
 
 -- name: note_compared
-UPDATE media_cache SET checked_at = :checked_at, source_etag = :source_etag
+UPDATE media_cache SET checked_at = :checked_at, source_etag = :source_etag, opened_at = :opened_at
 WHERE destination = :destination AND account = :account AND kind = :kind AND r2_key = :r2_key AND version = :version;
 
 -- name: delete_record
