@@ -1,4 +1,4 @@
-"""What a store does with records inside one transaction: write what attempts made, compare, report, forget. `importing` is the rest.
+"""What a store does with records inside one transaction: write what attempts made, report, forget; see `importing` too.
 
 `accounts` maps a destination to the account that its settings name now. Records of another account are kept, and do not
 answer: its references work for that account alone.
