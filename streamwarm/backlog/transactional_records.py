@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from streamwarm.backlog.core import comparing
+from streamwarm.backlog.core import comparing, importing
 from streamwarm.backlog.core import record_operations as operations
 from streamwarm.backlog.records import Compared, Comparison, RecordFilter, RecordPage, RecordPlace, Reported
 from streamwarm.backlog.transactions import Transactions
@@ -73,7 +73,7 @@ class TransactionalRecords:
 
     async def import_records(self, imported: Sequence[WarmRecord], *, replace: bool = False) -> list[str | None]:
         return await self._transactions.write(
-            lambda tables, now: operations.import_records(tables, now, self._accounts, imported, replace)
+            lambda tables, now: importing.import_records(tables, now, self._accounts, imported, replace)
         )
 
     async def accounts(self, destination: str) -> list[str]:

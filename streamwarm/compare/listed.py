@@ -36,7 +36,7 @@ class Listed:
     count: int = 0
 
     async def etags(self, r2_keys: Collection[str]) -> dict[str, str]:
-    XX
+        """The ETags of those of these objects that are listed, unquoted; empty if the bucket names none."""
         return await self._run_sync(self._etags, r2_keys)
 
     async def first(self, limit: int, after: str | None) -> list[ListedObject]:

@@ -1,4 +1,4 @@
-"""What a store does with records inside one transaction: write what attempts made, compare, report, import, forget.
+"""What a store does with records inside one transaction: write what attempts made, report, forget; see `importing` too.
 
 `accounts` maps a destination to the account that its settings name now. Records of another account are kept, and do not
 answer: its references work for that account alone.
@@ -10,20 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 
 from attrs import evolve
 
-from streamwarm.backlog.core.refresh import Known, in_place_of, placed, restored
+from streamwarm.backlog.core.refresh import Known, placed, restored
 from streamwarm.backlog.core.stored_record import StoredRecord, rewritten
 from streamwarm.backlog.core.tables import MediaTable, Tables
 from streamwarm.backlog.core.transitions import StoredJob, arrived, event_of, is_outdated
 from streamwarm.backlog.records import Reported
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import EVERY_LANE, SetAside
-from streamwarm.model import Job, JsonObject, Kind, MediaKey, NewJob, State
+from streamwarm.model import Job, Kind, MediaKey, NewJob, State
 from streamwarm.warm_record import DigestName, RecordName, WarmRecord, bare_etag
 
 Accounts = Mapping[str, str]
-
-IMPORTED = "import"
-"""The `source` of a result that was made elsewhere."""
 
 MOST_ACCOUNTS = 10
 """How many accounts of a destination are named: nobody changes a bot more often and keeps the records."""
@@ -236,31 +233,6 @@ def _restore_if_many(tables: Tables, now: float, destination: str, account: str)
     return reason
 
 
-def import_records(
-    tables: Tables, now: float, accounts: Accounts, records: Sequence[WarmRecord], replace: bool
-) -> list[str | None]:
-    """Returns why each record was refused, None if it was stored."""
-    named = [evolve(record, account=record.account or accounts.get(record.destination, "")) for record in records]
-    tables.media.lock({record.r2_key for record in named})
-    versions = tables.media.versions({record.name for record in named})
-    refused: list[str | None] = []
-    for record in named:
-        known = versions.get(record.name, [])
-        answering = next((stored.record for stored in known if stored.answers_by_key), None)
-        if answering is not None and _reference(answering) == _reference(record):
-            refused.append(None)  # it is known, and what this store knows besides stays as it is
-            continue
-        if answering is not None and answering.result.get("source") != IMPORTED and not replace:
-            refused.append("this service has a record of its own for it; give replace to import this one instead")
-            continue
-        latest = next((stored.record for stored in known if not stored.superseded), None)
-        put = placed(record if latest is None else in_place_of(latest, record), known, now)
-        versions[record.name] = rewritten(known, put)
-        tables.media.put(put)
-        refused.append(None)
-    return refused
-
-
 def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
     """The first `MOST_ACCOUNTS` accounts, in order, that have records at the destination."""
     found: list[str] = []
@@ -270,14 +242,6 @@ def accounts_with_records(media: MediaTable, destination: str) -> list[str]:
     ):
         found.append(account)
     return found
-
-
-def _reference(record: WarmRecord) -> JsonObject | str:
-    """What a sender uses: the `file_id`, or all that another destination answered."""
-    file_id = record.result.get("file_id")
-    if isinstance(file_id, str):
-        return file_id
-    return {name: value for name, value in record.result.items() if name not in {"source", "elapsed_ms"}}
 
 
 def delete_records_of(tables: Tables, accounts: Accounts, jobs: Collection[Job]) -> list[Job]:
