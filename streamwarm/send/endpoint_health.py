@@ -4,7 +4,8 @@ A 403 or a 404 may be about one object or about all of them: keys that were chan
 allowed. The status does not say, and an endpoint cannot be probed without an object. So what it answers to other
 objects decides:
 
-- It stored another object between two refusals of this one: the job fails.
+- It stored another object between two refusals of this one: the job fails. So bad objects that are the last in the
+  queue end, and do not pause the endpoint for one another.
 - It refused `ALIKE` different objects in a row: the destination pauses, its jobs are kept, and refusals do not count.
 - Otherwise the job is tried again, and the attempt counts.
 """
@@ -48,15 +49,15 @@ class EndpointHealth:
 
     def judge(self, job_id: str, refusal: DestinationError, *, now: float) -> DestinationError:
         """Return the error that the attempt ends with."""
-        if len(self._row) < ALIKE:
-            self._row.add(job_id)
-        if len(self._row) >= ALIKE:
-            return self._pause(refusal, now)
         if self._refused.setdefault(job_id, self._stored) < self._stored:
             del self._refused[job_id]
             return refusal
         if len(self._refused) > REMEMBERED:
             self._refused.popitem(last=False)
+        if len(self._row) < ALIKE:
+            self._row.add(job_id)
+        if len(self._row) >= ALIKE:
+            return self._pause(refusal, now)
         return DestinationError(refusal.code, refusal.message, permanent=False)
 
     def _pause(self, refusal: DestinationError, now: float) -> DestinationError:

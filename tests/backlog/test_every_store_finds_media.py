@@ -58,14 +58,15 @@ async def test_what_was_forgotten_is_found_by_no_name(store: Store) -> None:
     assert not (await push_one(store, photo("a.jpg"))).duplicate
 
 
-async def test_media_that_nobody_here_has_read_is_found_by_its_key_alone(store: Store) -> None:
+async def test_media_that_nobody_here_has_read_is_found_by_what_it_was_pushed_with(store: Store) -> None:
     await warm(store, photo("a.jpg"), "f1", None)
     await warm(store, photo("b.jpg"), "f2", None)
     await warm(store, photo("c.jpg", sha256=ONE), "f3", None)
     assert await file_id(store, r2_key="a.jpg") == "f1"
     assert await file_id(store, r2_key="b.jpg") == "f2"
     assert await file_id(store, r2_key="c.jpg") == "f3"
-    assert await file_id(store, sha256=ONE) is None
+    assert await file_id(store, sha256=ONE) == "f3"
+    assert await file_id(store, sha256=TWO) is None
     record = await store.find("bot", Kind.PHOTO, r2_key="b.jpg")
     assert record is not None
     assert record.sha256 is None

@@ -51,13 +51,25 @@ def test_no_job_fails_for_good_unless_the_endpoint_took_another_in_between(histo
             open_refusals = {other: True for other in open_refusals if other != job}
             row.clear()
             continue
-        row.add(job)
         error = refused(health, f"{job}")
-        assert error.pauses_destination is (len(row) >= ALIKE)
         if error.permanent:
             assert open_refusals.pop(job)
-        else:
-            open_refusals.setdefault(job, False)
+            assert not error.pauses_destination
+            continue
+        row.add(job)
+        assert error.pauses_destination is (len(row) >= ALIKE)
+        open_refusals.setdefault(job, False)
+
+
+def test_bad_objects_that_are_the_last_in_the_queue_end() -> None:
+    """None is left that the endpoint would take, but it took some since it refused these first."""
+    health = EndpointHealth()
+    for number in range(2):
+        assert not refused(health, f"bad {number}").permanent
+        health.stored("good")
+    health.stored("good")
+    for number in range(2):
+        assert refused(health, f"bad {number}").permanent
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -29,7 +29,7 @@ AT_END = VideoFacts(1080, 1920, 12.6, streamable=False)
         ({}, {}, AT_END, {"width": 1080, "height": 1920, "duration": 13}),
         ({}, {}, VideoFacts(0, 0, 0.0), {}),
         ({}, {}, VideoFacts(1080, None, 0.2), {"duration": 1}),
-        ({}, {"width": 640, "caption": "d"}, VideoFacts(1, 2), {"width": 640, "height": 2, "caption": "d"}),
+        ({}, {"width": 640, "caption": "d"}, VideoFacts(1, 2), {"width": 640, "caption": "d"}),
         ({"caption": ""}, {"caption": "d"}, None, {"caption": ""}),
         ({"supports_streaming": False}, {}, VideoFacts(streamable=True), {"supports_streaming": False}),
         ({"width": 5, "height": 6}, {"width": 7, "height": 8}, VideoFacts(9, 9), {"width": 5, "height": 6}),

@@ -191,10 +191,10 @@ async def test_telegrams_rates_are_kept_over_real_connections(object_store: Obje
 async def test_what_telegram_fetches_by_itself_counts_as_a_message_too(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    await put(object_store, {f"fetched/{n}": BODY for n in range(3)}, content_type="application/pdf")
+    await put(object_store, {f"fetched/{n}.pdf": BODY for n in range(3)}, content_type="application/pdf")
     settings: dict[str, Any] = {"chats": [OLD], "enforce_rates": True, "rates": "telegram", "handoff": "auto"}
     async with running_bot(object_store, tmp_path, **settings) as bot:
-        ended = await bot.warm(*(f"fetched/{n}" for n in range(3)))
+        ended = await bot.warm(*(f"fetched/{n}.pdf" for n in range(3)))
         assert {(one["state"], one["attempt"], one["result"]["source"]) for one in ended} == {("done", 1, "handoff")}
         assert bot.emulator.traffic.requests == 3
         assert (await bot.stats())["chats"][0]["last_minute"] == 3

@@ -70,7 +70,7 @@ async def test_what_is_lost_in_no_hand_off_is_handed_over() -> None:
     options = {"caption": "c", "has_spoiler": True, "supports_streaming": False, "title": "of no video"}
     async with world(film(), telegram={"handoff": "auto", "defaults": {"caption": "d", "length": 3}}) as w:
         result = (await w.send(video(**options))).result
-        assert (result["source"], result["warnings"]) == ("handoff", [])
+        assert (result["source"], result["warnings"]) == ("handoff", ["no_dimensions"])  # it is no MP4
         assert w.emulator.deliveries[0].caption == "c"
 
 
@@ -163,11 +163,11 @@ async def test_what_a_video_says_of_itself_goes_with_it_where_nobody_names_it(st
         scripted_bot_api(file=answer) as api,
         world(film(), base_url=api.base_url, telegram={"defaults": {"duration": 99}}) as w,
     ):
-        media = Media("job-1", Kind.VIDEO, "a.mp4", 4, "video/mp4", {"width": 5}, facts=facts)
+        media = Media("job-1", Kind.VIDEO, "a.mp4", 4, "video/mp4", {"caption": "c"}, facts=facts)
         body: Any = Bytes(b"film")
         result = await w.destination.deliver(media, body)
         (sent,) = api.sent
         measured = {name: sent.fields[name] for name in ("width", "height", "duration")}
-        assert measured == {"width": "5", "height": "1920", "duration": "99"}
+        assert measured == {"width": "1080", "height": "1920", "duration": "99"}
         assert sent.fields.get("supports_streaming") == ("true" if streamable else None)
         assert result["warnings"] == ([] if streamable else ["index_at_end"])

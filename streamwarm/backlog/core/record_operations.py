@@ -71,14 +71,17 @@ def put_records(media: MediaTable, records: Sequence[WarmRecord], now: float) ->
 
 def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> WarmRecord:
     """The record that a successful attempt makes. It counts as not compared (`checked_at` None) if a push that joined
-    the job may have meant a newer version than it delivered."""
+    the job may have meant a newer version than it delivered.
+
+    What a destination fetched by itself has the digest that its job names, if any: whoever allows that for such jobs
+    (`handoff_unverified`) trusts it."""
     job = stored.job
     opened_at, etag = now if done.opened_at is None else min(done.opened_at, now), bare_etag(done.seen.etag)
     return WarmRecord(
         destination=job.destination,
         kind=job.kind,
         r2_key=job.r2_key,
-        sha256=done.seen.sha256,
+        sha256=done.seen.sha256 or job.sha256,
         bytes=done.seen.bytes,
         result=done.result,
         job_id=job.id,
