@@ -21,9 +21,9 @@ from streamwarm.errors import DestinationError
 ALIKE = 3
 """Different objects that the endpoint has to refuse in a row. Fewer would stop it for one or two odd objects."""
 
-FIRST_S, LONGEST_S = 60.0, 3600.0
+FIRST_S, LONGEST_S = 30.0, 3600.0
 """How long the destination pauses at first, and at most. Each pause is twice as long as the one before. A few bad
-objects in a row delay the others by a minute once."""
+objects in a row delay the others by half a minute once. Chats have the same (fault 45)."""
 
 REMEMBERED = 1024
 """Refused jobs that are remembered until their next attempt, seconds later."""
