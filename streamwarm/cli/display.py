@@ -154,7 +154,7 @@ def _describe(job: Mapping[str, Any]) -> str:
     result, error = job.get("result"), job.get("error")
     if job.get("duplicate") and job["state"] == "done":
         words.append("(was warm already)")
-    elif job["state"] == "done" and (result or {}).get("source") in _NOT_SENT:
+    elif job["state"] == "done" and result and result.get("source") in _NOT_SENT:
         words.append(_NOT_SENT[result["source"]])
     if result:
         reference = result.get("file_id") or result.get("location") or result.get("etag")
