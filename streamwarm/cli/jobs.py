@@ -171,7 +171,12 @@ def _bulk_command(name: str, past_tense: str, states: tuple[State, ...], text: s
         else:
             click.echo(f"{past_tense} {total['changed']} of {total['matched']} jobs")
             if total["changed"] < total["matched"]:
-                click.echo(f"{name} was not possible in the others' state; see `streamwarm jobs show ID`", err=True)
+                others = (
+                    "the others are live, or their record is dropped already"
+                    if name == "forget"
+                    else f"{name} was not possible in the others' state"
+                )
+                click.echo(f"{others}; see `streamwarm jobs show ID`", err=True)
         if ids and total["matched"] < len(set(ids)):
             fail(f"{len(set(ids)) - total['matched']} of these ids match no job (any more)", FAILED)
         sys.exit(OK if total["changed"] or not ids else FAILED)
