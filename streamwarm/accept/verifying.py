@@ -121,7 +121,7 @@ class Verifier:
     async def _ask(self, record: WarmRecord, turn: _Turn, deadline: float) -> Verified | DestinationError | None:
         destination, account = self._destinations[record.destination], self._accounts.get(record.destination, "")
         if record.account != account:
-            return Verified(Works.UNPROVEN, f"it is account {record.account!a}'s; the settings name {account!a}")
+            return Verified(Works.UNPROVEN, f"its account is {record.account!a}, and that of the settings {account!a}")
         if not isinstance(destination, Verifies):
             return Verified(Works.UNPROVEN, "destinations of this type cannot be asked")
         while turn.free_at <= deadline:

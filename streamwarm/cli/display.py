@@ -141,12 +141,21 @@ _JOB_COLUMNS = (
 _WHOLE_COLUMNS = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
 
 
+# Jobs that were answered with the recorded reference after the bucket was asked: no message was sent.
+_NOT_SENT = {
+    "unchanged": "(was warm already, and has not changed)",
+    "unverified": "(was warm already; the bucket did not answer, so it may have changed)",
+}
+
+
 def _describe(job: Mapping[str, Any]) -> str:
     """One line about a job: its state, its reference, and why it failed."""
     words = [str(job["state"]), str(job.get("r2_key")), "→", str(job.get("destination"))]
     result, error = job.get("result"), job.get("error")
     if job.get("duplicate") and job["state"] == "done":
         words.append("(was warm already)")
+    elif job["state"] == "done" and result and result.get("source") in _NOT_SENT:
+        words.append(_NOT_SENT[result["source"]])
     if result:
         reference = result.get("file_id") or result.get("location") or result.get("etag")
         words += [str(reference)] if reference else []

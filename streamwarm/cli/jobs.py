@@ -14,6 +14,7 @@ from attrs import frozen
 from streamwarm.cli.common import FAILED, OK, F, fail, print_json
 from streamwarm.cli.explain import remedy, warning_remedy
 from streamwarm.cli.reach import Caller, Service, client_command, client_options, open_caller
+from streamwarm.cli.record_text import spelled
 from streamwarm.cli.table import print_table
 from streamwarm.model import State
 from streamwarm.printable import printable
@@ -112,7 +113,7 @@ def show(job_id: str, service: Service, as_json: bool) -> None:
     error = job.pop("error", None)
     for name, value in job.items():
         if value not in (None, {}):
-            click.echo(printable(f"{name}: {value}"))
+            click.echo(printable(f"{name}: {spelled(value)}"))
     for warning in (job.get("result") or {}).get("warnings", ()):
         click.echo(printable(f"warning: {warning}: {warning_remedy(warning)}"))
     if error:
@@ -170,7 +171,12 @@ def _bulk_command(name: str, past_tense: str, states: tuple[State, ...], text: s
         else:
             click.echo(f"{past_tense} {total['changed']} of {total['matched']} jobs")
             if total["changed"] < total["matched"]:
-                click.echo(f"{name} was not possible in the others' state; see `streamwarm jobs show ID`", err=True)
+                others = (
+                    "the others are live, or their record is dropped already"
+                    if name == "forget"
+                    else f"{name} was not possible in the others' state"
+                )
+                click.echo(f"{others}; see `streamwarm jobs show ID`", err=True)
         if ids and total["matched"] < len(set(ids)):
             fail(f"{len(set(ids)) - total['matched']} of these ids match no job (any more)", FAILED)
         sys.exit(OK if total["changed"] or not ids else FAILED)

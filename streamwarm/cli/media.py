@@ -20,7 +20,7 @@ from streamwarm.cli.media_refresh import refresh
 from streamwarm.cli.media_verify import verify
 from streamwarm.cli.reach import Service, client_command, open_caller
 from streamwarm.cli.record_filter import filter_options, record_filter
-from streamwarm.cli.record_text import HEADINGS, age_line, row
+from streamwarm.cli.record_text import HEADINGS, age_line, row, spelled
 from streamwarm.cli.table import print_table
 from streamwarm.model import Kind
 
@@ -92,10 +92,12 @@ def show(destination: str, kind: str, sha256_or_key: str, service: Service, as_j
     repeated = record["result"].keys() - {"sha256", "bytes", "kind", "source_etag"}
     for name, value in record.items():
         if name not in repeated and name != "result" and value not in (None, {}):
-            print_line(f"{name}: {value}")
+            print_line(f"{name}: {spelled(value)}")
     for name, value in record["result"].items():
-        if name in repeated or (name == "kind" and value != record["kind"]):
-            print_line(f"{name}: {value}" if name in repeated else f"kind as returned: {value}")
+        if name in repeated and value not in (None, {}, []):
+            print_line(f"{name}: {spelled(value)}")
+        elif name == "kind" and value != record["kind"]:
+            print_line(f"kind as returned: {value}")
     print_line(age_line(record, time.time()))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 HEADINGS = ("destination", "kind", "key", "state", "warmed", "compared", "reference")
 
+_NESTED = (Mapping, list)
 _STATES = {
     "current": "current",
     "changed": "CHANGED: the bucket has another version, so this one is old",
@@ -23,6 +24,18 @@ def reference_of(result: Mapping[str, Any]) -> str:
 def row(record: Mapping[str, Any]) -> tuple[str, ...]:
     names = (record["destination"], record["kind"], record["r2_key"], record["source_state"], record["warmed_at"])
     return (*names, record["checked_at"] or "", reference_of(record["result"]))
+
+
+def spelled(value: object) -> str:
+    """A value of a record or a job as people read it: no brackets, quotes or True; members by their names."""
+    if isinstance(value, Mapping):
+        shown = [(name, one) for name, one in value.items() if one not in (None, {}, [])]
+        return ", ".join(
+            f"{name} ({spelled(one)})" if isinstance(one, _NESTED) else f"{name} {spelled(one)}" for name, one in shown
+        )
+    if isinstance(value, list):
+        return ", ".join(spelled(one) for one in value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def age_line(record: Mapping[str, Any], now: float) -> str:

@@ -43,6 +43,17 @@ def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize(("source", "words"), [("unchanged", "has not changed"), ("unverified", "did not answer")])
+def test_who_pushes_again_sees_that_nothing_was_sent(
+    source: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    PlainLines().ended({**JOB, "state": "done", "result": {"file_id": "BAAC-file", "source": source}})
+    line = capsys.readouterr().out
+    assert "(was warm already" in line
+    assert words in line
+    assert line.endswith("BAAC-file\n")
+
+
 def test_a_program_gets_one_json_line_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     assert show(as_json=True, terminal=True) == ""
     ended = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

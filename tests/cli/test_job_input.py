@@ -97,7 +97,10 @@ async def test_a_listing_gives_objects_and_leaves_folders_out() -> None:
             yield listed
 
     jobs = [job async for job in jobs_from_listing(listing())]
-    assert jobs == [{"r2_key": "a/x.jpg", "bytes": 7}, {"r2_key": "odd/", "bytes": 5}]
+    assert jobs == [
+        {"r2_key": "a/x.jpg", "bytes": 7, "source_etag": "e"},
+        {"r2_key": "odd/", "bytes": 5, "source_etag": "e"},
+    ]
 
 
 def test_the_only_destination_needs_no_name_and_a_wrong_one_is_answered_with_those_there_are() -> None:

@@ -18,7 +18,7 @@ from streamwarm.backlog.records import RecordFilter
 from streamwarm.cli.bulk import Counter
 from streamwarm.cli.client import CallError
 from streamwarm.cli.media_import import BATCH_RECORDS, MAX_LINE_BYTES, Total, import_lines, read_lines
-from streamwarm.cli.record_text import age_line
+from streamwarm.cli.record_text import age_line, spelled
 from streamwarm.warm_record import SourceState
 from tests.worlds.accept import World, open_http_service, open_world
 from tests.worlds.command_line import cli
@@ -104,6 +104,15 @@ def test_the_age_of_a_record_is_said_in_words() -> None:
     assert age_line(changed, at + 3_700).startswith("CHANGED")
     assert age_line(changed, at + 3_700).endswith("warmed 62 min ago, compared 100 s ago")
     assert "warmed 0 s ago" in age_line(record, at - 50)  # another host's clock
+
+
+def test_what_telegram_answered_is_shown_without_brackets_and_quotes() -> None:
+    media = {"width": 480, "height": 852, "file_name": "last.mp4", "has_thumbnail": False, "duration": None}
+    assert spelled(media) == "width 480, height 852, file_name last.mp4, has_thumbnail no"
+    assert spelled(["index_at_end", "other_kind"]) == "index_at_end, other_kind"
+    assert spelled({"media": {"width": 1}, "warnings": [], "bytes": 0, "kind": "video"}) == (
+        "media (width 1), bytes 0, kind video"
+    )
 
 
 async def put(world: World, r2_key: str, state: SourceState) -> None:

@@ -201,6 +201,9 @@ async def test_forgetting_done_jobs_asks_a_person_and_not_a_script(object_store:
         await warm(op, object_store, "forget/c")
         piped = await cli("jobs", "forget", *op.reach, "--state", "done")
         assert (piped.code, "forgot" in piped.out) == (0, True)
+        again = await cli("jobs", "forget", *op.reach, "--state", "done")
+        assert "forgot 0 of 3 jobs" in again.out
+        assert "their record is dropped already" in again.err
 
 
 async def at_a_terminal(typed: str, *arguments: str) -> tuple[int, str]:

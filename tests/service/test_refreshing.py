@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import trio
+from attrs import evolve
 
 from streamwarm.sandbox.object_store import ObjectStore
 from tests.worlds.command_line import cli
@@ -63,4 +64,27 @@ async def test_a_dry_run_of_a_push_says_what_is_new_changed_and_warm(object_stor
         ["new", "p/c.pdf"],
     ]
     assert "nothing was pushed: 1 to be sent, 1 to be sent anew, 1 warm already" in told.err
+    assert len(emulator.deliveries) == 2
+
+
+async def test_a_dry_run_sends_nothing_that_changed_however_old_the_records_are(
+    object_store: ObjectStore, tmp_path: Path
+) -> None:
+    keys = ["q/a.pdf", "q/b.pdf"]
+    await put(object_store, {key: key.encode() for key in keys})
+    async with running_emulator() as emulator:
+        settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
+        settings = evolve(settings, records=evolve(settings.records, trust_s=0))
+        async with running_service(settings) as world:
+            jobs = [{"destination": "mybot", "kind": "document", "r2_key": key} for key in keys]
+            await world.outcomes([item["id"] for item in (await world.push(*jobs))["accepted"]])
+            await put(object_store, {"q/b.pdf": b"another"})
+            told = await cli("push", "q/b.pdf", "q/b", "--dry-run", "--url", world.endpoints.websocket)
+            # Comparisons are made in turn: that of b, if one was wanted, begins before this one ends.
+            [checked] = await world.outcomes([item["id"] for item in (await world.push(jobs[0]))["accepted"]])
+            listed = await cli("media", "list", "--prefix", "q/b", "--json", "--url", world.endpoints.websocket)
+    assert [line.split("\t")[::3] for line in told.out.splitlines()] == [["compared", "q/b.pdf"], ["new", "q/b"]]
+    assert checked["result"]["source"] == "unchanged"
+    [record] = listed.json()
+    assert record["source_state"] == "current"
     assert len(emulator.deliveries) == 2
