@@ -57,6 +57,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("invalid", {**BY_KEY, "r2_key": "there", "file_id": "BAAC", "error": "wrong file identifier"}),
     ("invalid", {**BY_KEY, "file_id": "another"}),
     ("verify", {"destination": "mybot"}),
+    ("refresh", {"destination": "mybot", "prefix": "media/", "dry_run": True}),
     ("cancel", {"id": "mine"}),
     ("retry", {"id": "mine"}),
     ("retry_jobs", {"state": "failed"}),

@@ -41,6 +41,9 @@ REFUSES_WHAT_IS_VALID = (
 beyond 64 bits, for a nesting of more than 32 levels, or for its size; `after` must be a text that `next` had; a time
 must lie after 1970 (`date-time` begins in the year 0), and that of a pause in the future."""
 
+LISTS_THE_BUCKET = "/v1/media/refresh"
+"""Answered with 503: nothing can be listed here."""
+
 NOWHERE = "http://127.0.0.1:9"
 """The discard port. Nothing listens there, so attempts fail at once."""
 
@@ -89,8 +92,10 @@ async def test_a_running_service_answers_everything_as_its_document_says(tmp_pat
         every = ["--exclude-path", "/v1/events"]
         exact = [f"--exclude-name={name}" for name in REFUSES_WHAT_IS_VALID]
         inexact = [f"--include-name={name}" for name in REFUSES_WHAT_IS_VALID]
+        unlisted = ["--include-path", LISTS_THE_BUCKET, "--exclude-checks", "not_a_server_error"]
         with trio.fail_after(240):
-            await check_against_document(url, tmp_path, [*every, *exact])
+            await check_against_document(url, tmp_path, [*every, *exact, "--exclude-path", LISTS_THE_BUCKET])
+            await check_against_document(url, tmp_path, unlisted)
             await check_against_document(url, tmp_path, [*inexact, "--exclude-checks", "positive_data_acceptance"])
         assert not [one for one in observed if isinstance(one, UnexpectedError)]
         async with httpx.AsyncClient(base_url=url) as client:

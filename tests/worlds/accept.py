@@ -23,6 +23,7 @@ from streamwarm.accept.websocket.server import WebsocketLimits, serve_websocket
 from streamwarm.accept.websocket.session import Heartbeat
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
+from streamwarm.backlog.records import Refreshed, RefreshRequest
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.shared_limits import SetAside, UserPause
 from streamwarm.backlog.store import Store
@@ -174,9 +175,14 @@ async def open_world(*, max_pending: int = 100_000) -> AsyncIterator[World]:
             now=time.time,
             accounts=ACCOUNTS,
             redact=make_redactor([SECRET]),
+            refresh=_refreshed,
         )
         yield World(store, intake, feed, progress, observed, wakes, obeyed, mended, bot, set_aside)
         nursery.cancel_scope.cancel()
+
+
+async def _refreshed(request: RefreshRequest) -> Refreshed:
+    return Refreshed(new=1, changed=2, gone=3, queued=0 if request.dry_run else 2)
 
 
 async def _stats() -> JsonObject:
