@@ -16,52 +16,54 @@ from tests.worlds.service import delete, put, running_emulator, running_service,
 async def test_what_was_replaced_is_warmed_anew_and_what_was_deleted_is_marked(
     object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    await put(object_store, {f"f/{name}": name.encode() * 9 for name in ("same", "new", "gone")})
+    await put(object_store, {f"fresh/{name}": name.encode() * 9 for name in ("same", "new", "gone")})
     async with running_emulator() as emulator:
         settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
         async with running_service(settings) as world:
-            jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"f/{n}"} for n in ("same", "new", "gone")]
+            jobs = [
+                {"destination": "mybot", "kind": "document", "r2_key": f"fresh/{n}"} for n in ("same", "new", "gone")
+            ]
             ended = await world.outcomes([item["id"] for item in (await world.push(*jobs))["accepted"]])
             assert {one["state"] for one in ended} == {"done"}
             await trio.sleep(1.1)  # an S3 server keeps Last-Modified in whole seconds
-            await put(object_store, {"f/new": b"another version"})
-            await delete(object_store, "f/gone")
+            await put(object_store, {"fresh/new": b"another version"})
+            await delete(object_store, "fresh/gone")
             where = ("--url", world.endpoints.websocket)
 
-            planned = await cli("media", "refresh", "--prefix", "f/", "--dry-run", *where)
+            planned = await cli("media", "refresh", "--prefix", "fresh/", "--dry-run", *where)
             assert planned.out == "1 changed, 1 gone, 0 new; 1 would be warmed anew\n"
-            refreshed = await cli("media", "refresh", "--prefix", "f/", "--json", *where)
+            refreshed = await cli("media", "refresh", "--prefix", "fresh/", "--json", *where)
             assert refreshed.json() == [{"new": 0, "changed": 1, "gone": 1, "queued": 1}]
             async with httpx.AsyncClient(base_url=world.endpoints.http) as http:
                 with trio.fail_after(20):
-                    while (record := (await http.get("/v1/media/mybot/document/f/new")).json())["bytes"] != 15:
+                    while (record := (await http.get("/v1/media/mybot/document/fresh/new")).json())["bytes"] != 15:
                         await trio.sleep(0.05)
                 assert record["source_state"] == "current"
-                gone = (await http.get("/v1/media/mybot/document/f/gone")).json()
+                gone = (await http.get("/v1/media/mybot/document/fresh/gone")).json()
                 assert (gone["source_state"], bool(gone["file_id"])) == ("gone", True)
-                same = (await http.post("/v1/media/refresh", json={"prefix": "f/"})).json()
+                same = (await http.post("/v1/media/refresh", json={"prefix": "fresh/"})).json()
                 assert same == {"new": 0, "changed": 0, "gone": 1, "queued": 0}
     assert len(emulator.deliveries) == 4
 
 
 async def test_a_dry_run_of_a_push_says_what_is_new_changed_and_warm(object_store: ObjectStore, tmp_path: Path) -> None:
-    await put(object_store, {"p/a.pdf": b"a" * 9, "p/b.pdf": b"b" * 9})
+    await put(object_store, {"dry/a.pdf": b"a" * 9, "dry/b.pdf": b"b" * 9})
     async with running_emulator() as emulator:
         settings = settings_for(object_store, tmp_path / "s.db", {"mybot": telegram_table(emulator)})
         async with running_service(settings) as world:
-            jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"p/{name}.pdf"} for name in "ab"]
+            jobs = [{"destination": "mybot", "kind": "document", "r2_key": f"dry/{name}.pdf"} for name in "ab"]
             await world.outcomes([item["id"] for item in (await world.push(*jobs))["accepted"]])
-            await put(object_store, {"p/b.pdf": b"another", "p/c.pdf": b"new"})
+            await put(object_store, {"dry/b.pdf": b"another", "dry/c.pdf": b"new"})
             toml = tmp_path / "streamwarm.toml"
             names = ("endpoint_url", "bucket", "access_key_id", "secret_access_key")
             toml.write_text("[r2]\n" + "".join(f'{name} = "{getattr(object_store, name)}"\n' for name in names))
             told = await cli(
-                *("push", "--prefix", "p/", "--dry-run", "--config", str(toml), "--url", world.endpoints.websocket)
+                *("push", "--prefix", "dry/", "--dry-run", "--config", str(toml), "--url", world.endpoints.websocket)
             )
     assert [line.split("\t")[::3] for line in told.out.splitlines()] == [
-        ["warm", "p/a.pdf"],
-        ["changed", "p/b.pdf"],
-        ["new", "p/c.pdf"],
+        ["warm", "dry/a.pdf"],
+        ["changed", "dry/b.pdf"],
+        ["new", "dry/c.pdf"],
     ]
     assert "nothing was pushed: 1 to be sent, 1 to be sent anew, 1 warm already" in told.err
     assert len(emulator.deliveries) == 2
