@@ -182,8 +182,10 @@ def report_invalid(
     record = find(tables.media, accounts, destination, kind, sha256, r2_key)
     if record is None or record.result.get("file_id") != file_id:
         return Reported(None, record)
-    alike = _alike(tables.media, record)
-    tables.media.lock({record.r2_key, *(stored.record.r2_key for stored in alike)})
+    locked = {record.r2_key, *(stored.record.r2_key for stored in _alike(tables.media, record))}
+    tables.media.lock(locked)
+    # Read again: another host may have changed them before they were locked.
+    alike = [stored for stored in _alike(tables.media, record) if stored.record.r2_key in locked]
     versions = tables.media.versions({record.name}).get(record.name, ())
     reported_at = max((s.reported_at for s in versions if s.reported_at is not None), default=None)
     if reported_at is not None and 0 <= now - reported_at < REPORT_EVERY_S:
