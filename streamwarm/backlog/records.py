@@ -61,6 +61,21 @@ class Found:
     etag: str | None
     last_modified: float | None = None
 
+    def is_of(self, record: WarmRecord) -> bool | None:
+        """Whether this is the record's version; None if nothing tells.
+
+        A record without an ETag (an import, a hand-off, an old row) adopts that of the bucket, unless the object is
+        newer than the record. One that was never opened is a pusher's word (`opened_at` 0): it adopts nothing.
+        """
+        if self.etag is not None and record.source_etag is not None:
+            return self.etag == record.source_etag
+        if self.last_modified is not None:
+            is_opened = record.sha256 is not None or self.etag is None
+            return self.last_modified <= (record.opened_at if is_opened else record.warmed_at)
+        if self.etag is None:
+            return None
+        return record.sha256 is None or record.opened_at > 0
+
 
 @frozen
 class Gone:

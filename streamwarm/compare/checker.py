@@ -162,10 +162,11 @@ class Checker:
                 return [r2_key for one in batch for r2_key in await self._apply([one])]
             self.observe(UnexpectedError(f"recording the comparison of object {batch[0].r2_key!r}", exc))
             return ()
-        self._report(compared)
+        self.report(compared)
         return compared.again
 
-    def _report(self, compared: Compared) -> None:
+    def report(self, compared: Compared) -> None:
+        """Pass on what comparisons have changed: jobs for workers, and what is observed of those that ended."""
         if compared.queued:
             self.release(compared.queued)
         for (destination, kind), jobs in compared.unchanged.items():

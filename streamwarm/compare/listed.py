@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import define
 
+from streamwarm.backlog.records import Found
 from streamwarm.fetch.source import ListedObject
 from streamwarm.threads import RunSync
 from streamwarm.warm_record import bare_etag
@@ -24,7 +25,7 @@ PAGE = 1_000
 CLOSE_LIMIT_S = 10.0
 """How long closing may take, in seconds. Nothing is lost by it: the file is temporary."""
 
-_TABLE = "CREATE TABLE listed (r2_key BLOB PRIMARY KEY, etag TEXT, bytes INTEGER) WITHOUT ROWID"
+_TABLE = "CREATE TABLE listed (r2_key BLOB PRIMARY KEY, etag TEXT, last_modified REAL) WITHOUT ROWID"
 
 
 @define(eq=False)
@@ -35,13 +36,9 @@ class Listed:
     _run_sync: RunSync
     count: int = 0
 
-    async def etags(self, r2_keys: Collection[str]) -> dict[str, str]:
-        """The ETags of those of these objects that are listed, unquoted; empty if the bucket names none."""
-        return await self._run_sync(self._etags, r2_keys)
-
-    async def first(self, limit: int, after: str | None) -> list[ListedObject]:
-        """Up to `limit` objects behind a key, in the order of the key's bytes."""
-        return await self._run_sync(self._first, limit, after)
+    async def find(self, r2_keys: Collection[str]) -> dict[str, Found]:
+        """What the bucket has under those of these names that are listed."""
+        return await self._run_sync(self._find, r2_keys)
 
     async def fill(self, objects: AsyncIterable[ListedObject]) -> None:
         page: list[ListedObject] = []
@@ -54,21 +51,16 @@ class Listed:
         self.count = await self._run_sync(self._count)
 
     def _add(self, page: Sequence[ListedObject]) -> None:
-        rows = [(one.r2_key.encode(), bare_etag(one.etag) or "", one.bytes) for one in page]
+        rows = [(one.r2_key.encode(), bare_etag(one.etag), one.last_modified) for one in page]
         self._connection.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", rows)
 
     def _count(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM listed").fetchone()[0])
 
-    def _etags(self, r2_keys: Collection[str]) -> dict[str, str]:
-        query = "SELECT etag FROM listed WHERE r2_key = ?"
+    def _find(self, r2_keys: Collection[str]) -> dict[str, Found]:
+        query = "SELECT etag, last_modified FROM listed WHERE r2_key = ?"
         found = ((key, self._connection.execute(query, (key.encode(),)).fetchone()) for key in r2_keys)
-        return {key: row[0] for key, row in found if row is not None}
-
-    def _first(self, limit: int, after: str | None) -> list[ListedObject]:
-        query = "SELECT r2_key, bytes, etag FROM listed WHERE r2_key > ? ORDER BY r2_key LIMIT ?"
-        found = self._connection.execute(query, ((after or "").encode(), limit)).fetchall()
-        return [ListedObject(r2_key.decode(), size, etag) for r2_key, size, etag in found]
+        return {key: Found(*row) for key, row in found if row is not None}
 
     def close(self) -> None:
         self._connection.close()
@@ -83,7 +75,7 @@ async def list_whole(objects: AsyncIterable[ListedObject], run_sync: RunSync) ->
         yield listed
     finally:
         with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
-            await run_sync(listed.close)
+            await run_sync(listed.close, abandon_on_cancel=True)
 
 
 def _open() -> sqlite3.Connection:

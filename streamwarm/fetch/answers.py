@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from enum import Enum, auto
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
@@ -220,7 +222,16 @@ def _listed(item: Element, *, encoded: bool) -> ListedObject | None:
         return None
     # S3 writes a space as `+` and a plus as `%2B` here, as HTML forms do.
     size_bytes = int(size) if re.fullmatch(r"\d{1,19}", size, re.ASCII) else None
-    return ListedObject(unquote_plus(key) if encoded else key, size_bytes, text(item, "ETag"))
+    r2_key = unquote_plus(key) if encoded else key
+    return ListedObject(r2_key, size_bytes, text(item, "ETag"), _unix_time(text(item, "LastModified")))
+
+
+def _unix_time(written: str) -> float | None:
+    """The Unix seconds of `2009-10-12T17:50:30.000Z`, None for anything else."""
+    with suppress(ValueError, OverflowError):
+        at = datetime.fromisoformat(written)
+        return None if at.tzinfo is None else at.timestamp()
+    return None
 
 
 def _stored_encoding(text: str) -> str | None:

@@ -63,6 +63,8 @@ class ListedObject:
     """None if the listing does not say."""
 
     etag: str
+    last_modified: float | None = field(default=None, eq=False)
+    """Unix seconds; None if the listing does not say."""
 
 
 @frozen

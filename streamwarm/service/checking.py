@@ -37,15 +37,13 @@ def make_checker(
     )
 
 
-def make_refresher(
-    settings: Settings, machine: Machine, store: Store, source: Source, dispatcher: Dispatcher
-) -> Refresher:
+def make_refresher(settings: Settings, machine: Machine, store: Store, source: Source, checker: Checker) -> Refresher:
     return Refresher(
         store,
         source.list_objects,
         accounts_of(settings.destinations),
         settings.queue.max_pending,
-        dispatcher.offer,
+        checker.report,
         store.now,
         machine.run_sync,
     )

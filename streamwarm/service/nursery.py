@@ -119,9 +119,7 @@ class _Service:
             on_found=self.checker.found,
             accounts=accounts_of(self.settings.destinations),
             redact=self.redact,
-            refresh=make_refresher(
-                self.settings, self.machine, self.store, self.remotes.source, self.dispatcher
-            ).refresh,
+            refresh=make_refresher(self.settings, self.machine, self.store, self.remotes.source, self.checker).refresh,
         )
 
     def _make_stats(self, steady_now: Callable[[], float]) -> Stats:

@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from streamwarm.backlog.core.bounds import StoreBounds
 from streamwarm.backlog.memory.store import open_memory_store
-from streamwarm.backlog.records import RecordFilter, Refreshed, RefreshRequest
+from streamwarm.backlog.records import Compared, RecordFilter, Refreshed, RefreshRequest
 from streamwarm.backlog.settlement import Done
 from streamwarm.backlog.store import Pushed, Store
 from streamwarm.compare.refresh import Refresher
@@ -27,17 +27,19 @@ EVERYTHING = RecordFilter()
 
 @define
 class Bucket:
-    """What it lists: ETags by key. `breaks_after`: how many objects come before the listing breaks off."""
+    """What it lists: ETags by key, and when some were put (Unix seconds). `breaks_after`: how many objects come before
+    the listing breaks off."""
 
     etags: dict[str, str]
     breaks_after: int | None = None
+    modified: dict[str, float] = field(factory=dict)
 
     async def list_objects(self, prefix: str) -> AsyncIterator[ListedObject]:
         for number, (key, etag) in enumerate(self.etags.items()):
             if number == self.breaks_after:
                 raise SourceError(ErrorCode.SOURCE_UNAVAILABLE, "the listing broke off", permanent=False)
             if key.startswith(prefix):
-                yield ListedObject(key, 10, etag)
+                yield ListedObject(key, 10, etag, self.modified.get(key))
 
 
 @define
@@ -48,11 +50,13 @@ class World:
     max_pending: int = 1000
     offered: list[QueuedJob] = field(factory=list)
 
-    async def warm(self, key: str, etag: str | None, destination: str = "bot", **options: object) -> None:
+    async def warm(
+        self, key: str, etag: str | None, destination: str = "bot", digest: str | None = None, **options: object
+    ) -> None:
         (pushed,) = await self.store.push([NewJob(destination, Kind.PHOTO, key, options=options)])
         assert isinstance(pushed, Pushed)
         (claim,) = await self.store.claim([pushed.id])
-        seen = SeenObject(key, 10, etag, None, None)
+        seen = SeenObject(key, 10, etag, None, digest)
         await self.store.settle([Done(claim.lease, {"file_id": f"{key} {etag}"}, seen)])
         if etag:
             self.bucket.etags[key] = etag
@@ -66,11 +70,14 @@ class World:
             self.bucket.list_objects,
             ACCOUNTS,
             self.max_pending,
-            self.offered.extend,
+            self.report,
             self.clock,
             trio.to_thread.run_sync,
         )
         return await refresher.refresh(RefreshRequest(which, always, dry_run))
+
+    def report(self, compared: Compared) -> None:
+        self.offered += compared.queued
 
     async def states(self) -> dict[str, SourceState]:
         page = await self.store.records(EVERYTHING, limit=1000)
@@ -151,6 +158,27 @@ async def test_a_record_without_an_etag_adopts_the_one_that_is_listed() -> None:
         assert (await w.refresh()).changed == 1
 
 
+@pytest.mark.parametrize("later_s", [-60, 60])
+async def test_a_record_without_an_etag_is_of_an_object_that_is_not_newer(later_s: int) -> None:
+    """A dry run counts what a run does: both have one rule."""
+    async with world() as w:
+        await w.warm("a", None)
+        w.bucket.etags["a"] = "1"
+        w.bucket.modified["a"] = w.clock.at + later_s
+        changed = int(later_s > 0)
+        assert await w.refresh(dry_run=True) == Refreshed(changed=changed, queued=changed)
+        assert await w.refresh() == Refreshed(changed=changed, queued=changed)
+
+
+async def test_a_pushers_word_for_an_object_that_was_never_opened_is_warmed() -> None:
+    async with world() as w:
+        await w.warm("a", "1", digest="ab" * 32)
+        await w.store.push([NewJob("bot", Kind.PHOTO, "copy", sha256="ab" * 32)])
+        w.bucket.etags["copy"] = "other"
+        assert (await w.refresh()).queued == 1
+        assert [job.r2_key for job in w.offered] == ["copy"]
+
+
 async def test_a_listing_without_etags_makes_nothing_changed() -> None:
     async with world() as w:
         await w.warm("a", "1")
@@ -167,7 +195,7 @@ async def test_an_object_that_was_warmed_while_the_listing_ran_is_not_gone() -> 
             await w.warm("new", "1")
             yield ListedObject("a", 10, "1")
 
-        refresher = Refresher(w.store, late, ACCOUNTS, 1000, w.offered.extend, w.clock, trio.to_thread.run_sync)
+        refresher = Refresher(w.store, late, ACCOUNTS, 1000, w.report, w.clock, trio.to_thread.run_sync)
         assert (await refresher.refresh(RefreshRequest(EVERYTHING))).gone == 0
         assert (await w.states())["new"] is SourceState.CURRENT
 

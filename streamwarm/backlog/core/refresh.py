@@ -138,7 +138,7 @@ def judge(versions: Sequence[StoredRecord], comparison: Comparison, now: float) 
     match seen:
         case Gone():
             return _rewritten(stored, evolve(record, source_state=SourceState.GONE, checked_at=at))
-        case Found(etag=etag) if (same := _is_same(record, seen)) is not None:
+        case Found(etag=etag) if (same := seen.is_of(record)) is not None:
             if same:
                 current = evolve(record, source_state=SourceState.CURRENT, opened_at=at, checked_at=at)
                 return _rewritten(stored, evolve(current, source_etag=etag or record.source_etag))
@@ -154,22 +154,6 @@ def _rewritten(stored: StoredRecord, record: WarmRecord) -> Judgement:
     deleted = [] if record.version == before.version else [before]
     is_unmoved = not deleted and record.source_state is before.source_state
     return Judgement(record, record.source_state, [evolve(stored, record=record)], deleted, is_unmoved)
-
-
-def _is_same(record: WarmRecord, found: Found) -> bool | None:
-    """Whether the bucket's object is that of the record; None if nothing tells.
-
-    A record without an ETag (an import, a hand-off, an old row) adopts that of the bucket, unless the object is newer
-    than the record. One with a digest alone may be a pusher's word for an object that was never opened: it needs an
-    object that has not changed since it was.
-    """
-    if found.etag is not None and record.source_etag is not None:
-        return found.etag == record.source_etag
-    if found.etag is not None and record.sha256 is not None:
-        return found.last_modified is not None and found.last_modified <= record.opened_at
-    if found.last_modified is not None:
-        return found.last_modified <= (record.warmed_at if found.etag else record.opened_at)
-    return None if found.etag is None else True
 
 
 def _restored(versions: Sequence[StoredRecord], etag: str | None, at: float) -> StoredRecord | None:
