@@ -2,8 +2,8 @@
 
     push, store ──► keys, each once ──► HEADs, many at once ──bounded channel──► store.compare, in groups ──► dispatcher
 
-A comparison is no attempt. It takes no worker and nothing of a destination's budget, and goes on while destinations are
-paused. The jobs that wait are in the store: it is read at the start, when keys found no room here, and every
+A comparison is not an attempt. It takes no worker and nothing of a destination's budget, and goes on while destinations
+are paused. The jobs that wait are in the store: it is read at the start, when keys found no room here, and every
 `READ_EVERY_S`. So whatever this process forgets, or another one that died, is compared all the same.
 """
 

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from streamwarm.accept.wire.table import MAX_IMPORTED
 from streamwarm.backlog.settlement import Done
 from streamwarm.model import SeenObject
 from streamwarm.watch.record_news import RecordsImported
-from tests.worlds.accept import SECRET, World, job, open_http_service, open_websocket_service, open_world
-from tests.worlds.accept_clients import Client, api, open_client
+from tests.worlds.accept import SECRET, job
+from tests.worlds.accept_clients import Client, open_both
 
 GOOD = {"destination": "mybot", "kind": "video", "r2_key": "a.mp4", "file_id": "BAACAgIAAx0"}
 SHA256 = "ab" * 32
-
-
-@asynccontextmanager
-async def open_both() -> AsyncIterator[tuple[World, Client, httpx.AsyncClient]]:
-    async with (
-        open_world() as world,
-        open_websocket_service(world) as url,
-        open_http_service(world) as http,
-        open_client(url) as client,
-        api(http) as web,
-    ):
-        yield world, client, web
 
 
 async def find(client: Client, r2_key: str = "a.mp4") -> dict[str, Any]:

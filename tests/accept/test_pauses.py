@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from streamwarm.backlog.settlement import Retry
 from streamwarm.errors import ErrorCode, JobError
 from streamwarm.model import State
 from streamwarm.watch.observations import PausedByUser, ResumedByUser
-from tests.worlds.accept import (
-    World,
-    open_http_service,
-    open_websocket_service,
-    open_world,
-)
-from tests.worlds.accept_clients import Client, api, open_client
+from tests.worlds.accept_clients import open_both
 from tests.worlds.backlog import photo, start
 
 STATS = {"queue": {"queued": 0}}
-
-
-@asynccontextmanager
-async def open_both() -> AsyncIterator[tuple[World, Client, httpx.AsyncClient]]:
-    async with (
-        open_world() as world,
-        open_websocket_service(world) as url,
-        open_http_service(world) as http,
-        open_client(url) as client,
-        api(http) as web,
-    ):
-        yield world, client, web
 
 
 async def test_an_operator_pauses_and_resumes_over_both_interfaces() -> None:

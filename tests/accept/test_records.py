@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -19,22 +17,10 @@ from streamwarm.model import Kind, Refresh, SeenObject, State
 from streamwarm.warm_record import SourceState
 from streamwarm.watch.observations import JobAdded
 from streamwarm.watch.record_news import ReferenceReported, ReferencesSuspect
-from tests.worlds.accept import World, job, open_http_service, open_websocket_service, open_world
-from tests.worlds.accept_clients import Client, api, open_client
+from tests.worlds.accept import World, job
+from tests.worlds.accept_clients import open_both
 
 NAMED = {"destination": "mybot", "kind": "video"}
-
-
-@asynccontextmanager
-async def open_both() -> AsyncIterator[tuple[World, Client, httpx.AsyncClient]]:
-    async with (
-        open_world() as world,
-        open_websocket_service(world) as url,
-        open_http_service(world) as http,
-        open_client(url) as client,
-        api(http) as web,
-    ):
-        yield world, client, web
 
 
 async def warm(world: World, r2_key: str, file_id: str, **members: Any) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import trio
 from attrs import define, field
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
+from tests.worlds.accept import World, open_http_service, open_websocket_service, open_world
+
 
 @define(eq=False)
 class Client:
@@ -108,3 +110,16 @@ async def refused_with(url: str, *headers: tuple[bytes, bytes]) -> int:
     async with await dial(url) as stream:
         await stream.send_all(head.removesuffix(b"\r\n") + lines + b"\r\n")
         return int((await read_all(stream)).split(b" ", 2)[1])
+
+
+@asynccontextmanager
+async def open_both() -> AsyncIterator[tuple[World, Client, httpx.AsyncClient]]:
+    """A world, and a client of each of its interfaces."""
+    async with (
+        open_world() as world,
+        open_websocket_service(world) as url,
+        open_http_service(world) as http,
+        open_client(url) as client,
+        api(http) as web,
+    ):
+        yield world, client, web

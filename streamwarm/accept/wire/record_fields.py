@@ -61,7 +61,7 @@ class Reference(Field):
 
 @frozen(kw_only=True)
 class Words(Text):
-    """A short text for the log. The checked value is cut off at `MAX_ERROR_CHARACTERS`; a longer one is no error."""
+    """A short text for the log. The checked value is cut off at `MAX_ERROR_CHARACTERS`; that is not an error."""
 
     def check(self, name: str, value: object) -> str:
         return super().check(name, value)[:MAX_ERROR_CHARACTERS]

@@ -73,8 +73,9 @@ def record_of(stored: StoredJob, done: Done, accounts: Accounts, now: float) -> 
     """The record that a successful attempt makes. It counts as not compared (`checked_at` None) if a push that joined
     the job may have meant a newer version than it delivered.
 
-    What a destination fetched by itself has the digest that its job names, if any: whoever allows that for such jobs
-    (`handoff_unverified`) trusts it."""
+    What a destination fetched by itself has the digest that its job names, if any: `handoff_unverified`, which allows
+    that, trusts it.
+    """
     job = stored.job
     opened_at, etag = now if done.opened_at is None else min(done.opened_at, now), bare_etag(done.seen.etag)
     return WarmRecord(

@@ -2,7 +2,8 @@
 
 Several hosts want the same rows of media at once, as they want the numbers of events. So a transaction collects what it
 has to write in memory and writes it together, in the order of the keys: at its end, or before it reads what it may have
-changed. Whoever changes records has locked their objects first (`lock`), so their counts are known without asking.
+changed. A transaction that changes records has locked their objects first (`lock`), so their counts are known without
+asking.
 """
 
 from __future__ import annotations
