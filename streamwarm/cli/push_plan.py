@@ -15,9 +15,10 @@ from streamwarm.cli.job_input import JsonJob
 from streamwarm.cli.reach import Caller
 from streamwarm.printable import printable
 
-NEW, CHANGED, WARM, COMPARED = "new", "changed", "warm", "compared"
 MOST_ACCOUNTS = 10
-"""Of which records of one key are looked at."""
+"""How many records of one key are looked at: there is one for each account that a destination ever had."""
+
+NEW, CHANGED, WARM, COMPARED = "new", "changed", "warm", "compared"
 _MEANS = {NEW: "to be sent", CHANGED: "to be sent anew", WARM: "warm already", COMPARED: "to be compared first"}
 
 
